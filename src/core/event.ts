@@ -1,0 +1,103 @@
+import type { ErrorCode } from './errors.ts'
+
+/** What a journal record holds; it decides table and topic. */
+export type Kind = 'event' | 'recording' | 'link' | 'dead_letter'
+
+/** Which contract the event came by, as stored in `events.source` and sent as a Kafka header. */
+export type Source = 'capture' | 'telemetry' | 'report' | 'link'
+
+/** Which topic of its kind an event takes; ClickHouse does not care. */
+export type Route = 'main' | 'overflow' | 'historical'
+
+/** What a quota counts. */
+export type Category = 'events' | 'recordings' | 'exceptions'
+
+/** What makes an event itself: a 128-bit hash, 32 lower-case hex digits. */
+export type Marker = string
+
+/** JSON text that is already encoded and well-formed: it is spliced into a line as it stands. */
+export type JsonText = string
+
+/** A row of `events`. The line has these keys, in this order, with the two times as ISO 8601. */
+export type EventRow = {
+  uuid: string
+  project: string
+  source: Exclude<Source, 'link'>
+  event: string
+  distinct_id: string
+  session_id: string
+  timestamp: number
+  received_at: number
+  ip: string
+  user_agent: string
+  library: string
+  properties: JsonText
+  user: JsonText
+  historical: boolean
+}
+
+/** A row of `recordings`: the snapshots of one request and session, or one numbered chunk of them. */
+export type RecordingRow = {
+  uuid: string
+  project: string
+  session_id: string
+  distinct_id: string
+  window_id: string
+  snapshot_source: string
+  timestamp: number
+  received_at: number
+  ip: string
+  user_agent: string
+  library: string
+  chunk: number
+  chunks: number
+  /** A JSON array; where `chunks` is above 1, a JSON string with this chunk's piece of the array's text. */
+  snapshot_items: JsonText
+}
+
+/** A row of `link_events`: one column per documented field, of the same name. Times in ms. */
+export type LinkRow = {
+  uuid: string
+  project_id: string
+  event_type: string
+  event_time: number
+} & Record<string, unknown>
+
+export type DeadLetterRow = {
+  uuid: string
+  project: string
+  protocol: string
+  /** Where it was refused: `normalise` at intake, or the sink that could not take it. */
+  stage: string
+  /** The error code, or the sink's own word. */
+  reason: string
+  detail: string
+  received_at: number
+  ip: string
+  /** What was sent, as JSON text or bytes in latin1, cut at `deadLetterRawBytesMax`. */
+  raw: string
+}
+
+type Routed = {
+  route: Route
+  category: Category
+  /** Kafka partition key: `project:distinct_id`, for recordings the session id. */
+  key: string
+  /** Absent where the client gave the event no identity: such an event is never a duplicate. */
+  marker: Marker | undefined
+}
+
+/** An event that passed normalisation: everything decided, not yet encoded. */
+export type CanonicalEvent =
+  | ({ kind: 'event'; row: EventRow } & Routed)
+  | ({ kind: 'recording'; row: RecordingRow } & Routed)
+  | ({ kind: 'link'; row: LinkRow } & Routed)
+
+/** One rejected event of an accepted request. `raw` is what was sent, as parsed. */
+export type Rejection = {
+  index: number
+  code: ErrorCode
+  message: string
+  field?: string
+  raw: unknown
+}

@@ -1,0 +1,104 @@
+import type { TObject, TSchema } from 'typebox'
+import Value from 'typebox/value'
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** Every fault of the environment at once; `message` has a line for each. */
+export class SettingsError extends Error {
+  constructor(faults: readonly string[]) {
+    super(faults.join('\n'))
+    this.name = 'SettingsError'
+  }
+}
+
+/**
+ * Reads a flat table of settings from the environment. Total but for SettingsError, which names every
+ * fault with its setting, value and bound. An empty variable counts as unset.
+ */
+export function parseSettings(
+  schema: TObject,
+  environment: Environment,
+): { values: Record<string, unknown>; warnings: string[] } {
+  const faults: string[] = []
+  const values: Record<string, unknown> = {}
+  for (const [name, field] of Object.entries(schema.properties)) {
+    const text = environment[name]
+    const value = text === undefined || text === '' ? defaultOf(field) : parseValue(field, text)
+    if (value !== undefined && !Value.Check(field, value)) faults.push(toFault(name, field, text))
+    values[name] = value
+  }
+  if (faults.length > 0) throw new SettingsError(faults)
+  return { values, warnings: toWarnings(Object.keys(schema.properties), environment) }
+}
+
+type Described = TSchema & {
+  default?: unknown
+  type?: string
+  minimum?: number
+  maximum?: number
+  anyOf?: readonly { const?: unknown }[]
+  secret?: boolean
+  description?: string
+}
+
+const unitBytes: Record<string, number> = {
+  KiB: 1024,
+  MiB: 1024 ** 2,
+  GiB: 1024 ** 3,
+  TiB: 1024 ** 4,
+}
+
+function defaultOf(field: Described): unknown {
+  return field.default
+}
+
+function parseValue(field: Described, text: string): unknown {
+  if (field.type === 'integer') return parseInteger(text)
+  if (field.type === 'boolean')
+    return { true: true, '1': true, false: false, '0': false }[text] ?? text
+  if (field.type === 'array') return text.split(',').flatMap((part) => part.trim() || [])
+  return text
+}
+
+/** Digits, or digits with a binary unit: `256MiB`. What is neither stays text and fails the check. */
+function parseInteger(text: string): number | string {
+  const match = /^(\d+)\s*(KiB|MiB|GiB|TiB)?$/.exec(text)
+  return match ? Number(match[1]) * (unitBytes[match[2] ?? ''] ?? 1) : text
+}
+
+function toFault(name: string, field: Described, text: string | undefined): string {
+  const shown = field.secret ? '(hidden)' : JSON.stringify(text ?? '')
+  return `${name} ${shown} is not ${toBound(field)}`
+}
+
+function toBound(field: Described): string {
+  if (field.anyOf) return `one of ${field.anyOf.map((option) => String(option.const)).join(', ')}`
+  if (field.type === 'integer') return `an integer in ${field.minimum ?? 0}..${field.maximum}`
+  if (field.type === 'boolean') return 'true or false'
+  return field.description ?? 'valid'
+}
+
+/** A variable that misses one of ours by a letter or two is most likely meant to be it. */
+function toWarnings(names: readonly string[], environment: Environment): string[] {
+  const known = new Set(names)
+  return Object.keys(environment).flatMap((name) => {
+    if (known.has(name) || name.length < 6) return []
+    const meant = names.find((candidate) => distance(name, candidate) <= 2)
+    return meant ? [`${name} is not a setting; did you mean ${meant}?`] : []
+  })
+}
+
+/** Levenshtein distance, given up beyond 2 by a difference in length. */
+function distance(a: string, b: string): number {
+  if (Math.abs(a.length - b.length) > 2) return 3
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (let i = 1; i <= a.length; i += 1) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j += 1) {
+      const replace = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(replace, row[j]! + 1, next[j - 1]! + 1))
+    }
+    row = next
+  }
+  return row[b.length]!
+}
