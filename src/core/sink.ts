@@ -12,6 +12,8 @@ export type Batch = { firstOffset: number; lastOffset: number; records: readonly
  */
 export type Sink = {
   name: SinkName
+  /** How many batches may be under way at once; the cursor still moves in their order. ClickHouse: 1. */
+  inflightMax: number
   ship(batch: Batch, signal: AbortSignal): Promise<void>
   resume(batch: Batch, signal: AbortSignal): Promise<void>
   isHealthy(): boolean
