@@ -56,9 +56,7 @@ const levelOf = (module: string) => levels.findIndex((names) => names.includes(m
 
 function importsOf(path: string): string[] {
   const source = readFileSync(join(root, path), 'utf8')
-  const statements = source.matchAll(
-    /(?:^|\n)(?:import|export)\b[^'"\n]*?(?:\{[^}]*\}[^'"\n]*)?['"]([^'"]+)['"]/g,
-  )
+  const statements = source.matchAll(/^(?:import|export)\b[^'"]*?\bfrom\s+['"]([^'"]+)['"]/gm)
   const dynamic = source.matchAll(/\bimport\(\s*['"]([^'"]+)['"]\s*\)/g)
   return [...statements, ...dynamic].map((match) => match[1]!)
 }
