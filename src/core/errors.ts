@@ -13,6 +13,7 @@ export const statusOf = {
   too_many_events: 400,
   body_too_large: 413,
   body_timeout: 408,
+  body_incomplete: 400,
   // Who sends.
   missing_token: 401,
   invalid_token: 401,

@@ -1,0 +1,56 @@
+import type { Ticket } from '../admit/room.ts'
+import { IngestError } from '../core/errors.ts'
+
+export type BodyRules = { bytesMax: number; announcedBytes: number; timeoutMs: number }
+
+/**
+ * The request's body, within `bytesMax` and `timeoutMs`. Bun reads a socket only as fast as its body is asked
+ * for, so a body that is refused here costs no memory. A body without Content-Length charges the
+ * ticket chunk by chunk; an announced one was charged when the ticket was taken.
+ */
+export async function readBody(
+  request: Request,
+  ticket: Ticket,
+  { bytesMax, announcedBytes, timeoutMs }: BodyRules,
+): Promise<Uint8Array> {
+  if (announcedBytes > bytesMax) throw tooLarge(bytesMax)
+  if (!request.body) return noBytes
+  const reading = announcedBytes > 0 ? request.bytes() : gather(request.body, ticket, bytesMax)
+  return await within(timeoutMs, reading)
+}
+
+const noBytes = new Uint8Array(0)
+
+function within<T>(timeoutMs: number, reading: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const late = () =>
+      reject(new IngestError('body_timeout', `the body did not arrive within ${timeoutMs} ms`))
+    const timer = setTimeout(late, timeoutMs)
+    reading.then(resolve, (error) => reject(toIncomplete(error))).finally(() => clearTimeout(timer))
+  })
+}
+
+async function gather(
+  body: ReadableStream<Uint8Array>,
+  ticket: Ticket,
+  bytesMax: number,
+): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of body) {
+    bytes += chunk.byteLength
+    if (bytes > bytesMax) throw tooLarge(bytesMax)
+    ticket.grow(chunk.byteLength)
+    chunks.push(chunk)
+  }
+  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes)
+}
+
+const tooLarge = (bytesMax: number) =>
+  new IngestError('body_too_large', `the body exceeds ${bytesMax} bytes`)
+
+/** A sender that goes away in the middle is no fault of ours. */
+function toIncomplete(error: unknown): IngestError {
+  if (error instanceof IngestError) return error
+  return new IngestError('body_incomplete', 'the connection ended before the body did')
+}

@@ -1,0 +1,43 @@
+import { BlockList, isIP } from 'node:net'
+
+export type ClientIp = (request: Request, peer: string) => string
+
+/**
+ * Who sent a request: the peer, or, where the peer is a trusted proxy, the last hop of X-Forwarded-For that is
+ * not trusted. What anyone can forge is never believed. `trusted` holds addresses and CIDR ranges.
+ */
+export function createClientIp(trusted: readonly string[]): ClientIp {
+  const proxies = toBlockList(trusted)
+  const isTrusted = (ip: string) => proxies.check(ip, isIP(ip) === 6 ? 'ipv6' : 'ipv4')
+
+  return (request, peer) => {
+    const direct = toPlainIp(peer)
+    if (trusted.length === 0 || !isTrusted(direct)) return direct
+    const hops = request.headers.get('x-forwarded-for')?.split(',') ?? []
+    let client = direct
+    for (const hop of hops.reverse()) {
+      const ip = toPlainIp(hop.trim())
+      if (isIP(ip) === 0) return client
+      client = ip
+      if (!isTrusted(ip)) return client
+    }
+    return client
+  }
+}
+
+/** An IPv4 address that came over an IPv6 socket, or in brackets, is written plainly. */
+function toPlainIp(address: string): string {
+  const bare = address.startsWith('[') ? address.slice(1, address.indexOf(']')) : address
+  return bare.startsWith('::ffff:') && bare.includes('.') ? bare.slice(7) : bare
+}
+
+function toBlockList(entries: readonly string[]): BlockList {
+  const list = new BlockList()
+  for (const entry of entries) {
+    const [address = '', prefix] = entry.split('/')
+    const family = isIP(address) === 6 ? 'ipv6' : 'ipv4'
+    if (prefix === undefined) list.addAddress(address, family)
+    else list.addSubnet(address, Number(prefix), family)
+  }
+  return list
+}

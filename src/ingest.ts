@@ -1,0 +1,178 @@
+import type { Claim, Dedup } from './admit/dedup.ts'
+import type { Overflow } from './admit/overflow.ts'
+import type { Quota } from './admit/quota.ts'
+import type { Room, Ticket } from './admit/room.ts'
+import { IngestError } from './core/errors.ts'
+import type { Log } from './core/log.ts'
+import type { Contract, IngestRequest, Project, Reply, Submission } from './core/protocol.ts'
+import type { JournalRecord } from './core/record.ts'
+import { decodeBody } from './decode/body.ts'
+import type { Journal } from './journal/journal.ts'
+import { toDeadLetter, toRecord } from './normalise/line.ts'
+import type { Meter } from './ops/meter.ts'
+import type { Projects } from './projects/projects.ts'
+
+/** A request whose body is still on the wire. `read` charges the ticket as bytes arrive. */
+export type Incoming = IngestRequest & {
+  id: string
+  /** Content-Length; 0 where the client does not say. */
+  announcedBytes: number
+  read(bytesMax: number, ticket: Ticket): Promise<Uint8Array>
+}
+
+export type Ingest = <S extends Submission>(
+  contract: Contract<S>,
+  incoming: Incoming,
+) => Promise<Reply>
+
+export type IngestParts = {
+  /** Throws `starting` or `shutting_down` while nothing may be accepted. */
+  assertOpen(): void
+  room: Room
+  projects: Pick<Projects, 'find'>
+  /** Throws `rate_limited`. */
+  takeRate(
+    contract: Contract['name'],
+    project: Project,
+    request: IngestRequest,
+  ): void | Promise<void>
+  quota: Quota
+  dedup: Dedup
+  overflow: Overflow
+  journal: Pick<Journal, 'reserve' | 'append'>
+  meter: Meter
+  log: Log
+  dedupIdentity: 'uuid' | 'contract'
+  lineBytesMax: number
+}
+
+/** What a record needs in the journal beside its line: head, uuid, marker, key and event name. */
+const recordOverheadBytes = 512
+
+/** The pipeline: a request of any contract in, its reply out, and what it acknowledges is on disk. */
+export function createIngest(parts: IngestParts): Ingest {
+  return async function ingest(contract, incoming) {
+    try {
+      parts.assertOpen()
+      const ticket = parts.room.enter(incoming.announcedBytes)
+      try {
+        return await take(parts, contract, { incoming, ticket })
+      } finally {
+        ticket.leave()
+      }
+    } catch (error) {
+      return contract.refuse(toRefusal(error, incoming, parts.log), incoming)
+    }
+  }
+}
+
+type Reading = { incoming: Incoming; ticket: Ticket }
+
+/** Everything that may refuse the request before one of its events is judged. */
+async function take<S extends Submission>(
+  parts: IngestParts,
+  contract: Contract<S>,
+  { incoming, ticket }: Reading,
+): Promise<Reply> {
+  const bytes = await incoming.read(contract.decode.bodyBytesMax, ticket)
+  const grow = (more: number) => ticket.grow(more)
+  const body = await decodeBody({ request: incoming, body: bytes, rules: contract.decode, grow })
+  const submission = contract.parse(incoming, body)
+  try {
+    const project = parts.projects.find(contract.name, submission.credential)
+    assertOrigin(project, incoming)
+    await parts.takeRate(contract.name, project, incoming)
+    const { decodedBytes } = body
+    return await store(parts, contract, { incoming, submission, project, decodedBytes })
+  } catch (error) {
+    parts.meter.refused(contract.name, submission.received, toCode(error))
+    throw error
+  }
+}
+
+type Admitted<S> = {
+  incoming: Incoming
+  submission: S
+  project: Project
+  decodedBytes: number
+}
+
+/** From raw events to the reply: 200 is said only once what it acknowledges is synced. */
+async function store<S extends Submission>(
+  parts: IngestParts,
+  contract: Contract<S>,
+  { incoming, submission, project, decodedBytes }: Admitted<S>,
+): Promise<Reply> {
+  const { dedupIdentity, lineBytesMax } = parts
+  const context = { project, dedupIdentity, lineBytesMax }
+  const { events, rejections, dropped } = contract.normalise(incoming, submission, context)
+  const { kept, limited } = await parts.quota.admit(events)
+  const claim = await parts.dedup.claim(kept.map((event) => event.marker))
+  const fresh = kept.filter((_, index) => claim.isFresh(index))
+  const diverted = parts.overflow.divert(fresh)
+  const count = fresh.length + rejections.length
+  await commit(parts, claim, {
+    bytes: decodedBytes + count * recordOverheadBytes,
+    encode: () => [
+      ...fresh.map(toRecord),
+      ...rejections.map((rejection) =>
+        toDeadLetter({
+          rejection,
+          project: project.id,
+          protocol: contract.name,
+          request: incoming,
+        }),
+      ),
+    ],
+  })
+  await Promise.all([claim.commit(), parts.quota.charge(fresh)])
+  const duplicates = kept.length - fresh.length
+  const quotaDropped = events.length - kept.length
+  parts.meter.settled(contract.name, {
+    accepted: fresh.length,
+    duplicates,
+    dropped,
+    quotaDropped,
+    diverted,
+    rejections,
+  })
+  return contract.reply(incoming, submission, {
+    events: fresh,
+    rejections,
+    duplicates,
+    quotaLimited: limited,
+  })
+}
+
+type Commit = { bytes: number; encode(): JournalRecord[] }
+
+/** Claims are released when nothing was committed: a refused request is accepted when it is sent again. */
+async function commit(parts: IngestParts, claim: Claim, { bytes, encode }: Commit): Promise<void> {
+  try {
+    const room = parts.journal.reserve(bytes)
+    try {
+      const records = encode()
+      if (records.length > 0) await parts.journal.append(records)
+    } finally {
+      room.release()
+    }
+  } catch (error) {
+    claim.release()
+    throw error
+  }
+}
+
+function assertOrigin(project: Project, request: IngestRequest): void {
+  const origin = request.headers.get('origin')
+  if (!project.origins || origin === null || project.origins.includes(origin)) return
+  throw new IngestError('origin_not_allowed', `origin ${origin} may not send for this project`)
+}
+
+const toCode = (error: unknown) => (error instanceof IngestError ? error.code : 'internal_error')
+
+/** What is not a refusal is a fault of ours: it is logged, and the client hears no more than that. */
+function toRefusal(error: unknown, { id, path }: Incoming, log: Log): IngestError {
+  if (error instanceof IngestError) return error
+  log.error({ id, path, error: error instanceof Error ? error.stack : String(error) }, 'fault')
+  return new IngestError('internal_error', 'the server failed; the request may be sent again')
+}
