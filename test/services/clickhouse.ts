@@ -1,0 +1,21 @@
+import { join } from 'node:path'
+import { freePort } from './port.ts'
+import { type Service, serviceFolder, startService } from './service.ts'
+
+export type ClickHouseService = Service & { readonly url: string }
+
+/** The ClickHouse engine, over HTTP and writable, on a free port of 127.0.0.1 in a folder of its own. */
+export async function startClickHouse(): Promise<ClickHouseService> {
+  const port = await freePort()
+  const folder = serviceFolder('clickhouse')
+  const cli = join(import.meta.dir, '..', '..', 'src', 'query', 'cli.ts')
+  const place = ['--port', String(port), '--path', join(folder, 'data')]
+  const service = await startService({
+    name: 'clickhouse',
+    command: [process.execPath, cli, ...place],
+    folder,
+    isReady: (log) => /^clickhouse http:\S+$/m.test(log),
+    readyMsMax: 30_000,
+  })
+  return Object.assign(service, { url: `http://127.0.0.1:${port}` })
+}

@@ -1,0 +1,122 @@
+import { join } from 'node:path'
+import { requireKafkaJars } from './install.ts'
+import { freePorts } from './port.ts'
+import { type Service, serviceFolder, startService } from './service.ts'
+
+export type KafkaService = {
+  /** `host:port` of each node, as `KAFKA_BROKERS` wants them. */
+  readonly brokers: string[]
+  /** The first node holds the quorum alone: without it nothing new is elected or created. */
+  readonly nodes: Service[]
+  readonly pid: number
+  kill(): Promise<void>
+  restart(): Promise<void>
+  pause(): void
+  resume(): void
+  stop(): Promise<void>
+}
+
+export type KafkaOptions = {
+  brokers?: 1 | 2
+  /** Broker settings beyond ours, as in server.properties. */
+  properties?: Settings
+  /** For benchmarks: the full compiler, and a heap to match. A test is better served by a fast start. */
+  fullSpeed?: boolean
+}
+
+/** Apache Kafka (KRaft) on free ports of 127.0.0.1, each node in a folder of its own. */
+export async function startKafka(options: KafkaOptions = {}): Promise<KafkaService> {
+  const { brokers = 1, properties = {}, fullSpeed = false } = options
+  const java = ['java', ...(fullSpeed ? ['-Xmx1g'] : fastStart), ...quiet]
+  java.push('-cp', join(await requireKafkaJars(), '*'))
+  const [quorumPort, ...ports] = await freePorts(brokers + 1)
+  const clusterId = Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString('base64url')
+  const starts = ports.map((port, index) => {
+    const settings = { ...toSettings(index + 1, port, quorumPort!), ...properties }
+    return startNode({ java, clusterId, settings })
+  })
+  const nodes = await Promise.all(starts).catch(async (error) => {
+    const started = await Promise.allSettled(starts)
+    await Promise.all(started.map((start) => 'value' in start && start.value.stop()))
+    throw error
+  })
+  return toService(
+    ports.map((port) => `127.0.0.1:${port}`),
+    nodes,
+  )
+}
+
+type Settings = Record<string, string | number | boolean>
+
+function toSettings(nodeId: number, port: number, quorumPort: number): Settings {
+  const client = `PLAINTEXT://127.0.0.1:${port}`
+  const quorum = `CONTROLLER://127.0.0.1:${quorumPort}`
+  return {
+    'node.id': nodeId,
+    'process.roles': nodeId === 1 ? 'broker,controller' : 'broker',
+    'controller.quorum.voters': `1@127.0.0.1:${quorumPort}`,
+    'controller.listener.names': 'CONTROLLER',
+    listeners: nodeId === 1 ? `${client},${quorum}` : client,
+    'advertised.listeners': client,
+    'offsets.topic.replication.factor': 1,
+    'offsets.topic.num.partitions': 1,
+    'transaction.state.log.replication.factor': 1,
+    'transaction.state.log.min.isr': 1,
+    'share.coordinator.state.topic.replication.factor': 1,
+    'share.coordinator.state.topic.min.isr': 1,
+    'group.initial.rebalance.delay.ms': 0,
+    'auto.create.topics.enable': false,
+    // A lost node is noticed within seconds, not the usual nine: tests wait for it.
+    'broker.session.timeout.ms': 3000,
+    'broker.heartbeat.interval.ms': 500,
+  }
+}
+
+async function startNode({ java, clusterId, settings }: NodeOptions): Promise<Service> {
+  const folder = serviceFolder('kafka')
+  const file = join(folder, 'server.properties')
+  const entries = Object.entries({ ...settings, 'log.dirs': join(folder, 'data') })
+  await Bun.write(file, entries.map(([name, value]) => `${name}=${value}\n`).join(''))
+  const format = ['kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', file]
+  const formatting = Bun.spawn([...java, ...format], { stdout: 'ignore', stderr: 'pipe' })
+  if ((await formatting.exited) !== 0)
+    throw new Error(`Kafka's folder was not formatted: ${await formatting.stderr.text()}`)
+  return startService({
+    name: 'kafka',
+    command: [...java, 'kafka.Kafka', file],
+    folder,
+    isReady: (log) => log.includes('Kafka Server started'),
+    readyMsMax: 60_000,
+  })
+}
+
+type NodeOptions = { java: string[]; clusterId: string; settings: Settings }
+
+/** The one line by which we know that it is ready, and nothing else that is not a warning. */
+const quiet = [
+  '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn',
+  '-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info',
+]
+
+function toService(brokers: string[], nodes: Service[]): KafkaService {
+  const all = (act: (node: Service) => Promise<void>) => Promise.all(nodes.map(act)).then(() => {})
+  return {
+    brokers,
+    nodes,
+    get pid() {
+      return nodes[0]!.pid
+    },
+    kill: () => all((node) => node.kill()),
+    restart: () => all((node) => node.restart()),
+    pause() {
+      for (const node of nodes) node.pause()
+    },
+    resume() {
+      for (const node of nodes) node.resume()
+    },
+    stop: () => all((node) => node.stop()),
+  }
+}
+
+/** Halves the time to start: one quick compiler, one simple collector. */
+const fastStart = ['-Xmx512m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC']
