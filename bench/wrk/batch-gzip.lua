@@ -1,0 +1,22 @@
+-- 50 events a request, gzip, from a pool made beforehand (bun run bench:pool); no body is sent twice in one run.
+--   wrk -t1 -c64 -d10 --latency -s bench/wrk/batch-gzip.lua http://127.0.0.1:3000
+package.path = (debug.getinfo(1, 'S').source:match('^@(.*)/') or '.') .. '/?.lua;' .. package.path
+local judge = require 'judge'
+local folder = debug.getinfo(1, 'S').source:match('^@(.*)/wrk/') or 'bench'
+local pool = assert(io.open(folder .. '/.pool/batch-gzip.bin', 'rb'), 'no pool: bun run bench:pool')
+
+local headers = { ['Content-Type'] = 'application/json', ['Content-Encoding'] = 'gzip' }
+
+function request()
+  local size = pool:read(4)
+  if not size then
+    -- Past its end a server that drops duplicates would be measured on nothing else. The baseline does not.
+    assert(os.getenv('BENCH_POOL_WRAP'), 'the pool is used up: bun run bench:pool --bodies N')
+    pool:seek('set', 0)
+    size = pool:read(4)
+  end
+  local a, b, c, d = size:byte(1, 4)
+  return wrk.format('POST', '/batch', headers, pool:read(a + b * 256 + c * 65536 + d * 16777216))
+end
+
+done = judge.done

@@ -1,0 +1,32 @@
+-- The verdict every script shares: P95 below 200 ms and at most 1 % errors.
+local judge = {}
+
+judge.p95_ms_max = 200
+judge.errors_share_max = 0.01
+
+-- One machine-readable line, then PASS or FAIL for a person.
+function judge.done(summary, latency, _)
+  local errors = summary.errors
+  local failed = errors.connect + errors.read + errors.write + errors.timeout + errors.status
+  local share = failed / math.max(1, summary.requests + errors.connect)
+  local p95_ms = latency:percentile(95) / 1000
+  local passed = p95_ms < judge.p95_ms_max and share <= judge.errors_share_max
+  io.write(string.format(
+    '{"requests":%d,"seconds":%.3f,"errors":%d,"p50_ms":%.3f,"p95_ms":%.3f,"p99_ms":%.3f}\n',
+    summary.requests, summary.duration / 1e6, failed,
+    latency:percentile(50) / 1000, p95_ms, latency:percentile(99) / 1000))
+  io.write(string.format('%s: P95 %.2f ms (limit %d), errors %.3f %% (limit 1)\n',
+    passed and 'PASS' or 'FAIL', p95_ms, judge.p95_ms_max, share * 100))
+end
+
+-- A seed of its own for every run and thread, or dedup would see the last run's events again.
+function judge.seed(thread_number)
+  local device = io.open('/dev/urandom', 'rb')
+  local bytes = { device:read(4):byte(1, 4) }
+  device:close()
+  local seed = thread_number
+  for _, byte in ipairs(bytes) do seed = (seed * 256 + byte) % 4294967296 end
+  return seed
+end
+
+return judge

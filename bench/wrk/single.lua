@@ -1,0 +1,32 @@
+-- One capture event of 573 bytes a request, each with a uuid of its own.
+--   wrk -t1 -c64 -d10 --latency -s bench/wrk/single.lua http://127.0.0.1:3000
+package.path = (debug.getinfo(1, 'S').source:match('^@(.*)/') or '.') .. '/?.lua;' .. package.path
+local judge = require 'judge'
+
+local threads = 0
+function setup(thread)
+  threads = threads + 1
+  thread:set('number', threads)
+end
+
+local seed, count = 0, 0
+local head = '{"api_key":"phc_bench_project_token_0000000000001","event":"$pageview","uuid":"'
+local tail = '","distinct_id":"user-%06d","timestamp":"2026-01-01T12:00:00.000Z","properties":{'
+  .. '"$current_url":"https://app.example.com/projects/42/dashboard?tab=overview&range=7d",'
+  .. '"$browser":"Chrome","$browser_version":126,"$os":"Mac OS X","$screen_height":1080,'
+  .. '"$screen_width":1920,"$lib":"web","$lib_version":"1.200.0","$session_id":"0190%08x-7000-8000",'
+  .. '"$referrer":"https://www.example.com/","title":"Dashboard","plan":"scale","seats":25,'
+  .. '"experiment":"checkout-v2"}}'
+
+function init(_)
+  seed = judge.seed(number)
+end
+
+function request()
+  count = count + 1
+  local uuid = string.format('%08x-%04x-4000-8000-%012x', seed, number, count)
+  local body = head .. uuid .. string.format(tail, count % 100000, count)
+  return wrk.format('POST', '/e', { ['Content-Type'] = 'application/json' }, body)
+end
+
+done = judge.done
