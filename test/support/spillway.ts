@@ -1,0 +1,103 @@
+import { openSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Subprocess } from 'bun'
+import { temporaryFolder } from './folder.ts'
+import { freePort } from './port.ts'
+import { until } from './until.ts'
+
+export type Spillway = {
+  url: string
+  queryUrl: string
+  dataDir: string
+  pid(): number
+  log(): string
+  /** Rows of a query on the embedded engine's HTTP interface. */
+  query<T>(sql: string): Promise<T[]>
+  /** SIGKILL: what a crash does. */
+  kill(): Promise<void>
+  /** SIGTERM; resolves with the exit code. */
+  stop(): Promise<number>
+  start(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+const main = join(import.meta.dir, '../../src/main.ts')
+const startMsMax = 30_000
+
+/** The real server as a process of its own, on ports that stay the same over its restarts. */
+export async function startSpillway(environment: Record<string, string> = {}): Promise<Spillway> {
+  const folder = temporaryFolder()
+  const port = freePort()
+  const queryPort = freePort()
+  const logPath = join(folder.path, 'log.jsonl')
+  const url = `http://127.0.0.1:${port}`
+  const queryUrl = `http://127.0.0.1:${queryPort}`
+  let child: Subprocess
+
+  async function start(): Promise<void> {
+    child = Bun.spawn([process.execPath, main], {
+      env: {
+        PATH: process.env.PATH ?? '',
+        PORT: String(port),
+        HOST: '127.0.0.1',
+        DATA_DIR: join(folder.path, 'data'),
+        EMBEDDED_CLICKHOUSE_PORT: String(queryPort),
+        CLICKHOUSE_FLUSH_MS: '100',
+        ...environment,
+      },
+      stdin: 'ignore',
+      ...redirect(logPath),
+    })
+    await until(() => isReady(url, child), { timeoutMs: startMsMax, what: 'the server' })
+  }
+
+  async function end(signal: NodeJS.Signals): Promise<number> {
+    child.kill(signal)
+    return await child.exited
+  }
+
+  await start()
+  return {
+    url,
+    queryUrl,
+    dataDir: join(folder.path, 'data'),
+    pid: () => child.pid,
+    log: () => readFileSync(logPath, 'utf8'),
+    query: (sql) => queryRows(queryUrl, sql),
+    kill: async () => void (await end('SIGKILL')),
+    stop: () => end('SIGTERM'),
+    start,
+    async [Symbol.asyncDispose]() {
+      await end('SIGKILL')
+      folder[Symbol.dispose]()
+    },
+  }
+}
+
+/** Appended to by every start, so that a test can read what all of them said. */
+function redirect(path: string) {
+  const fd = openSync(path, 'a')
+  return { stdout: fd, stderr: fd } as const
+}
+
+async function isReady(url: string, child: Subprocess): Promise<boolean> {
+  if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}`)
+  try {
+    return (await fetch(`${url}/_readiness`)).ok
+  } catch {
+    return false
+  }
+}
+
+async function queryRows<T>(queryUrl: string, sql: string): Promise<T[]> {
+  const response = await fetch(`${queryUrl}/?default_format=JSONEachRow`, {
+    method: 'POST',
+    body: sql,
+  })
+  const text = await response.text()
+  if (!response.ok) throw new Error(text)
+  return text
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line))
+}

@@ -1,0 +1,87 @@
+import { gzipSync } from 'node:zlib'
+
+/** What was sent, and what the server said of it: the two sides that the store is held against. */
+export type Ledger = {
+  /** Canonical JSON of the properties, by uuid, of every event that was ever sent. */
+  sent: Map<string, string>
+  acknowledged: Set<string>
+  statuses: Map<number | 'lost', number>
+}
+
+export type Traffic = { ledger: Ledger; stop(): Promise<void> }
+
+/** What a status means to a client: anything else is tried again, as every SDK does. */
+const isFinal = (status: number) =>
+  status === 200 || (status >= 400 && status < 500 && status !== 429)
+
+/**
+ * Clients that send batches in several encodings, and repeat every request whose outcome they do not know until
+ * they do. `stop` lets the last requests end first.
+ */
+export function startTraffic({ url, clients = 8 }: { url: string; clients?: number }): Traffic {
+  const ledger: Ledger = { sent: new Map(), acknowledged: new Set(), statuses: new Map() }
+  let isStopping = false
+  const running = Array.from({ length: clients }, async (_, client) => {
+    for (let round = 0; !isStopping; round += 1) await sendBatch(url, ledger, client * 1e6 + round)
+  })
+  return {
+    ledger,
+    stop: async () => {
+      isStopping = true
+      await Promise.all(running)
+    },
+  }
+}
+
+async function sendBatch(url: string, ledger: Ledger, seed: number): Promise<void> {
+  const batch = Array.from({ length: 1 + (seed % 20) }, (_, index) => toEvent(seed, index))
+  for (const { uuid, properties } of batch) ledger.sent.set(uuid, JSON.stringify(properties))
+  const { body, headers } = encode(JSON.stringify({ api_key: 'phc_test', batch }), seed % 3)
+  for (;;) {
+    const status = await post(`${url}/batch/`, body, headers)
+    ledger.statuses.set(status, (ledger.statuses.get(status) ?? 0) + 1)
+    if (status === 200) for (const { uuid } of batch) ledger.acknowledged.add(uuid)
+    if (status !== 'lost' && isFinal(status)) return
+    // A dead server answers at once: give it the time that a client's back-off would.
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
+
+async function post(url: string, body: Uint8Array | string, headers: Record<string, string>) {
+  try {
+    const response = await fetch(url, { method: 'POST', body, headers, keepalive: false })
+    await response.text()
+    return response.status
+  } catch {
+    return 'lost' as const
+  }
+}
+
+function toEvent(seed: number, index: number) {
+  return {
+    event: index % 2 === 0 ? '$pageview' : 'purchase',
+    uuid: crypto.randomUUID(),
+    distinct_id: `user-${seed % 50}`,
+    timestamp: new Date().toISOString(),
+    properties: {
+      seed,
+      index,
+      text: 'ünï\u0000cödé "quoted" \\ \n',
+      long: 'x'.repeat((seed * 37 + index * 101) % 3000),
+      nested: { list: [1, 2.5, null, true], empty: {} },
+    },
+  }
+}
+
+function encode(
+  text: string,
+  kind: number,
+): { body: Uint8Array | string; headers: Record<string, string> } {
+  if (kind === 0) return { body: text, headers: { 'content-type': 'application/json' } }
+  if (kind === 1) return { body: gzipSync(text), headers: { 'content-type': 'text/plain' } }
+  const form = new URLSearchParams({ data: Buffer.from(text).toString('base64') })
+  return {
+    body: form.toString(),
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+  }
+}
