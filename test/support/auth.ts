@@ -1,0 +1,113 @@
+import { type Auth, type AuthParts, createAuth } from '../../src/auth/auth.ts'
+import { type Client, createDirectory, type User } from '../../src/auth/directory.ts'
+import type { Verifier } from '../../src/auth/password-thread.ts'
+import { createSqliteRefreshStore } from '../../src/auth/refresh-sqlite.ts'
+import { silentLog } from '../../src/core/log.ts'
+import { temporaryFolder } from './folder.ts'
+
+/** Takes `hash:<secret>` for the hash of a secret, at once. */
+export const instantVerifier: Verifier = {
+  verify: async (secret, hash) => hash === `hash:${secret}`,
+  close() {},
+}
+
+export const shop: Client = {
+  id: 'shop',
+  secretHash: 'hash:shop-secret',
+  permissions: ['private:orders', 'private:stock:subscribe', 'system:notify'],
+}
+export const page: Client = { id: 'page', public: true, permissions: ['private:orders'] }
+export const alice: User = {
+  id: 'u1',
+  username: 'alice',
+  passwordHash: 'hash:wonderland',
+  email: 'alice@example.com',
+  name: 'Alice',
+  permissions: ['private:*'],
+}
+export const bob: User = {
+  id: 'u2',
+  username: 'bob',
+  passwordHash: 'hash:builder',
+  permissions: [],
+}
+
+export type TestAuth = {
+  auth: Auth
+  folder: string
+  /** The lists of the projects file: put another list in place to reload. */
+  people: { clients: readonly Client[]; users: readonly User[] }
+  clock: { nowMs: number }
+  [Symbol.dispose](): void
+}
+
+export async function startAuth(overrides: Partial<AuthParts> = {}): Promise<TestAuth> {
+  const folder = temporaryFolder()
+  const people: TestAuth['people'] = { clients: [shop, page], users: [alice, bob] }
+  const clock = { nowMs: Date.parse('2026-01-01T12:00:00Z') }
+  const auth = await createAuth({
+    settings: {
+      keysFile: undefined,
+      issuer: 'spillway',
+      accessSeconds: 3600,
+      refreshSeconds: 86_400,
+      production: false,
+      dataDir: folder.path,
+    },
+    directory: createDirectory({ clients: () => people.clients, users: () => people.users }),
+    store: createSqliteRefreshStore({ folder: folder.path }),
+    waitSeconds: () => 0,
+    log: silentLog,
+    now: () => clock.nowMs,
+    verifier: instantVerifier,
+    ...overrides,
+  })
+  return {
+    auth,
+    folder: folder.path,
+    people,
+    clock,
+    [Symbol.dispose]() {
+      auth.close()
+      folder[Symbol.dispose]()
+    },
+  }
+}
+
+/** A request for a token, as JSON. */
+export function post(fields: object, headers: Record<string, string> = {}): Request {
+  return new Request('http://127.0.0.1/api/auth/token', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify(fields),
+  })
+}
+
+/** The body of a token reply; throws where it is no token. */
+export async function tokenOf(auth: Auth, fields: object): Promise<TokenBody> {
+  const reply = await auth.token(post(fields), '203.0.113.1')
+  if (reply.status !== 200) throw new Error(`${reply.status} ${reply.body}`)
+  return JSON.parse(reply.body!) as TokenBody
+}
+
+export type TokenBody = {
+  access_token: string
+  token_type: string
+  expires_in: number
+  refresh_token?: string
+  scope: string[]
+}
+
+export const shopLogin = {
+  grant_type: 'client_credentials',
+  client_id: 'shop',
+  client_secret: 'shop-secret',
+}
+export const aliceLogin = {
+  grant_type: 'password',
+  client_id: 'shop',
+  client_secret: 'shop-secret',
+  username: 'alice',
+  password: 'wonderland',
+}
+export const bobLogin = { ...aliceLogin, username: 'bob', password: 'builder' }
