@@ -1,0 +1,43 @@
+/** What is left of a body once some of its wrappings are off: bytes, or text where a field held it. */
+export type Payload = Uint8Array | string
+
+const utf8 = new TextDecoder()
+
+/** UTF-8 without its byte order mark; bytes that are none become U+FFFD. */
+export function toText(payload: Payload): string {
+  return typeof payload === 'string' ? payload : utf8.decode(payload)
+}
+
+export function payloadBytes(payload: Payload): number {
+  return typeof payload === 'string' ? Buffer.byteLength(payload) : payload.length
+}
+
+export function isBlank(payload: Payload): boolean {
+  return payload.length === leadLength(payload)
+}
+
+/** An object or an array, going by its first character; nothing else is a body of any contract. */
+export function isJsonLike(payload: Payload): boolean {
+  const first = codeAt(payload, leadLength(payload))
+  return first === brace || first === bracket
+}
+
+const brace = '{'.charCodeAt(0)
+const bracket = '['.charCodeAt(0)
+const whitespace = new Set([...' \t\n\r'].map((char) => char.charCodeAt(0)))
+
+/** How many places of white space and byte order mark come first. */
+function leadLength(payload: Payload): number {
+  let length = 0
+  if (codeAt(payload, 0) === 0xef && codeAt(payload, 1) === 0xbb && codeAt(payload, 2) === 0xbf) {
+    length = 3
+  }
+  while (whitespace.has(codeAt(payload, length))) length += 1
+  return length
+}
+
+/** -1 beyond the end. */
+function codeAt(payload: Payload, index: number): number {
+  if (typeof payload !== 'string') return payload[index] ?? -1
+  return index < payload.length ? payload.charCodeAt(index) : -1
+}
