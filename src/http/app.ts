@@ -1,7 +1,6 @@
 import { Elysia } from 'elysia'
 import { bootRoutes } from './boot-routes.ts'
 import { type CaptureContracts, captureRoutes } from './capture-routes.ts'
-import { corsPlugin, type OriginRule } from './cors.ts'
 import { errorReply } from './error-reply.ts'
 import { type HealthParts, healthRoutes } from './health-routes.ts'
 import type { Respond } from './respond.ts'
@@ -10,13 +9,13 @@ export type AppParts = {
   contracts: CaptureContracts
   respond: Respond
   health: HealthParts
-  isOriginAllowed: OriginRule
 }
 
+export type App = ReturnType<typeof createApp>
+
 /** The table of contents: every route of the server, by contract. */
-export function createApp({ contracts, respond, health, isOriginAllowed }: AppParts) {
+export function createApp({ contracts, respond, health }: AppParts) {
   return new Elysia({ name: 'spillway' })
-    .use(corsPlugin(isOriginAllowed))
     .onError({ as: 'global' }, errorReply)
     .use(healthRoutes(health))
     .use(captureRoutes(contracts, respond))

@@ -1,0 +1,58 @@
+import { Elysia } from 'elysia'
+import { recordingBodyBytesMax } from '../core/limits.ts'
+import type { App } from './app.ts'
+import { corsPlugin, type OriginRule } from './cors.ts'
+
+export type ListenSettings = {
+  port: number
+  hostname: string
+  tls?: { cert: string; key: string } | undefined
+  /** Several processes share one port. */
+  reusePort?: boolean
+}
+
+export type Listening = {
+  port: number
+  url: string
+  /** Takes no new connection; resolves once the open ones have been answered, or `withinMs` is over. */
+  stop(withinMs: number): Promise<void>
+}
+
+/** A connection that says nothing for this long is closed. Above the 25 s between Socket.IO's pings. */
+const idleSeconds = 30
+/** Bun's own 413 has an empty body: ours comes first, a little below. */
+const bodyBytesMax = recordingBodyBytesMax + 1024 * 1024
+
+/**
+ * One port, two compositions of the same routes: a request with an Origin passes the CORS plugin, any other
+ * does not pay for it (a quarter of a small request, see bench/README.md).
+ */
+export function listen(app: App, isAllowed: OriginRule, settings: ListenSettings): Listening {
+  const plain = app.compile()
+  const browser = new Elysia({ name: 'browser' }).use(corsPlugin(isAllowed)).use(app).compile()
+  const { port, hostname, tls, reusePort = false } = settings
+  const server = Bun.serve({
+    port,
+    hostname,
+    reusePort,
+    ...(tls ? { tls } : {}),
+    idleTimeout: idleSeconds,
+    maxRequestBodySize: bodyBytesMax,
+    fetch: (request) =>
+      request.headers.get('origin') === null && request.method !== 'OPTIONS'
+        ? plain.fetch(request)
+        : browser.fetch(request),
+  })
+  // Routes are handed the server through their app, which did not start it itself.
+  plain.server = server
+  browser.server = server
+  return {
+    port: server.port ?? port,
+    url: server.url.href.replace(/\/$/, ''),
+    stop: async (withinMs) => {
+      const closed = server.stop()
+      await Promise.race([closed, Bun.sleep(withinMs)])
+      await server.stop(true)
+    },
+  }
+}
