@@ -1,0 +1,41 @@
+import type { StoredRecord } from '../src/core/record.ts'
+
+export const partitions = 8
+export const messagesPerSend = 500
+
+export type Run = { who: string; perSecond: number; cpuMicros: number }
+
+/** Rate and CPU (all threads of this process) of `work`, per record. */
+export async function measure(
+  who: string,
+  count: number,
+  work: () => Promise<unknown>,
+): Promise<Run> {
+  Bun.gc(true)
+  const cpu = process.cpuUsage()
+  const startMs = performance.now()
+  await work()
+  const seconds = (performance.now() - startMs) / 1000
+  const { user, system } = process.cpuUsage(cpu)
+  const cpuMicros = Number(((user + system) / count).toFixed(2))
+  return { who, perSecond: Math.round(count / seconds), cpuMicros }
+}
+
+/** As the journal hands them over: a view on a line, and a head that is made when asked for. */
+export function makeRecords(count: number): StoredRecord[] {
+  const filler = 'x'.repeat(200)
+  return Array.from({ length: count }, (_, offset) => {
+    const uuid = `01900000-0000-7000-8000-${String(offset).padStart(12, '0')}`
+    const user = `user-${offset % 10_007}`
+    const line = Buffer.from(
+      `{"uuid":"${uuid}","project":"phc_bench","source":"capture","event":"$pageview",` +
+        `"distinct_id":"${user}","session_id":"","timestamp":"2026-01-01T00:00:00.000Z",` +
+        `"received_at":"2026-01-01T00:00:00.000Z","ip":"203.0.113.9","user_agent":"Mozilla/5.0",` +
+        `"library":"web","properties":{"$current_url":"https://example.com/${offset}",` +
+        `"$browser":"Firefox","filler":"${filler}"},"user":{},"historical":false}\n`,
+    )
+    const place = { offset, kind: 'event', route: 'main', source: 'capture' } as const
+    const head = { uuid, marker: undefined, event: '$pageview', key: `phc_bench:${user}` }
+    return { ...place, receivedMs: 0, line, head: () => ({ ...head }) }
+  })
+}

@@ -1,0 +1,41 @@
+/** Why a send did not end well, by what is to be done about it. */
+export type SendFault = {
+  /**
+   * `retry`: the outcome is unknown, or it may go better later. `too_large`, `refused`: never for these
+   * records as they stand. `no_partition`, `no_topic`: the topic is not what it was.
+   */
+  kind: 'retry' | 'too_large' | 'refused' | 'no_partition' | 'no_topic'
+  reason: string
+}
+
+const kinds: Record<string, SendFault['kind']> = {
+  MESSAGE_TOO_LARGE: 'too_large',
+  RECORD_LIST_TOO_LARGE: 'too_large',
+  INVALID_RECORD: 'refused',
+  UNKNOWN_TOPIC_OR_PARTITION: 'no_topic',
+}
+
+/** What kafkajs recovers from on the same connection: it dials again and asks for the leaders anew. */
+const recoverable = new Set([
+  'KafkaJSConnectionError',
+  'KafkaJSConnectionClosedError',
+  'KafkaJSBrokerNotFound',
+  'KafkaJSMetadataNotLoaded',
+  'KafkaJSTopicMetadataNotLoaded',
+])
+
+/** `isPoisoned`: the connection may hang, or kafkajs is in a state from which it does not come back. */
+export function toSendFault(thrown: unknown): SendFault & { isPoisoned: boolean } {
+  const error = toCause(thrown)
+  const type = (error as { type?: unknown }).type
+  if (error.name === 'KafkaJSProtocolError' && typeof type === 'string')
+    return { kind: kinds[type] ?? 'retry', reason: type, isPoisoned: false }
+  return { kind: 'retry', reason: error.message, isPoisoned: !recoverable.has(error.name) }
+}
+
+/** kafkajs wraps what happened in an error that says it gave up. */
+function toCause(thrown: unknown): Error {
+  let error = thrown instanceof Error ? thrown : new Error(String(thrown))
+  while (error.cause instanceof Error) error = error.cause
+  return error
+}

@@ -1,0 +1,140 @@
+import type { Message } from 'kafkajs'
+import type { Log } from '../core/log.ts'
+import type { Closing } from './kafka-delivery.ts'
+import type { SendFault } from './kafka-fault.ts'
+import { createLane, type Lane, type LaneParts, type Parcel } from './kafka-lane.ts'
+import { toPartition } from './kafka-partition.ts'
+import type { TopicFacts } from './kafka-topics.ts'
+import { createTrouble, isNoticeable, toBackoffMs } from './kafka-trouble.ts'
+
+/** A topic with a lane per partition. What comes before its facts are known waits here, in order. */
+export type Topic = {
+  enqueue(parcel: Parcel): void
+  /** Takes note of the count that a producer sees: records from now on go by it. */
+  setPartitions(count: number): void
+  isHealthy(): boolean
+  retries(): number
+}
+
+export type TopicParts = {
+  name: string
+  lingerMs: number
+  closing: Closing
+  log: Log
+  send(partition: number, messages: Message[]): Promise<SendFault | undefined>
+  /** Finds or makes the topic; rejects while the brokers do not let it. */
+  ensure(): Promise<TopicFacts>
+  onDelivered(parcels: readonly Parcel[]): void
+  onRefused(parcel: Parcel, fault: SendFault): void
+}
+
+/** What a record and the head of its set take beside key and value, at the least. */
+const frameBytesMin = 68
+
+export function createTopic(parts: TopicParts): Topic {
+  const { name, log } = parts
+  const trouble = createTrouble(name, log)
+  const find = createFinder(parts, trouble, onFound)
+  const lanes: Lane[] = []
+  let waiting: Parcel[] = []
+  let facts: TopicFacts | undefined
+  let turn = 0
+  let retries = 0
+
+  function onFound(found: TopicFacts): void {
+    facts = found
+    const held = waiting
+    waiting = []
+    for (const parcel of held) enqueue(parcel)
+  }
+
+  function enqueue(parcel: Parcel): void {
+    if (!facts) {
+      waiting.push(parcel)
+      return
+    }
+    const { key, value } = parcel.message
+    const bytes = value.length + (key?.length ?? 0) + frameBytesMin
+    if (bytes > facts.bytesMax) {
+      const reason = `${bytes} bytes, and ${name} takes ${facts.bytesMax}`
+      parts.onRefused(parcel, { kind: 'too_large', reason })
+      return
+    }
+    const partition = key ? toPartition(key, facts.partitions) : nextPartition(facts.partitions)
+    lanes[partition] ??= createLane(toLaneParts(partition))
+    lanes[partition].add(parcel)
+  }
+
+  /** Records without a key take turns, and pass over partitions that take nothing just now. */
+  function nextPartition(partitions: number): number {
+    for (let tries = 0; tries < partitions; tries += 1) {
+      turn += 1
+      if (!trouble.has(turn % partitions)) break
+    }
+    return turn % partitions
+  }
+
+  function toLaneParts(partition: number): LaneParts {
+    return {
+      lingerMs: parts.lingerMs,
+      bytesMax: () => facts!.bytesMax,
+      async send(parcels) {
+        const messages = parcels.map(({ message }) => ({ ...message, partition }))
+        const fault = await parts.send(partition, messages)
+        if (!fault) trouble.end(partition)
+        return fault
+      },
+      async canRetry(fault, attempt) {
+        retries += 1
+        if (isNoticeable(attempt)) trouble.begin(partition, fault.reason)
+        if (fault.kind === 'no_topic') await find()
+        await parts.closing.pause(toBackoffMs(attempt))
+        return partition < facts!.partitions
+      },
+      onGone(parcels) {
+        trouble.end(partition)
+        for (const parcel of parcels) enqueue(parcel)
+      },
+      onDelivered: parts.onDelivered,
+      onRefused: parts.onRefused,
+    }
+  }
+
+  function setPartitions(count: number): void {
+    if (!facts || facts.partitions === count) return
+    log.info({ topic: name, from: facts.partitions, to: count }, 'kafka partitions changed')
+    facts = { ...facts, partitions: count }
+  }
+
+  void find()
+  return { enqueue, setPartitions, isHealthy: trouble.isOver, retries: () => retries }
+}
+
+/** Asks for the topic's facts until it is told, or the sink closes; once for all who ask meanwhile. */
+function createFinder(
+  { ensure, closing }: TopicParts,
+  trouble: ReturnType<typeof createTrouble>,
+  onFound: (facts: TopicFacts) => void,
+): () => Promise<void> {
+  let finding: Promise<void> | undefined
+
+  async function ask(): Promise<void> {
+    for (let attempt = 1; !closing.signal.aborted; attempt += 1) {
+      try {
+        onFound(await ensure())
+        trouble.end('topic')
+        return
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error)
+        if (isNoticeable(attempt)) trouble.begin('topic', reason)
+        await closing.pause(toBackoffMs(attempt))
+      }
+    }
+  }
+  return () => {
+    finding ??= ask().finally(() => {
+      finding = undefined
+    })
+    return finding
+  }
+}

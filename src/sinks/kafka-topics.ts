@@ -1,0 +1,77 @@
+import type { Admin } from 'kafkajs'
+import type { Log } from '../core/log.ts'
+import type { KafkaSettings } from './kafka-settings.ts'
+import { kafkajs } from './kafka-vendor.ts'
+
+/** What must be known of a topic before anything is sent to it. */
+export type TopicFacts = {
+  partitions: number
+  /** The largest record set that it takes. */
+  bytesMax: number
+}
+
+/** From this replication on a lost replica leaves two, and so an acknowledged record is on two. */
+const replicationForTwoInSync = 3
+
+/** Finds a topic, or makes it, and says what it takes. Throws what the brokers answer otherwise. */
+export async function ensureTopic(
+  admin: Admin,
+  topic: string,
+  { settings, log }: { settings: KafkaSettings; log: Log },
+): Promise<TopicFacts> {
+  const found = await findPartitions(admin, topic)
+  if (found === 0) await createTopic(admin, topic, settings)
+  const partitions = found || (await findPartitions(admin, topic))
+  if (partitions === 0) throw new Error(`topic ${topic} was made but is not there yet`)
+  const bytesMax = await findBytesMax(admin, topic)
+  if (bytesMax === undefined) log.info({ topic }, 'kafka topic does not tell its message limit')
+  else if (bytesMax < settings.messageBytesMax)
+    log.warn(
+      { topic, bytesMax, messageBytesMax: settings.messageBytesMax },
+      'kafka topic takes smaller messages than KAFKA_MESSAGE_BYTES_MAX: larger ones become dead letters',
+    )
+  return { partitions, bytesMax: bytesMax ?? settings.messageBytesMax }
+}
+
+/** 0 where there is no such topic. */
+async function findPartitions(admin: Admin, topic: string): Promise<number> {
+  try {
+    const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
+    return topics.find(({ name }) => name === topic)?.partitions.length ?? 0
+  } catch (error) {
+    if (isOfType(error, 'UNKNOWN_TOPIC_OR_PARTITION')) return 0
+    throw error
+  }
+}
+
+async function createTopic(admin: Admin, topic: string, settings: KafkaSettings): Promise<void> {
+  const configEntries = [{ name: 'max.message.bytes', value: String(settings.messageBytesMax) }]
+  if (settings.replication >= replicationForTwoInSync)
+    configEntries.push({ name: 'min.insync.replicas', value: '2' })
+  const { partitions: numPartitions, replication: replicationFactor } = settings
+  const topics = [{ topic, numPartitions, replicationFactor, configEntries }]
+  // False where another node of ours was faster, which is as well.
+  await admin.createTopics({ topics, timeout: settings.timeoutMs, waitForLeaders: true })
+}
+
+/** Undefined where we may not ask. */
+async function findBytesMax(admin: Admin, topic: string): Promise<number | undefined> {
+  const name = 'max.message.bytes'
+  try {
+    const { resources } = await admin.describeConfigs({
+      resources: [{ type: kafkajs.ConfigResourceTypes.TOPIC, name: topic, configNames: [name] }],
+      includeSynonyms: false,
+    })
+    const entry = resources[0]?.configEntries.find(({ configName }) => configName === name)
+    return entry ? Number(entry.configValue) : undefined
+  } catch (error) {
+    if (isOfType(error, 'TOPIC_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED')) return
+    throw error
+  }
+}
+
+function isOfType(error: unknown, ...types: string[]): boolean {
+  for (let at = error; at instanceof Error; at = at.cause)
+    if (types.includes((at as { type?: string }).type ?? '')) return true
+  return false
+}
