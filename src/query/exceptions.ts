@@ -1,0 +1,81 @@
+/** Exceptions that this interface raises itself, by ClickHouse's own codes. */
+export const ownCodes = {
+  BAD_ARGUMENTS: 36,
+  NOT_IMPLEMENTED: 48,
+  SYNTAX_ERROR: 62,
+  TIMEOUT_EXCEEDED: 159,
+  READONLY: 164,
+  TOO_MANY_SIMULTANEOUS_QUERIES: 202,
+  QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING: 216,
+  QUERY_IS_TOO_LARGE: 229,
+  ABORTED: 236,
+  QUERY_WAS_CANCELLED: 394,
+  SETTING_CONSTRAINT_VIOLATION: 452,
+  ACCESS_DENIED: 497,
+  AUTHENTICATION_FAILED: 516,
+  UNKNOWN_EXCEPTION: 1002,
+} as const
+
+export type OwnCode = keyof typeof ownCodes
+
+/** What a query ended with. `message` is the whole text that a client reads, version excluded. */
+export class QueryError extends Error {
+  readonly code: number
+
+  constructor(code: number, text: string) {
+    super(text)
+    this.name = 'QueryError'
+    this.code = code
+  }
+}
+
+/** A refusal of our own, worded as the engine words its exceptions. */
+export function refusal(name: OwnCode, sentence: string): QueryError {
+  const code = ownCodes[name]
+  return new QueryError(code, `Code: ${code}. DB::Exception: ${sentence}. (${name})`)
+}
+
+/** The engine's text as an exception. Total: text without a code becomes UNKNOWN_EXCEPTION. */
+export function toQueryError(engineText: string): QueryError {
+  // Some of its texts end with the version, which every reply adds.
+  const text = engineText.trim().replace(/ \(version [\d.]+\)$/, '')
+  const code = /^Code: (\d+)\. DB::Exception: /.exec(text)?.[1]
+  if (code === undefined) return refusal('UNKNOWN_EXCEPTION', text.replace(/\.$/, ''))
+  return new QueryError(Number(code), text)
+}
+
+/** Anything thrown as an exception. */
+export function asQueryError(error: unknown): QueryError {
+  if (error instanceof QueryError) return error
+  return toQueryError(error instanceof Error ? error.message : String(error))
+}
+
+/**
+ * The HTTP status that ClickHouse's server gives an exception (its exceptionCodeToHTTPStatus). One differs: too many
+ * queries is 503 here, where theirs is 500, so that clients know that they may try again.
+ */
+export function toHttpStatus(code: number): number {
+  return statusOf.get(code) ?? 500
+}
+
+const statusOf = new Map<number, number>([
+  [194, 401], // a password is required
+  // Unknown user, wrong password, failed login, role or access denied.
+  ...toEntries(403, [192, 193, 497, 512, 516]),
+  // What cannot be parsed or compiled, wrong types, wrong columns, wrong syntax.
+  ...toEntries(400, [6, 8, 15, 25, 26, 27, 36, 37, 38, 41, 44, 53, 62, 72]),
+  ...toEntries(400, [117, 123, 167, 168, 223, 321, 376, 427, 441, 675, 676]),
+  // Unknown function, identifier, type, storage, table, database, setting, format, role and so on.
+  ...toEntries(404, [46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 152, 336, 511]),
+  [159, 408],
+  [381, 411],
+  [229, 413],
+  [779, 415],
+  [48, 501],
+  // A file that cannot be opened, a socket's timeout, a task that cannot be scheduled; too many queries.
+  ...toEntries(503, [76, 209, 439, 202]),
+])
+
+function toEntries(status: number, codes: readonly number[]): [number, number][] {
+  return codes.map((code) => [code, status])
+}

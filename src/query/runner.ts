@@ -1,0 +1,109 @@
+import { writeSync } from 'node:fs'
+import { type Connection, type InsertStream, openConnection, type Summary } from './connection.ts'
+import { assertHarmless, assertRead } from './guard.ts'
+import type { Job, Start } from './messages.ts'
+import type { Native } from './native.ts'
+import { withClientIds } from './processes.ts'
+import { type Mode, toSetStatement } from './settings.ts'
+import { parseStatement, type Statement, toSyntaxTree } from './statement.ts'
+
+/** Runs statements, each on a connection of its own, so that nothing one sets reaches the next. Every call blocks. */
+export type Runner = {
+  /** Runs a statement to its end. Throws QueryError. */
+  run(job: Job, onStart: (start: Start) => void): Summary
+  /** Starts an insert. Throws QueryError. Its stream's last call closes the connection. */
+  startInsert(job: Job): InsertStream
+}
+
+export function createRunner({ native, path, mode }: RunnerParts): Runner {
+  let tableFunctions: ReadonlySet<string> | undefined
+
+  function run(job: Job, onStart: (start: Start) => void): Summary {
+    const connection = openConnection(native, path)
+    try {
+      prepare(connection, job)
+      const statement = parseStatement(connection, job.sql)
+      if (mode === 'read-only') inspect(connection, statement, job)
+      onStart({ format: statement.format ?? job.format, isRead: statement.kind === 'read' })
+      return execute({ connection, statement, job })
+    } finally {
+      connection.close()
+    }
+  }
+
+  function inspect(connection: Connection, statement: Statement, { parameters }: Job): void {
+    assertRead(statement)
+    tableFunctions ??= readTableFunctions(connection)
+    const tree = toSyntaxTree(connection, { head: statement.head, parameters })
+    assertHarmless({ statement, tree, parameters, tableFunctions })
+  }
+
+  function startInsert(job: Job): InsertStream {
+    const connection = openConnection(native, path)
+    try {
+      prepare(connection, job)
+      const insert = connection.openInsert(job.sql, job.format, job.parameters)
+      return closing(insert, connection)
+    } catch (error) {
+      connection.close()
+      throw error
+    }
+  }
+  return { run, startInsert }
+}
+
+type RunnerParts = { native: Native; path: string; mode: Mode }
+
+function prepare(connection: Connection, { database, settings }: Job): void {
+  if (database) connection.query(`USE \`${database.replace(/[\\`]/g, '\\$&')}\``)
+  connection.query(toSetStatement(settings))
+}
+
+type Execution = { connection: Connection; statement: Statement; job: Job }
+
+/** What was inspected is what runs: the statement as the engine wrote it, never the client's own text. */
+function execute({ connection, statement, job }: Execution): Summary {
+  const { head, format = job.format, tail, tokens, kind } = statement
+  const isKill = head.startsWith('KILL ')
+  const text = withClientIds(
+    head,
+    tokens.filter((token) => token.end <= head.length),
+  )
+  const { parameters } = job
+  if (kind === 'read' && /^(SELECT|WITH|\()/.test(head)) {
+    const target = `INTO OUTFILE '${descriptorFolder}/${job.outputFd}' APPEND`
+    const sql = `${text} ${target} FORMAT ${format}${tail}`
+    return connection.query(sql, { parameters }).summary
+  }
+  // Replies of other statements are small. Writes run as they came: the engine hides passwords in what it writes.
+  const sql = kind === 'read' || isKill ? `${text}${tail}` : job.sql
+  const { bytes, summary } = connection.query(sql, { format, parameters })
+  for (let written = 0; written < bytes.length; ) written += writeSync(job.outputFd, bytes, written)
+  return summary
+}
+
+/** Where an open file can be opened again by its number: the engine's own way to stream a result is to a file. */
+const descriptorFolder = process.platform === 'linux' ? '/proc/self/fd' : '/dev/fd'
+
+function readTableFunctions(connection: Connection): ReadonlySet<string> {
+  const { bytes } = connection.query('SELECT lower(name) FROM system.table_functions')
+  return new Set(new TextDecoder().decode(bytes).split('\n').filter(Boolean))
+}
+
+/** The same insert, which takes its connection along when it ends. */
+function closing(insert: InsertStream, connection: Connection): InsertStream {
+  return {
+    append: insert.append,
+    finish() {
+      try {
+        return insert.finish()
+      } finally {
+        connection.close()
+      }
+    },
+    cancel() {
+      insert.cancel()
+      connection.close()
+    },
+  }
+}

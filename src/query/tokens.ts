@@ -1,0 +1,52 @@
+/**
+ * A piece of SQL as ClickHouse's lexer cuts it. `value` is a quoted identifier's or a string's content, else the text.
+ * `depth` counts the parentheses and brackets around it. `start` and `end` are offsets into the text.
+ */
+export type Token = {
+  kind: 'word' | 'quoted' | 'string' | 'number' | 'mark'
+  value: string
+  depth: number
+  start: number
+  end: number
+}
+
+/** The tokens of `sql`, space and comments left out. Total: what is not closed runs to the end. */
+export function* toTokens(sql: string): Generator<Token> {
+  let depth = 0
+  for (const match of sql.matchAll(pattern)) {
+    const kind = kinds.find((candidate) => match.groups?.[candidate] !== undefined)
+    if (kind === undefined) continue
+    const text = match[0]
+    if (text === ')' || text === ']') depth -= 1
+    yield {
+      kind: kind === 'heredoc' ? 'string' : kind,
+      value: kind === 'quoted' || kind === 'string' ? unquote(text) : text,
+      depth,
+      start: match.index,
+      end: match.index + text.length,
+    }
+    if (text === '(' || text === '[') depth += 1
+  }
+}
+
+/** Is it this keyword, in any case, and no quoted name? */
+export function isKeyword(token: Token | undefined, keyword: string): boolean {
+  return token?.kind === 'word' && token.value.toUpperCase() === keyword
+}
+
+const kinds = ['heredoc', 'string', 'quoted', 'word', 'number', 'mark'] as const
+
+const pattern = new RegExp(
+  [
+    String.raw`(?<skipped>\s+|--[^\n]*|#[ !][^\n]*|/\*[\s\S]*?(?:\*/|$))`,
+    String.raw`(?<heredoc>\$(?<tag>\w*)\$[\s\S]*?\$\k<tag>\$)`,
+    String.raw`(?<string>'(?:[^'\\]+|\\[\s\S]|'')*(?:'|$))`,
+    String.raw`(?<quoted>"(?:[^"\\]+|\\[\s\S]|"")*(?:"|$)|${'`'}(?:[^${'`'}\\]+|\\[\s\S]|${'``'})*(?:${'`'}|$))`,
+    String.raw`(?<word>[A-Za-z_][\w$]*)`,
+    String.raw`(?<number>\d[\w.]*)`,
+    String.raw`(?<mark>[\s\S])`,
+  ].join('|'),
+  'g',
+)
+
+const unquote = (text: string) => text.slice(1, -1).replace(/\\([\s\S])|(['"`])\2/g, '$1$2')
