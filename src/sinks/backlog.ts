@@ -1,0 +1,128 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { StoredRecord } from '../core/record.ts'
+import type { Batch } from '../core/sink.ts'
+import { createGate } from './gate.ts'
+
+/** The journal, its newest records from memory. At least one record where there is one; none where there is none. */
+export type Source = {
+  read(fromOffset: number, limits: ReadLimits): Promise<readonly StoredRecord[]>
+}
+export type Range = Pick<Batch, 'firstOffset' | 'lastOffset'>
+export type ReadLimits = { bytesMax: number; recordsMax: number }
+
+/** What one sink has not taken yet, cut into batches. */
+export type Backlog = {
+  /** Records now end before `endOffset`; they are `bytes` more than before. */
+  announce(endOffset: number, bytes: number): void
+  /** From now on a batch does not wait for others to join it. */
+  hurry(): void
+  /** The next batch: once it is full, or its first record has waited long enough. Rejects when the signal aborts. */
+  take(signal: AbortSignal): Promise<Batch>
+  /** The records of a range as far as the journal holds them; the next batch begins behind it. */
+  read(range: Range, signal: AbortSignal): Promise<Batch | undefined>
+  /** Behind the last record that was announced. */
+  end(): number
+}
+
+export type BacklogOptions = {
+  source: Source
+  /** What a batch may hold. */
+  limits: ReadLimits
+  /** How long the first record of a batch may wait for others. */
+  flushMs: number
+  /** The first record that was not taken. */
+  fromOffset: number
+  now(): number
+}
+
+/** One read holds up the thread for as long as these take to decode. */
+const readLimitsMax: ReadLimits = { recordsMax: 4096, bytesMax: 4 * 1024 * 1024 }
+/** What was announced is in the journal; a reader that does not see it yet will. */
+const unseenPauseMs = 50
+
+export function createBacklog({ source, limits, flushMs, now, ...start }: BacklogOptions): Backlog {
+  const gate = createGate()
+  let next = start.fromOffset
+  let end = next
+  let waitingBytes = 0
+  let waitingSinceMs = now()
+  let isHurried = false
+  const isFull = () => end - next >= limits.recordsMax || waitingBytes >= limits.bytesMax
+
+  function announce(endOffset: number, bytes: number): void {
+    if (endOffset <= end) return
+    const isFirst = end <= next
+    if (isFirst) waitingSinceMs = now()
+    end = endOffset
+    waitingBytes += bytes
+    if (isFirst || isFull()) gate.wake()
+  }
+
+  async function becomeDue(signal: AbortSignal): Promise<void> {
+    while (end <= next) await gate.wait(signal)
+    while (!isHurried && !isFull()) {
+      const restMs = waitingSinceMs + flushMs - now()
+      if (restMs <= 0) return
+      await gate.wait(signal, restMs)
+    }
+  }
+
+  async function take(signal: AbortSignal): Promise<Batch> {
+    for (;;) {
+      await becomeDue(signal)
+      const batch = await gather({ fromOffset: next, beforeOffset: end, ...limits }, signal)
+      if (batch) return taken(batch)
+      await gate.wait(signal, unseenPauseMs)
+    }
+  }
+
+  function taken(batch: Batch): Batch {
+    next = batch.lastOffset + 1
+    waitingSinceMs = now()
+    const bytes = batch.records.reduce((sum, { line }) => sum + line.length, 0)
+    waitingBytes = end > next ? Math.max(0, waitingBytes - bytes) : 0
+    return batch
+  }
+
+  async function read({ firstOffset, lastOffset }: Range, signal: AbortSignal) {
+    const batch = await gather({ fromOffset: firstOffset, beforeOffset: lastOffset + 1 }, signal)
+    next = Math.max(next, lastOffset + 1)
+    return batch
+  }
+
+  async function gather(wanted: Wanted, signal: AbortSignal): Promise<Batch | undefined> {
+    const { fromOffset, beforeOffset, recordsMax = beforeOffset, bytesMax = Infinity } = wanted
+    const records: StoredRecord[] = []
+    let at = fromOffset
+    let bytes = 0
+    while (at < beforeOffset && records.length < recordsMax && bytes < bytesMax) {
+      const part = await source.read(at, {
+        recordsMax: Math.min(readLimitsMax.recordsMax, recordsMax - records.length),
+        bytesMax: Math.min(readLimitsMax.bytesMax, bytesMax - bytes),
+      })
+      await nextTurn()
+      signal.throwIfAborted()
+      if (part.length === 0) break
+      at = part.at(-1)!.offset + 1
+      for (const record of part) {
+        if (record.offset >= beforeOffset) break
+        records.push(record)
+        bytes += record.line.length
+      }
+    }
+    return toBatch(records)
+  }
+
+  function hurry(): void {
+    isHurried = true
+    gate.wake()
+  }
+  return { announce, hurry, take, read, end: () => end }
+}
+
+type Wanted = { fromOffset: number; beforeOffset: number } & Partial<ReadLimits>
+
+function toBatch(records: readonly StoredRecord[]): Batch | undefined {
+  const [first, last] = [records[0], records.at(-1)]
+  return first && last && { firstOffset: first.offset, lastOffset: last.offset, records }
+}

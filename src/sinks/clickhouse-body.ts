@@ -1,0 +1,63 @@
+/** Big enough that a row costs no call of its own, small enough to copy without holding up the thread. */
+const chunkBytesMax = 1024 * 1024
+
+/** The lines as few chunks that each end with a line, copied once. */
+export function* toChunks(lines: readonly Uint8Array[]): Generator<Buffer> {
+  for (let from = 0; from < lines.length; ) {
+    let bytes = lines[from]!.length
+    let to = from + 1
+    while (to < lines.length && bytes + lines[to]!.length <= chunkBytesMax) {
+      bytes += lines[to]!.length
+      to += 1
+    }
+    const chunk = Buffer.allocUnsafeSlow(bytes)
+    copyLines(lines, { from, to }, chunk)
+    yield chunk
+    from = to
+  }
+}
+
+/**
+ * The lines as one buffer, for an engine that takes the statement and its data as one text. `breathe` is awaited
+ * between chunks. To such an engine an empty line ends the data and begins the next statement, so a line break within
+ * a line becomes a space: outside strings it means nothing, and inside them JSON has none.
+ */
+export async function toBuffer(
+  lines: readonly Uint8Array[],
+  breathe: () => Promise<void>,
+): Promise<Buffer> {
+  const whole = Buffer.allocUnsafeSlow(lines.reduce((bytes, line) => bytes + line.length, 0))
+  let at = 0
+  let sinceBreath = 0
+  for (const line of lines) {
+    whole.set(line, at)
+    flatten(whole, at, at + line.length - 1)
+    at += line.length
+    sinceBreath += line.length
+    if (sinceBreath < breathBytes) continue
+    sinceBreath = 0
+    await breathe()
+  }
+  return whole
+}
+
+const breathBytes = 8 * chunkBytesMax
+const newline = 0x0a
+const space = 0x20
+
+function flatten(bytes: Buffer, from: number, to: number): void {
+  for (let at = bytes.indexOf(newline, from); at >= 0 && at < to; at = bytes.indexOf(newline, at))
+    bytes[at] = space
+}
+
+function copyLines(
+  lines: readonly Uint8Array[],
+  { from, to }: { from: number; to: number },
+  into: Buffer,
+): void {
+  let at = 0
+  for (let index = from; index < to; index += 1) {
+    into.set(lines[index]!, at)
+    at += lines[index]!.length
+  }
+}

@@ -1,0 +1,71 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import {
+  type ClickHouse,
+  type ClientOptions,
+  createVendorClient,
+  insertSettings,
+  toStatements,
+  worded,
+} from './clickhouse.ts'
+import { toBuffer } from './clickhouse-body.ts'
+import { ClickHouseFailure } from './clickhouse-failure.ts'
+
+type VendorConnection = NonNullable<ClientOptions['connection']>
+type Vendor = Pick<typeof import('chdb/connection'), 'createChdbConnection'>
+
+/**
+ * Loads the engine's library, 50 ms. Rejects with a sentence for the operator where it cannot be loaded: it is an
+ * optional dependency, and does not exist for every platform.
+ */
+export async function loadEngine(): Promise<Vendor> {
+  try {
+    return await import('chdb/connection')
+  } catch (error) {
+    throw new Error(
+      `The embedded ClickHouse cannot be loaded here (${toText(error)}): set CLICKHOUSE_URL to use a server instead.`,
+    )
+  }
+}
+
+/**
+ * The engine in this process, on a folder of its own. Any number of connections and threads may share the folder
+ * within the process, each running one statement at a time; a second process may not.
+ * Rows go in as one buffer by the engine's raw insert: the statement is the same, and the same 20,000 rows hold up the
+ * thread for 10 ms instead of 50.
+ */
+export function openEmbeddedClickHouse(vendor: Vendor, path: string): ClickHouse {
+  const connection = vendor.createChdbConnection({ path })
+  // The engine's package is typed against a copy of its own of the client's interfaces.
+  const client = createVendorClient({ connection: connection as unknown as VendorConnection })
+  const underWay = new Set<Promise<unknown>>()
+
+  async function insert({ table, token, lines }: Parameters<ClickHouse['insert']>[0]) {
+    const values = await toBuffer(lines, nextTurn)
+    const settings = { ...insertSettings, insert_deduplication_token: token }
+    await connection.chdb.rawInsert({ table, values, format: 'JSONEachRow', settings })
+  }
+
+  /** The engine cannot be interrupted, and to leave it while it works ends the process: calls are seen through. */
+  function seenThrough<T>(call: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    if (signal?.aborted) return Promise.reject(aborted())
+    const running = worded(call)
+    underWay.add(running)
+    const forget = () => underWay.delete(running)
+    running.then(forget, forget)
+    return running
+  }
+
+  const statements = toStatements(client)
+  return {
+    query: (sql, signal) => seenThrough(() => statements.query(sql), signal),
+    command: (sql, signal) => seenThrough(() => statements.command(sql), signal),
+    insert: (rows, signal) => seenThrough(() => insert(rows), signal),
+    async close() {
+      await Promise.allSettled(underWay)
+      await client.close()
+    },
+  }
+}
+
+const aborted = () => new ClickHouseFailure('the call was aborted', { reason: 'aborted' })
+const toText = (error: unknown) => (error instanceof Error ? error.message.split('\n')[0] : error)

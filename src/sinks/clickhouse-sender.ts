@@ -1,0 +1,71 @@
+import type { StoredRecord } from '../core/record.ts'
+import type { ClickHouse } from './clickhouse.ts'
+import { type ClickHouseFailure, toFailure } from './clickhouse-failure.ts'
+import type { ReadBack } from './clickhouse-read-back.ts'
+import type { TableName } from './clickhouse-tables.ts'
+
+export type Sender = {
+  /** Sends the rows once, and finds out how it ended. Rejects only when the signal aborts. */
+  send(table: TableName, piece: Piece, signal: AbortSignal): Promise<Rest>
+  /** Which of the rows are not stored, once no insert of ours is under way. Rejects only when the signal aborts. */
+  findMissing(table: TableName, records: Records, signal: AbortSignal): Promise<Records>
+}
+
+export type Records = readonly StoredRecord[]
+
+/** Rows that go in one insert. */
+export type Piece = {
+  records: Records
+  token: string
+  /**
+   * Nothing was ever sent under this token, so its OK is proof. ClickHouse remembers a token before the part is in
+   * place: an OK to a second insert under it may mean that nothing was stored.
+   */
+  isFresh: boolean
+}
+
+/** What an insert left to do: rows that are not stored, and the failure if there was one. */
+export type Rest = { missing: Records; failure?: ClickHouseFailure }
+
+export type SenderOptions = {
+  clickhouse: Pick<ClickHouse, 'insert'>
+  readBack: ReadBack
+  /** Is told of a failure, and resolves when it is time to go on. */
+  pause(failure: ClickHouseFailure, signal: AbortSignal): Promise<void>
+  /** Is told of an insert that went in. */
+  succeeded(): void
+}
+
+export function createSender({ clickhouse, readBack, pause, succeeded }: SenderOptions): Sender {
+  async function send(
+    table: TableName,
+    { records, token, isFresh }: Piece,
+    signal: AbortSignal,
+  ): Promise<Rest> {
+    try {
+      await clickhouse.insert({ table, token, lines: records.map(({ line }) => line) }, signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      const failure = toFailure(error)
+      // The server stopped at a row while it read them: an insert is one block, so it had stored nothing.
+      if (failure.kind === 'data' && failure.row !== undefined) return { missing: records, failure }
+      await pause(failure, signal)
+      return { missing: await findMissing(table, records, signal), failure }
+    }
+    succeeded()
+    return { missing: isFresh ? [] : await findMissing(table, records, signal) }
+  }
+
+  async function findMissing(table: TableName, records: Records, signal: AbortSignal) {
+    for (;;) {
+      try {
+        await readBack.settle(signal)
+        return await readBack.findMissing({ table, records }, signal)
+      } catch (error) {
+        signal.throwIfAborted()
+        await pause(toFailure(error), signal)
+      }
+    }
+  }
+  return { send, findMissing }
+}
