@@ -83,15 +83,24 @@ function assertHarmlessNode(node: string, tableFunctions: ReadonlySet<string>): 
   const [type, name = ''] = node.split(' ', 2)
   if (type === 'Function') assertHarmlessCall(name, tableFunctions)
   if (type === 'Identifier' || type === 'TableIdentifier') assertHarmlessName(name)
-  if (type === 'TableIdentifier' && /[/\\:*?]/.test(name))
-    throw refusal('ACCESS_DENIED', 'Files are not available here')
+  if (type === 'TableIdentifier') assertNoPath(name)
 }
 
-function assertHarmlessWords({ statement, parameters, tableFunctions }: Inspected): void {
+/** The engine's default database also holds every file, under its path. */
+function assertNoPath(name: string): void {
+  if (/[/\\:*?]/.test(name)) throw refusal('ACCESS_DENIED', 'Files are not available here')
+}
+
+function assertHarmlessWords({ statement, tree, parameters, tableFunctions }: Inspected): void {
   const { tokens } = statement
+  // Of these statements the tree does not show every table.
+  const namesTables = !/^(Select|Explain)/.test(tree[0] ?? '')
   for (const [index, token] of tokens.entries()) {
     if (token.kind === 'word' && token.value === 'SETTINGS') throw settingsRefusal()
+    if (token.kind === 'word' && token.value === 'OUTFILE')
+      throw refusal('READONLY', 'INTO OUTFILE is not available here')
     if (token.kind !== 'word' && token.kind !== 'quoted') continue
+    if (namesTables) assertNoPath(token.value)
     if (tokens[index + 1]?.value === '(') assertHarmlessCall(token.value, tableFunctions)
     else assertHarmlessName(token.value)
     if (isIdentifierParameter(tokens, index)) assertHarmlessName(parameters[token.value] ?? '')

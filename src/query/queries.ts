@@ -1,10 +1,10 @@
-import { type Connection, openConnection } from './connection.ts'
+import { openConnection } from './connection.ts'
 import { asQueryError, refusal } from './exceptions.ts'
-import { type Execution, type Executor, startExecutor } from './executor.ts'
+import { type Executor, startExecutor } from './executor.ts'
+import { launch, type Query } from './launch.ts'
 import type { Job } from './messages.ts'
 import type { Native } from './native.ts'
-import { type Output, openPipe } from './pipe.ts'
-import { type Mode, toLiteral } from './settings.ts'
+import type { Mode } from './settings.ts'
 import { createSlots } from './slots.ts'
 
 /** Runs statements on a bounded number of executors; each has an id that no other running one has. */
@@ -17,8 +17,6 @@ export type Queries = {
 
 export type QueryJob = Omit<Job, 'outputFd'> & { queryId: string }
 
-export type Query = Execution & { output: Output }
-
 export type QueriesParts = {
   native: Native
   path: string
@@ -29,15 +27,13 @@ export type QueriesParts = {
   readMsMax: number
 }
 
-/** A killed query leaves the engine within milliseconds. A kill that came before the query was known is repeated. */
-const killEveryMs = 50
 const closeMsMax = 5_000
 
 export function createQueries(parts: QueriesParts): Queries {
   const { native, path, mode, concurrencyMax: countMax, queueMax } = parts
   const control = openConnection(native, path)
   const executors: Executor[] = []
-  const running = new Map<string, { leave(): void; finished: Promise<unknown> } | undefined>()
+  const running = new Map<string, { leave(): void; released: Promise<unknown> } | undefined>()
 
   async function start(): Promise<Executor> {
     const executor = await startExecutor({ path, mode })
@@ -52,14 +48,15 @@ export function createQueries(parts: QueriesParts): Queries {
     running.set(queryId, undefined)
     try {
       const executor = await slots.take(signal)
-      const { query, leave } = launch({ job, executor, control, ...parts })
+      const readMsMax = mode === 'read-only' ? parts.readMsMax : Number.POSITIVE_INFINITY
+      const { query, released, leave } = launch({ job, executor, control, native, readMsMax })
       const done = () => {
         running.delete(queryId)
         signal.removeEventListener('abort', leave)
         slots.give(executor)
       }
-      query.finished.then(done, done)
-      running.set(queryId, { leave, finished: query.finished })
+      released.then(done, done)
+      running.set(queryId, { leave, released })
       signal.addEventListener('abort', leave, { once: true })
       if (signal.aborted) leave()
       return query
@@ -74,57 +71,13 @@ export function createQueries(parts: QueriesParts): Queries {
     const left = [...running.values()].filter((query) => query !== undefined)
     for (const query of left) query.leave()
     await Promise.race([
-      Promise.allSettled(left.map(({ finished }) => finished)),
+      Promise.allSettled(left.map(({ released }) => released)),
       Bun.sleep(closeMsMax),
     ])
     for (const executor of executors) executor.close()
     control.close()
   }
   return { start: startQuery, close }
-}
-
-type Launch = QueriesParts & { job: Omit<Job, 'outputFd'>; executor: Executor; control: Connection }
-
-/** Starts a job. `leave` is for when nobody waits for it any more: it ends a read, and an insert not yet committed. */
-function launch({ job, executor, control, native, mode, readMsMax }: Launch) {
-  const { writeFd, output } = openPipe(native)
-  const execution = executor.run({ ...job, outputFd: writeFd })
-  let isCommitted = false
-  let isLate = false
-
-  const kill = () => {
-    const comment = toLiteral(job.settings.log_comment ?? '')
-    control.query(`KILL QUERY WHERE Settings['log_comment'] = ${comment} ASYNC`)
-  }
-  function cancel(): void {
-    kill()
-    const repeat = setInterval(kill, killEveryMs)
-    const stop = () => clearInterval(repeat)
-    execution.finished.then(stop, stop)
-    void output.discard()
-  }
-  async function leave(): Promise<void> {
-    if (job.isInsert && !isCommitted) execution.abandon()
-    const { isRead } = await execution.started.catch(() => ({ isRead: false }))
-    if (isRead) cancel()
-  }
-  const deadline = mode === 'read-only' ? setTimeout(() => late(), readMsMax) : undefined
-  function late(): void {
-    isLate = true
-    cancel()
-  }
-  const finished = execution.finished
-    .catch((error) => {
-      throw isLate ? refusal('TIMEOUT_EXCEEDED', `Timeout exceeded: ${readMsMax} ms`) : error
-    })
-    .finally(() => clearTimeout(deadline))
-  finished.catch(() => {})
-  const commit = () => {
-    isCommitted = true
-    execution.commit()
-  }
-  const query: Query = { ...execution, finished, commit, output }
-  return { query, leave: () => void leave() }
 }
 
 const alreadyRunning = (queryId: string) =>

@@ -1,7 +1,7 @@
 import { codecs } from './body.ts'
 import type { Summary } from './connection.ts'
 import { asQueryError, toHttpStatus } from './exceptions.ts'
-import type { Query } from './queries.ts'
+import type { Query } from './launch.ts'
 import type { QueryRequest } from './request.ts'
 
 /** What every reply says about the engine. */

@@ -41,7 +41,7 @@ export function parseQueryRequest({ url, headers, method, fields = [] }: Parts):
     encoding: given.get('enable_http_compression') === '0' ? undefined : toEncoding(headers),
   }
   if (!/^\w+$/.test(request.format))
-    throw refusal('BAD_ARGUMENTS', `Unknown format ${request.format}`)
+    throw refusal('UNKNOWN_FORMAT', `Unknown format ${request.format}`)
   if (request.queryId.includes('\n')) throw refusal('BAD_ARGUMENTS', 'A query_id is one line')
   for (const name of unused) given.delete(name)
   return { ...request, ...sortOut(given) }
@@ -90,14 +90,14 @@ function sortOut(given: ReadonlyMap<string, string>) {
   }
 }
 
-/** The first of ours that the client takes. */
+/** The first of ours that the client takes. Brotli packs at its slowest level here: never in replies. */
 function toEncoding(headers: Headers): Encoding | undefined {
   const accepted = (headers.get('accept-encoding') ?? '')
     .split(',')
     .map((item) => item.trim().toLowerCase())
     .filter((item) => !/;\s*q=0(\.0*)?$/.test(item))
     .map((item) => item.split(';')[0]!.trim())
-  return (['gzip', 'zstd', 'br', 'deflate'] as const).find((name) => accepted.includes(name))
+  return (['gzip', 'zstd', 'deflate'] as const).find((name) => accepted.includes(name))
 }
 
 const toCount = (text: string | undefined) =>

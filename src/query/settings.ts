@@ -76,7 +76,8 @@ const allowed = new RegExp(
 )
 
 function assertAllowed(name: string, value: string, limits: Limits): void {
-  if (!allowed.test(name))
+  const isUnlocking = name === 'readonly' && value !== '1' && value !== '2'
+  if (!allowed.test(name) || isUnlocking)
     throw refusal('READONLY', `Cannot modify '${name}' setting in readonly mode`)
   const bound = toBound(name, limits)
   // Zero means no bound at all, and the engine knows suffixes: nothing but a plain number in the bound will do.

@@ -1,5 +1,5 @@
 import type { Classification, Connection, Parameters } from './connection.ts'
-import { QueryError } from './exceptions.ts'
+import { QueryError, refusal } from './exceptions.ts'
 import { isKeyword, type Token, toTokens } from './tokens.ts'
 
 /** One statement as the engine itself understands and writes it: on one line, without comments. */
@@ -21,6 +21,8 @@ export function parseStatement(connection: Connection, sql: string): Statement {
   const at = tokens.findLastIndex((token, index) => isFormatClause(token, tokens.slice(index + 1)))
   if (at === -1) return { kind, head: text, format: undefined, tail: '', tokens }
   const [clause, name] = [tokens[at]!, tokens[at + 1]!]
+  // It is put back unquoted, and must not bring more than a name.
+  if (!/^\w+$/.test(name.value)) throw refusal('UNKNOWN_FORMAT', `Unknown format ${name.value}`)
   return {
     kind,
     head: text.slice(0, clause.start).trimEnd(),
@@ -69,6 +71,8 @@ const escapes: Record<string, string> = {
 }
 
 function isFormatClause(token: Token, [name, next]: readonly Token[]): boolean {
-  if (token.depth > 0 || !isKeyword(token, 'FORMAT') || name?.kind !== 'word') return false
+  const isClause = token.depth === 0 && isKeyword(token, 'FORMAT')
+  // A name that is a keyword too, such as Values, is quoted.
+  if (!isClause || (name?.kind !== 'word' && name?.kind !== 'quoted')) return false
   return next === undefined || isKeyword(next, 'SETTINGS')
 }
