@@ -11,7 +11,7 @@ import { createRefreshTokens } from './refresh.ts'
 import type { RefreshStore } from './refresh-store.ts'
 import { createRoutes, type Routes } from './routes.ts'
 import { createSecrets } from './secrets.ts'
-import { createTokens } from './tokens.ts'
+import { createTokens, type Tokens } from './tokens.ts'
 
 /** Tokens: asking for them, renewing them, judging them. The replies are the contract's, section 2. */
 export type Auth = Routes &
@@ -20,6 +20,7 @@ export type Auth = Routes &
     firstClient: FirstClient | undefined
     /** Hears the public id of each session that is revoked here. */
     onRevoked(listener: (session: string) => void): void
+    /** Signs, verifies and asks the store, for real. */
     isHealthy(): Promise<boolean>
     close(): void
   }
@@ -75,7 +76,7 @@ export async function createAuth(parts: AuthParts): Promise<Auth> {
     isCurrent: identities.isCurrent,
     firstClient,
     onRevoked: (listener) => void listeners.push(listener),
-    isHealthy: () => isHealthy(store),
+    isHealthy: () => isHealthy(tokens, store),
     close() {
       clearInterval(upkeep)
       secrets.close()
@@ -102,11 +103,12 @@ function withFirstClient(directory: Directory, first: Client | undefined): Direc
   }
 }
 
-/** Asks the store for a session that does not exist. */
-async function isHealthy(store: RefreshStore): Promise<boolean> {
+async function isHealthy(tokens: Tokens, store: RefreshStore): Promise<boolean> {
   try {
+    const probe = { kind: 'client', subject: 'probe', clientId: 'probe', permissions: [] } as const
+    const read = await tokens.read(await tokens.issue({ ...probe, session: undefined }))
     await store.isRevoked('probe')
-    return true
+    return 'claims' in read
   } catch {
     return false
   }

@@ -1,46 +1,47 @@
 import type { Family, RefreshStore, Rotated } from './refresh-store.ts'
 
-/** The one command that refresh families need. It rejects where Redis is away. */
-export type RedisScripts = {
-  eval(script: string, keys: readonly string[], values: readonly string[]): Promise<unknown>
-}
+/** Runs a script on one key, and rejects where Redis is away. The key is given its prefix there. */
+export type RunScript = (
+  script: { name: string; lua: string },
+  key: string,
+  args: readonly (string | number)[],
+) => Promise<unknown>
 
 /** Refresh families in Redis, shared by all nodes. Each is one key, so that a cluster can hold them. */
-export function createRedisRefreshStore({
-  redis,
-  prefix,
-}: {
-  redis: RedisScripts
-  prefix: string
-}): RefreshStore {
-  const keyOf = (id: string) => `${prefix}:refresh:${id}`
+export function createRedisRefreshStore({ run }: { run: RunScript }): RefreshStore {
+  const keyOf = (id: string) => `refresh:${id}`
 
   return {
     async create(family) {
-      const { tokenHash, expiresAtMs, clientId } = family
-      const values = [tokenHash, JSON.stringify(family), clientId, `${expiresAtMs}`]
-      await redis.eval(createScript, [keyOf(family.id)], values)
+      const { id, tokenHash, expiresAtMs, clientId } = family
+      const args = [tokenHash, JSON.stringify(family), clientId, expiresAtMs]
+      await run(createScript, keyOf(id), args)
     },
     async rotate({ id, presentedHash, nextHash, expiresAtMs, clientId }) {
-      const values = [presentedHash, nextHash, clientId ?? '', `${expiresAtMs}`]
-      return toRotated(await redis.eval(rotateScript, [keyOf(id)], values))
+      const args = [presentedHash, nextHash, clientId ?? '', expiresAtMs]
+      return toRotated(await run(rotateScript, keyOf(id), args))
     },
     async revoke(id) {
-      await redis.eval(revokeScript, [keyOf(id)], [])
+      await run(revokeScript, keyOf(id), [])
     },
-    isRevoked: async (id) => (await redis.eval(isRevokedScript, [keyOf(id)], [])) === 1,
+    isRevoked: async (id) => (await run(isRevokedScript, keyOf(id), [])) === 1,
     // Redis forgets by itself.
     purge: async () => {},
     close: () => {},
   }
 }
 
-const createScript = `
+const createScript = {
+  name: 'refreshCreate',
+  lua: `
 redis.call('HSET', KEYS[1], 'hash', ARGV[1], 'family', ARGV[2], 'client', ARGV[3])
 redis.call('PEXPIREAT', KEYS[1], ARGV[4])
-return 1`
+return 1`,
+}
 
-const rotateScript = `
+const rotateScript = {
+  name: 'refreshRotate',
+  lua: `
 local found = redis.call('HMGET', KEYS[1], 'hash', 'family', 'client', 'revoked')
 if not found[1] then return 'unknown' end
 if ARGV[3] ~= '' and ARGV[3] ~= found[3] then return 'unknown' end
@@ -50,13 +51,20 @@ if found[4] or found[1] ~= ARGV[1] then
 end
 redis.call('HSET', KEYS[1], 'hash', ARGV[2])
 redis.call('PEXPIREAT', KEYS[1], ARGV[4])
-return found[2]`
+return found[2]`,
+}
 
-const revokeScript = `
+const revokeScript = {
+  name: 'refreshRevoke',
+  lua: `
 if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSET', KEYS[1], 'revoked', '1') end
-return 1`
+return 1`,
+}
 
-const isRevokedScript = `return redis.call('HEXISTS', KEYS[1], 'revoked')`
+const isRevokedScript = {
+  name: 'refreshIsRevoked',
+  lua: `return redis.call('HEXISTS', KEYS[1], 'revoked')`,
+}
 
 function toRotated(answer: unknown): Rotated {
   if (answer === 'unknown' || answer === 'reused') return { outcome: answer }

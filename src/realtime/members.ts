@@ -12,6 +12,8 @@ export type Members<I extends Identity> = {
   subscriptions(): number
   /** Ends every socket that has outlived its token, its heartbeat, its rights or our patience. */
   sweep(): void
+  /** When that was last done. */
+  sweptMs(): number
 }
 
 /** Looking an identity up costs a microsecond or two: every fifth sweep is soon enough. */
@@ -33,9 +35,11 @@ export function createMembers<I extends Identity>({
 }): Members<I> {
   const members = new Map<string, Member<I>>()
   let sweeps = 0
+  let sweptMs = now()
 
   function sweep(): void {
     const nowMs = now()
+    sweptMs = nowMs
     sweeps += 1
     const isCurrencySweep = sweeps % currencySweeps === 0
     for (const member of members.values()) {
@@ -75,5 +79,6 @@ export function createMembers<I extends Identity>({
       return count
     },
     sweep,
+    sweptMs: () => sweptMs,
   }
 }

@@ -25,6 +25,8 @@ export type Realtime = Door & {
   /** Ends the sockets of a revoked session, on every node. */
   endSession(session: string): void
   stats(): RealtimeStats
+  /** Takes connections, and looks after those it has. */
+  isHealthy(): boolean
   /** Takes no new connection, announces the shutdown, and closes all. Clients connect again by themselves. */
   close(): Promise<void>
 }
@@ -40,6 +42,9 @@ export type RealtimeParts<I extends Identity> = {
   log: Log
   now: Clock
 }
+
+/** A watch over the sockets that is later than this is stuck. */
+const sweepMsMax = 10_000
 
 export function createRealtime<I extends Identity>(parts: RealtimeParts<I>): Realtime {
   const { gate, isAllowedOrigin, log, now } = parts
@@ -76,6 +81,7 @@ export function createRealtime<I extends Identity>(parts: RealtimeParts<I>): Rea
       connections: engine.begun(),
       ...tally.read(),
     }),
+    isHealthy: () => hasRoom() && now() - members.sweptMs() < sweepMsMax,
     async close() {
       closing = true
       clearInterval(sweeping)

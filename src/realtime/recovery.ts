@@ -1,4 +1,4 @@
-import { judge } from './channels.ts'
+import { judge, notificationsTopic } from './channels.ts'
 import type { Identity } from './identity.ts'
 import { toHolder } from './member.ts'
 import type { Io, Lost, SocketData } from './protocol.ts'
@@ -24,7 +24,10 @@ export function recover(
   lost: Lost | undefined,
 ): { topics: string[]; packets: (readonly unknown[])[] } {
   if (!lost || lost.holder !== toHolder(identity)) return { topics: [], packets: [] }
-  const topics = lost.topics.filter((topic) => judge(identity, topic, 'subscribe') === 'allowed')
+  // Notifications are joined by everyone anyhow, and count for nobody.
+  const topics = lost.topics.filter(
+    (topic) => topic !== notificationsTopic && judge(identity, topic, 'subscribe') === 'allowed',
+  )
   const packets = lost.packets.filter(([event, body]) => {
     const { topic } = (body ?? {}) as { topic?: string }
     return event === 'notification' || (event === 'message' && topics.includes(topic ?? ''))

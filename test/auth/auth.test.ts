@@ -377,6 +377,11 @@ describe('the first client', () => {
   })
 })
 
+test('auth is healthy as long as its keys and its store work', async () => {
+  using server = await startAuth()
+  expect(await server.auth.isHealthy()).toBe(true)
+})
+
 describe('/.well-known/jwks.json', () => {
   test('lets others verify our tokens', async () => {
     using server = await startAuth()

@@ -37,6 +37,11 @@ afterAll(async () => {
 })
 
 let prefixes = 0
+function redisStore(prefix: string): RefreshStore {
+  return createRedisRefreshStore({
+    run: ({ lua }, key, args) => connection.eval(lua, 1, `${prefix}:${key}`, ...args),
+  })
+}
 const stores: [string, (folder: string) => () => RefreshStore][] = [
   ['SQLite', (folder) => () => createSqliteRefreshStore({ folder })],
   [
@@ -44,9 +49,7 @@ const stores: [string, (folder: string) => () => RefreshStore][] = [
     () => {
       prefixes += 1
       const prefix = `test${prefixes}`
-      const evaluate = (script: string, keys: readonly string[], values: readonly string[]) =>
-        connection.eval(script, keys.length, ...keys, ...values)
-      return () => createRedisRefreshStore({ redis: { eval: evaluate }, prefix })
+      return () => redisStore(prefix)
     },
   ],
 ]
@@ -154,9 +157,7 @@ describe('refresh families in SQLite', () => {
 
 describe('refresh families in Redis', () => {
   test('carry their expiry', async () => {
-    const evaluate = (script: string, keys: readonly string[], values: readonly string[]) =>
-      connection.eval(script, keys.length, ...keys, ...values)
-    const store = createRedisRefreshStore({ redis: { eval: evaluate }, prefix: 'expiry' })
+    const store = redisStore('expiry')
     await store.create(family)
     const leftMs = await connection.pttl('expiry:refresh:f')
     expect(leftMs).toBeGreaterThan(0)

@@ -132,7 +132,7 @@ describe('a bucket', () => {
 describe('a recovered connection', () => {
   const lost = {
     holder: 'user:u1',
-    topics: ['public:a', 'private:orders', 'session s1', 'sid'],
+    topics: ['public:a', 'private:orders', 'system:notifications', 'session s1', 'sid'],
     packets: [
       ['message', { topic: 'public:a' }, '1-0'],
       ['message', { topic: 'private:orders' }, '2-0'],
