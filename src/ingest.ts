@@ -1,6 +1,6 @@
-import type { Claim, Dedup } from './admit/dedup.ts'
-import type { Overflow } from './admit/overflow.ts'
-import type { Quota } from './admit/quota.ts'
+import type { Admission } from './admission.ts'
+import type { Claim } from './admit/claim.ts'
+import type { Dedup } from './admit/dedup.ts'
 import type { Room, Ticket } from './admit/room.ts'
 import { IngestError } from './core/errors.ts'
 import type { Log } from './core/log.ts'
@@ -30,15 +30,8 @@ export type IngestParts = {
   assertOpen(): void
   room: Room
   projects: Pick<Projects, 'find'>
-  /** Throws `rate_limited`. */
-  takeRate(
-    contract: Contract['name'],
-    project: Project,
-    request: IngestRequest,
-  ): void | Promise<void>
-  quota: Quota
+  admission: Admission
   dedup: Dedup
-  overflow: Overflow
   journal: Pick<Journal, 'reserve' | 'append'>
   meter: Meter
   log: Log
@@ -47,7 +40,7 @@ export type IngestParts = {
 }
 
 /** What a record needs in the journal beside its line: head, uuid, marker, key and event name. */
-const recordOverheadBytes = 512
+const recordOverheadBytes = 1024
 
 /** The pipeline: a request of any contract in, its reply out, and what it acknowledges is on disk. */
 export function createIngest(parts: IngestParts): Ingest {
@@ -81,7 +74,7 @@ async function take<S extends Submission>(
   try {
     const project = parts.projects.find(contract.name, submission.credential)
     assertOrigin(project, incoming)
-    await parts.takeRate(contract.name, project, incoming)
+    await parts.admission.takeRate(contract.name, project, incoming)
     const { decodedBytes } = body
     return await store(parts, contract, { incoming, submission, project, decodedBytes })
   } catch (error) {
@@ -103,13 +96,13 @@ async function store<S extends Submission>(
   contract: Contract<S>,
   { incoming, submission, project, decodedBytes }: Admitted<S>,
 ): Promise<Reply> {
-  const { dedupIdentity, lineBytesMax } = parts
+  const { admission, dedupIdentity, lineBytesMax } = parts
   const context = { project, dedupIdentity, lineBytesMax }
   const { events, rejections, dropped } = contract.normalise(incoming, submission, context)
-  const { kept, limited } = await parts.quota.admit(events)
+  const { kept, limited } = await admission.underQuota(events)
   const claim = await parts.dedup.claim(kept.map((event) => event.marker))
   const fresh = kept.filter((_, index) => claim.isFresh(index))
-  const diverted = parts.overflow.divert(fresh)
+  const diverted = admission.divert(fresh, incoming.receivedMs)
   const count = fresh.length + rejections.length
   await commit(parts, claim, {
     bytes: decodedBytes + count * recordOverheadBytes,
@@ -125,7 +118,8 @@ async function store<S extends Submission>(
       ),
     ],
   })
-  await Promise.all([claim.commit(), parts.quota.charge(fresh)])
+  await claim.commit()
+  admission.charge(fresh)
   const duplicates = kept.length - fresh.length
   const quotaDropped = events.length - kept.length
   parts.meter.settled(contract.name, {

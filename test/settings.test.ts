@@ -30,7 +30,7 @@ describe('settings', () => {
     ['flags take 0', { ACCESS_LOG: '0' }, 'ACCESS_LOG', false],
     ['choices are kept', { DURABILITY: 'memory' }, 'DURABILITY', 'memory'],
   ] as const)('%s', (_, environment, name, expected) => {
-    expect(loadConfig(environment).config[name]).toEqual(expected as never)
+    expect<unknown>(loadConfig(environment).config[name]).toEqual(expected)
   })
 
   test.each([

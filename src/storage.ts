@@ -1,0 +1,137 @@
+import { join } from 'node:path'
+import { createDedup, type Dedup } from './admit/dedup.ts'
+import { createMarkerFiles } from './admit/marker-files.ts'
+import { createSeenTable, type SeenTable } from './admit/markers.ts'
+import type { SharedMarkers } from './admit/shared-markers.ts'
+import type { Config } from './config.ts'
+import type { Clock } from './core/clock.ts'
+import type { Marker } from './core/event.ts'
+import type { Log } from './core/log.ts'
+import type { SinkName } from './core/sink.ts'
+import { type Journal, openJournal } from './journal/journal.ts'
+import { toClickHouseSettings } from './sinks/clickhouse-store.ts'
+import { loadFurthestOffset } from './sinks/cursors.ts'
+import { toKafkaSettings } from './sinks/kafka-settings.ts'
+import { createShipping, type Shipping, type SinkOffsets } from './sinks/shipping.ts'
+
+/** What outlives the process: the journal, the markers beside it, and the shippers that read it. */
+export type Storage = {
+  journal: Journal
+  dedup: Dedup
+  shipping: Shipping
+  seen: SeenTable
+  /** Ships what it can within `withinMs`; the rest stays in the journal. */
+  close(withinMs: number): Promise<void>
+}
+
+export type StorageParts = {
+  config: Config
+  log: Log
+  now: Clock
+  /** What other nodes have seen; undefined on a node of its own. */
+  shared: SharedMarkers | undefined
+}
+
+/** Markers take twelve bytes in a file and eight in memory: what memory remembers, the files may hold. */
+const fileBytesPerTableByte = 1.5
+
+/** Opens everything on disk, brings back the markers of the last 24 hours, and starts the shippers. */
+export async function openStorage(parts: StorageParts): Promise<Storage> {
+  const { config, log, now } = parts
+  const seen = createSeenTable({ bytesMax: config.DEDUP_BYTES_MAX, now })
+  const files = createFiles(parts)
+  const dedup = createDedup({ table: seen, files, shared: parts.shared })
+  let shipping: Shipping | undefined
+  const journal = await openJournal({
+    dir: join(config.dataDir, 'journal'),
+    segmentBytes: config.JOURNAL_SEGMENT_BYTES,
+    bytesMax: config.JOURNAL_MAX_BYTES,
+    durability: config.DURABILITY,
+    now,
+    log,
+    onCommitted: (block) => shipping?.push(block),
+    beforeUnlink: () => dedup.sync(),
+    endOffsetMin: loadFurthestOffset(stateDirOf(config)),
+  })
+  await files.load(seen)
+  await markAgain(journal, dedup)
+  shipping = await startShipping(parts, journal)
+  return {
+    journal,
+    dedup,
+    seen,
+    shipping,
+    close: (withinMs) => close(journal, dedup, { shipping, withinMs }),
+  }
+}
+
+const stateDirOf = ({ dataDir }: Config) => join(dataDir, 'state')
+
+function createFiles({ config, log, now }: StorageParts) {
+  return createMarkerFiles({
+    folder: join(config.dataDir, 'markers'),
+    bytesMax: Math.floor(config.DEDUP_BYTES_MAX * fileBytesPerTableByte),
+    now,
+    log,
+  })
+}
+
+/** As many as one script of Redis takes. */
+const markersPerCall = 1000
+
+/** Markers of the newest commits may not have reached their files, or Redis, before the process ended. */
+async function markAgain(journal: Journal, dedup: Dedup): Promise<void> {
+  let markers: Marker[] = []
+  let marking: Promise<void> | undefined
+  const mark = () => {
+    const chunk = markers
+    markers = []
+    // Without Redis this is done at once, and nothing waits.
+    const marked = marking ? marking.then(() => dedup.mark(chunk)) : dedup.mark(chunk)
+    if (marked) marking = marked
+  }
+  await journal.replay((record) => {
+    const { marker } = record.head()
+    if (marker !== undefined) markers.push(marker)
+    if (markers.length === markersPerCall) mark()
+  })
+  mark()
+  await marking
+}
+
+/** Whole segments go once every sink has them. */
+async function startShipping({ config, log }: StorageParts, journal: Journal): Promise<Shipping> {
+  const offsets: SinkOffsets = {}
+  const release = () => void journal.release(Math.min(...Object.values(offsets)))
+  const shipping = createShipping({
+    journalDir: join(config.dataDir, 'journal'),
+    journalId: journal.id,
+    stateDir: stateDirOf(config),
+    endOffset: journal.endOffset,
+    ringBytesMax: config.RING_BYTES_MAX,
+    clickhouse: toClickHouseSettings(config, join(config.dataDir, 'clickhouse')),
+    kafka: config.KAFKA_BROKERS.length > 0 ? toKafkaSettings(config) : undefined,
+    log,
+    onAdvanced(sink: SinkName, offset: number) {
+      offsets[sink] = offset
+      release()
+    },
+  })
+  Object.assign(offsets, await shipping.start())
+  release()
+  return shipping
+}
+
+type Closing = { shipping: Shipping; withinMs: number }
+
+/** In the order of the data: nothing new comes in, what is there goes out, and only then the files are closed. */
+async function close(
+  journal: Journal,
+  dedup: Dedup,
+  { shipping, withinMs }: Closing,
+): Promise<void> {
+  await shipping.drain(withinMs)
+  await shipping.close()
+  await journal.close()
+  await dedup.close()
+}

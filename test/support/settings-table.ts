@@ -1,0 +1,34 @@
+import { settingsSchema } from '../../src/config.ts'
+
+type Field = {
+  description?: string
+  default?: unknown
+  type?: string
+  minimum?: number
+  maximum?: number
+  anyOf?: { const: string }[]
+}
+
+/** The README's table, made from the schema. `bun test/support/settings-table.ts` prints it. */
+export function settingsTable(): string {
+  const rows = Object.entries(settingsSchema.properties).map(([name, field]) =>
+    toRow(name, field as Field),
+  )
+  return ['| setting | default | meaning |', '|---|---|---|', ...rows].join('\n')
+}
+
+function toRow(name: string, field: Field): string {
+  return `| \`${name}\` | ${toDefault(field.default)} | ${field.description}${toBound(field)} |`
+}
+
+function toDefault(value: unknown): string {
+  if (value === undefined || (Array.isArray(value) && value.length === 0)) return '–'
+  return `\`${value}\``
+}
+
+function toBound({ anyOf, type, minimum, maximum }: Field): string {
+  if (anyOf) return ` (${anyOf.map((option) => `\`${option.const}\``).join(', ')})`
+  return type === 'integer' ? ` (${minimum}..${maximum})` : ''
+}
+
+if (import.meta.main) console.log(settingsTable())
