@@ -33,14 +33,13 @@ export type DeliveryOptions = {
 export function createDelivery({ sender, attempts, journalId }: DeliveryOptions): Delivery {
   async function deliver(task: Task, signal: AbortSignal): Promise<Burial[]> {
     const burials: Burial[] = []
-    const isAlone = task.records.length === 1
     let hasWitness = false
     let queue = await begin(task, signal)
     for (let piece = queue.shift(); piece; piece = queue.shift()) {
       const rest = await sender.send(task.table, piece, signal)
       if (rest.missing.length < piece.records.length) hasWitness = true
       if (rest.missing.length === 0) continue
-      const next = follow({ table: task.table, piece, rest, hasWitness, isAlone })
+      const next = await follow({ task, piece, rest, hasWitness, signal })
       queue = [...(next.first ?? []), ...queue, ...(next.last ?? [])]
       if (next.burial) burials.push(next.burial)
     }
@@ -50,23 +49,26 @@ export function createDelivery({ sender, attempts, journalId }: DeliveryOptions)
   async function begin({ table, records, isNew }: Task, signal: AbortSignal): Promise<Tried[]> {
     const token = toToken(table, records, attempts.current())
     if (isNew) return [{ records, token, isFresh: true, failures: 0 }]
-    const missing = await sender.findMissing(table, records, signal)
+    const missing = await sender.findMissingAtLast(table, records, signal)
     return missing.length === 0 ? [] : [{ records: missing, token, isFresh: false, failures: 0 }]
   }
 
-  function follow({ table, piece, rest, ...scene }: Situation): Next {
+  async function follow({ task, piece, rest, hasWitness, signal }: Situation): Promise<Next> {
+    const { table } = task
     const { missing, failure } = rest
     if (failure === undefined) return { first: [toFresh(table, missing, 0)] }
     const isUnchanged = missing.length === piece.records.length
     const failures = isUnchanged ? piece.failures + 1 : 1
-    const verdict = judge({ failure, rows: missing.length, failures, ...scene })
+    const isAlone = task.records.length === 1
+    const verdict = judge({ failure, rows: missing.length, failures, hasWitness, isAlone })
     if (verdict === 'bury') return { burial: { record: missing[0]!, failure } }
-    if (verdict === 'split' || verdict === 'shave') {
-      const parts = cut(missing, verdict === 'shave' ? 0 : failure.row)
-      return { first: parts.map((part) => toFresh(table, part, 0)) }
-    }
     // What the server has answered is over. What it has not may still arrive.
     const isOver = failure.code !== undefined
+    if (verdict === 'split' || verdict === 'shave') {
+      const rows = isOver ? missing : await sender.findMissingAtLast(table, missing, signal)
+      const parts = cut(rows, verdict === 'shave' ? 0 : failure.row)
+      return { first: parts.map((part) => toFresh(table, part, 0)) }
+    }
     const again = isOver
       ? toFresh(table, missing, failures)
       : { ...piece, records: missing, isFresh: false, failures }
@@ -87,11 +89,11 @@ export function createDelivery({ sender, attempts, journalId }: DeliveryOptions)
 type Tried = Piece & { failures: number }
 
 type Situation = {
-  table: TableName
+  task: Task
   piece: Tried
   rest: Rest
   hasWitness: boolean
-  isAlone: boolean
+  signal: AbortSignal
 }
 
 /** What comes before everything else, what comes after it, and what is given up. */
@@ -104,7 +106,7 @@ const partRowsMin = 512
 export function cut(records: Records, row: number | undefined): Records[] {
   if (row === undefined || row >= records.length) {
     const half = Math.ceil(records.length / 2)
-    return [records.slice(0, half), records.slice(half)]
+    return [records.slice(0, half), records.slice(half)].filter((part) => part.length > 0)
   }
   const parts = [records.slice(0, row), records.slice(row, row + 1)]
   const partRows = Math.max(partRowsMin, 4 * (row + 1))

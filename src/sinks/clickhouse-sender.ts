@@ -3,13 +3,23 @@ import type { ClickHouse } from './clickhouse.ts'
 import { type ClickHouseFailure, toFailure } from './clickhouse-failure.ts'
 import type { ReadBack } from './clickhouse-read-back.ts'
 import type { TableName } from './clickhouse-tables.ts'
+import type { Sleep } from './retry.ts'
 
 export type Sender = {
   /** Sends the rows once, and finds out how it ended. Rejects only when the signal aborts. */
   send(table: TableName, piece: Piece, signal: AbortSignal): Promise<Rest>
-  /** Which of the rows are not stored, once no insert of ours is under way. Rejects only when the signal aborts. */
-  findMissing(table: TableName, records: Records, signal: AbortSignal): Promise<Records>
+  /**
+   * Which of the rows are not stored, once no request of ours is on its way to the server and none runs there: for
+   * rows that are to be sent under another token than before. Rejects only when the signal aborts.
+   */
+  findMissingAtLast(table: TableName, records: Records, signal: AbortSignal): Promise<Records>
 }
+
+/**
+ * A request whose connection is gone may still lie in the server's buffers while the server hangs; one that answers
+ * again has taken it up within this time.
+ */
+const graceMs = 1000
 
 export type Records = readonly StoredRecord[]
 
@@ -34,9 +44,12 @@ export type SenderOptions = {
   pause(failure: ClickHouseFailure, signal: AbortSignal): Promise<void>
   /** Is told of an insert that went in. */
   succeeded(): void
+  sleep: Sleep
 }
 
-export function createSender({ clickhouse, readBack, pause, succeeded }: SenderOptions): Sender {
+export function createSender(options: SenderOptions): Sender {
+  const { clickhouse, readBack, pause, succeeded, sleep } = options
+
   async function send(
     table: TableName,
     { records, token, isFresh }: Piece,
@@ -47,8 +60,9 @@ export function createSender({ clickhouse, readBack, pause, succeeded }: SenderO
     } catch (error) {
       signal.throwIfAborted()
       const failure = toFailure(error)
-      // The server stopped at a row while it read them: an insert is one block, so it had stored nothing.
-      if (failure.kind === 'data' && failure.row !== undefined) return { missing: records, failure }
+      // The server stopped at a row while it read them: an insert is one block, so this one has stored nothing.
+      const isNothing = failure.kind === 'data' && failure.row !== undefined && isFresh
+      if (isNothing) return { missing: records, failure }
       await pause(failure, signal)
       return { missing: await findMissing(table, records, signal), failure }
     }
@@ -67,5 +81,12 @@ export function createSender({ clickhouse, readBack, pause, succeeded }: SenderO
       }
     }
   }
-  return { send, findMissing }
+
+  async function findMissingAtLast(table: TableName, records: Records, signal: AbortSignal) {
+    const missing = await findMissing(table, records, signal)
+    if (missing.length === 0) return missing
+    await sleep(graceMs, signal)
+    return findMissing(table, missing, signal)
+  }
+  return { send, findMissingAtLast }
 }

@@ -33,7 +33,7 @@ export function createClickHouseSink(options: ClickHouseSinkOptions): Sink {
   let isReady = false
   const attempts = createAttempts(options.cursors)
   const readBack = createReadBack(options)
-  const sender = createSender({ clickhouse, readBack, pause, succeeded })
+  const sender = createSender({ clickhouse, readBack, pause, succeeded, sleep: options.sleep })
   const { deliver } = createDelivery({ sender, attempts, journalId: options.journalId })
 
   function succeeded(): void {

@@ -23,9 +23,12 @@ export type Case = {
 
 /** A server that gives an unknown answer this often, and yet answers queries, may mean the rows. */
 const suspicionAfter = 5
-/** A reply with a code is a verdict on the row; a connection that breaks may be chance. */
-const repliesMax = 3
-const breaksMax = 10
+/**
+ * A row whose neighbours went in is set aside after this many failures, half a minute at the least with the pauses
+ * between them. A reply with a code is a word on the row; a connection that breaks may be chance.
+ */
+const repliesMax = 12
+const breaksMax = 20
 /** Some six minutes at the longest pause: a row that holds up everything for longer is set aside. */
 const lonelyRepliesMax = 100
 

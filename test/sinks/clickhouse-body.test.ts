@@ -1,0 +1,49 @@
+import { describe, expect, test } from 'bun:test'
+import fc from 'fast-check'
+import { toBuffer, toChunks } from '../../src/sinks/clickhouse-body.ts'
+
+const toLines = (texts: readonly string[]) => texts.map((text) => Buffer.from(`${text}\n`))
+const anyLines = fc.array(fc.string({ unit: 'binary' }).map((text) => JSON.stringify(text)))
+
+describe('the body of an insert', () => {
+  test('as chunks is the lines, each chunk whole lines', () => {
+    fc.assert(
+      fc.property(anyLines, (texts) => {
+        const chunks = [...toChunks(toLines(texts))]
+        expect(Buffer.concat(chunks)).toEqual(Buffer.concat(toLines(texts)))
+        expect(chunks.every((chunk) => chunk.at(-1) === 0x0a)).toBe(true)
+      }),
+    )
+  })
+
+  test('as chunks stays in pieces of a megabyte, but for a larger line', () => {
+    const sizes = [
+      ...toChunks(toLines(['x'.repeat(3_000_000), ...Array(3000).fill('y'.repeat(999))])),
+    ]
+    expect(sizes.map(({ length }) => length)).toEqual([3_000_001, 1_048_000, 1_048_000, 904_000])
+  })
+
+  test('as one buffer is the lines', async () => {
+    await fc.assert(
+      fc.asyncProperty(anyLines, async (texts) => {
+        const whole = await toBuffer(toLines(texts), async () => {})
+        expect(whole).toEqual(Buffer.concat(toLines(texts)))
+      }),
+    )
+  })
+
+  test('as one buffer has no empty line that would end the data', async () => {
+    const lines = toLines(['{"a":\n\n1}', '{"b":\n2}\n'])
+    const whole = await toBuffer(lines, async () => {})
+    expect(whole.toString()).toBe('{"a":  1}\n{"b": 2} \n')
+  })
+
+  test('as one buffer lets others work in between', async () => {
+    let breaths = 0
+    const lines = Array(20).fill(Buffer.alloc(1024 * 1024, '\n'))
+    await toBuffer(lines, async () => {
+      breaths += 1
+    })
+    expect(breaths).toBe(2)
+  })
+})
