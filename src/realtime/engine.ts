@@ -54,15 +54,7 @@ export function createEngine({
   onCut: (why: 'slow' | 'flood') => void
   now: Clock
 }): Engine {
-  const raw = new BunEngine({
-    path: '/socket.io/',
-    pingInterval: pingIntervalMs,
-    pingTimeout: pingTimeoutMs,
-    maxHttpBufferSize: frameBytesMax,
-    editResponseHeaders(headers, request) {
-      for (const [name, value] of Object.entries(headersOf(request))) headers.set(name, value)
-    },
-  })
+  const raw = createRaw(headersOf)
   const sockets = new WeakMap<object, BunWebSocket>()
   const addresses = new WeakMap<Connection, string>()
   let open = 0
@@ -119,6 +111,18 @@ export function createEngine({
       sockets.get(connection.transport)?.getBufferedAmount() ?? toBytes(connection.writeBuffer),
     cut,
   }
+}
+
+function createRaw(headersOf: (request: Request) => Record<string, string>): BunEngine {
+  return new BunEngine({
+    path: '/socket.io/',
+    pingInterval: pingIntervalMs,
+    pingTimeout: pingTimeoutMs,
+    maxHttpBufferSize: frameBytesMax,
+    editResponseHeaders(headers, request) {
+      for (const [name, value] of Object.entries(headersOf(request))) headers.set(name, value)
+    },
+  })
 }
 
 /** The three members that the engine uses. Bun answers 0 to a send that the limit made it drop. */

@@ -1,5 +1,6 @@
 import { Server } from 'socket.io'
-import { createCluster, type RedisStreams, recoveryMsMax } from './cluster.ts'
+import type { RedisStreams } from './adapter-client.ts'
+import { createCluster, recoveryMsMax } from './cluster.ts'
 import type { Engine } from './engine.ts'
 import type { Io } from './protocol.ts'
 import type { Tally } from './tally.ts'

@@ -1,7 +1,7 @@
 import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
 import { createActions } from './actions.ts'
-import type { RedisStreams } from './cluster.ts'
+import type { RedisStreams } from './adapter-client.ts'
 import { createConversation } from './conversation.ts'
 import { toCorsHeaders } from './cors.ts'
 import { createDoor, type Door } from './door.ts'
