@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { connect, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type {
@@ -24,6 +23,8 @@ export type Connection = {
 
 export type ConnectionOptions = {
   settings: KafkaSettings
+  /** The certificates that sign the brokers', PEM; undefined trusts the system's. */
+  ca: string | undefined
   /** How old the producer's knowledge of leaders and partition counts may grow. */
   metadataMsMax: number
   /** Called with the partition count that the producer knows, each time it sends. */
@@ -32,7 +33,7 @@ export type ConnectionOptions = {
 
 export function openConnection(options: ConnectionOptions): Connection {
   const sockets = new Set<Socket>()
-  const kafka = new kafkajs.Kafka(toClientOptions(options.settings, sockets))
+  const kafka = new kafkajs.Kafka(toClientOptions(options, sockets))
   const producer = toProducer(kafka, options)
   const { timeoutMs } = options.settings
   let connected: Promise<void> | undefined
@@ -88,7 +89,7 @@ function toProducer(kafka: Kafka, { metadataMsMax, onPartitions }: ConnectionOpt
   })
 }
 
-function toClientOptions(settings: KafkaSettings, sockets: Set<Socket>): KafkaConfig {
+function toClientOptions({ settings, ca }: ConnectionOptions, sockets: Set<Socket>): KafkaConfig {
   const { brokers, timeoutMs, tls, sasl } = settings
   return {
     clientId: 'spillway',
@@ -99,7 +100,7 @@ function toClientOptions(settings: KafkaSettings, sockets: Set<Socket>): KafkaCo
     authenticationTimeout: timeoutMs,
     logLevel: kafkajs.logLevel.NOTHING, // What fails is thrown, and told by whoever tries again.
     socketFactory: toSocketFactory(sockets),
-    ...(tls ? { ssl: tls.caFile ? { ca: readFileSync(tls.caFile) } : true } : {}),
+    ...(tls ? { ssl: ca ? { ca } : true } : {}),
     ...(sasl ? { sasl: sasl as SASLOptions } : {}),
   }
 }

@@ -5,12 +5,12 @@ import type { KafkaMessage } from './kafka-message.ts'
 
 export type DeadLetterReason = 'record_too_large' | 'record_refused'
 
-/** A record that Kafka cannot take, as a line of the dead letter topic, under the same key. */
+/** A record that Kafka will not take, as the dead letter topic has them: keyed by project, named by reason. */
 export function toDeadLetter(
   record: StoredRecord,
   { reason, detail, nowMs }: { reason: DeadLetterReason; detail: string; nowMs: number },
 ): KafkaMessage {
-  const { uuid, event, key } = record.head()
+  const { uuid } = record.head()
   const { project, ip } = toOrigin(record.line)
   const row = {
     uuid,
@@ -24,9 +24,9 @@ export function toDeadLetter(
     raw: new TextDecoder().decode(record.line.subarray(0, deadLetterRawBytesMax)),
   } satisfies Record<keyof DeadLetterRow, unknown>
   return {
-    key: Buffer.from(key),
+    key: Buffer.from(project),
     value: Buffer.from(JSON.stringify(row)),
-    headers: { uuid, event, source: record.source },
+    headers: { uuid, event: reason, source: record.source },
   }
 }
 

@@ -30,7 +30,15 @@ export function toSendFault(thrown: unknown): SendFault & { isPoisoned: boolean 
   const type = (error as { type?: unknown }).type
   if (error.name === 'KafkaJSProtocolError' && typeof type === 'string')
     return { kind: kinds[type] ?? 'retry', reason: type, isPoisoned: false }
-  return { kind: 'retry', reason: error.message, isPoisoned: !recoverable.has(error.name) }
+  return { kind: 'retry', reason: toReason(error), isPoisoned: !recoverable.has(error.name) }
+}
+
+/** What happened, for a person: kafkajs names the faults of a request for several things apart from it. */
+export function toReason(thrown: unknown): string {
+  const error = toCause(thrown)
+  const { errors } = error as { errors?: unknown }
+  if (!Array.isArray(errors)) return error.message
+  return `${error.message}: ${errors.map(toReason).join('; ')}`
 }
 
 /** kafkajs wraps what happened in an error that says it gave up. */

@@ -27,7 +27,7 @@ export function toMessage(record: StoredRecord, compressAboveBytes: number): Kaf
   const { uuid, event, key } = record.head()
   const headers: Record<string, string> = { uuid, event, source: record.source }
   const line = toBuffer(record.line).subarray(0, -1)
-  const message = { key: record.route === 'overflow' ? null : Buffer.from(key), headers }
+  const message = { key: isKeyless(record) ? null : Buffer.from(key), headers }
   if (!isToBeCompressed(record.kind, line, compressAboveBytes)) return { ...message, value: line }
   headers['content-encoding'] = 'gzip'
   return {
@@ -37,6 +37,9 @@ export function toMessage(record: StoredRecord, compressAboveBytes: number): Kaf
     ),
   }
 }
+
+/** One overheated key must not jam one partition. */
+const isKeyless = ({ kind, route }: StoredRecord) => kind === 'event' && route === 'overflow'
 
 /** An upper bound of what a message takes in a record set, its head included. */
 export function toBytesMax({ key, value, headers }: KafkaMessage): number {

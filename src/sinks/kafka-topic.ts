@@ -1,7 +1,7 @@
 import type { Message } from 'kafkajs'
 import type { Log } from '../core/log.ts'
 import type { Closing } from './kafka-delivery.ts'
-import type { SendFault } from './kafka-fault.ts'
+import { type SendFault, toReason } from './kafka-fault.ts'
 import { createLane, type Lane, type LaneParts, type Parcel } from './kafka-lane.ts'
 import { toPartition } from './kafka-partition.ts'
 import type { TopicFacts } from './kafka-topics.ts'
@@ -125,8 +125,7 @@ function createFinder(
         trouble.end('topic')
         return
       } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error)
-        if (isNoticeable(attempt)) trouble.begin('topic', reason)
+        if (isNoticeable(attempt)) trouble.begin('topic', toReason(error))
         await closing.pause(toBackoffMs(attempt))
       }
     }

@@ -6,7 +6,7 @@ import { kafkajs } from './kafka-vendor.ts'
 /** What must be known of a topic before anything is sent to it. */
 export type TopicFacts = {
   partitions: number
-  /** The largest record set that it takes. */
+  /** The largest record set that it takes, or that we may send. */
   bytesMax: number
 }
 
@@ -30,7 +30,7 @@ export async function ensureTopic(
       { topic, bytesMax, messageBytesMax: settings.messageBytesMax },
       'kafka topic takes smaller messages than KAFKA_MESSAGE_BYTES_MAX: larger ones become dead letters',
     )
-  return { partitions, bytesMax: bytesMax ?? settings.messageBytesMax }
+  return { partitions, bytesMax: Math.min(bytesMax ?? Infinity, settings.messageBytesMax) }
 }
 
 /** 0 where there is no such topic. */

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
 import type { Batch, Sink } from '../core/sink.ts'
@@ -24,8 +25,11 @@ export type KafkaSinkOptions = {
 export function createKafkaSink(options: KafkaSinkOptions): KafkaSink {
   const { settings, log, now, metadataMsMax = 30_000 } = options
   const closing = createClosing()
+  const caFile = settings.tls?.caFile
   const client = createKafkaClient({
     settings,
+    // Once, and at the start: a file that is not there is better told then.
+    ca: caFile ? readFileSync(caFile, 'utf8') : undefined,
     metadataMsMax,
     onPartitions: (topic, count) => outbox.setPartitions(topic, count),
   })
