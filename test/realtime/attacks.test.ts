@@ -67,21 +67,21 @@ describe('a malformed packet', () => {
     expect(host.realtime.stats().published).toBe(0)
   })
 
-  test('of many connects at once makes one socket', async () => {
+  test('of many connects at once asks for one judgement', async () => {
+    const judged = Promise.withResolvers<{ fault: 'token_invalid' }>()
     let asked = 0
-    await using host = startHost({
-      gate: {
-        authenticate: async () => {
-          asked += 1
-          return { fault: 'token_invalid' }
-        },
-        isCurrent: () => true,
-      },
-    })
+    const authenticate = () => {
+      asked += 1
+      return judged.promise
+    }
+    await using host = startHost({ gate: { authenticate, isCurrent: () => true } })
     const raw = await rawSocket(host.url)
     for (let i = 0; i < 100; i += 1) raw.send('40{"token":"alice"}')
-    await until(() => raw.isClosed())
+    await until(() => raw.packets.filter((packet) => packet.startsWith('44')).length === 99)
     expect(asked).toBe(1)
+    judged.resolve({ fault: 'token_invalid' })
+    await until(() => raw.isClosed())
+    expect(host.realtime.stats().refused).toEqual({ token_invalid: 1 })
   })
 })
 
