@@ -8,16 +8,17 @@ export async function launch(
   environment: Record<string, string>,
   logPath: string,
 ): Promise<Launched> {
-  const log = Bun.file(logPath)
+  await Bun.write(logPath, '')
   const child = Bun.spawn(['bun', script], {
     env: { ...process.env, ...environment },
-    stdout: log,
+    stdout: Bun.file(logPath),
     stderr: 'inherit',
   })
-  const port = await portOf(child, logPath)
+  const url = `http://127.0.0.1:${await portOf(child, logPath)}`
+  await until(async () => (await fetch(url)).ok, 'readiness')
   return {
     pid: child.pid,
-    url: `http://127.0.0.1:${port}`,
+    url,
     stop: async () => {
       child.kill('SIGTERM')
       await child.exited
@@ -28,13 +29,23 @@ export async function launch(
 const startMsMax = 20_000
 
 async function portOf(child: Subprocess, logPath: string): Promise<number> {
+  return await until(async () => {
+    const text = await Bun.file(logPath).text()
+    if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}: ${text}`)
+    const line = text.split('\n').find((line) => line.includes('"port":'))
+    return line && JSON.parse(line).port
+  }, 'port')
+}
+
+async function until<T>(
+  probe: () => Promise<T | undefined | false | ''>,
+  what: string,
+): Promise<T> {
   const deadlineMs = performance.now() + startMsMax
   while (performance.now() < deadlineMs) {
-    const text = await Bun.file(logPath).text()
-    const line = text.split('\n').find((line) => line.includes('"port":'))
-    if (line) return JSON.parse(line).port
-    if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}: ${text}`)
+    const value = await probe()
+    if (value) return value
     await Bun.sleep(20)
   }
-  throw new Error(`no port within ${startMsMax} ms`)
+  throw new Error(`no ${what} within ${startMsMax} ms`)
 }

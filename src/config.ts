@@ -12,15 +12,8 @@ const secret = (description: string) => Type.String({ description, secret: true 
 const integer = (description: string, [fallback, minimum, maximum]: [number, number, number]) =>
   Type.Integer({ description, default: fallback, minimum, maximum })
 const list = (description: string) => Type.Array(Type.String(), { description, default: [] })
-const choice = <const T extends string[]>(
-  description: string,
-  options: [...T],
-  fallback: T[number],
-) =>
-  Type.Union(
-    options.map((option) => Type.Literal(option as T[number])),
-    { description, default: fallback },
-  )
+const choice = <const T extends string>(description: string, options: readonly T[], fallback: T) =>
+  Type.Enum([...options], { description, default: fallback })
 const flag = (description: string, fallback: boolean) =>
   Type.Boolean({ description, default: fallback })
 const optional = Type.Optional

@@ -36,7 +36,7 @@ type Described = TSchema & {
   type?: string
   minimum?: number
   maximum?: number
-  anyOf?: readonly { const?: unknown }[]
+  enum?: readonly unknown[]
   secret?: boolean
   description?: string
 }
@@ -72,7 +72,7 @@ function toFault(name: string, field: Described, text: string | undefined): stri
 }
 
 function toBound(field: Described): string {
-  if (field.anyOf) return `one of ${field.anyOf.map((option) => String(option.const)).join(', ')}`
+  if (field.enum) return `one of ${field.enum.join(', ')}`
   if (field.type === 'integer') return `an integer in ${field.minimum ?? 0}..${field.maximum}`
   if (field.type === 'boolean') return 'true or false'
   return field.description ?? 'valid'

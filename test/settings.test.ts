@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { loadConfig } from '../src/config.ts'
+import { type Config, loadConfig } from '../src/config.ts'
 import { SettingsError } from '../src/settings.ts'
 
 const faultsOf = (environment: Record<string, string>): string => {
@@ -22,15 +22,16 @@ describe('settings', () => {
     expect(warnings).toEqual([])
   })
 
-  test.each([
+  test.each<[string, Record<string, string>, keyof Config, unknown]>([
     ['an empty variable is unset', { PORT: '' }, 'PORT', 3000],
     ['sizes take binary units', { JOURNAL_MAX_BYTES: '2GiB' }, 'JOURNAL_MAX_BYTES', 2 ** 31],
     ['sizes take bytes', { JOURNAL_MAX_BYTES: '20000000' }, 'JOURNAL_MAX_BYTES', 20_000_000],
     ['lists split on commas', { KAFKA_BROKERS: 'a:1, b:2,' }, 'KAFKA_BROKERS', ['a:1', 'b:2']],
     ['flags take 0', { ACCESS_LOG: '0' }, 'ACCESS_LOG', false],
     ['choices are kept', { DURABILITY: 'memory' }, 'DURABILITY', 'memory'],
-  ] as const)('%s', (_, environment, name, expected) => {
-    expect<unknown>(loadConfig(environment).config[name]).toEqual(expected)
+  ])('%s', (_, environment, name, expected) => {
+    const { config } = loadConfig(environment)
+    expect<unknown>(config[name]).toEqual(expected)
   })
 
   test.each([

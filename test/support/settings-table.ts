@@ -6,7 +6,7 @@ type Field = {
   type?: string
   minimum?: number
   maximum?: number
-  anyOf?: { const: string }[]
+  enum?: string[]
 }
 
 /** The README's table, made from the schema. `bun test/support/settings-table.ts` prints it. */
@@ -26,8 +26,8 @@ function toDefault(value: unknown): string {
   return `\`${value}\``
 }
 
-function toBound({ anyOf, type, minimum, maximum }: Field): string {
-  if (anyOf) return ` (${anyOf.map((option) => `\`${option.const}\``).join(', ')})`
+function toBound({ enum: options, type, minimum, maximum }: Field): string {
+  if (options) return ` (${options.map((option) => `\`${option}\``).join(', ')})`
   return type === 'integer' ? ` (${minimum}..${maximum})` : ''
 }
 
