@@ -17,9 +17,9 @@ type Vendor = Pick<typeof import('chdb/connection'), 'createChdbConnection'>
  * Loads the engine's library, 50 ms. Rejects with a sentence for the operator where it cannot be loaded: it is an
  * optional dependency, and does not exist for every platform.
  */
-export async function loadEngine(): Promise<Vendor> {
+export async function loadEngine(load = () => import('chdb/connection')): Promise<Vendor> {
   try {
-    return await import('chdb/connection')
+    return await load()
   } catch (error) {
     throw new Error(
       `The embedded ClickHouse cannot be loaded here (${toText(error)}): set CLICKHOUSE_URL to use a server instead.`,
