@@ -1,0 +1,98 @@
+import type { TSchema } from 'typebox'
+import Value from 'typebox/value'
+import { toStoredHash } from './credentials.ts'
+import { projectsFileSchema, type WrittenFile } from './schema.ts'
+
+/**
+ * Everything that is wrong with a projects file, a sentence each, by place. Never by value: the file holds secrets, and
+ * faults go to the log.
+ */
+export function toFaults(written: unknown): string[] {
+  const faults = toShapeFaults(written)
+  return faults.length > 0 ? faults : toMeaningFaults(written as WrittenFile)
+}
+
+type SchemaError = ReturnType<typeof Value.Errors>[number]
+
+function toShapeFaults(written: unknown): string[] {
+  const errors = Value.Errors(projectsFileSchema, written).filter(({ keyword, schemaPath }) => {
+    // What is forbidden and what fits no choice is told once more, as a whole.
+    if (keyword === 'boolean' || schemaPath.includes('/anyOf/')) return false
+    return keyword !== 'additionalProperties' || isClosed(toSchema(schemaPath))
+  })
+  return errors.map((error) => `${toPlace(error.instancePath)} ${toComplaint(error)}`)
+}
+
+/** Where other settings are allowed, an error about one is told by itself. */
+const isClosed = (schema: TSchema | undefined) =>
+  schema !== undefined && 'additionalProperties' in schema && schema.additionalProperties === false
+
+function toComplaint({ keyword, message, params, schemaPath }: SchemaError): string {
+  const { additionalProperties: names, allowedValues: values } = params as Record<string, string[]>
+  if (keyword === 'additionalProperties') return `has no setting ${names?.join(', ')}`
+  if (keyword === 'enum') return `must be ${values?.join(' or ')}`
+  const description = toSchema(schemaPath)?.description
+  return description === undefined ? message : `must be ${description}`
+}
+
+/** `#/properties/projects/items` → that part of the schema. */
+function toSchema(schemaPath: string): (TSchema & { description?: string }) | undefined {
+  let part: unknown = projectsFileSchema
+  for (const key of schemaPath.split('/').slice(1)) part = (part as Record<string, unknown>)?.[key]
+  return part as TSchema | undefined
+}
+
+/** `/projects/0/tokens/1` → `projects[0].tokens[1]`. */
+function toPlace(instancePath: string): string {
+  const place = instancePath.replace(/\/(\d+)(?=\/|$)/g, '[$1]').replaceAll('/', '.')
+  return place === '' ? 'the file' : place.slice(1)
+}
+
+function toMeaningFaults({ projects = [], clients = [], users = [] }: WrittenFile): string[] {
+  if (projects.length + clients.length + users.length === 0)
+    return ['the file has no project, client or user']
+  const tokens = projects.flatMap((project, at) =>
+    toPlaced(project.tokens, `projects[${at}].tokens`),
+  )
+  const keys = projects.flatMap((project, at) =>
+    toPlaced(project.api_keys?.map(toStoredHash), `projects[${at}].api_keys`),
+  )
+  return [
+    ...toRepeats(projects.map(({ id }, at) => [id, `projects[${at}].id`])),
+    ...toRepeats(tokens),
+    ...toRepeats(keys),
+    ...toRepeats(clients.map(({ id }, at) => [id, `clients[${at}].id`])),
+    ...toRepeats(users.map(({ id }, at) => [id, `users[${at}].id`])),
+    ...toRepeats(users.map(({ username }, at) => [username, `users[${at}].username`])),
+    ...clients.flatMap((client, at) => toClientFaults(client, `clients[${at}]`, projects)),
+  ]
+}
+
+type Placed = [value: string, place: string]
+
+function toPlaced(values: readonly string[] | undefined, place: string): Placed[] {
+  return (values ?? []).map((value, at) => [value, `${place}[${at}]`])
+}
+
+function toRepeats(placed: readonly Placed[]): string[] {
+  const first = new Map<string, string>()
+  return placed.flatMap(([value, place]) => {
+    const other = first.get(value)
+    if (other === undefined) first.set(value, place)
+    return other === undefined ? [] : [`${place} is the same as ${other}`]
+  })
+}
+
+function toClientFaults(
+  client: NonNullable<WrittenFile['clients']>[number],
+  place: string,
+  projects: readonly { id: string }[],
+): string[] {
+  const { project, secret_hash: hash, public: isPublic = false } = client
+  const hasOne = (hash === undefined) === isPublic
+  const isKnown = project === undefined || projects.some(({ id }) => id === project)
+  return [
+    ...(hasOne ? [] : [`${place} must have either secret_hash or public = true`]),
+    ...(isKnown ? [] : [`${place}.project is none of the projects`]),
+  ]
+}

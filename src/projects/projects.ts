@@ -1,0 +1,155 @@
+import { readFileSync, statSync } from 'node:fs'
+import { IngestError } from '../core/errors.ts'
+import type { Log } from '../core/log.ts'
+import type { Project, ProtocolName } from '../core/protocol.ts'
+import { isWellFormed, toKeyHash } from './credentials.ts'
+import {
+  type Client,
+  type ProjectEntry,
+  type ProjectsFile,
+  ProjectsFileError,
+  parseProjectsFile,
+  type SdkOverrides,
+  type User,
+} from './file.ts'
+import { toMark, watchFile } from './watch.ts'
+
+/**
+ * Who may send, and on what terms: from a file that is read again when it changes, or, without one, whoever comes with
+ * a well-formed token. Throws ProjectsFileError if the file is faulty at the start; a bad edit later leaves what was.
+ */
+export function createProjects({ path, log, lookMs = 500 }: ProjectsOptions): Projects {
+  if (path === undefined) return toProjects({ current: undefined }, noWatch)
+  const seen = toMark(statSync(path))
+  const state: State = { current: toIndex(parseProjectsFile(readFileSync(path, 'utf8'), path)) }
+  const listeners = new Set<() => void>()
+  const watch = watchFile({
+    path,
+    everyMs: lookMs,
+    seen,
+    onText(text) {
+      try {
+        state.current = toIndex(parseProjectsFile(text, path))
+      } catch (error) {
+        const faults = error instanceof ProjectsFileError ? error.faults : [String(error)]
+        log.error({ path, faults }, 'the projects file is faulty: what was read before stays')
+        return
+      }
+      log.info({ path, projects: state.current.byId.size }, 'projects file read')
+      for (const listener of listeners) listener()
+    },
+    onError(error) {
+      log.error({ path, error: String(error) }, 'the projects file is out of reach')
+    },
+  })
+  return toProjects(state, { listeners, close: watch.close })
+}
+
+export type ProjectsOptions = {
+  /** Unset: every well-formed token is a project of its own. */
+  path?: string | undefined
+  log: Log
+  /** How often the file is looked at; a change is taken up when it has rested for one look. */
+  lookMs?: number
+}
+
+export type Projects = {
+  /** Throws `invalid_token` or `unknown_token`, for a report `invalid_api_key`. */
+  find(protocol: ProtocolName, credential: string): Project
+  /** Total: an id that no file names is a project without limits. */
+  byId(id: string): Project
+  clients(): readonly Client[]
+  users(): readonly User[]
+  /** Those of the project, and over them those of its app. */
+  sdkOverrides(projectId: string, app?: string): SdkOverrides
+  /** Calls back after each change; gives what ends that. */
+  onChange(listener: () => void): () => void
+  close(): void
+}
+
+type Index = {
+  byToken: Map<string, Project>
+  byKeyHash: Map<string, Project>
+  byId: Map<string, ProjectEntry>
+  clients: readonly Client[]
+  users: readonly User[]
+}
+
+/** Without a file there is no index, and all are welcome. */
+type State = { current: Index | undefined }
+
+type Watched = { listeners: Set<() => void>; close(): void }
+
+const noWatch: Watched = { listeners: new Set(), close() {} }
+
+function toIndex({ projects, clients, users }: ProjectsFile): Index {
+  return {
+    byToken: new Map(projects.flatMap(({ project, tokens }) => tokens.map((t) => [t, project]))),
+    byKeyHash: new Map(
+      projects.flatMap(({ project, keyHashes }) => keyHashes.map((hash) => [hash, project])),
+    ),
+    byId: new Map(projects.map((entry) => [entry.project.id, entry])),
+    clients,
+    users,
+  }
+}
+
+function toProjects(state: State, { listeners, close }: Watched): Projects {
+  const byId = (id: string) => state.current?.byId.get(id)?.project ?? toPlainProject(id)
+  return {
+    find(protocol, credential) {
+      if (protocol === 'capture') return findByToken(state.current, credential)
+      if (protocol === 'report') return findByKey(state.current, credential)
+      return byId(credential)
+    },
+    byId,
+    clients: () => state.current?.clients ?? [],
+    users: () => state.current?.users ?? [],
+    sdkOverrides(projectId, app) {
+      const entry = state.current?.byId.get(projectId)
+      const apps = new Map(Object.entries(entry?.apps ?? {}))
+      return merge(entry?.sdk ?? {}, apps.get(app ?? '') ?? {})
+    },
+    onChange(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+    close,
+  }
+}
+
+function findByToken(index: Index | undefined, token: string): Project {
+  if (!isWellFormed(token))
+    throw new IngestError('invalid_token', 'the token is not of the form of a project token')
+  if (index === undefined) return toPlainProject(token)
+  const project = index.byToken.get(token)
+  if (project === undefined) throw new IngestError('unknown_token', 'no project has this token')
+  return project
+}
+
+function findByKey(index: Index | undefined, key: string): Project {
+  const project = isWellFormed(key) ? toProjectOfKey(index, toKeyHash(key)) : undefined
+  if (project === undefined) throw new IngestError('invalid_api_key', 'the API key is not valid')
+  return project
+}
+
+function toProjectOfKey(index: Index | undefined, hash: string): Project | undefined {
+  return index === undefined
+    ? toPlainProject(`key_${hash.slice(0, 16)}`)
+    : index.byKeyHash.get(hash)
+}
+
+function toPlainProject(id: string): Project {
+  return { id, origins: undefined, rate: undefined, quotas: {} }
+}
+
+function merge(ofProject: SdkOverrides, ofApp: SdkOverrides): SdkOverrides {
+  const sections = ['telemetry', 'performance', 'realtime', 'features'] as const
+  return Object.fromEntries(
+    sections.flatMap((section) =>
+      ofProject[section] || ofApp[section]
+        ? [[section, { ...ofProject[section], ...ofApp[section] }]]
+        : [],
+    ),
+  )
+}

@@ -1,0 +1,125 @@
+import Type, { type Static } from 'typebox'
+import { tokenBytesMax } from '../core/limits.ts'
+
+const closed = { additionalProperties: false }
+const name = Type.String({ minLength: 1, maxLength: 200 })
+const names = Type.Optional(Type.Array(name))
+const flag = Type.Optional(Type.Boolean())
+const share = Type.Optional(Type.Number({ minimum: 0, maximum: 1 }))
+const count = Type.Optional(Type.Integer({ minimum: 1 }))
+const text = Type.Optional(Type.String())
+/** An SDK may know more settings than we do: any other of these kinds is passed on. */
+const open = {
+  additionalProperties: Type.Union([Type.String(), Type.Number(), Type.Boolean()], {
+    description: 'a string, a number or a boolean',
+  }),
+}
+
+/** A pattern says nothing to who edits the file: the description is what a fault tells. */
+const matching = (pattern: string, description: string) => Type.String({ pattern, description })
+const credential = `(?!phx_)[!-~]{1,${tokenBytesMax}}`
+const sort = `1 to ${tokenBytesMax} ASCII characters without spaces, and not a personal phx_ key`
+const token = matching(`^${credential}$`, sort)
+const apiKey = matching(
+  `^(sha256:[0-9a-f]{64}|(?!sha256:)${credential})$`,
+  `${sort}, or sha256: and 64 hex digits`,
+)
+const origin = matching('^https?://[^/\\s]+$', 'an origin such as https://shop.example')
+const argon2id = matching('^\\$argon2id\\$', 'an argon2id hash, as `bun run hash-secret` makes it')
+
+const quota = Type.Object(
+  { max: Type.Integer({ minimum: 0 }), period: Type.Enum(['day', 'month']) },
+  closed,
+)
+
+const sdk = Type.Object(
+  {
+    telemetry: Type.Optional(
+      Type.Object(
+        {
+          enabled: flag,
+          endpoint: text,
+          sampleRate: share,
+          batchSize: count,
+          flushInterval: count,
+        },
+        open,
+      ),
+    ),
+    performance: Type.Optional(
+      Type.Object({ enabled: flag, sampleRate: share, webVitals: flag }, open),
+    ),
+    realtime: Type.Optional(
+      Type.Object({ enabled: flag, url: text, heartbeatInterval: count }, open),
+    ),
+    features: Type.Optional(Type.Record(Type.String(), Type.Boolean())),
+  },
+  closed,
+)
+
+const project = Type.Object(
+  {
+    id: name,
+    tokens: Type.Optional(Type.Array(token)),
+    api_keys: Type.Optional(Type.Array(apiKey)),
+    origins: Type.Optional(Type.Array(origin)),
+    rate: Type.Optional(
+      Type.Object(
+        {
+          per_second: Type.Number({ exclusiveMinimum: 0 }),
+          burst: Type.Optional(Type.Number({ minimum: 1 })),
+        },
+        closed,
+      ),
+    ),
+    quotas: Type.Optional(
+      Type.Object(
+        {
+          events: Type.Optional(quota),
+          recordings: Type.Optional(quota),
+          exceptions: Type.Optional(quota),
+        },
+        closed,
+      ),
+    ),
+    sdk: Type.Optional(sdk),
+    apps: Type.Optional(Type.Record(Type.String(), sdk)),
+  },
+  closed,
+)
+
+const client = Type.Object(
+  {
+    id: name,
+    secret_hash: Type.Optional(argon2id),
+    public: flag,
+    permissions: names,
+    project: Type.Optional(name),
+  },
+  closed,
+)
+
+const user = Type.Object(
+  {
+    id: name,
+    username: name,
+    password_hash: argon2id,
+    email: text,
+    name: text,
+    permissions: names,
+  },
+  closed,
+)
+
+/** The projects file as it is written. `file.ts` documents it. */
+export const projectsFileSchema = Type.Object(
+  {
+    projects: Type.Optional(Type.Array(project)),
+    clients: Type.Optional(Type.Array(client)),
+    users: Type.Optional(Type.Array(user)),
+  },
+  closed,
+)
+
+export type WrittenFile = Static<typeof projectsFileSchema>
+export type WrittenProject = NonNullable<WrittenFile['projects']>[number]
