@@ -4,33 +4,41 @@ import type { JsonText } from '../core/event.ts'
 export type Piece = { items: JsonText; chunk: number; chunks: number }
 
 /**
- * Snapshots → as few pieces as keep each within `bytesMax` bytes of JSON. Whole snapshots are packed into arrays; one
- * that is too large alone becomes JSON strings, which in a row are the text of an array with that one snapshot.
+ * Snapshots → as few pieces as keep each within `bytesMax` bytes of JSON: whole snapshots in arrays, in their order.
+ * Those too large even alone are one more array, whose text is cut into JSON strings: there is one such set of
+ * chunks to a request and session, so that nobody mixes two up.
  */
 export function toPieces(snapshots: readonly JsonText[], bytesMax: number): Piece[] {
   const pieces: Piece[] = []
+  const large: JsonText[] = []
   let packed: JsonText[] = []
   let packedBytes = bracketsBytes
-  const flush = () => {
-    if (packed.length > 0) pieces.push({ items: `[${packed.join(',')}]`, chunk: 0, chunks: 1 })
-    packed = []
-    packedBytes = bracketsBytes
-  }
   for (const snapshot of snapshots) {
     const bytes = Buffer.byteLength(snapshot)
-    if (packedBytes + bytes + packed.length > bytesMax) flush()
-    if (bytes + bracketsBytes > bytesMax) pieces.push(...toChunks(`[${snapshot}]`, bytesMax))
-    else {
-      packed.push(snapshot)
-      packedBytes += bytes
+    if (bytes + bracketsBytes > bytesMax) {
+      large.push(snapshot)
+      continue
     }
+    const commas = packed.length
+    if (packedBytes + bytes + commas > bytesMax) {
+      pieces.push(toWhole(packed))
+      packed = []
+      packedBytes = bracketsBytes
+    }
+    packed.push(snapshot)
+    packedBytes += bytes
   }
-  if (pieces.length === 0 && packed.length === 0) pieces.push({ items: '[]', chunk: 0, chunks: 1 })
-  flush()
-  return pieces
+  if (packed.length > 0 || snapshots.length === 0) pieces.push(toWhole(packed))
+  return large.length > 0 ? [...pieces, ...toChunks(toArray(large), bytesMax)] : pieces
 }
 
 const bracketsBytes = '[]'.length
+
+const toArray = (snapshots: readonly JsonText[]): JsonText => `[${snapshots.join(',')}]`
+
+function toWhole(snapshots: readonly JsonText[]): Piece {
+  return { items: toArray(snapshots), chunk: 0, chunks: 1 }
+}
 
 function toChunks(text: JsonText, bytesMax: number): Piece[] {
   const parts: JsonText[] = []
@@ -49,8 +57,8 @@ function toChunkEnd(text: JsonText, start: number, bytesMax: number): number {
     const bytes = Buffer.byteLength(JSON.stringify(text.slice(start, end)))
     const length = Math.floor(((end - start) * bytesMax) / bytes)
     const shorter = toCharacterEnd(text, start, start + length)
-    // A single character is sent whatever it takes: to make no progress would be to never end.
-    if (bytes <= bytesMax || shorter >= end) return end
+    // It fits, or is a single character: that is sent whatever it takes, or there would be no end.
+    if (shorter >= end) return end
     end = shorter
   }
 }

@@ -1,0 +1,165 @@
+import { describe, expect, test } from 'bun:test'
+import type { EventRow, LinkRow, RecordingRow } from '../../src/core/event.ts'
+import { deadLetterRawBytesMax } from '../../src/core/limits.ts'
+import { toDeadLetter, toRecord } from '../../src/normalise/line.ts'
+import { receivedMs, toRequest } from './capture-request.ts'
+
+const uuid = '0192f0c1-2b3c-7d4e-8f50-617283940a1b'
+const routed = { route: 'main', category: 'events', key: 'p:u', marker: undefined } as const
+
+const event: EventRow = {
+  uuid,
+  project: 'p',
+  source: 'report',
+  event: 'e',
+  distinct_id: 'u',
+  session_id: 's',
+  timestamp: receivedMs - 1,
+  received_at: receivedMs,
+  ip: '198.51.100.1',
+  user_agent: 'agent',
+  library: 'web',
+  properties: '{"id":12345678901234567890,"price":2.50}',
+  user: '{"$set":{"a":1}}',
+  historical: false,
+}
+const toEvent = (changes: Partial<EventRow>) =>
+  toRecord({ kind: 'event', row: { ...event, ...changes }, ...routed })
+
+const recording: RecordingRow = {
+  uuid,
+  project: 'p',
+  session_id: 's',
+  distinct_id: 'u',
+  window_id: 'w',
+  snapshot_source: 'web',
+  timestamp: receivedMs,
+  received_at: receivedMs,
+  ip: '198.51.100.1',
+  user_agent: 'agent',
+  library: 'web',
+  chunk: 2,
+  chunks: 3,
+  snapshot_items: '"[\\"\\ud800"',
+}
+
+const link: LinkRow = {
+  uuid,
+  received_at: receivedMs,
+  event_id: 'a "b"\n',
+  event_type: 'click',
+  event_time: receivedMs - 500,
+  event_attributes: '{"a":"\\uD800","b":[1.50]}',
+  link_created_at: -1,
+  link_expires_at: null,
+  link_tags: ['x', '\ud800'],
+  project_id: 'p',
+  time_spent_sec: 1.5,
+  is_bounce: false,
+  city: undefined,
+}
+
+describe('an event’s line', () => {
+  test('has the columns of its row in their order, objects spliced as they stand', () => {
+    expect(toEvent({}).line).toBe(
+      `{"uuid":"${uuid}","project":"p","source":"report","event":"e","distinct_id":"u",` +
+        `"session_id":"s","timestamp":"2026-01-01T11:59:59.999Z",` +
+        `"received_at":"2026-01-01T12:00:00.000Z","ip":"198.51.100.1","user_agent":"agent",` +
+        `"library":"web","properties":{"id":12345678901234567890,"price":2.50},` +
+        `"user":{"$set":{"a":1}},"historical":false}`,
+    )
+  })
+
+  test('stands in a record with all that shippers need', () => {
+    const { line, ...head } = toRecord({
+      ...{ kind: 'event', row: event, route: 'overflow', category: 'events' },
+      ...{ key: 'p:u', marker: 'f'.repeat(32) },
+    })
+    expect(line).toStartWith('{')
+    expect(head).toEqual({
+      ...{ kind: 'event', route: 'overflow', source: 'report', uuid, marker: 'f'.repeat(32) },
+      ...{ event: 'e', key: 'p:u', receivedMs },
+    })
+  })
+
+  test.each<keyof EventRow>([
+    ...(['project', 'event', 'distinct_id', 'session_id', 'ip', 'user_agent', 'library'] as const),
+  ])('holds any %s', (column) => {
+    const text = '"\\\n\u0000\u2028🦊\ud800</script>'
+    const { line } = toEvent({ [column]: text })
+    expect(line.split('\n').length).toBe(1)
+    expect(JSON.parse(line)[column]).toBe(text.toWellFormed())
+  })
+
+  test('has U+FFFD for each lone surrogate of its JSON, and the text \\ud800 as it is', () => {
+    const value = { '\udc00': ['\ud800', '\\ud800', '🦊'] }
+    const { line } = toEvent({ properties: JSON.stringify(value), user: JSON.stringify(value) })
+    const { properties, user } = JSON.parse(line)
+    expect(properties).toEqual({ '\ufffd': ['\ufffd', '\\ud800', '🦊'] })
+    expect(user).toEqual(properties)
+  })
+})
+
+test('a recording’s line leaves the bytes of its snapshots alone, and mends the rest', () => {
+  const row = { ...recording, window_id: '\ud800' }
+  const record = toRecord({ kind: 'recording', row, ...routed, category: 'recordings', key: 's' })
+  expect(Object.keys(JSON.parse(record.line))).toEqual(Object.keys(recording))
+  expect(record.line).toContain('"window_id":"\ufffd"')
+  expect(record.line).toEndWith('"chunk":2,"chunks":3,"snapshot_items":"[\\"\\ud800"}')
+  expect(record).toMatchObject({
+    source: 'capture',
+    event: '$snapshot_items',
+    key: 's',
+    receivedMs,
+  })
+})
+
+test('a link’s line has its fields as given, times in ISO, attributes as JSON', () => {
+  const record = toRecord({ kind: 'link', row: link, ...routed })
+  expect(record.line).toBe(
+    `{"uuid":"${uuid}","received_at":"2026-01-01T12:00:00.000Z","event_id":"a \\"b\\"\\n",` +
+      `"event_type":"click","event_time":"2026-01-01T11:59:59.500Z",` +
+      `"event_attributes":{"a":"\ufffd","b":[1.50]},"link_created_at":"1969-12-31T23:59:59.999Z",` +
+      `"link_expires_at":null,"link_tags":["x","\ufffd"],"project_id":"p","time_spent_sec":1.5,` +
+      `"is_bounce":false,"city":null}`,
+  )
+  expect(record).toMatchObject({ source: 'link', event: 'click', uuid, receivedMs })
+})
+
+describe('a dead letter', () => {
+  const toLetter = (raw: unknown) =>
+    toDeadLetter({
+      rejection: { index: 3, code: 'invalid_event', message: 'an event must be an object', raw },
+      project: 'p',
+      protocol: 'capture',
+      request: toRequest(),
+    })
+
+  test('tells why, where and of what', () => {
+    const { line, ...head } = toLetter({ a: 1 })
+    expect(JSON.parse(line)).toEqual({
+      ...{ uuid: head.uuid, project: 'p', protocol: 'capture', stage: 'normalise' },
+      ...{ reason: 'invalid_event', detail: 'an event must be an object' },
+      ...{ received_at: '2026-01-01T12:00:00.000Z', ip: '198.51.100.1', raw: '{"a":1}' },
+    })
+    expect(head).toEqual({
+      ...{ kind: 'dead_letter', route: 'main', source: 'capture', uuid: expect.any(String) },
+      ...{ marker: undefined, event: 'invalid_event', key: 'p', receivedMs },
+    })
+  })
+
+  test.each<[string, unknown, string]>([
+    ['nothing', undefined, 'null'],
+    ['a lone surrogate', '\ud800', '"\\ud800"'],
+    ['quotes and lines', 'a"\n', '"a\\"\\n"'],
+  ])('of %s', (_, raw, expected) => {
+    expect(JSON.parse(toLetter(raw).line).raw).toBe(expected)
+  })
+
+  test('keeps no more than its share, cut between characters', () => {
+    const { raw } = JSON.parse(toLetter('🦊'.repeat(100_000)).line)
+    expect(Buffer.byteLength(raw)).toBeLessThanOrEqual(deadLetterRawBytesMax)
+    expect(Buffer.byteLength(raw)).toBeGreaterThan(deadLetterRawBytesMax - 4)
+    expect(raw.isWellFormed()).toBe(true)
+  })
+})
