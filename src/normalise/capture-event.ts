@@ -13,7 +13,9 @@ export type RawEvent = {
   distinctId: string
 }
 
-/** An event of any name, or why it is none: invalid_event, invalid_properties, missing_distinct_id. */
+/**
+ * An event of any name, or why it is none: invalid_event, invalid_properties, missing_distinct_id.
+ */
 export function toRawEvent(raw: unknown): RawEvent | Fault {
   if (!isJsonObject(raw)) return notAnEvent
   const properties = raw.properties ?? noProperties

@@ -56,7 +56,10 @@ export function toIntake(
 /** It is repeated in every row, and no browser's is longer. */
 const userAgentLengthMax = 1024
 
-/** Judges events one by one: a bad one does not sink the others. Performance events are dropped unseen. */
+/**
+ * Judges events one by one: a bad one does not sink the others. Performance events are dropped
+ * unseen.
+ */
 export function sift<T extends object>(
   raws: readonly unknown[],
   judge: (raw: unknown) => T | Fault,

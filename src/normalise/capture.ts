@@ -15,7 +15,9 @@ import { type CaptureEvents, type Fault, type Intake, sift, toIntake } from './c
 import { toClientUuid, toMarker, toUuid } from './identity.ts'
 import { isLongerThan } from './text.ts'
 
-/** Events of the capture contract → rows of `events`. Never throws. Source: spec README, "Capture". */
+/**
+ * Events of the capture contract → rows of `events`. Never throws. Source: spec README, "Capture".
+ */
 export function normaliseCapture(
   request: IngestRequest,
   submission: CaptureEvents,

@@ -13,8 +13,9 @@ export type Identity = {
 }
 
 /**
- * 128 bits of SHA-1 over who did what, and over the client's uuid or else its raw timestamp; undefined where it sent
- * neither, for such an event is never a duplicate. Source: spec README, "Dedup".
+ * 128 bits of SHA-1 over who did what, and over the client's uuid or else its raw timestamp;
+ * undefined where it sent neither, for such an event is never a duplicate. Source: spec README,
+ * "Dedup".
  */
 export function toMarker(
   { token, distinctId, event, uuid, sent }: Identity,
@@ -40,7 +41,9 @@ export function toUuid(marker: Marker | undefined): string {
   return marker === undefined ? Bun.randomUUIDv7() : toDerivedUuid(marker)
 }
 
-/** Lower-cased; undefined for what is no uuid, and for the nil uuid, which says that there is none. */
+/**
+ * Lower-cased; undefined for what is no uuid, and for the nil uuid, which says that there is none.
+ */
 export function toClientUuid(uuid: unknown): string | undefined {
   if (typeof uuid !== 'string' || uuid.length !== 36) return undefined
   if (lowerUuid.test(uuid)) return uuid === nil ? undefined : uuid

@@ -1,6 +1,6 @@
 /**
- * ms since 1970 → `2026-01-01T12:00:00.000Z`. `Date` takes 180 ns for it, so the second is written once and kept;
- * make one for each kind of time.
+ * ms since 1970 → `2026-01-01T12:00:00.000Z`. `Date` takes 180 ns for it, so the second is written
+ * once and kept; make one for each kind of time.
  */
 export function createIsoTime(): (ms: number) => string {
   let lastSecond = Number.NaN

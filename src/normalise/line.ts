@@ -70,9 +70,11 @@ export function toDeadLetter({ rejection, project, protocol, request }: Rejected
 /** The bytes of a recording's line before its snapshots. */
 export function toRecordingHead(row: Omit<RecordingRow, 'snapshot_items'>): string {
   return (
-    `{"uuid":"${row.uuid}","project":"${escapeJson(row.project)}","session_id":"${escapeJson(row.session_id)}"` +
-    `,"distinct_id":"${escapeJson(row.distinct_id)}","window_id":"${escapeJson(row.window_id)}"` +
-    `,"snapshot_source":"${escapeJson(row.snapshot_source)}","timestamp":"${toTime(row.timestamp)}"` +
+    `{"uuid":"${row.uuid}","project":"${escapeJson(row.project)}"` +
+    `,"session_id":"${escapeJson(row.session_id)}","distinct_id":"${escapeJson(row.distinct_id)}"` +
+    `,"window_id":"${escapeJson(row.window_id)}"` +
+    `,"snapshot_source":"${escapeJson(row.snapshot_source)}"` +
+    `,"timestamp":"${toTime(row.timestamp)}"` +
     `,"received_at":"${toReceivedAt(row.received_at)}","ip":"${escapeJson(row.ip)}"` +
     `,"user_agent":"${escapeJson(row.user_agent)}","library":"${escapeJson(row.library)}"` +
     `,"chunk":${row.chunk},"chunks":${row.chunks},"snapshot_items":`
@@ -95,7 +97,10 @@ function toEventLine(row: EventRow): string {
   )
 }
 
-/** The snapshots are bytes of the client's own, lone surrogates included: nothing in them is repaired. */
+/**
+ * The snapshots are bytes of the client's own, lone surrogates included: nothing in them is
+ * repaired.
+ */
 function toRecordingLine(row: RecordingRow): string {
   return `${toRecordingHead(row)}${row.snapshot_items}}`
 }

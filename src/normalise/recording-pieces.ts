@@ -4,9 +4,10 @@ import type { JsonText } from '../core/event.ts'
 export type Piece = { items: JsonText; chunk: number; chunks: number }
 
 /**
- * Snapshots → as few pieces as keep each within `bytesMax` bytes of JSON: whole snapshots in arrays, in their order.
- * Those too large even alone are one more array, whose text is cut into JSON strings: there is one such set of
- * chunks to a request and session, so that nobody mixes two up.
+ * Snapshots → as few pieces as keep each within `bytesMax` bytes of JSON: whole snapshots in
+ * arrays, in their order. Those too large even alone are one more array, whose text is cut into
+ * JSON strings: there is one such set of chunks to a request and session, so that nobody mixes two
+ * up.
  */
 export function toPieces(snapshots: readonly JsonText[], bytesMax: number): Piece[] {
   const pieces: Piece[] = []

@@ -8,8 +8,9 @@ import { toPieces } from './recording-pieces.ts'
 import { type Snapshot, toSnapshot } from './recording-snapshot.ts'
 
 /**
- * Snapshots of the capture contract → rows of `recordings`: those of one session become one row, or as many as
- * keep each line within `context.lineBytesMax`. Never throws. Source: spec README, "Recordings".
+ * Snapshots of the capture contract → rows of `recordings`: those of one session become one row, or
+ * as many as keep each line within `context.lineBytesMax`. Never throws. Source: spec README,
+ * "Recordings".
  */
 export function normaliseRecording(
   request: IngestRequest,
@@ -64,7 +65,9 @@ function toHead(snapshot: Snapshot, intake: Intake): Head {
 
 /** More than any body can be cut into; it stands for the longest number. */
 const chunksMax = 9_999_999
-/** A retry from another address has another head: rounded up, it is still cut into the same pieces. */
+/**
+ * A retry from another address has another head: rounded up, it is still cut into the same pieces.
+ */
 const headStepBytes = 256
 
 function toHeadBytes(head: Head): number {

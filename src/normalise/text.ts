@@ -20,16 +20,17 @@ export function isLongerThan(text: string, charactersMax: number): boolean {
 }
 
 /**
- * What stands between the quotes of `text` as a well-formed JSON string. Nearly all is plain, and is returned as it is:
- * `JSON.stringify` takes five times as long, and a string in a string makes the line slower to flatten.
+ * What stands between the quotes of `text` as a well-formed JSON string. Nearly all is plain, and
+ * is returned as it is: `JSON.stringify` takes five times as long, and a string in a string makes
+ * the line slower to flatten.
  */
 export function escapeJson(text: string): string {
   return plain.test(text) ? text : JSON.stringify(text.toWellFormed()).slice(1, -1)
 }
 
 /**
- * JSON text whose strings hold no lone surrogate: each becomes U+FFFD. ClickHouse refuses a row with one.
- * They stand there as escapes, `\udxxx`; text without any is returned as it is.
+ * JSON text whose strings hold no lone surrogate: each becomes U+FFFD. ClickHouse refuses a row
+ * with one. They stand there as escapes, `\udxxx`; text without any is returned as it is.
  */
 export function toWellFormedJson(json: JsonText): JsonText {
   // Most text holds no escape at all, and a single character is searched for in half the time.
@@ -41,7 +42,10 @@ const utf8 = new TextEncoder()
 
 const plain = /^[ !#-[\]-~]*$/
 const suspicious = /\\u[dD]/
-/** Escapes one by one, so that an escaped backslash before `ud800` is none; pairs before lone halves. */
+/**
+ * Escapes one by one, so that an escaped backslash before `ud800` is none; pairs before lone
+ * halves.
+ */
 const escapes = /\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\(u[dD][89a-fA-F]..)|\\./g
 
 function toIndexAfter(text: string, characters: number): number {

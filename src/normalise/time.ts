@@ -9,8 +9,9 @@ export type ClientTime = {
 }
 
 /**
- * When the event happened by our clock, in whole ms. Total: what cannot be read or cannot be true becomes
- * `receivedMs`. `offset` wins over `timestamp`; `sentAtMs` corrects the client's clock. Source: spec README, "Time".
+ * When the event happened by our clock, in whole ms. Total: what cannot be read or cannot be true
+ * becomes `receivedMs`. `offset` wins over `timestamp`; `sentAtMs` corrects the client's clock.
+ * Source: spec README, "Time".
  */
 export function correctTimestamp(client: ClientTime, receivedMs: number): number {
   const { offset, sentAtMs } = client
@@ -29,8 +30,9 @@ export function parseSentAt(value: unknown): number | undefined {
 }
 
 /**
- * ms since 1970 of what a client wrote for a time: ISO 8601 with the liberties clients take (no zone, which is
- * UTC, no colon in it, any fraction), RFC 2822, and numbers in ms or seconds. Undefined for all else.
+ * ms since 1970 of what a client wrote for a time: ISO 8601 with the liberties clients take (no
+ * zone, which is UTC, no colon in it, any fraction), RFC 2822, and numbers in ms or seconds.
+ * Undefined for all else.
  */
 export function parseTime(value: unknown): number | undefined {
   if (typeof value === 'number') return toMs(value)
@@ -39,7 +41,9 @@ export function parseTime(value: unknown): number | undefined {
 }
 
 const textLengthMax = 64
-/** Below it a number counts seconds: as ms it would lie before March 1973, when nobody sent events. */
+/**
+ * Below it a number counts seconds: as ms it would lie before March 1973, when nobody sent events.
+ */
 const secondsMax = 1e11
 
 function toMs(count: number): number | undefined {
@@ -106,7 +110,9 @@ function toDayMs(text: string): number | undefined {
   return lastDayMs
 }
 
-/** Undefined for days that do not exist, and for the years that clients send when they mean none. */
+/**
+ * Undefined for days that do not exist, and for the years that clients send when they mean none.
+ */
 function toDateMs(year: number, month: number, day: number): number | undefined {
   if (year < 100 || month < 1 || month > 12) return undefined
   const ms = Date.UTC(year, month - 1, day)

@@ -4,8 +4,9 @@ import type { IngestRequest, Outcome, Reply, Submission } from '../core/protocol
 import { toRetryAfter } from './retry-after.ts'
 
 /**
- * 200 and `{"code":1,"status":"ok"}`, with what a quota dropped and which events were rejected. Real clients
- * take any other 2xx for a failure; the 204 is for `?beacon=1`, whose reply nobody reads.
+ * 200 and `{"code":1,"status":"ok"}`, with what a quota dropped and which events were rejected.
+ * Real clients take any other 2xx for a failure; the 204 is for `?beacon=1`, whose reply nobody
+ * reads.
  */
 export function replyCapture(
   request: IngestRequest,

@@ -10,8 +10,8 @@ export type TokenPlaces = {
 }
 
 /**
- * The one token of a request. The batch root speaks for its events, else each event for itself, and the
- * header for those that say nothing. Throws missing_token, invalid_token and mixed_tokens.
+ * The one token of a request. The batch root speaks for its events, else each event for itself, and
+ * the header for those that say nothing. Throws missing_token, invalid_token and mixed_tokens.
  */
 export function findToken({ root, events, headers }: TokenPlaces): string {
   const shared = root && rootToken(root)

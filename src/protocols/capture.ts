@@ -28,7 +28,9 @@ export const recordingProtocol: Protocol<CaptureSubmission> = {
 export type CaptureSubmission = Submission & {
   /** What the request holds, as parsed: each is judged on its own, later. */
   events: readonly unknown[]
-  /** When the client says it sent the request: the body's word, else the query's. Not yet a time. */
+  /**
+   * When the client says it sent the request: the body's word, else the query's. Not yet a time.
+   */
   sentAt: unknown
   /** The client migrates its history. */
   isHistorical: boolean
@@ -43,7 +45,10 @@ function toDecodeRules(bytesMax: number): DecodeRules {
   return { bodyBytesMax: bytesMax, forms: true, base64: true }
 }
 
-/** Throws invalid_batch, empty_batch, too_many_events, missing_token, invalid_token and mixed_tokens. */
+/**
+ * Throws invalid_batch, empty_batch, too_many_events, missing_token, invalid_token and
+ * mixed_tokens.
+ */
 function parseCapture(request: IngestRequest, body: DecodedBody): CaptureSubmission {
   const root = isRecord(body.value) ? body.value : undefined
   const events = toEvents(body.value, root)
