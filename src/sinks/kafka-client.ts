@@ -34,15 +34,14 @@ export function createKafkaClient(
   }
 
   async function send(topic: string, partition: number, messages: Message[]) {
-    if (isClosed) return { kind: 'retry', reason: 'closed' } as const
+    if (isClosed) return closed
     const used = use()
     used.inflight += 1
     try {
       const confirmed = await used.connection.send(topic, messages)
       used.faults = 0
       // kafkajs leaves out, without a word, what is for a partition that it does not know.
-      if (!confirmed.includes(partition))
-        return { kind: 'no_partition', reason: 'unconfirmed' } as const
+      if (!confirmed.includes(partition)) return unconfirmed
       return undefined
     } catch (error) {
       const { isPoisoned, ...fault } = toSendFault(error)
@@ -76,3 +75,10 @@ export function createKafkaClient(
 }
 
 type Use = { connection: Connection; inflight: number; faults: number; isRetired?: boolean }
+
+const closed: SendFault = { kind: 'retry', reason: 'closed', message: 'the sink is closed' }
+const unconfirmed: SendFault = {
+  kind: 'no_partition',
+  reason: 'unconfirmed',
+  message: 'the broker did not confirm the partition',
+}

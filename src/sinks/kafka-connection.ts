@@ -93,7 +93,7 @@ function toClientOptions({ settings, ca }: ConnectionOptions, sockets: Set<Socke
   const { brokers, timeoutMs, tls, sasl } = settings
   return {
     clientId: 'spillway',
-    brokers: toShuffled(brokers),
+    brokers: () => toShuffled(brokers),
     retry,
     requestTimeout: timeoutMs,
     connectionTimeout: Math.min(timeoutMs, 10_000),
@@ -105,7 +105,7 @@ function toClientOptions({ settings, ca }: ConnectionOptions, sockets: Set<Socke
   }
 }
 
-/** Begins anywhere: kafkajs dials in order, and the first broker may be the one that hangs. */
+/** Begins anywhere each time: every part of kafkajs dials the first, which may be the one that is away. */
 function toShuffled(brokers: readonly string[]): string[] {
   const start = Math.floor(Math.random() * brokers.length)
   return [...brokers.slice(start), ...brokers.slice(0, start)]

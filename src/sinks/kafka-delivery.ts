@@ -1,3 +1,5 @@
+import { sleep } from './retry.ts'
+
 /** A batch under way. It is over once every record has arrived, or once its shipper gave it up. */
 export type Delivery = { arrived(): void; isOver(): boolean }
 
@@ -40,17 +42,7 @@ export function createClosing(): Closing {
   const { signal } = controller
   return {
     signal,
-    pause: (ms) =>
-      new Promise((resolve) => {
-        if (signal.aborted) return resolve()
-        const wake = () => {
-          clearTimeout(timer)
-          signal.removeEventListener('abort', wake)
-          resolve()
-        }
-        const timer = setTimeout(wake, ms)
-        signal.addEventListener('abort', wake)
-      }),
+    pause: (ms) => sleep(ms, signal).catch(() => {}),
     close: () => controller.abort(new Error('the Kafka sink is closed')),
   }
 }

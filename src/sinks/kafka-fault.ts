@@ -5,7 +5,10 @@ export type SendFault = {
    * records as they stand. `no_partition`, `no_topic`: the topic is not what it was.
    */
   kind: 'retry' | 'too_large' | 'refused' | 'no_partition' | 'no_topic'
+  /** One of a bounded set, for metrics. */
   reason: string
+  /** For a person. */
+  message: string
 }
 
 const kinds: Record<string, SendFault['kind']> = {
@@ -24,21 +27,30 @@ const recoverable = new Set([
   'KafkaJSTopicMetadataNotLoaded',
 ])
 
+const reasons: Record<string, string> = {
+  KafkaJSConnectionError: 'connection',
+  KafkaJSConnectionClosedError: 'connection',
+  KafkaJSRequestTimeoutError: 'timeout',
+  KafkaJSSASLAuthenticationError: 'authentication',
+}
+
 /** `isPoisoned`: the connection may hang, or kafkajs is in a state from which it does not come back. */
 export function toSendFault(thrown: unknown): SendFault & { isPoisoned: boolean } {
   const error = toCause(thrown)
   const type = (error as { type?: unknown }).type
+  const message = toMessage(error)
   if (error.name === 'KafkaJSProtocolError' && typeof type === 'string')
-    return { kind: kinds[type] ?? 'retry', reason: type, isPoisoned: false }
-  return { kind: 'retry', reason: toReason(error), isPoisoned: !recoverable.has(error.name) }
+    return { kind: kinds[type] ?? 'retry', reason: type.toLowerCase(), message, isPoisoned: false }
+  const reason = reasons[error.name] ?? 'client'
+  return { kind: 'retry', reason, message, isPoisoned: !recoverable.has(error.name) }
 }
 
 /** What happened, for a person: kafkajs names the faults of a request for several things apart from it. */
-export function toReason(thrown: unknown): string {
+function toMessage(thrown: unknown): string {
   const error = toCause(thrown)
   const { errors } = error as { errors?: unknown }
   if (!Array.isArray(errors)) return error.message
-  return `${error.message}: ${errors.map(toReason).join('; ')}`
+  return `${error.message}: ${errors.map(toMessage).join('; ')}`
 }
 
 /** kafkajs wraps what happened in an error that says it gave up. */

@@ -1,11 +1,11 @@
 import type { Message } from 'kafkajs'
 import type { Log } from '../core/log.ts'
 import type { Closing } from './kafka-delivery.ts'
-import { type SendFault, toReason } from './kafka-fault.ts'
+import { type SendFault, toSendFault } from './kafka-fault.ts'
 import { createLane, type Lane, type LaneParts, type Parcel } from './kafka-lane.ts'
 import { toPartition } from './kafka-partition.ts'
 import type { TopicFacts } from './kafka-topics.ts'
-import { createTrouble, isNoticeable, toBackoffMs } from './kafka-trouble.ts'
+import { createTrouble, type Trouble, toBackoffMs } from './kafka-trouble.ts'
 
 /** A topic with a lane per partition. What comes before its facts are known waits here, in order. */
 export type Topic = {
@@ -13,7 +13,6 @@ export type Topic = {
   /** Takes note of the count that a producer sees: records from now on go by it. */
   setPartitions(count: number): void
   isHealthy(): boolean
-  retries(): number
 }
 
 export type TopicParts = {
@@ -26,6 +25,8 @@ export type TopicParts = {
   ensure(): Promise<TopicFacts>
   onDelivered(parcels: readonly Parcel[]): void
   onRefused(parcel: Parcel, fault: SendFault): void
+  /** A send, or a question about the topic, that will be made again. */
+  onRetry(reason: string, message: string): void
 }
 
 /** What a record and the head of its set take beside key and value, at the least. */
@@ -33,13 +34,12 @@ const frameBytesMin = 68
 
 export function createTopic(parts: TopicParts): Topic {
   const { name, log } = parts
-  const trouble = createTrouble(name, log)
+  const trouble = createTrouble()
   const find = createFinder(parts, trouble, onFound)
   const lanes: Lane[] = []
   let waiting: Parcel[] = []
   let facts: TopicFacts | undefined
   let turn = 0
-  let retries = 0
 
   function onFound(found: TopicFacts): void {
     facts = found
@@ -56,8 +56,8 @@ export function createTopic(parts: TopicParts): Topic {
     const { key, value } = parcel.message
     const bytes = value.length + (key?.length ?? 0) + frameBytesMin
     if (bytes > facts.bytesMax) {
-      const reason = `${bytes} bytes, and ${name} takes ${facts.bytesMax}`
-      parts.onRefused(parcel, { kind: 'too_large', reason })
+      const message = `${bytes} bytes, and ${name} takes ${facts.bytesMax}`
+      parts.onRefused(parcel, { kind: 'too_large', reason: 'too_large', message })
       return
     }
     const partition = key ? toPartition(key, facts.partitions) : nextPartition(facts.partitions)
@@ -85,8 +85,8 @@ export function createTopic(parts: TopicParts): Topic {
         return fault
       },
       async canRetry(fault, attempt) {
-        retries += 1
-        if (isNoticeable(attempt)) trouble.begin(partition, fault.reason)
+        trouble.failed(partition, attempt)
+        parts.onRetry(fault.reason, `${name}/${partition}: ${fault.message}`)
         if (fault.kind === 'no_topic') await find()
         await parts.closing.pause(toBackoffMs(attempt))
         return partition < facts!.partitions
@@ -107,13 +107,13 @@ export function createTopic(parts: TopicParts): Topic {
   }
 
   void find()
-  return { enqueue, setPartitions, isHealthy: trouble.isOver, retries: () => retries }
+  return { enqueue, setPartitions, isHealthy: trouble.isOver }
 }
 
 /** Asks for the topic's facts until it is told, or the sink closes; once for all who ask meanwhile. */
 function createFinder(
-  { ensure, closing }: TopicParts,
-  trouble: ReturnType<typeof createTrouble>,
+  { name, ensure, closing, onRetry }: TopicParts,
+  trouble: Trouble,
   onFound: (facts: TopicFacts) => void,
 ): () => Promise<void> {
   let finding: Promise<void> | undefined
@@ -125,7 +125,9 @@ function createFinder(
         trouble.end('topic')
         return
       } catch (error) {
-        if (isNoticeable(attempt)) trouble.begin('topic', toReason(error))
+        const { reason, message } = toSendFault(error)
+        trouble.failed('topic', attempt)
+        onRetry(reason, `${name}: ${message}`)
         await closing.pause(toBackoffMs(attempt))
       }
     }

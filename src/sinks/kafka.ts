@@ -5,14 +5,18 @@ import type { Batch, Sink } from '../core/sink.ts'
 import { createKafkaClient } from './kafka-client.ts'
 import { createClosing, createDelivery } from './kafka-delivery.ts'
 import { toMessage, toTopic } from './kafka-message.ts'
-import { createOutbox, type KafkaCounters } from './kafka-outbox.ts'
+import { createOutbox } from './kafka-outbox.ts'
 import type { KafkaSettings } from './kafka-settings.ts'
+import type { SinkReport } from './report.ts'
 
 export type KafkaSink = Sink & { counters(): KafkaCounters }
+export type KafkaCounters = { retries: number; deadLettered: Record<string, number> }
 
 export type KafkaSinkOptions = {
   settings: KafkaSettings
   log: Log
+  /** Hears of every retry and dead letter. */
+  report?: SinkReport
   now: Clock
   /** How soon a changed partition count is noticed, ms. */
   metadataMsMax?: number
@@ -24,6 +28,7 @@ export type KafkaSinkOptions = {
  */
 export function createKafkaSink(options: KafkaSinkOptions): KafkaSink {
   const { settings, log, now, metadataMsMax = 30_000 } = options
+  const counters: KafkaCounters = { retries: 0, deadLettered: {} }
   const closing = createClosing()
   const caFile = settings.tls?.caFile
   const client = createKafkaClient({
@@ -33,7 +38,17 @@ export function createKafkaSink(options: KafkaSinkOptions): KafkaSink {
     metadataMsMax,
     onPartitions: (topic, count) => outbox.setPartitions(topic, count),
   })
-  const outbox = createOutbox({ settings, client, closing, log, now })
+  const report: SinkReport = {
+    retried(reason, message) {
+      counters.retries += 1
+      options.report?.retried(reason, message)
+    },
+    deadLettered(record, reason) {
+      counters.deadLettered[reason] = (counters.deadLettered[reason] ?? 0) + 1
+      options.report?.deadLettered(record, reason)
+    },
+  }
+  const outbox = createOutbox({ settings, client, closing, log, report, now })
 
   async function ship({ records }: Batch, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
@@ -52,7 +67,7 @@ export function createKafkaSink(options: KafkaSinkOptions): KafkaSink {
     // What may have arrived already arrives again: at least once.
     resume: ship,
     isHealthy: outbox.isHealthy,
-    counters: outbox.counters,
+    counters: () => counters,
     async close() {
       closing.close()
       await client.close()

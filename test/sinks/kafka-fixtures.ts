@@ -2,7 +2,9 @@ import type { Kind, Route } from '../../src/core/event.ts'
 import type { Log } from '../../src/core/log.ts'
 import type { StoredRecord } from '../../src/core/record.ts'
 import type { Batch } from '../../src/core/sink.ts'
+import type { SendFault } from '../../src/sinks/kafka-fault.ts'
 import type { KafkaSettings } from '../../src/sinks/kafka-settings.ts'
+import type { SinkReport } from '../../src/sinks/report.ts'
 
 export type RecordFields = {
   offset?: number
@@ -57,4 +59,19 @@ export function makeLog(): Log & { lines: { level: string; message: string }[] }
     ...{ lines, debug: keep('debug'), info: keep('info') },
     ...{ warn: keep('warn'), error: keep('error') },
   }
+}
+
+export const makeFault = (kind: SendFault['kind'], message = 'for a test'): SendFault => ({
+  ...{ kind, reason: kind, message },
+})
+
+/** A report that keeps what it hears. */
+export function makeReport() {
+  const retries: { reason: string; message: string }[] = []
+  const dead: { uuid: string; reason: string }[] = []
+  const report: SinkReport = {
+    retried: (reason, message) => retries.push({ reason, message }),
+    deadLettered: (record, reason) => dead.push({ uuid: record.head().uuid, reason }),
+  }
+  return { report, retries, dead }
 }

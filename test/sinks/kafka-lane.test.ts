@@ -4,10 +4,10 @@ import { createDelivery } from '../../src/sinks/kafka-delivery.ts'
 import type { SendFault } from '../../src/sinks/kafka-fault.ts'
 import { createLane, type Parcel } from '../../src/sinks/kafka-lane.ts'
 import { toBytesMax, toMessage } from '../../src/sinks/kafka-message.ts'
-import { makeRecord } from './kafka-fixtures.ts'
+import { makeFault, makeRecord } from './kafka-fixtures.ts'
 
-const retry: SendFault = { kind: 'retry', reason: 'broker away' }
-const tooLarge: SendFault = { kind: 'too_large', reason: 'MESSAGE_TOO_LARGE' }
+const retry = makeFault('retry')
+const tooLarge = makeFault('too_large')
 
 type Answer = (offsets: number[]) => SendFault | undefined
 
@@ -105,7 +105,7 @@ describe('a lane', () => {
   })
 
   test('hands everything back, in order, when its partition is gone', async () => {
-    const lane = makeLane(() => ({ kind: 'no_partition', reason: 'unconfirmed' }), {
+    const lane = makeLane(() => makeFault('no_partition'), {
       isThere: false,
     })
     await lane.add(1200)

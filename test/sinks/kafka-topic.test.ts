@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test'
+import { silentLog } from '../../src/core/log.ts'
 import { createClosing, createDelivery } from '../../src/sinks/kafka-delivery.ts'
 import type { SendFault } from '../../src/sinks/kafka-fault.ts'
 import { toBytesMax, toMessage } from '../../src/sinks/kafka-message.ts'
@@ -6,7 +7,7 @@ import { toPartition } from '../../src/sinks/kafka-partition.ts'
 import { createTopic } from '../../src/sinks/kafka-topic.ts'
 import type { TopicFacts } from '../../src/sinks/kafka-topics.ts'
 import { until } from '../support/until.ts'
-import { makeLog, makeRecord, type RecordFields } from './kafka-fixtures.ts'
+import { makeFault, makeRecord, type RecordFields } from './kafka-fixtures.ts'
 
 type Sent = { partition: number; user: string }
 
@@ -16,12 +17,12 @@ function makeTopic(options: {
 }) {
   const sent: Sent[] = []
   const refused: string[] = []
-  const log = makeLog()
+  const retries: string[] = []
   /** Pauses are over as soon as others had their turn. */
   const pause = () => new Promise<void>((resolve) => setImmediate(resolve))
   const closing = { ...createClosing(), pause }
   const topic = createTopic({
-    ...{ name: 'events', lingerMs: 0, closing, log, ensure: options.ensure },
+    ...{ name: 'events', lingerMs: 0, closing, log: silentLog, ensure: options.ensure },
     async send(partition, messages) {
       const fault = options.answer?.(partition)
       if (fault) return fault
@@ -31,10 +32,11 @@ function makeTopic(options: {
     onDelivered(parcels) {
       for (const { delivery } of parcels) delivery.arrived()
     },
-    onRefused({ delivery }, { reason }) {
-      refused.push(reason)
+    onRefused({ delivery }, { message }) {
+      refused.push(message)
       delivery.arrived()
     },
+    onRetry: (reason, message) => retries.push(`${reason}: ${message}`),
   })
   function ship(records: RecordFields[]): Promise<void> {
     const { delivery, done } = createDelivery(records.length, [closing.signal])
@@ -45,7 +47,7 @@ function makeTopic(options: {
     }
     return done
   }
-  return { topic, ship, sent, refused, log }
+  return { topic, ship, sent, refused, retries }
 }
 
 const facts = async (): Promise<TopicFacts> => ({ partitions: 4, bytesMax: 10_000 })
@@ -63,7 +65,7 @@ describe('a topic', () => {
 
   test('holds what comes before the brokers have answered, and is unhealthy while they do not', async () => {
     let answers = 0
-    const { topic, ship, sent, log } = makeTopic({
+    const { topic, ship, sent, retries } = makeTopic({
       async ensure() {
         answers += 1
         if (answers < 5) throw new Error('connect ECONNREFUSED')
@@ -74,18 +76,14 @@ describe('a topic', () => {
     await ship(usersOf(10))
     expect(sent).toHaveLength(10)
     expect(topic.isHealthy()).toBe(true)
-    expect(log.lines.map(({ level, message }) => [level, message])).toEqual([
-      ['warn', 'kafka takes nothing; trying again'],
-      ['info', 'kafka takes records again'],
-    ])
+    expect(retries).toEqual(Array(4).fill('client: events: connect ECONNREFUSED'))
   })
 
   test('spreads records without a key evenly, and passes over a partition in trouble', async () => {
     let isBroken = true
     const { ship, sent } = makeTopic({
       ensure: facts,
-      answer: (partition) =>
-        partition === 1 && isBroken ? { kind: 'retry', reason: 'away' } : undefined,
+      answer: (partition) => (partition === 1 && isBroken ? makeFault('retry') : undefined),
     })
     const overflow = (count: number) =>
       Array.from({ length: count }, () => ({ route: 'overflow' as const }))
@@ -118,10 +116,9 @@ describe('a topic', () => {
 
   test('sends anew, by the new count, what was for a partition that is gone', async () => {
     let partitions = 4
-    const { ship, sent, topic } = makeTopic({
+    const { ship, sent, topic, retries } = makeTopic({
       ensure: async () => ({ partitions, bytesMax: 10_000 }),
-      answer: (partition) =>
-        partition >= partitions ? { kind: 'no_topic', reason: 'gone' } : undefined,
+      answer: (partition) => (partition >= partitions ? makeFault('no_topic') : undefined),
     })
     await ship(usersOf(1))
     sent.length = 0
@@ -129,7 +126,7 @@ describe('a topic', () => {
     await ship(usersOf(40))
     expect(sent).toHaveLength(40)
     for (const { user, partition } of sent) expect(partition % 2).toBe(partitionOf(user, 2) % 2)
-    expect(topic.retries()).toBeGreaterThan(0)
+    expect(retries).not.toBeEmpty()
     expect(topic.isHealthy()).toBe(true)
   })
 })
