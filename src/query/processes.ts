@@ -33,7 +33,7 @@ function isProcesses(tokens: readonly Token[], index: number): boolean {
     isName(tokens[index], 'system') &&
     tokens[index + 1]?.value === '.' &&
     isName(tokens[index + 2], 'processes') &&
-    (isKeyword(tokens[index - 1], 'FROM') || isKeyword(tokens[index - 1], 'JOIN'))
+    ['FROM', 'JOIN', ','].includes(tokens[index - 1]?.value ?? '')
   )
 }
 

@@ -4,7 +4,7 @@ import { assertHarmless, assertRead } from './guard.ts'
 import type { Job, Start } from './messages.ts'
 import type { Native } from './native.ts'
 import { withClientIds } from './processes.ts'
-import { type Mode, toSetStatement } from './settings.ts'
+import { inspectorSettings, type Mode, toSetStatement } from './settings.ts'
 import { parseStatement, type Statement, toSyntaxTree } from './statement.ts'
 
 /** Runs statements, each on a connection of its own, so that nothing one sets reaches the next. Every call blocks. */
@@ -16,14 +16,17 @@ export type Runner = {
 }
 
 export function createRunner({ native, path, mode }: RunnerParts): Runner {
-  let tableFunctions: ReadonlySet<string> | undefined
+  // No setting of a client's may reach it: a limit on rows, say, would cut the tree that decides.
+  const inspector = openConnection(native, path)
+  inspector.query(toSetStatement(inspectorSettings))
+  const tableFunctions = readTableFunctions(inspector)
 
   function run(job: Job, onStart: (start: Start) => void): Summary {
     const connection = openConnection(native, path)
     try {
       prepare(connection, job)
-      const statement = parseStatement(connection, job.sql)
-      if (mode === 'read-only') inspect(connection, statement, job)
+      const statement = parseStatement(inspector, job.sql)
+      if (mode === 'read-only') inspect(statement, job)
       onStart({ format: statement.format ?? job.format, isRead: statement.kind === 'read' })
       return execute({ connection, statement, job })
     } finally {
@@ -31,10 +34,9 @@ export function createRunner({ native, path, mode }: RunnerParts): Runner {
     }
   }
 
-  function inspect(connection: Connection, statement: Statement, { parameters }: Job): void {
+  function inspect(statement: Statement, { parameters }: Job): void {
     assertRead(statement)
-    tableFunctions ??= readTableFunctions(connection)
-    const tree = toSyntaxTree(connection, { head: statement.head, parameters })
+    const tree = toSyntaxTree(inspector, { head: statement.head, parameters })
     assertHarmless({ statement, tree, parameters, tableFunctions })
   }
 

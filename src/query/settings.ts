@@ -20,11 +20,12 @@ export function toEngineSettings(options: {
   isGet: boolean
 }): Settings {
   const { mode, limits, given, isGet } = options
-  const common = { implicit_select: '0', log_comment: toLogComment(options) }
-  if (mode === 'writable') return { ...common, ...given, ...(isGet ? { readonly: '2' } : {}) }
+  const log_comment = toLogComment(options)
+  if (mode === 'writable')
+    return { implicit_select: '0', ...given, log_comment, ...(isGet ? { readonly: '2' } : {}) }
   for (const [name, value] of Object.entries(given)) assertAllowed(name, value, limits)
   const { readonly: _, ...harmless } = given
-  return { ...common, ...toBounds(limits), ...harmless, ...fixed, readonly: '1' }
+  return { ...toBounds(limits), ...harmless, ...fixed, log_comment, readonly: '1' }
 }
 
 /**
@@ -48,6 +49,7 @@ function toBounds({ memoryBytesMax, executionMsMax }: Limits): Settings {
 
 /** One thread for formats too, no look into the process, and nothing spills to the disk: that is the journal's. */
 const fixed: Settings = {
+  implicit_select: '0',
   timeout_overflow_mode: 'throw',
   max_final_threads: '1',
   output_format_parallel_formatting: '0',
@@ -57,6 +59,13 @@ const fixed: Settings = {
   max_bytes_ratio_before_external_sort: '0',
   max_bytes_ratio_before_external_join: '0',
   allow_introspection_functions: '0',
+}
+
+/** For looking at statements, however long: each is run under a limit of its own. */
+export const inspectorSettings: Settings = {
+  implicit_select: '0',
+  max_query_size: String(64 * 1024 * 1024),
+  readonly: '1',
 }
 
 /** What changes how a result looks, what names and nulls mean, or bounds a query further; nothing that names a file. */

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import fc from 'fast-check'
+import { toTokens } from '../../src/query/tokens.ts'
 import { type Engine, query, startEngine } from './engine.ts'
 
 let engine: Engine
@@ -159,8 +161,17 @@ const escapes = [
   'SHOW TABLES WHERE 1 IN (SELECT 1 FROM system.stack_trace)',
 ]
 
-test.each(escapes)('refuses %s', async (sql) => {
-  for (const search of [{}, { default_format: 'JSON', wait_end_of_query: '1' }]) {
+/** Settings that a reader may give, and that must not blind whoever looks at the statement. */
+const disguises: readonly Record<string, string>[] = [
+  {},
+  { default_format: 'JSON', wait_end_of_query: '1' },
+  { max_result_rows: '1', result_overflow_mode: 'break' },
+  { limit: '1' },
+  { offset: '2' },
+]
+
+test.each(escapes.map((sql) => [sql.replaceAll('\n', ' '), sql]))('refuses %s', async (_, sql) => {
+  for (const search of disguises) {
     const { status, code, text } = await query(engine.readOnly, sql, { search })
     expect(status).toBeGreaterThanOrEqual(400)
     expect(code).not.toBeNull()
@@ -217,6 +228,28 @@ test.each([
   const { text } = await query(engine.readOnly, "SELECT getSetting('readonly')")
   expect(status).toBeGreaterThanOrEqual(400)
   expect(text).toBe('1\n')
+})
+
+test('refuses them in every case, spacing and comment', async () => {
+  const gap = fc.constantFrom(' ', '\n', ' /**/ ', '/* ( */', " -- '\n", '\t', ' # x\n')
+  const known = fc.constantFrom(...escapes.filter((sql) => sql.includes('file(')))
+  const seed = fc.tuple(known, fc.infiniteStream(gap), fc.infiniteStream(fc.boolean()))
+  const disguise = ([sql, gaps, shouts]: [string, Iterator<string>, Iterator<boolean>]) =>
+    [...toTokens(sql)]
+      .map(({ kind, start, end }) => {
+        const text = sql.slice(start, end)
+        const isLoud = kind === 'word' && shouts.next().value
+        return `${gaps.next().value}${isLoud ? text.toUpperCase() : text}`
+      })
+      .join('')
+  await fc.assert(
+    fc.asyncProperty(seed, async (parts) => {
+      const { status, text } = await query(engine.readOnly, disguise(parts))
+      expect(status).toBeGreaterThanOrEqual(400)
+      expect(text).not.toContain(`${host}\\n`)
+    }),
+    { numRuns: 300 },
+  )
 })
 
 test('keeps its data and writes nothing, whatever was tried', async () => {
