@@ -58,6 +58,8 @@ export type ShippingOptions = {
   clickhouse: ClickHouseSettings
   kafka: KafkaSettings | undefined
   log: Log
+  /** How a thread is started; for tests. */
+  spawn?: typeof startThread
   /** Everything before `offset` is on the sink's disk. */
   onAdvanced(sink: SinkName, offset: number): void
 }
@@ -142,8 +144,8 @@ class ThreadedShipping implements Shipping {
   }
 
   #spawn(): void {
-    const { log: _, onAdvanced: __, ...options } = this.#options
-    this.#thread = startThread({
+    const { log: _, onAdvanced: __, spawn = startThread, ...options } = this.#options
+    this.#thread = spawn({
       options: { ...options, endOffset: this.#endOffset },
       onMessage: (message) => this.#hear(message),
       onEnd: (error) => this.#ended(error),
