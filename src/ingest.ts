@@ -39,8 +39,10 @@ export type IngestParts = {
   lineBytesMax: number
 }
 
-/** What a record needs in the journal beside its line: head, uuid, marker, key and event name. */
-const recordOverheadBytes = 1024
+/** Head, key, user agent and the other columns of a row, beside what the client sent. */
+const recordOverheadBytes = 2048
+/** `$set` stands in two columns, and chunks of a recording are text inside text. */
+const encodedBytesPerDecoded = 2
 
 /** The pipeline: a request of any contract in, its reply out, and what it acknowledges is on disk. */
 export function createIngest(parts: IngestParts): Ingest {
@@ -105,7 +107,7 @@ async function store<S extends Submission>(
   const diverted = admission.divert(fresh, incoming.receivedMs)
   const count = fresh.length + rejections.length
   await commit(parts, claim, {
-    bytes: decodedBytes + count * recordOverheadBytes,
+    bytes: decodedBytes * encodedBytesPerDecoded + count * recordOverheadBytes,
     encode: () => [
       ...fresh.map(toRecord),
       ...rejections.map((rejection) =>

@@ -56,17 +56,40 @@ export type RedisCommands = {
 /** `KEYS[1]` is the key with the prefix; the script makes further keys from it. */
 export type RedisScript = { name: string; lua: string }
 
-export type RedisClient = Redis | Cluster
-
-/** A client of its own for the Socket.IO adapter, which blocks its connection. The caller closes it. */
-export function createAdapterClient(url: string): RedisClient {
-  return connect(url, { maxRetriesPerRequest: null })
+/** Connections for what does not go through a breaker: streams, read by connections that block. Keys get no prefix. */
+export type RedisStreams = {
+  /** Rejects where Redis is away, or takes longer than `timeoutMs`. */
+  call(command: string, values: readonly (string | number)[]): Promise<unknown>
+  /** Calls wait for the connection and for as long as Redis blocks them. It comes back by itself. */
+  connectReader(): RedisReader
+  close(): void
 }
+
+export type RedisReader = Pick<RedisStreams, 'call' | 'close'>
+
+export function createRedisStreams({ url, timeoutMs }: StreamsOptions): RedisStreams {
+  const writer = connect(url, { socketTimeout: socketMsMax })
+  return {
+    call: (command, values) => within(timeoutMs, writer.call(command, ...values)),
+    connectReader() {
+      const reader = connect(url, { maxRetriesPerRequest: null })
+      return {
+        call: (command, values) => reader.call(command, ...values),
+        close: () => reader.disconnect(),
+      }
+    },
+    close: () => writer.disconnect(),
+  }
+}
+
+export type StreamsOptions = Pick<RedisOptions, 'url' | 'timeoutMs'>
+
+type Client = Redis | Cluster
 
 class Handle implements RedisHandle {
   readonly isCluster: boolean
   readonly counts = { calls: 0, failures: 0, skipped: 0 }
-  readonly #client: RedisClient
+  readonly #client: Client
   readonly #commands: RedisCommands
   readonly #timeoutMs: number
   readonly #log: Log
@@ -158,32 +181,48 @@ class Handle implements RedisHandle {
 
 type Extra = { keyPrefix?: string; socketTimeout?: number; maxRetriesPerRequest?: null }
 
-function connect(url: string, { keyPrefix, ...extra }: Extra): RedisClient {
+function connect(url: string, extra: Extra): Client {
   const urls = url.split(',').map((part) => (part.includes('://') ? part : `redis://${part}`))
-  const retryStrategy = (times: number) => Math.min(50 * 2 ** times, reconnectMsMax)
-  const prefixed = keyPrefix === undefined ? {} : { keyPrefix }
-  const shared = { connectTimeout: connectMsMax, autoResendUnfulfilledCommands: false, ...extra }
-  const enableOfflineQueue = extra.maxRetriesPerRequest === null
-  if (urls.length === 1)
-    return new Redis(urls[0]!, { ...shared, ...prefixed, retryStrategy, enableOfflineQueue })
+  const client = urls.length === 1 ? connectOne(urls[0]!, extra) : connectCluster(urls, extra)
+  // Without a listener ioredis prints them.
+  client.on('error', () => {})
+  return client
+}
+
+const retryStrategy = (times: number) => Math.min(50 * 2 ** times, reconnectMsMax)
+const connecting = { connectTimeout: connectMsMax, autoResendUnfulfilledCommands: false }
+/** Only who may wait for ever has a queue to wait in: any other would grow while Redis is away. */
+const mayWait = ({ maxRetriesPerRequest }: Extra) => maxRetriesPerRequest === null
+
+function connectOne(url: string, extra: Extra): Redis {
+  return new Redis(url, {
+    ...connecting,
+    ...extra,
+    retryStrategy,
+    enableOfflineQueue: mayWait(extra),
+  })
+}
+
+function connectCluster(urls: readonly string[], { keyPrefix, ...extra }: Extra): Cluster {
   const { username, password, protocol } = new URL(urls[0]!)
-  const login = {
-    ...(username === '' ? {} : { username: decodeURIComponent(username) }),
-    ...(password === '' ? {} : { password: decodeURIComponent(password) }),
-    ...(protocol === 'rediss:' ? { tls: {} } : {}),
-  }
-  return new Cluster(urls, {
-    ...prefixed,
-    enableOfflineQueue,
+  return new Cluster([...urls], {
+    ...(keyPrefix === undefined ? {} : { keyPrefix }),
+    enableOfflineQueue: mayWait(extra),
     clusterRetryStrategy: retryStrategy,
     // A lost node fails its calls at once, and the slots are asked for again a moment later.
     retryDelayOnFailover: 0,
     slotsRefreshInterval: reconnectMsMax,
-    redisOptions: { ...shared, ...login },
+    redisOptions: {
+      ...connecting,
+      ...extra,
+      ...(username === '' ? {} : { username: decodeURIComponent(username) }),
+      ...(password === '' ? {} : { password: decodeURIComponent(password) }),
+      ...(protocol === 'rediss:' ? { tls: {} } : {}),
+    },
   })
 }
 
-function toCommands(client: RedisClient): RedisCommands {
+function toCommands(client: Client): RedisCommands {
   return {
     get: (key) => client.get(key),
     async set(key, value, ttlMs) {

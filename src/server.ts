@@ -1,48 +1,36 @@
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createAdmission } from './admission.ts'
-import { createLimiter } from './admit/limit.ts'
+import { createLimiter, type Limiter } from './admit/limit.ts'
 import { createOverflow } from './admit/overflow.ts'
-import { createQuotas } from './admit/quota.ts'
-import { createQuotaFile } from './admit/quota-file.ts'
-import { createRoom, type Room } from './admit/room.ts'
+import { createSharedLimit } from './admit/shared-limit.ts'
+import { createSharedMarkers } from './admit/shared-markers.ts'
 import type { Config } from './config.ts'
 import { createContracts } from './contracts.ts'
 import { IngestError } from './core/errors.ts'
 import type { Log } from './core/log.ts'
+import { createFrame, type Frame } from './frame.ts'
 import { createApp } from './http/app.ts'
-import { createClientIp } from './http/client-ip.ts'
-import { toOriginRule } from './http/cors.ts'
 import { createToIncoming } from './http/incoming.ts'
 import { type Listening, listen } from './http/listen.ts'
-import { createRespond } from './http/respond.ts'
+import { createAnswer, createRespond } from './http/respond.ts'
 import { createIngest, type Ingest } from './ingest.ts'
-import { createHealth, type Phase } from './ops/health.ts'
+import { createServerHealth, createServerPlatformHealth, toSources } from './observation.ts'
 import { type AccessLog, createLogs } from './ops/log.ts'
-import { createMeter, type Meter } from './ops/meter.ts'
 import { createMetrics } from './ops/metrics.ts'
-import { type Sources, toReadings } from './ops/readings.ts'
-import { createProjects, type Projects } from './projects/projects.ts'
+import { toReadings, toRealtimeReadings } from './ops/readings.ts'
+import { openPlatform, type Platform } from './platform.ts'
 import { type QueryServer, startQueryServer } from './query/server.ts'
+import { SettingsError } from './settings.ts'
 import { openStorage, type Storage } from './storage.ts'
+
+const now = Date.now
 
 export type RunningServer = {
   port: number
   url: string
   /** Finishes what is in flight, ships what it can within SHUTDOWN_MS_MAX, and leaves the rest in the journal. */
   stop(reason: string): Promise<void>
-}
-
-/** What exists before anything is opened: enough to answer every request with `starting`. */
-type Frame = {
-  config: Config
-  log: Log
-  meter: Meter
-  room: Room
-  projects: Projects
-  phase: Phase
-  ingest: Ingest | undefined
-  storage: Storage | undefined
-  query: QueryServer | undefined
 }
 
 /** Builds every part and hands each what it needs: the only place that knows them all. */
@@ -52,7 +40,8 @@ export async function startServer(
 ): Promise<RunningServer> {
   const { log, access, flush } = createLogs({ level: config.LOG_LEVEL, access: config.ACCESS_LOG })
   const frame = createFrame(config, log)
-  const listening = serve(frame, access)
+  frame.platform = await openServerPlatform(frame)
+  const listening = serve(frame, frame.platform, access)
   const { port, url } = listening
   // The first line says where: with PORT=0 nobody else knows.
   log.info({ port, url, pid: process.pid }, 'listening')
@@ -72,50 +61,48 @@ export async function startServer(
   return { port, url, stop }
 }
 
-const now = Date.now
+function openServerPlatform(frame: Frame): Promise<Platform> {
+  const { config } = frame
+  const logins = toMinuteLimiter(frame, 'auth', config.RATE_AUTH_PER_MINUTE)
+  const connections = toMinuteLimiter(frame, 'socket', config.RATE_SOCKET_PER_MINUTE)
+  return openPlatform({ ...frame, now, logins, connections })
+}
 
-function createFrame(config: Config, log: Log): Frame {
-  const bounds = { bytesMax: config.INTAKE_BYTES_MAX, requestsMax: config.INFLIGHT_REQUESTS_MAX }
-  return {
-    config,
-    log,
-    meter: createMeter(),
-    room: createRoom(bounds),
-    projects: createProjects({ path: config.PROJECTS_FILE, log }),
-    phase: 'starting',
-    ingest: undefined,
-    storage: undefined,
-    query: undefined,
-  }
+function toMinuteLimiter({ redis }: Frame, name: string, perMinute: number): Limiter {
+  const shared = redis && createSharedLimit({ redis, name })
+  return createLimiter({ perSecond: perMinute / 60, burst: perMinute, now, shared })
 }
 
 /** Requests are answered from the first moment: with 503 until everything is open. */
-function serve(frame: Frame, access: AccessLog): Listening {
-  const { config, meter } = frame
-  const metrics = createMetrics({ sheets: meter.sheets, readings: toReadings(toSources(frame)) })
-  const clientIp = createClientIp(config.TRUSTED_PROXIES)
+function serve(frame: Frame, platform: Platform, access: AccessLog): Listening {
+  const { config, meter, clientIp, isOriginAllowed } = frame
+  const readings = [...toReadings(toSources(frame)), ...toRealtimeReadings(platform.realtime.stats)]
+  const metrics = createMetrics({ sheets: meter.sheets, readings })
   const ingest: Ingest = (contract, incoming) =>
     frame.ingest
       ? frame.ingest(contract, incoming)
       : Promise.resolve(contract.refuse(starting, incoming))
+  const toIncoming = createToIncoming({ clientIp, now, bodyTimeoutMs: config.BODY_TIMEOUT_MS })
+  const parts = { toIncoming, access, observe: metrics.observe }
   const app = createApp({
     contracts: createContracts({
       reportEventsMax: config.REPORT_EVENTS_MAX,
       telemetryEventsMax: config.TELEMETRY_EVENTS_MAX,
     }),
-    respond: createRespond({
-      ingest,
-      toIncoming: createToIncoming({ clientIp, now, bodyTimeoutMs: config.BODY_TIMEOUT_MS }),
-      access,
-      observe: metrics.observe,
-    }),
+    respond: createRespond({ ...parts, ingest }),
+    answer: createAnswer(parts),
     health: { health: createServerHealth(frame), metrics: metrics.text },
+    platform: { ...platform, health: createServerPlatformHealth(frame, platform) },
   })
-  return listen(app, toOriginRule(config.CORS_ORIGINS), {
-    port: config.PORT,
-    hostname: config.HOST,
-    tls: undefined,
-  })
+  const settings = { port: config.PORT, hostname: config.HOST, tls: loadTls(config) }
+  return listen({ app, isOriginAllowed, socket: platform.realtime }, settings)
+}
+
+function loadTls({ TLS_CERT_FILE: cert, TLS_KEY_FILE: key }: Config) {
+  if (cert === undefined && key === undefined) return
+  if (cert === undefined || key === undefined)
+    throw new SettingsError(['TLS_CERT_FILE and TLS_KEY_FILE go together'])
+  return { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') }
 }
 
 const starting = new IngestError('starting', 'the server is starting', { retryAfterSeconds: 1 })
@@ -125,7 +112,8 @@ const draining = new IngestError('shutting_down', 'the server is stopping', {
 
 async function open(frame: Frame): Promise<void> {
   const { config, log } = frame
-  frame.storage = await openStorage({ config, log, now, shared: undefined })
+  const shared = frame.redis && createSharedMarkers({ redis: frame.redis, now })
+  frame.storage = await openStorage({ config, log, now, shared })
   frame.ingest = createServerIngest(frame, frame.storage)
   frame.phase = 'ready'
   log.info({ durability: config.DURABILITY, dataDir: config.dataDir }, 'ready')
@@ -135,16 +123,18 @@ async function open(frame: Frame): Promise<void> {
 }
 
 function createServerIngest(frame: Frame, { journal, dedup }: Storage): Ingest {
-  const { config, log, meter, room, projects } = frame
+  const { config, log, meter, room, projects, redis } = frame
   const perSecond = config.RATE_CAPTURE_PER_SECOND
-  const perMinute = config.RATE_TELEMETRY_PER_MINUTE
+  const burst = config.RATE_CAPTURE_BURST || 2 * perSecond
+  const shared = redis && createSharedLimit({ redis, name: 'capture' })
+  const quotaPath = join(config.dataDir, 'quotas.json')
+  const _store = redis
+    ? createSharedQuota({ redis })
+    : createQuotaFile({ path: quotaPath, now, log })
   const admission = createAdmission({
-    requests: createLimiter({ perSecond, burst: config.RATE_CAPTURE_BURST || 2 * perSecond, now }),
-    telemetry: createLimiter({ perSecond: perMinute / 60, burst: perMinute, now }),
-    quotas: createQuotas({
-      store: createQuotaFile({ path: join(config.dataDir, 'quotas.json'), now, log }),
-      now,
-    }),
+    requests: createLimiter({ perSecond, burst, now, shared }),
+    telemetry: toMinuteLimiter(frame, 'telemetry', config.RATE_TELEMETRY_PER_MINUTE),
+    quotas: frame.quotas,
     overflow: createOverflow({
       perSecond: config.OVERFLOW_PER_SECOND,
       burst: config.OVERFLOW_BURST,
@@ -198,44 +188,13 @@ async function close(frame: Frame, listening: Listening, reason: string): Promis
   const leftMs = () => Math.max(0, deadlineMs - performance.now())
   frame.phase = 'draining'
   log.info({ reason }, 'stopping')
+  await frame.platform?.close()
   await listening.stop(leftMs())
   await frame.query?.close()
   await frame.storage?.close(leftMs())
+  await frame.quotas.close()
   frame.projects.close()
+  frame.redis?.close()
+  frame.streams?.close()
   log.info({}, 'stopped')
-}
-
-const noJournal = {
-  bytes: 0,
-  bytesMax: 0,
-  segments: 0,
-  oldestMs: undefined,
-  commits: 0,
-  eventsAppended: 0,
-  damages: 0,
-  isFull: false,
-  stuckMs: 0,
-}
-
-function createServerHealth(frame: Frame) {
-  return createHealth({
-    phase: () => frame.phase,
-    durability: frame.config.DURABILITY,
-    journal: () => frame.storage?.journal.stats() ?? noJournal,
-    sinks: () => frame.storage?.shipping.health() ?? {},
-    redis: () => 'off',
-  })
-}
-
-function toSources(frame: Frame): Sources {
-  const noShipping = { sinks: {}, ring: { bytes: 0, blocks: 0 }, threadRestarts: 0 }
-  return {
-    journal: () => frame.storage?.journal.stats() ?? noJournal,
-    shipping: () => frame.storage?.shipping.stats() ?? noShipping,
-    room: () => frame.room.used(),
-    seen: () => frame.storage?.seen.counts ?? { entries: 0, forgotten: 0 },
-    redis: () => ({ calls: 0, failures: 0, skipped: 0 }),
-    isDurable: frame.config.DURABILITY === 'disk',
-    now,
-  }
 }

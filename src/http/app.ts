@@ -2,22 +2,28 @@ import { Elysia } from 'elysia'
 import { bootRoutes } from './boot-routes.ts'
 import { type CaptureContracts, captureRoutes } from './capture-routes.ts'
 import { errorReply } from './error-reply.ts'
+import { type EventContracts, eventRoutes } from './event-routes.ts'
 import { type HealthParts, healthRoutes } from './health-routes.ts'
-import type { Respond } from './respond.ts'
+import { type PlatformServices, platformRoutes } from './platform-routes.ts'
+import type { Answer, Respond } from './respond.ts'
 
 export type AppParts = {
-  contracts: CaptureContracts
+  contracts: CaptureContracts & EventContracts
   respond: Respond
+  answer: Answer
   health: HealthParts
+  platform: PlatformServices
 }
 
 export type App = ReturnType<typeof createApp>
 
-/** The table of contents: every route of the server, by contract. */
-export function createApp({ contracts, respond, health }: AppParts) {
+/** The table of contents: every route of the server, by contract. Socket.IO's stands in `listen.ts`. */
+export function createApp({ contracts, respond, answer, health, platform }: AppParts) {
   return new Elysia({ name: 'spillway' })
     .onError({ as: 'global' }, errorReply)
     .use(healthRoutes(health))
     .use(captureRoutes(contracts, respond))
+    .use(eventRoutes(contracts, respond))
     .use(bootRoutes())
+    .use(platformRoutes(platform, answer))
 }

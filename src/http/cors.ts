@@ -1,15 +1,21 @@
 import { cors } from '@elysiajs/cors'
 import { Elysia } from 'elysia'
+import { parseTarget } from './incoming.ts'
 
 /** A browser may remember a preflight's answer this long. */
 const preflightSeconds = 600
 
-export type OriginRule = (origin: string) => boolean
+/** Whether a page of this origin may call this path. */
+export type OriginRule = (origin: string, path: string) => boolean
 
-/** With no list any origin may call. */
-export function toOriginRule(origins: readonly string[]): OriginRule {
+/** Routes that hand out tokens and answers of their own: in production a list must say who may call them. */
+const guarded = ['/api/auth/', '/api/sdk/', '/socket.io/']
+
+/** With no list any origin may send events. */
+export function toOriginRule(origins: readonly string[], isProduction: boolean): OriginRule {
   const allowed = new Set(origins)
-  return (origin) => allowed.size === 0 || allowed.has(origin)
+  if (allowed.size > 0) return (origin) => allowed.has(origin)
+  return (_, path) => !isProduction || !guarded.some((prefix) => path.startsWith(prefix))
 }
 
 /**
@@ -19,7 +25,7 @@ export function toOriginRule(origins: readonly string[]): OriginRule {
 export function corsPlugin(isAllowed: OriginRule) {
   const origin = (request: Request) => {
     const from = request.headers.get('origin')
-    return from !== null && isAllowed(from)
+    return from !== null && isAllowed(from, parseTarget(request.url).path)
   }
   return new Elysia({ name: 'cors-with-mirrored-headers' })
     .onRequest(({ request, set }) => {

@@ -1,5 +1,7 @@
+import type { Server } from 'bun'
 import { Elysia } from 'elysia'
 import { recordingBodyBytesMax } from '../core/limits.ts'
+import type { EngineData } from '../realtime/engine.ts'
 import type { App } from './app.ts'
 import { corsPlugin, type OriginRule } from './cors.ts'
 
@@ -10,6 +12,14 @@ export type ListenSettings = {
   /** Several processes share one port. */
   reusePort?: boolean
 }
+
+/** Socket.IO answers its own requests, CORS included. */
+export type SocketRoute = {
+  handleRequest(request: Request, server: Server<EngineData>): Promise<Response>
+  websocket: Bun.WebSocketHandler<EngineData>
+}
+
+export type Listener = { app: App; isOriginAllowed: OriginRule; socket: SocketRoute }
 
 export type Listening = {
   port: number
@@ -27,21 +37,30 @@ const bodyBytesMax = recordingBodyBytesMax + 1024 * 1024
  * One port, two compositions of the same routes: a request with an Origin passes the CORS plugin, any other
  * does not pay for it (a quarter of a small request, see bench/README.md).
  */
-export function listen(app: App, isAllowed: OriginRule, settings: ListenSettings): Listening {
+export function listen(
+  { app, isOriginAllowed, socket }: Listener,
+  settings: ListenSettings,
+): Listening {
   const plain = app.compile()
-  const browser = new Elysia({ name: 'browser' }).use(corsPlugin(isAllowed)).use(app).compile()
+  const browser = new Elysia({ name: 'browser' })
+    .use(corsPlugin(isOriginAllowed))
+    .use(app)
+    .compile()
   const { port, hostname, tls, reusePort = false } = settings
-  const server = Bun.serve({
+  const route = (request: Request) =>
+    request.headers.get('origin') === null && request.method !== 'OPTIONS'
+      ? plain.fetch(request)
+      : browser.fetch(request)
+  const server = Bun.serve<EngineData>({
     port,
     hostname,
     reusePort,
     ...(tls ? { tls } : {}),
     idleTimeout: idleSeconds,
     maxRequestBodySize: bodyBytesMax,
-    fetch: (request) =>
-      request.headers.get('origin') === null && request.method !== 'OPTIONS'
-        ? plain.fetch(request)
-        : browser.fetch(request),
+    fetch: (request, bun) =>
+      isSocketPath(request.url) ? socket.handleRequest(request, bun) : route(request),
+    websocket: socket.websocket,
   })
   // Routes are handed the server through their app, which did not start it itself.
   plain.server = server
@@ -55,4 +74,10 @@ export function listen(app: App, isAllowed: OriginRule, settings: ListenSettings
       await server.stop(true)
     },
   }
+}
+
+/** Before the query; an event's URL may say it behind one. */
+function isSocketPath(url: string): boolean {
+  const at = url.indexOf('/socket.io/')
+  return at > 0 && url.indexOf('/', url.indexOf('://') + 3) === at
 }

@@ -1,6 +1,6 @@
 import type { Server } from 'bun'
 import type { Contract, Reply, Submission } from '../core/protocol.ts'
-import type { Ingest } from '../ingest.ts'
+import type { Incoming, Ingest } from '../ingest.ts'
 import type { AccessLog } from '../ops/log.ts'
 import type { ToIncoming } from './incoming.ts'
 
@@ -17,24 +17,48 @@ export type Respond = <S extends Submission>(
 ) => Promise<string | Response>
 
 export type RespondParts = {
-  ingest: Ingest
   toIncoming: ToIncoming
   access: AccessLog
   observe(protocol: string, status: number, ms: number): void
 }
 
+/** Answers a request that is no event intake. */
+export type Answer = (
+  name: string,
+  context: Context,
+  reply: (clientIp: string) => Reply | Promise<Reply>,
+) => Promise<string | Response>
+
 /** Runs the pipeline for one request, and writes its access line and latency. */
-export function createRespond({ ingest, toIncoming, access, observe }: RespondParts): Respond {
+export function createRespond({ ingest, ...parts }: RespondParts & { ingest: Ingest }): Respond {
   return async (contract, { request, server, set }) => {
     const startedMs = performance.now()
-    const incoming = toIncoming(request, server)
+    const incoming = parts.toIncoming(request, server)
     const reply = await ingest(contract, incoming)
-    const ms = performance.now() - startedMs
-    const { id, method, path, announcedBytes: bytes, clientIp: ip } = incoming
-    observe(contract.name, reply.status, ms)
-    access({ id, method, path, status: reply.status, ms, bytes, ip })
+    note(parts, contract.name, { incoming, reply, startedMs })
     return send(set, reply)
   }
+}
+
+/** The same for every other route. `name` is what the latency is counted under. */
+export function createAnswer(parts: RespondParts): Answer {
+  return async (name, { request, server, set }, toReply) => {
+    const startedMs = performance.now()
+    const incoming = parts.toIncoming(request, server)
+    const reply = await toReply(incoming.clientIp)
+    note(parts, name, { incoming, reply, startedMs })
+    return send(set, reply)
+  }
+}
+
+type Answered = { incoming: Incoming; reply: Reply; startedMs: number }
+
+function note({ access, observe }: RespondParts, name: string, answered: Answered): void {
+  const { id, method, path, announcedBytes: bytes, clientIp: ip } = answered.incoming
+  const { status } = answered.reply
+  const ms = performance.now() - answered.startedMs
+  observe(name, status, ms)
+  access({ id, method, path, status, ms, bytes, ip })
 }
 
 /** A reply in Elysia's terms. Bodies are JSON unless the reply says otherwise. */

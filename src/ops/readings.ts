@@ -121,6 +121,17 @@ function admissionReadings({ room, seen, redis }: Sources): Reading[] {
   ]
 }
 
+type RealtimeNumbers = { sockets: number; subscriptions: number; published: number; sent: number }
+
+export function toRealtimeReadings(stats: () => RealtimeNumbers): Reading[] {
+  return [
+    gauge('spillway_sockets', 'Sockets open', () => stats().sockets),
+    gauge('spillway_subscriptions', 'Subscriptions', () => stats().subscriptions),
+    counter('spillway_messages_published_total', 'From clients', () => stats().published),
+    counter('spillway_messages_sent_total', 'To sockets', () => stats().sent),
+  ]
+}
+
 const single = (value: number) => [{ value }]
 
 function gauge(name: string, help: string, value: () => number): Reading {

@@ -48,7 +48,16 @@ export async function startSpillway(environment: Record<string, string> = {}): P
       stdin: 'ignore',
       ...redirect(logPath),
     })
-    await until(() => isReady(url, child), { timeoutMs: startMsMax, what: 'the server' })
+    await until(() => isReady(`${url}/_readiness`, child), {
+      timeoutMs: startMsMax,
+      what: 'the server',
+    })
+    // With a ClickHouse of its own nobody listens there.
+    if (environment.CLICKHOUSE_URL) return
+    await until(() => isReady(`${queryUrl}/ping`, child), {
+      timeoutMs: startMsMax,
+      what: 'queries',
+    })
   }
 
   async function end(signal: NodeJS.Signals): Promise<number> {
@@ -63,7 +72,7 @@ export async function startSpillway(environment: Record<string, string> = {}): P
     dataDir: join(folder.path, 'data'),
     pid: () => child.pid,
     log: () => readFileSync(logPath, 'utf8'),
-    query: (sql) => queryRows(queryUrl, sql),
+    query: (sql) => queryRows(environment.CLICKHOUSE_URL ?? queryUrl, sql),
     kill: async () => void (await end('SIGKILL')),
     stop: () => end('SIGTERM'),
     start,
@@ -83,14 +92,14 @@ function redirect(path: string) {
 async function isReady(url: string, child: Subprocess): Promise<boolean> {
   if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}`)
   try {
-    return (await fetch(`${url}/_readiness`)).ok
+    return (await fetch(url)).ok
   } catch {
     return false
   }
 }
 
-async function queryRows<T>(queryUrl: string, sql: string): Promise<T[]> {
-  const response = await fetch(`${queryUrl}/?default_format=JSONEachRow`, {
+async function queryRows<T>(address: string, sql: string): Promise<T[]> {
+  const response = await fetch(`${address}/?default_format=JSONEachRow`, {
     method: 'POST',
     body: sql,
   })

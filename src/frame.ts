@@ -1,0 +1,77 @@
+import { join } from 'node:path'
+import { createQuotas, type QuotaStore, type Quotas } from './admit/quota.ts'
+import { createQuotaFile } from './admit/quota-file.ts'
+import { createRoom, type Room } from './admit/room.ts'
+import { createSharedQuota } from './admit/shared-quota.ts'
+import type { Config } from './config.ts'
+import type { Log } from './core/log.ts'
+import { type ClientIp, createClientIp } from './http/client-ip.ts'
+import { type OriginRule, toOriginRule } from './http/cors.ts'
+import type { Ingest } from './ingest.ts'
+import type { Phase } from './ops/health.ts'
+import { createMeter, type Meter } from './ops/meter.ts'
+import type { Platform } from './platform.ts'
+import { createProjects, type Projects } from './projects/projects.ts'
+import type { QueryServer } from './query/server.ts'
+import { createRedis, createRedisStreams, type RedisHandle, type RedisStreams } from './redis.ts'
+import type { Storage } from './storage.ts'
+
+/** The server's parts: those that exist from the start, and those that are there once they are opened. */
+export type Frame = {
+  config: Config
+  log: Log
+  meter: Meter
+  room: Room
+  projects: Projects
+  clientIp: ClientIp
+  isOriginAllowed: OriginRule
+  quotas: Quotas
+  redis: RedisHandle | undefined
+  streams: RedisStreams | undefined
+  phase: Phase
+  platform: Platform | undefined
+  ingest: Ingest | undefined
+  storage: Storage | undefined
+  query: QueryServer | undefined
+}
+
+/** Enough to answer every request with `starting`. */
+export function createFrame(config: Config, log: Log): Frame {
+  const bounds = { bytesMax: config.INTAKE_BYTES_MAX, requestsMax: config.INFLIGHT_REQUESTS_MAX }
+  const { redis, streams } = connectRedis(config, log)
+  return {
+    config,
+    log,
+    meter: createMeter(),
+    room: createRoom(bounds),
+    projects: createProjects({ path: config.PROJECTS_FILE, log }),
+    clientIp: createClientIp(config.TRUSTED_PROXIES),
+    isOriginAllowed: toOriginRule(config.CORS_ORIGINS, config.NODE_ENV === 'production'),
+    quotas: createQuotas({ store: toQuotaStore(config, log, redis), now: Date.now }),
+    redis,
+    streams,
+    phase: 'starting',
+    platform: undefined,
+    ingest: undefined,
+    storage: undefined,
+    query: undefined,
+  }
+}
+
+/** Counts outlive the process: shared by all nodes, or in a file of this one's own. */
+function toQuotaStore({ dataDir }: Config, log: Log, redis: RedisHandle | undefined): QuotaStore {
+  if (redis) return createSharedQuota({ redis })
+  return createQuotaFile({ path: join(dataDir, 'quotas.json'), now: Date.now, log })
+}
+
+function connectRedis({ REDIS_URL: url, ...config }: Config, log: Log) {
+  if (url === undefined) return { redis: undefined, streams: undefined }
+  const timeoutMs = config.REDIS_TIMEOUT_MS
+  return {
+    redis: createRedis({ url, prefix: config.REDIS_PREFIX, timeoutMs, log }),
+    streams: createRedisStreams({ url, timeoutMs: streamsTimeoutMs }),
+  }
+}
+
+/** A message to other nodes may take longer than an event's intake may wait. */
+const streamsTimeoutMs = 1000

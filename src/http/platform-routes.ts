@@ -1,0 +1,44 @@
+import { Elysia } from 'elysia'
+import type { Auth } from '../auth/auth.ts'
+import type { PlatformHealth } from '../ops/platform-health.ts'
+import type { SdkConfig } from '../sdk/config.ts'
+import type { Answer } from './respond.ts'
+
+export type PlatformServices = {
+  auth: Pick<Auth, 'token' | 'refresh' | 'verify' | 'jwks'>
+  sdk: SdkConfig
+  health: PlatformHealth
+}
+
+const raw = { parse: 'none' } as const
+const isHttps = (request: Request) => request.headers.get('x-forwarded-proto') === 'https'
+
+/** The BMT platform SDK beside its telemetry: tokens, configuration and health. */
+export function platformRoutes({ auth, sdk, health }: PlatformServices, answer: Answer) {
+  const app = new Elysia({ name: 'platform' })
+  app.post(
+    '/api/auth/token',
+    ({ request, server, set }) =>
+      answer('auth', { request, server, set }, (ip) => auth.token(request, ip)),
+    raw,
+  )
+  app.post(
+    '/api/auth/refresh',
+    ({ request, server, set }) =>
+      answer('auth', { request, server, set }, (ip) => auth.refresh(request, ip)),
+    raw,
+  )
+  app.get('/api/auth/verify', ({ request, server, set }) =>
+    answer('auth', { request, server, set }, (ip) => auth.verify(request, ip)),
+  )
+  app.get('/.well-known/jwks.json', ({ request, server, set }) =>
+    answer('auth', { request, server, set }, () => auth.jwks()),
+  )
+  app.get('/api/sdk/config', ({ request, server, set }) =>
+    answer('sdk', { request, server, set }, () => sdk.reply(request, isHttps(request))),
+  )
+  app.get('/api/health', ({ request, server, set }) =>
+    answer('health', { request, server, set }, () => health()),
+  )
+  return app
+}
