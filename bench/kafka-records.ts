@@ -1,4 +1,4 @@
-import type { StoredRecord } from '../src/core/record.ts'
+import type { JournalRecord } from '../src/core/record.ts'
 
 export const partitions = 8
 export const messagesPerSend = 500
@@ -21,21 +21,19 @@ export async function measure(
   return { who, perSecond: Math.round(count / seconds), cpuMicros }
 }
 
-/** As the journal hands them over: a view on a line, and a head that is made when asked for. */
-export function makeRecords(count: number): StoredRecord[] {
-  const filler = 'x'.repeat(200)
-  return Array.from({ length: count }, (_, offset) => {
-    const uuid = `01900000-0000-7000-8000-${String(offset).padStart(12, '0')}`
-    const user = `user-${offset % 10_007}`
-    const line = Buffer.from(
-      `{"uuid":"${uuid}","project":"phc_bench","source":"capture","event":"$pageview",` +
-        `"distinct_id":"${user}","session_id":"","timestamp":"2026-01-01T00:00:00.000Z",` +
-        `"received_at":"2026-01-01T00:00:00.000Z","ip":"203.0.113.9","user_agent":"Mozilla/5.0",` +
-        `"library":"web","properties":{"$current_url":"https://example.com/${offset}",` +
-        `"$browser":"Firefox","filler":"${filler}"},"user":{},"historical":false}\n`,
-    )
-    const place = { offset, kind: 'event', route: 'main', source: 'capture' } as const
-    const head = { uuid, marker: undefined, event: '$pageview', key: `phc_bench:${user}` }
-    return { ...place, receivedMs: 0, line, head: () => ({ ...head }) }
-  })
+const filler = 'x'.repeat(200)
+
+/** Page views of ten thousand users, 606 bytes a line. */
+export function makeRecord(index: number): JournalRecord {
+  const uuid = `01900000-0000-7000-8000-${String(index).padStart(12, '0')}`
+  const user = `user-${index % 10_007}`
+  const line =
+    `{"uuid":"${uuid}","project":"phc_bench","source":"capture","event":"$pageview",` +
+    `"distinct_id":"${user}","session_id":"","timestamp":"2026-01-01T00:00:00.000Z",` +
+    `"received_at":"2026-01-01T00:00:00.000Z","ip":"203.0.113.9","user_agent":"Mozilla/5.0",` +
+    `"library":"web","properties":{"$current_url":"https://example.com/${index}",` +
+    `"$browser":"Firefox","filler":"${filler}"},"user":{},"historical":false}`
+  const words = { kind: 'event', route: 'main', source: 'capture', event: '$pageview' } as const
+  const marker = undefined
+  return { ...words, uuid, marker, key: `phc_bench:${user}`, receivedMs: 0, line }
 }
