@@ -82,9 +82,10 @@ function createExecution(send: Send): { execution: Execution; listener: Listener
     if (!isOver) send(message, transfer)
   }
   async function sendRows(bytes: Uint8Array): Promise<void> {
-    if (isOver) return
+    if (isOver || bytes.length === 0) return
     room = Promise.withResolvers()
-    const own = bytes.slice()
+    // A copy of its own to give away: slicing a Buffer would share the pool it came from.
+    const own = new Uint8Array(bytes)
     sendInTime({ type: 'rows', bytes: own }, [own.buffer])
     await room.promise
   }

@@ -58,6 +58,7 @@ async function start(options: ServerOptions): Promise<number> {
   const server = Bun.serve({
     hostname: '127.0.0.1',
     port: options.port,
+    development: false,
     // Longer than a query may wait and run; a writer may take its time.
     idleTimeout: isReadOnly ? 255 : 0,
     maxRequestBodySize: isReadOnly ? sqlBytesMax + 64 * kib : 16 * 1024 * mib,

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { connect } from 'node:net'
+import fc from 'fast-check'
 import { until } from '../support/until.ts'
 import { type Engine, query, startEngine } from './engine.ts'
 
@@ -70,6 +71,28 @@ describe('rows of an insert', () => {
     expect(text).toBe('')
     expect(status).toBe(200)
     expect(await rowsOf(created)).toBe(stored)
+  })
+
+  test('arrive whole, however they are cut', async () => {
+    await write('CREATE TABLE cut (a UInt64, s String) ENGINE = Memory')
+    const rows = fc.array(fc.record({ a: fc.nat(), s: fc.string() }), { maxLength: 300 })
+    const sizes = fc.array(fc.integer({ min: 1, max: 2000 }), { minLength: 1 })
+    const check = async (given: readonly object[], pieces: readonly number[]) => {
+      const body = Buffer.from(given.map((row) => `${JSON.stringify(row)}\n`).join(''))
+      const search = { query: 'INSERT INTO cut FORMAT JSONEachRow' }
+      await write('', search, { body: toPieces(body, pieces) })
+      const { text } = await write('SELECT a, s FROM cut FORMAT JSONEachRow', {
+        output_format_json_quote_64bit_integers: '0',
+        output_format_json_escape_forward_slashes: '0',
+      })
+      await write('TRUNCATE TABLE cut')
+      const stored = text
+        .split('\n')
+        .slice(0, -1)
+        .map((line) => JSON.parse(line) as object)
+      expect(stored).toEqual([...given])
+    }
+    await fc.assert(fc.asyncProperty(rows, sizes, check), { numRuns: 40 })
   })
 
   test('are refused whole when one is wrong', async () => {
@@ -202,3 +225,16 @@ describe('side by side', () => {
     )
   })
 })
+
+/** The bytes in pieces of these sizes, again and again. */
+function toPieces(bytes: Uint8Array, sizes: readonly number[]): ReadableStream<Uint8Array> {
+  let [at, turn] = [0, 0]
+  return new ReadableStream({
+    pull(controller) {
+      const piece = bytes.subarray(at, at + sizes[turn++ % sizes.length]!)
+      at += piece.length
+      if (piece.length > 0) controller.enqueue(piece.slice())
+      else controller.close()
+    },
+  })
+}
