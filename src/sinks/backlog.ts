@@ -70,27 +70,28 @@ export function createBacklog({ source, limits, flushMs, now, ...start }: Backlo
   async function take(signal: AbortSignal): Promise<Batch> {
     for (;;) {
       await becomeDue(signal)
-      const batch = await gather({ fromOffset: next, beforeOffset: end, ...limits }, signal)
-      if (batch) return taken(batch)
+      const { batch, bytes } = await gather(
+        { ...limits, fromOffset: next, beforeOffset: end },
+        signal,
+      )
+      if (batch) {
+        next = batch.lastOffset + 1
+        waitingSinceMs = now()
+        waitingBytes = end > next ? Math.max(0, waitingBytes - bytes) : 0
+        return batch
+      }
       await gate.wait(signal, unseenPauseMs)
     }
   }
 
-  function taken(batch: Batch): Batch {
-    next = batch.lastOffset + 1
-    waitingSinceMs = now()
-    const bytes = batch.records.reduce((sum, { line }) => sum + line.length, 0)
-    waitingBytes = end > next ? Math.max(0, waitingBytes - bytes) : 0
-    return batch
-  }
-
   async function read({ firstOffset, lastOffset }: Range, signal: AbortSignal) {
-    const batch = await gather({ fromOffset: firstOffset, beforeOffset: lastOffset + 1 }, signal)
+    const wanted = { fromOffset: firstOffset, beforeOffset: lastOffset + 1 }
+    const { batch } = await gather(wanted, signal)
     next = Math.max(next, lastOffset + 1)
     return batch
   }
 
-  async function gather(wanted: Wanted, signal: AbortSignal): Promise<Batch | undefined> {
+  async function gather(wanted: Wanted, signal: AbortSignal): Promise<Gathered> {
     const { fromOffset, beforeOffset, recordsMax = beforeOffset, bytesMax = Infinity } = wanted
     const records: StoredRecord[] = []
     let at = fromOffset
@@ -110,7 +111,7 @@ export function createBacklog({ source, limits, flushMs, now, ...start }: Backlo
         bytes += record.line.length
       }
     }
-    return toBatch(records)
+    return { batch: toBatch(records), bytes }
   }
 
   function hurry(): void {
@@ -120,6 +121,7 @@ export function createBacklog({ source, limits, flushMs, now, ...start }: Backlo
   return { announce, hurry, take, read, end: () => end }
 }
 
+type Gathered = { batch: Batch | undefined; bytes: number }
 type Wanted = { fromOffset: number; beforeOffset: number } & Partial<ReadLimits>
 
 function toBatch(records: readonly StoredRecord[]): Batch | undefined {

@@ -19,8 +19,8 @@ export function* toChunks(lines: readonly Uint8Array[]): Generator<Buffer> {
 
 /**
  * The lines as one buffer, for an engine that takes the statement and its data as one text. `breathe` is awaited
- * between chunks. To such an engine an empty line ends the data and begins the next statement, so a line break within
- * a line becomes a space: outside strings it means nothing, and inside them JSON has none.
+ * before and in between. To such an engine an empty line ends the data and begins the next statement, so a line break
+ * within a line becomes a space: outside strings it means nothing, and inside them JSON has none.
  */
 export async function toBuffer(
   lines: readonly Uint8Array[],
@@ -29,6 +29,7 @@ export async function toBuffer(
   const whole = Buffer.allocUnsafeSlow(lines.reduce((bytes, line) => bytes + line.length, 0))
   let at = 0
   let sinceBreath = 0
+  await breathe()
   for (const line of lines) {
     whole.set(line, at)
     flatten(whole, at, at + line.length - 1)
@@ -41,7 +42,7 @@ export async function toBuffer(
   return whole
 }
 
-const breathBytes = 8 * chunkBytesMax
+const breathBytes = 4 * chunkBytesMax
 const newline = 0x0a
 const space = 0x20
 

@@ -44,6 +44,6 @@ describe('the body of an insert', () => {
     await toBuffer(lines, async () => {
       breaths += 1
     })
-    expect(breaths).toBe(2)
+    expect(breaths).toBe(6)
   })
 })
