@@ -22,6 +22,8 @@ for await (const line of console) {
     process.exit(0)
   }
 }
+// Whoever asked is gone.
+process.exit(1)
 
 async function longestSyncMs(): Promise<number> {
   const file = await open(join(folder, 'synced'), 'w')
