@@ -5,8 +5,7 @@ import type { Log } from './core/log.ts'
 const failuresMax = 5
 const probeMs = 1000
 const reconnectMsMax = 1000
-/** A connection that owes a reply for so long is dead, and so is all that queues up behind it. */
-const socketMsMax = 5000
+const deadMsByDefault = 5000
 const connectMsMax = 2000
 
 /**
@@ -27,6 +26,8 @@ export type RedisOptions = {
   /** Before every key. */
   prefix: string
   timeoutMs: number
+  /** A connection that owes a reply for so long is given up, with all that queued up behind it. */
+  deadMs?: number
   log: Log
 }
 
@@ -68,7 +69,7 @@ export type RedisStreams = {
 export type RedisReader = Pick<RedisStreams, 'call' | 'close'>
 
 export function createRedisStreams({ url, timeoutMs }: StreamsOptions): RedisStreams {
-  const writer = connect(url, { socketTimeout: socketMsMax })
+  const writer = connect(url, { socketTimeout: deadMsByDefault })
   return {
     call: (command, values) => within(timeoutMs, writer.call(command, ...values)),
     connectReader() {
@@ -97,10 +98,10 @@ class Handle implements RedisHandle {
   #failuresInRow = 0
   #wasAvailable: boolean | undefined
 
-  constructor({ url, prefix, timeoutMs, log }: RedisOptions) {
+  constructor({ url, prefix, timeoutMs, log, deadMs = deadMsByDefault }: RedisOptions) {
     this.#timeoutMs = timeoutMs
     this.#log = log
-    this.#client = connect(url, { keyPrefix: `${prefix}:`, socketTimeout: socketMsMax })
+    this.#client = connect(url, { keyPrefix: `${prefix}:`, socketTimeout: deadMs })
     this.isCluster = this.#client instanceof Cluster
     this.#commands = toCommands(this.#client)
     this.#client.on('error', (error) => this.#note(error))
@@ -209,8 +210,9 @@ function connectCluster(urls: readonly string[], { keyPrefix, ...extra }: Extra)
     ...(keyPrefix === undefined ? {} : { keyPrefix }),
     enableOfflineQueue: mayWait(extra),
     clusterRetryStrategy: retryStrategy,
-    // A lost node fails its calls at once, and the slots are asked for again a moment later.
-    retryDelayOnFailover: 0,
+    // Nodes are connected to by their first call, which has to be sent again then. A lost one's calls end soon.
+    retryDelayOnFailover: 10,
+    maxRedirections: 5,
     slotsRefreshInterval: reconnectMsMax,
     redisOptions: {
       ...connecting,
@@ -243,7 +245,10 @@ function toCommands(client: Client): RedisCommands {
 function within<T>(ms: number, promise: Promise<T>): Promise<T> {
   const { promise: outcome, resolve, reject } = Promise.withResolvers<T>()
   const isLate = () => reject(new Error(`no reply within ${ms} ms`))
-  const timer = setTimeout(() => setImmediate(isLate), ms)
+  let timer = setTimeout(() => {
+    // The loop reads from its sockets once before this fires.
+    timer = setTimeout(isLate, 1)
+  }, ms)
   promise.then(resolve, reject).finally(() => clearTimeout(timer))
   return outcome
 }
