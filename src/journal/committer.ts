@@ -1,0 +1,200 @@
+import { IngestError } from '../core/errors.ts'
+import type { Log } from '../core/log.ts'
+import type { CommittedBlock, JournalRecord } from '../core/record.ts'
+import { type Block, createBlock } from './block.ts'
+import type { Writer } from './writer.ts'
+
+/** A commit is closed once it holds this much, so that a slow disk does not gather giants. */
+const commitBytesMax = 4 * 1024 * 1024
+/** Emptied blocks kept for reuse: one gathers while another is written. */
+const idleBlocksMax = 2
+
+/** Group commit: whatever is appended while one commit runs shares the next. */
+export class Committer {
+  readonly #options: CommitterOptions
+  readonly #idle: Block[] = []
+  readonly #queue: Batch[] = []
+  readonly #errands: (() => Promise<void>)[] = []
+  readonly #counts = {
+    pendingRequests: 0,
+    pendingBytes: 0,
+    commits: 0,
+    eventsAppended: 0,
+    failures: 0,
+  }
+  #endOffset: number
+  #gathering: Batch | undefined
+  #running: Promise<void> | undefined
+  #startedMs: number | undefined
+  #lastError: string | undefined
+  #isClosed = false
+
+  constructor(options: CommitterOptions) {
+    this.#options = options
+    this.#endOffset = options.endOffset
+  }
+
+  /** Every record below it is committed. */
+  get endOffset(): number {
+    return this.#endOffset
+  }
+
+  get pendingBytes(): number {
+    return this.#counts.pendingBytes
+  }
+
+  get stats(): CommitterStats {
+    const stuckMs = this.#startedMs === undefined ? 0 : this.#options.now() - this.#startedMs
+    return { ...this.#counts, stuckMs, lastError: this.#lastError }
+  }
+
+  /**
+   * Resolves once all of `records` are durable; rejects with the IngestError that refuses them all.
+   */
+  append(records: readonly JournalRecord[]): Promise<void> {
+    if (this.#isClosed)
+      return Promise.reject(new IngestError('shutting_down', 'The server is stopping.'))
+    const isFirst = !this.#gathering
+    this.#gathering ??= { block: this.#idle.pop() ?? createBlock(), waiting: [], firstOffset: 0 }
+    const { block, waiting } = this.#gathering
+    const bytesBefore = block.frameBytes
+    try {
+      block.add(records)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+    const outcome = Promise.withResolvers<void>()
+    waiting.push(outcome)
+    this.#counts.pendingRequests += 1
+    this.#counts.pendingBytes += block.frameBytes - bytesBefore
+    if (block.frameBytes >= commitBytesMax) this.#endGathering()
+    if (this.#isWrittenFirst) this.#running ??= this.#run()
+    // Nobody waits for the disk here, yet one block a turn is cheaper to hand on than many.
+    else if (isFirst) setImmediate(() => this.#wakeInMemory())
+    return outcome.promise
+  }
+
+  /** Runs `errand` between two commits. */
+  between(errand: () => Promise<void>): Promise<void> {
+    const outcome = Promise.withResolvers<void>()
+    this.#errands.push(() => errand().then(outcome.resolve, outcome.reject))
+    this.#running ??= this.#run()
+    return outcome.promise
+  }
+
+  /** Refuses what comes from now on, and resolves once everything before is done. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#endGathering()
+    this.#running ??= this.#run()
+    await this.#running
+  }
+
+  #wakeInMemory(): void {
+    this.#endGathering()
+    this.#running ??= this.#run()
+  }
+
+  #endGathering(): void {
+    if (!this.#gathering) return
+    if (!this.#isWrittenFirst) this.#announce(this.#gathering)
+    this.#queue.push(this.#gathering)
+    this.#gathering = undefined
+  }
+
+  async #run(): Promise<void> {
+    // What arrives in the same turn of the event loop shares the first commit.
+    await nextTurn()
+    while (this.#errands.length > 0 || this.#queue.length > 0 || this.#gathering) {
+      await this.#errands.shift()?.()
+      if (this.#queue.length === 0) this.#endGathering()
+      const batch = this.#queue.shift()
+      if (batch) await this.#commit(batch)
+    }
+    this.#running = undefined
+  }
+
+  async #commit(batch: Batch): Promise<void> {
+    const { writer, now } = this.#options
+    const { block } = batch
+    this.#startedMs = now()
+    try {
+      await writer.write(block, this.#isWrittenFirst ? this.#endOffset : batch.firstOffset)
+      if (this.#isWrittenFirst) this.#announce(batch)
+    } catch (error) {
+      this.#refuse(batch, error)
+    }
+    this.#startedMs = undefined
+    this.#counts.pendingBytes -= block.payloadBytes
+    block.empty()
+    if (this.#idle.length < idleBlocksMax) this.#idle.push(block)
+  }
+
+  #announce(batch: Batch): void {
+    const { block } = batch
+    batch.firstOffset = this.#endOffset
+    this.#endOffset += block.count
+    this.#counts.commits += 1
+    this.#counts.eventsAppended += block.count
+    this.#hand(batch)
+    this.#settle(batch, (outcome) => outcome.resolve())
+  }
+
+  /**
+   * Committed is committed, whatever becomes of this: shippers find in the journal what they missed
+   * here.
+   */
+  #hand({ block, firstOffset }: Batch): void {
+    const { onCommitted, log } = this.#options
+    try {
+      const committed = { firstOffset, count: block.count, bytes: block.copyPayload() }
+      onCommitted(committed, block.receivedMs)
+    } catch (error) {
+      log.error({ error: String(error) }, 'a committed block could not be handed on')
+    }
+  }
+
+  #refuse(batch: Batch, error: unknown): void {
+    this.#counts.failures += 1
+    this.#lastError = error instanceof Error ? error.message : String(error)
+    this.#settle(batch, (outcome) => outcome.reject(error))
+  }
+
+  #settle(batch: Batch, tell: (outcome: PromiseWithResolvers<void>) => void): void {
+    this.#counts.pendingRequests -= batch.waiting.length
+    for (const outcome of batch.waiting) tell(outcome)
+    batch.waiting = []
+  }
+
+  get #isWrittenFirst(): boolean {
+    return this.#options.durability === 'disk'
+  }
+}
+
+export type CommitterOptions = {
+  writer: Writer
+  durability: 'disk' | 'memory'
+  endOffset: number
+  now: () => number
+  log: Log
+  onCommitted(block: CommittedBlock, receivedMs: number): void
+}
+
+export type CommitterStats = {
+  pendingRequests: number
+  /** Encoded and not yet on disk. */
+  pendingBytes: number
+  commits: number
+  eventsAppended: number
+  /** Commits that failed; under `DURABILITY=memory`, that were not written behind. */
+  failures: number
+  /** How long the commit under way has been running; 0 between commits. */
+  stuckMs: number
+  lastError: string | undefined
+}
+
+type Batch = { block: Block; waiting: PromiseWithResolvers<void>[]; firstOffset: number }
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}

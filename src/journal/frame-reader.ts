@@ -1,0 +1,134 @@
+import type { DamageReporter } from './damage.ts'
+import { type FileSystem, isCode, type OpenFile } from './file-system.ts'
+import { frameHeaderBytes, isBlank } from './frame.ts'
+import { createScanner, type Frame, type Scanner } from './scanner.ts'
+import { listSegments, type Segment } from './segments.ts'
+
+/**
+ * Committed frames in their order, across segments and past damage. What was refused is told by the
+ * next segment's header, so the folder is listed again whenever commits may have gone to a segment
+ * not known yet.
+ */
+export class FrameReader {
+  readonly #options: FrameReaderOptions
+  #segments: readonly Segment[] = []
+  #listedAtOffset = -1
+  #current: { segment: Segment; file: OpenFile; scanner: Scanner } | undefined
+
+  constructor(options: FrameReaderOptions) {
+    this.#options = options
+  }
+
+  /** Goes to the segment that holds `offset`, or to the first after it. */
+  async seek(offset: number): Promise<void> {
+    await this.#list()
+    const holder = this.#segments.findLast(({ header }) => header.firstOffset <= offset)
+    await this.#open(holder ?? this.#segments[0])
+  }
+
+  /** The next frame that begins below `endOffset`, or undefined where none is there yet. */
+  async peek(endOffset: number): Promise<Frame | undefined> {
+    while (this.#current) {
+      const { segment, scanner } = this.#current
+      if (!this.#successor(segment) && endOffset > this.#listedAtOffset) {
+        await this.#list()
+        this.#listedAtOffset = endOffset
+      }
+      const successor = this.#successor(segment)
+      const lastSequence = successor?.header.lastCommittedSequence ?? Number.POSITIVE_INFINITY
+      if (scanner.lastSequence >= lastSequence) {
+        await this.#open(successor)
+        continue
+      }
+      const frame = await peekFresh(scanner)
+      if (frame && frame.firstOffset < endOffset) return frame
+      // A commit still under way may yet be refused: it is read again once its outcome is known.
+      if (frame) scanner.forget()
+      if (frame || !(await this.#passBadFrame(successor))) return undefined
+    }
+    return undefined
+  }
+
+  /** Passes the frame that `peek` returned. */
+  advance(): void {
+    this.#current?.scanner.advance()
+  }
+
+  async close(): Promise<void> {
+    const file = this.#current?.file
+    this.#current = undefined
+    await file?.close()
+  }
+
+  /**
+   * Where no sound frame stands: moves on to the next one, or says that none has been written yet.
+   */
+  async #passBadFrame(successor: Segment | undefined): Promise<boolean> {
+    const { segment, scanner } = this.#current!
+    if (!successor) {
+      await this.#list()
+      if (this.#successor(segment)) return true
+      if (isBlank(await scanner.look(frameHeaderBytes))) return false
+    }
+    const { position } = scanner
+    const sequenceMax = successor?.header.lastCommittedSequence ?? Number.MAX_SAFE_INTEGER
+    const isFound = await scanner.resync(sequenceMax)
+    if (!isFound && !successor) return false
+    const what = 'commits before a sound one cannot be read and are passed'
+    await this.#options.damage.report({ path: segment.path, position, what })
+    if (!isFound) await this.#open(successor)
+    return true
+  }
+
+  #successor(segment: Segment): Segment | undefined {
+    return this.#segments.find(({ number }) => number > segment.number)
+  }
+
+  async #list(): Promise<void> {
+    // An inferred header may only have been under way; it is looked at again.
+    const known = this.#segments.filter(({ headerState }) => headerState !== 'inferred')
+    const { segments } = await listSegments({
+      ...this.#options,
+      known: new Map(known.map((segment) => [segment.number, segment])),
+    })
+    this.#segments = segments
+  }
+
+  /** A segment that was unlinked meanwhile gives way to the next. */
+  async #open(segment: Segment | undefined): Promise<void> {
+    await this.close()
+    const { fileSystem, seed } = this.#options
+    for (let next = segment; next; next = this.#successor(next)) {
+      const file = await openIfThere(fileSystem, next.path)
+      if (!file) continue
+      const origin = { segment: next.number, seed }
+      const scanner = createScanner({ file, origin, lastSequence: next.header.firstSequence - 1 })
+      this.#current = { segment: next, file, scanner }
+      return
+    }
+  }
+}
+
+export type FrameReaderOptions = {
+  fileSystem: FileSystem
+  dir: string
+  seed: number
+  damage: DamageReporter
+}
+
+/** What was read ahead may be older than the frame. */
+async function peekFresh(scanner: Scanner): Promise<Frame | undefined> {
+  const frame = await scanner.peek()
+  if (frame) return frame
+  scanner.forget()
+  return scanner.peek()
+}
+
+async function openIfThere(fileSystem: FileSystem, path: string): Promise<OpenFile | undefined> {
+  try {
+    return await fileSystem.open(path, 'read')
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return undefined
+    throw error
+  }
+}

@@ -1,0 +1,62 @@
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { type FileSystem, isCode, readAll, writeAll } from './file-system.ts'
+
+const fileName = 'identity'
+const bytesMax = 64
+
+/** The journal's uuid, or undefined where the file is missing or spoiled. */
+export async function loadIdentity(
+  fileSystem: FileSystem,
+  dir: string,
+): Promise<string | undefined> {
+  const text = await readText(fileSystem, join(dir, fileName))
+  const [id = '', checksum] = text.trimEnd().split(' ')
+  return checksum === toChecksum(id) ? id : undefined
+}
+
+/** Writes it beside and renames it: no crash leaves half an identity. */
+export async function storeIdentity(
+  fileSystem: FileSystem,
+  dir: string,
+  id: string,
+): Promise<void> {
+  const draft = join(dir, `${fileName}.draft`)
+  await removeIfThere(fileSystem, draft)
+  const file = await fileSystem.open(draft, 'create')
+  try {
+    await writeAll(file, Buffer.from(`${id} ${toChecksum(id)}\n`), 0)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await fileSystem.rename(draft, join(dir, fileName))
+  await fileSystem.syncFolder(dir)
+}
+
+function toChecksum(id: string): string {
+  return crc32(id).toString(16)
+}
+
+async function readText(fileSystem: FileSystem, path: string): Promise<string> {
+  try {
+    const file = await fileSystem.open(path, 'read')
+    try {
+      const bytes = Buffer.alloc(bytesMax)
+      return bytes.toString('latin1', 0, await readAll(file, bytes, 0))
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return ''
+    throw error
+  }
+}
+
+async function removeIfThere(fileSystem: FileSystem, path: string): Promise<void> {
+  try {
+    await fileSystem.unlink(path)
+  } catch (error) {
+    if (!isCode(error, 'ENOENT')) throw error
+  }
+}

@@ -1,0 +1,182 @@
+import { randomUUID } from 'node:crypto'
+import type { Log } from '../core/log.ts'
+import { type AgeIndex, createAgeIndex } from './age.ts'
+import { type Budget, createBudget } from './budget.ts'
+import { type Catalog, createCatalog } from './catalog.ts'
+import { Committer } from './committer.ts'
+import { createDamageReporter, type DamageReporter } from './damage.ts'
+import { type FileSystem, isNoSpace } from './file-system.ts'
+import { toSeed } from './frame.ts'
+import { loadIdentity, storeIdentity } from './identity.ts'
+import type { JournalOptions } from './journal.ts'
+import type { Lock } from './lock.ts'
+import { type Recovered, recover } from './recovery.ts'
+import { createRetention, type Retention } from './retention.ts'
+import { removeSegmentFile } from './segment-file.ts'
+import { listSegments } from './segments.ts'
+import { Supply } from './supply.ts'
+import { Writer } from './writer.ts'
+
+/** No segment takes more of the budget than this share: some must always be free to go. */
+const segmentsMin = 8
+const retryMs = 1000
+
+export type JournalParts = {
+  id: string
+  seed: number
+  dir: string
+  bytesMax: number
+  fileSystem: FileSystem
+  lock: Lock
+  log: Log
+  catalog: Catalog
+  supply: Supply
+  writer: Writer
+  committer: Committer
+  budget: Budget
+  retention: Retention
+  age: AgeIndex
+  damage: DamageReporter
+}
+
+/**
+ * Recovers what the folder holds and builds the journal upon it. Writes nothing but a missing
+ * identity.
+ */
+export async function buildParts(
+  options: JournalOptions,
+  { fileSystem, lock }: { fileSystem: FileSystem; lock: Lock },
+): Promise<JournalParts> {
+  const { dir, bytesMax, log } = options
+  const id = await toIdentity(fileSystem, options)
+  const damage = createDamageReporter({ fileSystem, dir, log })
+  const recovered = await recover({ fileSystem, dir, journalId: id, damage, log })
+  await removeUnused(fileSystem, recovered)
+  const { catalog, age } = toCatalog(recovered)
+  const base = { ...options, fileSystem, id, catalog, recovered }
+  const supply = buildSupply(base)
+  const writer = buildWriter(base, supply)
+  const committer = buildCommitter(base, { writer, age })
+  const budget = buildBudget(bytesMax, { catalog, supply, writer, committer })
+  const { beforeUnlink = async () => {} } = options
+  const onUnlinked = () => supply.poke()
+  const retention = createRetention({ fileSystem, dir, catalog, log, beforeUnlink, onUnlinked })
+  const parts = { catalog, supply, writer, committer, budget, retention, age, damage }
+  return { id, seed: toSeed(id), dir, bytesMax, fileSystem, lock, log, ...parts }
+}
+
+/**
+ * Starts this run's own segment; the last one is never written again. Without room the journal
+ * stays full until there is some: what it holds can be shipped meanwhile.
+ */
+export async function startWriting(parts: JournalParts): Promise<void> {
+  const { committer, writer, retention, log } = parts
+  try {
+    await committer.between(() => writer.startSegment(committer.endOffset))
+  } catch (error) {
+    if (!isNoSpace(error)) throw error
+    log.error({ error: String(error) }, 'the disk is full: nothing is accepted until it has room')
+  }
+  await retention.release(0)
+}
+
+type Base = JournalOptions & {
+  fileSystem: FileSystem
+  id: string
+  catalog: Catalog
+  recovered: Recovered
+}
+
+async function toIdentity(
+  fileSystem: FileSystem,
+  { dir, log }: { dir: string; log: Log },
+): Promise<string> {
+  const stored = await loadIdentity(fileSystem, dir)
+  if (stored) return stored
+  const { segments } = await listSegments({ fileSystem, dir, seed: 0 })
+  const known = segments.find(({ headerState }) => headerState !== 'inferred')?.header.journalId
+  if (known) log.warn({ id: known }, 'the journal had lost its identity; its segments told it')
+  const id = known ?? randomUUID()
+  await storeIdentity(fileSystem, dir, id)
+  return id
+}
+
+async function removeUnused(fileSystem: FileSystem, { unused }: Recovered): Promise<void> {
+  for (const { path } of unused) await removeSegmentFile(fileSystem, path)
+}
+
+function toCatalog({ segments }: Recovered): { catalog: Catalog; age: AgeIndex } {
+  const catalog = createCatalog()
+  const age = createAgeIndex()
+  for (const { number, path, bytes, header } of segments) {
+    const { firstOffset, createdMs } = header
+    catalog.add({ number, path, bytes, firstOffset, isDurable: true })
+    if (createdMs > 0) age.note(firstOffset, createdMs)
+  }
+  return { catalog, age }
+}
+
+function buildSupply(base: Base): Supply {
+  const { fileSystem, dir, segmentBytes, bytesMax, catalog, recovered, log } = base
+  const files = [...recovered.segments, ...recovered.unused]
+  return new Supply({
+    fileSystem,
+    dir,
+    nextNumber: Math.max(0, ...files.map(({ number }) => number)) + 1,
+    segmentBytes: Math.min(segmentBytes, Math.floor(bytesMax / segmentsMin)),
+    bytesLeft: () => bytesMax - catalog.bytes,
+    retryMs: base.retryMs ?? retryMs,
+    log,
+  })
+}
+
+function buildWriter(base: Base, supply: Supply): Writer {
+  const { id, catalog, recovered, durability, now, log } = base
+  const { lastSequence, carried } = recovered
+  const isSynced = durability === 'disk'
+  return new Writer({
+    journalId: id,
+    catalog,
+    supply,
+    lastSequence,
+    carried,
+    isSynced,
+    now,
+    log,
+  })
+}
+
+function buildCommitter(base: Base, { writer, age }: { writer: Writer; age: AgeIndex }): Committer {
+  const { durability, recovered, endOffsetMin = 0, now, log, onCommitted } = base
+  return new Committer({
+    writer,
+    durability,
+    endOffset: Math.max(recovered.endOffset, endOffsetMin),
+    now,
+    log,
+    onCommitted(block, receivedMs) {
+      age.note(block.firstOffset, receivedMs)
+      onCommitted(block)
+    },
+  })
+}
+
+function buildBudget(
+  bytesMax: number,
+  {
+    catalog,
+    supply,
+    writer,
+    committer,
+  }: Pick<JournalParts, 'catalog' | 'supply' | 'writer' | 'committer'>,
+): Budget {
+  return createBudget({
+    bytesMax,
+    usage: {
+      fileBytes: () => catalog.bytes + supply.spareBytes,
+      roomBytes: () => writer.roomBytes + supply.spareBytes,
+      pendingBytes: () => committer.pendingBytes,
+      isStarved: () => supply.fault !== undefined && isNoSpace(supply.fault),
+    },
+  })
+}

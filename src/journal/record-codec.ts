@@ -1,0 +1,172 @@
+import type { Kind, Marker, Route, Source } from '../core/event.ts'
+import type { CommittedBlock, JournalRecord, StoredRecord } from '../core/record.ts'
+
+/**
+ * A record's bytes, little-endian: u32 length of the whole, u32 of the line, f64 receivedMs, u8
+ * kind, route, source and flags, u32 length of event, u32 of key, u16 of uuid, u16 zero; then uuid,
+ * event, key, marker, line.
+ */
+const fixedBytes = 32
+const markerBytes = 16
+const hasMarker = 1
+const newline = 10
+
+// A number in the file is a place in its row: new words go to the end, none ever moves.
+const kinds: readonly Kind[] = ['event', 'recording', 'link', 'dead_letter']
+const routes: readonly Route[] = ['main', 'overflow', 'historical']
+const sources: readonly Source[] = ['capture', 'telemetry', 'report', 'link']
+
+/** A buffer with its DataView, made once and used for many records. */
+export type RecordBuffer = { bytes: Buffer; view: DataView }
+
+/** At least what `record` takes when encoded. */
+export function toEncodedBytesMax(record: JournalRecord): number {
+  const { uuid, event, key, line } = record
+  const headBytes = 3 * (uuid.length + event.length + key.length)
+  return fixedBytes + headBytes + markerBytes + toUtf8BytesMax(line) + 1
+}
+
+/** Writes `record` at `at`, where `toEncodedBytesMax` bytes must be free; returns where it ends. */
+export function encodeRecord(record: JournalRecord, into: RecordBuffer, at: number): number {
+  const { bytes, view } = into
+  let end = at + fixedBytes
+  const uuidBytes = bytes.write(record.uuid, end)
+  end += uuidBytes
+  const eventBytes = bytes.write(record.event, end)
+  end += eventBytes
+  const keyBytes = bytes.write(record.key, end)
+  end += keyBytes
+  if (record.marker !== undefined) end += writeMarker(record.marker, bytes, end)
+  const lineBytes = bytes.write(record.line, end) + 1
+  end += lineBytes
+  bytes[end - 1] = newline
+  view.setUint32(at, end - at, true)
+  view.setUint32(at + 4, lineBytes, true)
+  view.setFloat64(at + 8, record.receivedMs, true)
+  bytes[at + 16] = kinds.indexOf(record.kind)
+  bytes[at + 17] = routes.indexOf(record.route)
+  bytes[at + 18] = sources.indexOf(record.source)
+  bytes[at + 19] = record.marker === undefined ? 0 : hasMarker
+  view.setUint32(at + 20, eventBytes, true)
+  view.setUint32(at + 24, keyBytes, true)
+  view.setUint32(at + 28, uuidBytes, true)
+  return end
+}
+
+/** Every record of a block, as views into its bytes. */
+export function toRecords(block: CommittedBlock): StoredRecord[] {
+  const cursor = createRecordCursor(block)
+  return Array.from({ length: block.count }, () => cursor.next())
+}
+
+/** Walks a block. `nextLineBytes` is 0 past the last record. */
+export type RecordCursor = { readonly nextLineBytes: number; next(): StoredRecord }
+
+export function createRecordCursor(block: CommittedBlock, fromOffset = 0): RecordCursor {
+  const { buffer, byteOffset, byteLength } = block.bytes
+  const source: RecordBuffer = {
+    bytes: Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength),
+    view: new DataView(buffer, byteOffset, byteLength),
+  }
+  const { view } = source
+  const endOffset = block.firstOffset + block.count
+  let offset = block.firstOffset
+  let at = 0
+  const step = () => {
+    at += view.getUint32(at, true)
+    offset += 1
+  }
+  while (offset < fromOffset && offset < endOffset) step()
+  return {
+    get nextLineBytes() {
+      return offset < endOffset ? view.getUint32(at + 4, true) : 0
+    },
+    next() {
+      if (offset >= endOffset) throw new RangeError('no record left in this block')
+      const record = new RecordView(source, at, offset)
+      step()
+      return record
+    },
+  }
+}
+
+/** What a read has gathered, and what its limits leave. */
+export type Take = { records: StoredRecord[]; bytesLeft: number; recordsLeft: number }
+
+/**
+ * Moves records from `cursor` until it ends or a limit is met; says whether there is room for more.
+ */
+export function takeRecords(cursor: RecordCursor, take: Take): boolean {
+  for (let bytes = cursor.nextLineBytes; bytes > 0; bytes = cursor.nextLineBytes) {
+    const isOver = take.records.length > 0 && bytes > take.bytesLeft
+    if (isOver || take.recordsLeft <= 0) return false
+    take.records.push(cursor.next())
+    take.bytesLeft -= bytes
+    take.recordsLeft -= 1
+  }
+  return true
+}
+
+/** A stored record that decodes what it is asked for: shippers need most of it seldom. */
+class RecordView implements StoredRecord {
+  readonly offset: number
+  readonly #source: RecordBuffer
+  readonly #at: number
+
+  constructor(source: RecordBuffer, at: number, offset: number) {
+    this.#source = source
+    this.#at = at
+    this.offset = offset
+  }
+
+  get kind(): Kind {
+    return kinds[this.#source.bytes[this.#at + 16]!]!
+  }
+
+  get route(): Route {
+    return routes[this.#source.bytes[this.#at + 17]!]!
+  }
+
+  get source(): Source {
+    return sources[this.#source.bytes[this.#at + 18]!]!
+  }
+
+  get receivedMs(): number {
+    return this.#source.view.getFloat64(this.#at + 8, true)
+  }
+
+  get line(): Uint8Array {
+    const { bytes, view } = this.#source
+    const end = this.#at + view.getUint32(this.#at, true)
+    return bytes.subarray(end - view.getUint32(this.#at + 4, true), end)
+  }
+
+  head(): { uuid: string; marker: Marker | undefined; event: string; key: string } {
+    const { bytes, view } = this.#source
+    const uuidAt = this.#at + fixedBytes
+    const eventAt = uuidAt + view.getUint32(this.#at + 28, true)
+    const keyAt = eventAt + view.getUint32(this.#at + 20, true)
+    const markerAt = keyAt + view.getUint32(this.#at + 24, true)
+    const isMarked = bytes[this.#at + 19] === hasMarker
+    return {
+      uuid: bytes.toString('utf8', uuidAt, eventAt),
+      event: bytes.toString('utf8', eventAt, keyAt),
+      key: bytes.toString('utf8', keyAt, markerAt),
+      marker: isMarked ? bytes.toString('hex', markerAt, markerAt + markerBytes) : undefined,
+    }
+  }
+}
+
+function writeMarker(marker: Marker, bytes: Buffer, at: number): number {
+  if (bytes.write(marker, at, 'hex') !== markerBytes)
+    throw new TypeError(`a marker is 32 hex digits, not ${JSON.stringify(marker)}`)
+  return markerBytes
+}
+
+/**
+ * Three bytes for each UTF-16 unit is quick and never short; for a long line it would waste
+ * megabytes.
+ */
+function toUtf8BytesMax(text: string): number {
+  return text.length < 4096 ? text.length * 3 : Buffer.byteLength(text)
+}

@@ -1,0 +1,117 @@
+import { join } from 'node:path'
+import { type FileSystem, isCode, type OpenFile, readAll } from './file-system.ts'
+import { createScanner } from './scanner.ts'
+import {
+  type HeaderState,
+  parseHeader,
+  type SegmentHeader,
+  segmentHeaderBytes,
+} from './segment-header.ts'
+
+const nameEnd = '.segment'
+const numberDigits = 12
+
+/** A segment in service: it has a header, or frames from which its header was inferred. */
+export type Segment = {
+  number: number
+  path: string
+  bytes: number
+  header: SegmentHeader
+  /** `worn` and `inferred` headers are damage, though nothing is lost by it. */
+  headerState: 'sound' | 'worn' | 'inferred'
+}
+
+/** A file that holds no commit: prepared and never used, or cut short within its first write. */
+export type UnusedSegment = { number: number; path: string; isBlank: boolean }
+
+export type Listing = { segments: Segment[]; unused: UnusedSegment[] }
+
+export function toSegmentName(number: number): string {
+  return String(number).padStart(numberDigits, '0') + nameEnd
+}
+
+/**
+ * The segments of a folder in their order. `known` are not read again: a header in service never
+ * changes.
+ */
+export async function listSegments({
+  fileSystem,
+  dir,
+  seed,
+  known,
+}: {
+  fileSystem: FileSystem
+  dir: string
+  seed: number
+  known?: ReadonlyMap<number, Segment>
+}): Promise<Listing> {
+  const listing: Listing = { segments: [], unused: [] }
+  for (const number of toNumbers(await fileSystem.list(dir))) {
+    const path = join(dir, toSegmentName(number))
+    const segment = known?.get(number) ?? (await loadSegment({ fileSystem, path, number, seed }))
+    if (!segment) continue
+    if ('header' in segment) listing.segments.push(segment)
+    else listing.unused.push(segment)
+  }
+  return listing
+}
+
+/** Undefined when another thread unlinked it meanwhile. */
+async function loadSegment(place: {
+  fileSystem: FileSystem
+  path: string
+  number: number
+  seed: number
+}): Promise<Segment | UnusedSegment | undefined> {
+  const { fileSystem, path, number, seed } = place
+  try {
+    const file = await fileSystem.open(path, 'read')
+    try {
+      const found = await loadHeader(file)
+      if (found.state === 'blank') return { number, path, isBlank: true }
+      const bytes = await file.bytes()
+      if ('header' in found)
+        return { number, path, bytes, header: found.header, headerState: found.state }
+      const header = await inferHeader(file, { segment: number, seed })
+      return header
+        ? { number, path, bytes, header, headerState: 'inferred' }
+        : { number, path, isBlank: false }
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return undefined
+    throw error
+  }
+}
+
+async function loadHeader(file: OpenFile): Promise<HeaderState> {
+  const bytes = Buffer.alloc(segmentHeaderBytes)
+  return parseHeader(bytes.subarray(0, await readAll(file, bytes, 0)))
+}
+
+/** Sequences are dense, so the first sound frame tells what a spoiled header said. */
+async function inferHeader(
+  file: OpenFile,
+  origin: { segment: number; seed: number },
+): Promise<SegmentHeader | undefined> {
+  const scanner = createScanner({ file, origin, lastSequence: 0 })
+  const isFound = await scanner.resync(Number.MAX_SAFE_INTEGER)
+  const frame = isFound ? await scanner.peek() : undefined
+  if (!frame) return undefined
+  return {
+    journalId: '',
+    number: origin.segment,
+    firstSequence: frame.sequence,
+    firstOffset: frame.firstOffset,
+    lastCommittedSequence: frame.sequence - 1,
+    createdMs: 0,
+  }
+}
+
+function toNumbers(names: readonly string[]): number[] {
+  return names
+    .filter((name) => name.endsWith(nameEnd) && /^\d+$/.test(name.slice(0, -nameEnd.length)))
+    .map((name) => Number(name.slice(0, -nameEnd.length)))
+    .sort((a, b) => a - b)
+}

@@ -1,0 +1,196 @@
+import { IngestError } from '../core/errors.ts'
+import type { Log } from '../core/log.ts'
+import type { Block } from './block.ts'
+import type { Catalog, CatalogEntry } from './catalog.ts'
+import { isNoSpace, writeAll } from './file-system.ts'
+import { frameHeaderBytes, sealFrame, toSeed } from './frame.ts'
+import { closeQuietly, cut, extend, type OpenSegment } from './open-segment.ts'
+import type { Frame } from './scanner.ts'
+import { segmentHeaderBytes, toHeaderBytes } from './segment-header.ts'
+import type { Supply } from './supply.ts'
+
+/** Appends frames to segments. One call at a time: callers await each before the next. */
+export class Writer {
+  readonly #options: WriterOptions
+  readonly #seed: number
+  #lastSequence: number
+  #carried: Frame | undefined
+  #open: OpenSegment | undefined
+  #retiring: Promise<void> = Promise.resolve()
+
+  constructor(options: WriterOptions) {
+    this.#options = options
+    this.#seed = toSeed(options.journalId)
+    this.#carried = options.carried
+    this.#lastSequence = options.lastSequence
+  }
+
+  /** Room left in the open segment. */
+  get roomBytes(): number {
+    return this.#open ? Math.max(0, this.#open.bytes - this.#open.position) : 0
+  }
+
+  /** Whether the open segment holds anything. */
+  get hasFrames(): boolean {
+    return this.#open !== undefined && this.#open.position > segmentHeaderBytes
+  }
+
+  /**
+   * Resolves once the block's frame is on disk. Rejects with `journal_failed` or `journal_full`:
+   * then the block is refused for good, even if its bytes reached the disk.
+   */
+  async write(block: Block, firstOffset: number): Promise<void> {
+    let segment: OpenSegment | undefined
+    try {
+      segment = await this.#segmentFor(block, firstOffset)
+      await this.#append(segment, { block, firstOffset })
+    } catch (error) {
+      if (segment) await this.#abandon(segment, { firstOffset, error })
+      throw toRefusal(error)
+    }
+  }
+
+  /** Opens the next segment, whose records begin at `firstOffset`, and makes its header durable. */
+  async startSegment(firstOffset: number): Promise<void> {
+    const segment = await this.#openNext(firstOffset)
+    try {
+      await this.#sync(segment)
+    } catch (error) {
+      this.#open = undefined
+      await closeQuietly(segment)
+      throw error
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#open) this.#retire(this.#open)
+    this.#open = undefined
+    await this.#retiring
+  }
+
+  async #segmentFor(block: Block, firstOffset: number): Promise<OpenSegment> {
+    const open = this.#open
+    // A frame larger than a whole segment gets one of its own and makes the file grow.
+    if (open && (!this.hasFrames || block.frameBytes <= this.roomBytes)) return open
+    return this.#openNext(firstOffset, block.frameBytes)
+  }
+
+  async #append(
+    segment: OpenSegment,
+    { block, firstOffset }: { block: Block; firstOffset: number },
+  ): Promise<void> {
+    const place = { sequence: this.#lastSequence + 1, firstOffset }
+    const frame = block.seal({ segment: segment.number, seed: this.#seed }, place)
+    await writeAll(segment.file, frame, segment.position)
+    await this.#sync(segment)
+    extend(segment, frame.length)
+    this.#lastSequence += 1
+  }
+
+  /** The new header is written but not synced: the first commit's sync covers both. */
+  async #openNext(firstOffset: number, frameBytes = 0): Promise<OpenSegment> {
+    const { supply, catalog } = this.#options
+    const spare = await supply.take(segmentHeaderBytes + frameBytes)
+    const { number, path, bytes } = spare
+    if (this.#carried) this.#lastSequence = this.#carried.sequence - 1
+    const start = this.#carried?.firstOffset ?? firstOffset
+    const entry = { number, path, bytes, firstOffset: start, isDurable: false }
+    catalog.add(entry)
+    supply.poke()
+    const segment = { ...spare, position: segmentHeaderBytes, entry }
+    // Should this header reach the disk, it refuses whatever would follow in the segment before.
+    if (this.#open) this.#retire(this.#open)
+    this.#open = undefined
+    try {
+      if (this.#carried) await this.#carry(segment, this.#carried)
+      await writeAll(segment.file, this.#toHeader(entry), 0)
+    } catch (error) {
+      await closeQuietly(segment)
+      throw error
+    }
+    if (this.#carried) this.#lastSequence = this.#carried.sequence
+    this.#open = segment
+    return segment
+  }
+
+  #toHeader({ number, firstOffset }: CatalogEntry): Buffer {
+    return toHeaderBytes({
+      journalId: this.#options.journalId,
+      number,
+      firstOffset,
+      firstSequence: this.#lastSequence + 1,
+      lastCommittedSequence: this.#lastSequence,
+      createdMs: this.#options.now(),
+    })
+  }
+
+  /** Before the header: once that is on disk, the frame's first copy counts as refused. */
+  async #carry(segment: OpenSegment, frame: Frame): Promise<void> {
+    const bytes = Buffer.concat([Buffer.alloc(frameHeaderBytes), frame.payload])
+    sealFrame(bytes, { segment: segment.number, seed: this.#seed }, frame)
+    await writeAll(segment.file, bytes, segment.position)
+    if (this.#options.isSynced) await segment.file.dataSync()
+    extend(segment, bytes.length)
+  }
+
+  async #sync({ file, entry }: OpenSegment): Promise<void> {
+    if (this.#options.isSynced) await file.dataSync()
+    entry.isDurable = true
+    this.#carried = undefined
+  }
+
+  /**
+   * A file that failed once is not written again. The next segment's header makes the refusal
+   * durable before anyone is told of it; where no segment can be had, cutting the file does. If
+   * both fail and the process ends before a segment could be started, the refused commit may come
+   * back.
+   */
+  async #abandon(
+    failed: OpenSegment,
+    { firstOffset, error }: { firstOffset: number; error: unknown },
+  ): Promise<void> {
+    const { log } = this.#options
+    const { path } = failed
+    log.error({ path, error: String(error) }, 'a commit failed; its segment is closed')
+    this.#open = undefined
+    try {
+      await this.startSegment(firstOffset)
+    } catch {
+      await cut(failed).catch((cause) => {
+        log.error({ path, error: String(cause) }, 'a refusal could not be made durable')
+      })
+    }
+    await closeQuietly(failed)
+  }
+
+  #retire(full: OpenSegment): void {
+    const { log } = this.#options
+    const closing = cut(full)
+      .catch((error) =>
+        log.warn({ path: full.path, error: String(error) }, 'a segment kept its slack'),
+      )
+      .then(() => closeQuietly(full))
+    this.#retiring = Promise.all([this.#retiring, closing]).then(() => {})
+  }
+}
+
+export type WriterOptions = {
+  journalId: string
+  catalog: Catalog
+  supply: Supply
+  lastSequence: number
+  /**
+   * The last commit found at start: it goes into the next segment once more, until that is durable.
+   */
+  carried: Frame | undefined
+  /** False leaves syncing to the system: `DURABILITY=memory`. */
+  isSynced: boolean
+  now: () => number
+  log: Log
+}
+
+function toRefusal(error: unknown): IngestError {
+  return isNoSpace(error)
+    ? new IngestError('journal_full', 'The disk is full.', { retryAfterSeconds: 1 })
+    : new IngestError('journal_failed', 'The disk failed.', { retryAfterSeconds: 1 })
+}
