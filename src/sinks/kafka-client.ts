@@ -7,6 +7,7 @@ export type KafkaClient = {
   /** Undefined once the broker has stored them all; else what went wrong. Never rejects. */
   send(topic: string, partition: number, messages: Message[]): Promise<SendFault | undefined>
   withAdmin<T>(work: (admin: Admin) => Promise<T>): Promise<T>
+  /** Cuts off what is still under way after a second. */
   close(): Promise<void>
 }
 
@@ -18,10 +19,15 @@ export function createKafkaClient(
   options: ConnectionOptions,
   open: (options: ConnectionOptions) => Connection = openConnection,
 ): KafkaClient {
+  const uses = new Set<Use>()
   let current: Use | undefined
   let isClosed = false
 
-  const use = () => (current ??= { connection: open(options), inflight: 0, faults: 0 })
+  function use(): Use {
+    current ??= { connection: open(options), inflight: 0, faults: 0 }
+    uses.add(current)
+    return current
+  }
 
   function retire(used: Use): void {
     if (current === used) current = undefined
@@ -30,7 +36,9 @@ export function createKafkaClient(
   /** What is still under way on a retired connection may finish; each send has its own deadline. */
   async function leave(used: Use): Promise<void> {
     used.inflight -= 1
-    if (used.isRetired && used.inflight === 0) await used.connection.close(closeMs)
+    if (!used.isRetired || used.inflight > 0) return
+    uses.delete(used)
+    await used.connection.close(closeMs)
   }
 
   async function send(topic: string, partition: number, messages: Message[]) {
@@ -56,6 +64,7 @@ export function createKafkaClient(
   return {
     send,
     async withAdmin(work) {
+      if (isClosed) throw new Error(closed.message)
       const used = use()
       used.inflight += 1
       try {
@@ -66,10 +75,7 @@ export function createKafkaClient(
     },
     async close() {
       isClosed = true
-      const used = current
-      if (!used) return
-      retire(used)
-      if (used.inflight === 0) await used.connection.close(closeMs)
+      await Promise.all([...uses].map(({ connection }) => connection.close(closeMs)))
     },
   }
 }

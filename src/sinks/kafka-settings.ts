@@ -55,16 +55,11 @@ export type KafkaConfig = {
 export function toKafkaSettings(config: KafkaConfig): KafkaSettings {
   if (config.KAFKA_TLS_CA_FILE && !config.KAFKA_TLS)
     throw new Error('KAFKA_TLS_CA_FILE is set, but KAFKA_TLS is not')
+  for (const broker of config.KAFKA_BROKERS)
+    if (!brokerShape.test(broker)) throw new Error(`KAFKA_BROKERS: "${broker}" is not host:port`)
   return {
     brokers: config.KAFKA_BROKERS,
-    topics: {
-      events: config.KAFKA_TOPIC_EVENTS,
-      overflow: config.KAFKA_TOPIC_OVERFLOW,
-      historical: config.KAFKA_TOPIC_HISTORICAL,
-      recordings: config.KAFKA_TOPIC_RECORDINGS,
-      linkEvents: config.KAFKA_TOPIC_LINK_EVENTS,
-      deadLetters: config.KAFKA_TOPIC_DEAD_LETTERS,
-    },
+    topics: toTopics(config),
     partitions: config.KAFKA_PARTITIONS,
     replication: config.KAFKA_REPLICATION,
     lingerMs: config.KAFKA_LINGER_MS,
@@ -74,6 +69,25 @@ export function toKafkaSettings(config: KafkaConfig): KafkaSettings {
     tls: config.KAFKA_TLS ? { caFile: config.KAFKA_TLS_CA_FILE } : undefined,
     sasl: toSasl(config),
   }
+}
+
+/** kafkajs takes no IPv6 address. */
+const brokerShape = /^[^:\s]+:\d{1,5}$/
+/** What a broker takes for a topic's name; it would refuse another for ever. */
+const topicShape = /^[a-zA-Z0-9._-]{1,249}$/
+
+function toTopics(config: KafkaConfig): KafkaTopics {
+  const topics = {
+    events: config.KAFKA_TOPIC_EVENTS,
+    overflow: config.KAFKA_TOPIC_OVERFLOW,
+    historical: config.KAFKA_TOPIC_HISTORICAL,
+    recordings: config.KAFKA_TOPIC_RECORDINGS,
+    linkEvents: config.KAFKA_TOPIC_LINK_EVENTS,
+    deadLetters: config.KAFKA_TOPIC_DEAD_LETTERS,
+  }
+  for (const name of Object.values(topics))
+    if (!topicShape.test(name)) throw new Error(`"${name}" cannot be the name of a Kafka topic`)
+  return topics
 }
 
 function toSasl(config: KafkaConfig): KafkaSettings['sasl'] {

@@ -35,7 +35,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaServi
   const java = ['java', ...(fullSpeed ? ['-Xmx1g'] : fastStart), ...quiet]
   java.push('-cp', join(await requireKafkaJars(), '*'))
   const [quorumPort, ...ports] = await freePorts(1 + brokers * (user ? 2 : 1))
-  const clusterId = Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString('base64url')
+  const clusterId = makeClusterId()
   const places = Array.from({ length: brokers }, (_, index) => ({
     nodeId: index + 1,
     quorumPort: quorumPort!,
@@ -50,6 +50,13 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaServi
     throw error
   })
   return toService(places, nodes)
+}
+
+/** A uuid in Kafka's writing. Its first letter must not be a dash, which would pass for an option. */
+function makeClusterId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16))
+  bytes[0]! &= 0x7f
+  return Buffer.from(bytes).toString('base64url')
 }
 
 type Settings = Record<string, string | number | boolean>

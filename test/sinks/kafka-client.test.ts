@@ -95,6 +95,17 @@ describe('a client', () => {
     expect(opened[0]!.closed).toBe(true)
   })
 
+  test('closes every connection, those with something under way as well', async () => {
+    const answers = [Promise.withResolvers<number[]>().promise]
+    const bad = Promise.reject(errorOf('KafkaJSRequestTimeoutError'))
+    const { client, send, opened } = makeClient(() => answers.shift() ?? bad)
+    void send()
+    await send()
+    await send()
+    await client.close()
+    expect(opened.map(({ closed }) => closed)).toEqual([true, true])
+  })
+
   test('closes, and sends nothing more', async () => {
     const { client, send, opened } = makeClient(async () => [0])
     await send()

@@ -26,6 +26,8 @@ test('takes every setting of the environment that is Kafka’s', () => {
 test.each([
   ['a certificate without TLS', { KAFKA_TLS_CA_FILE: 'ca.pem' }, /KAFKA_TLS is not/],
   ['a mechanism without a user', { KAFKA_SASL_MECHANISM: 'plain' }, /needs KAFKA_SASL_USERNAME/],
+  ['a broker without a port', { KAFKA_BROKERS: 'a:9092,b' }, /"b" is not host:port/],
+  ['a topic that cannot be', { KAFKA_TOPIC_EVENTS: 'my events' }, /"my events" cannot be/],
   ['a user without a mechanism', { KAFKA_SASL_USERNAME: 'alice' }, /KAFKA_SASL_MECHANISM is none/],
 ])('refuses %s', (_, environment, message) => {
   expect(() => load(environment)).toThrow(message)
