@@ -12,11 +12,12 @@ export async function requireCommand(command: string, debianPackage: string): Pr
   if (!isRoot || !Bun.which('apt-get'))
     throw new Error(`"${command}" is missing; please install it (Debian: ${debianPackage}).`)
   console.error(`${command} is missing: installing ${debianPackage}`)
-  const install = ['apt-get', 'install', '-y', '-q', '--no-install-recommends', debianPackage]
+  const patience = ['-o', 'DPkg::Lock::Timeout=300'] // Another run may be installing just now.
+  const install = ['apt-get', ...patience, 'install', '-y', '-q', '--no-install-recommends']
   // A package list that is empty or old is the usual reason for a first failure.
-  if ((await run(install)).exitCode !== 0) {
-    await run(['apt-get', 'update', '-q'])
-    const { exitCode, output } = await run(install)
+  if ((await run([...install, debianPackage])).exitCode !== 0) {
+    await run(['apt-get', ...patience, 'update', '-q'])
+    const { exitCode, output } = await run([...install, debianPackage])
     if (exitCode !== 0) throw new Error(`installing ${debianPackage} failed:\n${output}`)
   }
 }
