@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { Kafka, logLevel } from 'kafkajs'
 import { silentLog } from '../../src/core/log.ts'
 import type { StoredRecord } from '../../src/core/record.ts'
@@ -6,15 +6,16 @@ import { createKafkaSink } from '../../src/sinks/kafka.ts'
 import { type KafkaService, startKafka } from '../services/kafka.ts'
 import { until } from '../support/until.ts'
 import { makeRecord, makeReport, makeSettings, toBatch } from './kafka-fixtures.ts'
-import { readTopic } from './kafka-reader.ts'
+import { readTopic, requireKcat } from './kafka-reader.ts'
 
-const testMsMax = 90_000
+setDefaultTimeout(120_000)
 const recoveryMsMax = 60_000
 let kafka: KafkaService
 
 beforeAll(async () => {
+  await requireKcat()
   kafka = await startKafka({ brokers: 2 })
-}, testMsMax)
+}, 120_000)
 afterAll(() => kafka.stop())
 
 let runs = 0
@@ -103,67 +104,51 @@ async function toOutcome(sent: StoredRecord[], topic: string): Promise<Outcome> 
 }
 
 describe('under load, nothing acknowledged is lost, altered or reordered when', () => {
-  test(
-    'a broker is killed and restarted',
-    async () => {
-      const load = await startLoad()
-      await load.progress()
-      await kafka.nodes[1]!.kill()
-      await load.progress()
-      await kafka.nodes[1]!.restart()
-      await load.progress()
-      expect(await load.end()).toEqual(unharmed)
-    },
-    testMsMax,
-  )
+  test('a broker is killed and restarted', async () => {
+    const load = await startLoad()
+    await load.progress()
+    await kafka.nodes[1]!.kill()
+    await load.progress()
+    await kafka.nodes[1]!.restart()
+    await load.progress()
+    expect(await load.end()).toEqual(unharmed)
+  })
 
-  test(
-    'all brokers are killed and restarted',
-    async () => {
-      const load = await startLoad()
-      await load.progress()
-      await kafka.kill()
-      await until(() => !load.sink.isHealthy(), { what: 'the sink noticing' })
-      await kafka.restart()
-      await load.progress()
-      expect(load.sink.isHealthy()).toBe(true)
-      expect(await load.end()).toEqual(unharmed)
-    },
-    testMsMax,
-  )
+  test('all brokers are killed and restarted', async () => {
+    const load = await startLoad()
+    await load.progress()
+    await kafka.kill()
+    await until(() => !load.sink.isHealthy(), { what: 'the sink noticing' })
+    await kafka.restart()
+    await load.progress()
+    expect(load.sink.isHealthy()).toBe(true)
+    expect(await load.end()).toEqual(unharmed)
+  })
 
-  test(
-    'a broker is lost that every record must be on: all wait until it is back',
-    async () => {
-      const load = await startLoad({ minInSync: 2 })
-      await load.progress()
-      await kafka.nodes[1]!.kill()
-      await until(() => !load.sink.isHealthy(), { what: 'the sink noticing' })
-      await until(() => load.retries.length > 10, { timeoutMs: recoveryMsMax })
-      const waitingFrom = load.shipped()
-      await until(() => load.retries.length > 20, { timeoutMs: recoveryMsMax })
-      expect(load.shipped()).toBe(waitingFrom)
-      await kafka.nodes[1]!.restart()
-      await load.progress()
-      expect(await load.end()).toEqual(unharmed)
-    },
-    testMsMax,
-  )
+  test('a broker is lost that every record must be on: all wait until it is back', async () => {
+    const load = await startLoad({ minInSync: 2 })
+    await load.progress()
+    await kafka.nodes[1]!.kill()
+    await until(() => !load.sink.isHealthy(), { what: 'the sink noticing' })
+    await until(() => load.retries.length > 10, { timeoutMs: recoveryMsMax })
+    const waitingFrom = load.shipped()
+    await until(() => load.retries.length > 20, { timeoutMs: recoveryMsMax })
+    expect(load.shipped()).toBe(waitingFrom)
+    await kafka.nodes[1]!.restart()
+    await load.progress()
+    expect(await load.end()).toEqual(unharmed)
+  })
 
   test.each([
     ['a broker hangs', () => [kafka.nodes[1]!]],
     ['all brokers hang', () => kafka.nodes],
-  ])(
-    '%s and goes on later',
-    async (_, hung) => {
-      const load = await startLoad()
-      await load.progress()
-      for (const node of hung()) node.pause()
-      await until(() => !load.sink.isHealthy(), { timeoutMs: recoveryMsMax, what: 'noticing' })
-      for (const node of hung()) node.resume()
-      await load.progress()
-      expect(await load.end()).toEqual(unharmed)
-    },
-    testMsMax,
-  )
+  ])('%s and goes on later', async (_, hung) => {
+    const load = await startLoad()
+    await load.progress()
+    for (const node of hung()) node.pause()
+    await until(() => !load.sink.isHealthy(), { timeoutMs: recoveryMsMax, what: 'noticing' })
+    for (const node of hung()) node.resume()
+    await load.progress()
+    expect(await load.end()).toEqual(unharmed)
+  })
 })

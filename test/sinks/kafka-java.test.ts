@@ -1,4 +1,4 @@
-import { expect, test } from 'bun:test'
+import { expect, setDefaultTimeout, test } from 'bun:test'
 import { join } from 'node:path'
 import { silentLog } from '../../src/core/log.ts'
 import { createKafkaSink } from '../../src/sinks/kafka.ts'
@@ -7,7 +7,7 @@ import { requireCommand, requireKafkaJars } from '../services/install.ts'
 import { shared } from '../services/shared.ts'
 import { makeRecord, makeSettings, toBatch } from './kafka-fixtures.ts'
 
-const testMsMax = 120_000
+setDefaultTimeout(120_000)
 
 /** Runs a single-file program, as anybody would who has Kafka's jars and a JDK. */
 async function java(program: string, args: string[], input = ''): Promise<string[]> {
@@ -25,41 +25,33 @@ async function java(program: string, args: string[], input = ''): Promise<string
   return output.split('\n').slice(0, -1)
 }
 
-test(
-  'a Java consumer reads every record as documented, the compressed ones too',
-  async () => {
-    const settings = makeSettings(await shared.kafka(), `java${process.pid}`)
-    const sink = createKafkaSink({ settings, log: silentLog, now: Date.now })
-    const records = [
-      makeRecord({ user: 'small' }),
-      makeRecord({ user: 'grüße 😀', event: 'événement' }),
-      makeRecord({ user: 'large', properties: { text: 'ü'.repeat(3000) } }),
-    ]
-    await sink.ship(toBatch(records), new AbortController().signal)
-    await sink.close()
-    const brokers = settings.brokers.join(',')
-    const received = await java('Consumer', [brokers, settings.topics.events])
-    const expected = records.map(({ source, line, head }) => {
-      const { key, uuid, event } = head()
-      const value = Buffer.from(line).toString().trimEnd()
-      return [toPartition(Buffer.from(key), 4), key, uuid, event, source, value].join('\t')
-    })
-    expect(received.sort()).toEqual(expected.sort())
-  },
-  testMsMax,
-)
+test('a Java consumer reads every record as documented, the compressed ones too', async () => {
+  const settings = makeSettings(await shared.kafka(), `java${process.pid}`)
+  const sink = createKafkaSink({ settings, log: silentLog, now: Date.now })
+  const records = [
+    makeRecord({ user: 'small' }),
+    makeRecord({ user: 'grüße 😀', event: 'événement' }),
+    makeRecord({ user: 'large', properties: { text: 'ü'.repeat(3000) } }),
+  ]
+  await sink.ship(toBatch(records), new AbortController().signal)
+  await sink.close()
+  const brokers = settings.brokers.join(',')
+  const received = await java('Consumer', [brokers, settings.topics.events])
+  const expected = records.map(({ source, line, head }) => {
+    const { key, uuid, event } = head()
+    const value = Buffer.from(line).toString().trimEnd()
+    return [toPartition(Buffer.from(key), 4), key, uuid, event, source, value].join('\t')
+  })
+  expect(received.sort()).toEqual(expected.sort())
+})
 
-test(
-  'a Java producer chooses the same partitions',
-  async () => {
-    const keys = Array.from(
-      { length: 2000 },
-      (_, n) => `project-${n % 7}:käufer-${n}-${'x'.repeat(n % 9)}`,
-    )
-    const counts = [1, 8, 13]
-    const chosen = await java('Partitions', counts.map(String), `${keys.join('\n')}\n`)
-    const ours = keys.flatMap((key) => counts.map((n) => toPartition(Buffer.from(key), n)))
-    expect(ours.map(String)).toEqual(chosen)
-  },
-  testMsMax,
-)
+test('a Java producer chooses the same partitions', async () => {
+  const keys = Array.from(
+    { length: 2000 },
+    (_, n) => `project-${n % 7}:käufer-${n}-${'x'.repeat(n % 9)}`,
+  )
+  const counts = [1, 8, 13]
+  const chosen = await java('Partitions', counts.map(String), `${keys.join('\n')}\n`)
+  const ours = keys.flatMap((key) => counts.map((n) => toPartition(Buffer.from(key), n)))
+  expect(ours.map(String)).toEqual(chosen)
+})

@@ -8,6 +8,9 @@ export type Received = {
   value: string
 }
 
+/** To be awaited before the first read: installing kcat may take longer than a test. */
+export const requireKcat = () => requireCommand('kcat', 'kcat')
+
 /** Everything in a topic, as kcat reads it. Values must be text; see `readValue` for the others. */
 export async function readTopic(brokers: readonly string[], topic: string): Promise<Received[]> {
   const output = await kcat(brokers, topic, ['-o', 'beginning', '-f', '%p\t%o\t%k\t%h\t%s\n'])
@@ -31,7 +34,6 @@ export function readValue(
 }
 
 async function kcat(brokers: readonly string[], topic: string, args: string[]): Promise<Buffer> {
-  await requireCommand('kcat', 'kcat')
   const command = ['kcat', '-b', brokers.join(','), '-C', '-t', topic, '-e', '-q', ...args]
   const child = Bun.spawn(command, { stdout: 'pipe', stderr: 'pipe' })
   const [output, errors] = await Promise.all([child.stdout.bytes(), child.stderr.text()])

@@ -1,17 +1,19 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { silentLog } from '../../src/core/log.ts'
 import { createKafkaSink } from '../../src/sinks/kafka.ts'
 import type { KafkaSettings } from '../../src/sinks/kafka-settings.ts'
 import { type KafkaService, startKafka } from '../services/kafka.ts'
 import { until } from '../support/until.ts'
 import { makeRecord, makeReport, makeSettings, toBatch } from './kafka-fixtures.ts'
-import { readTopic } from './kafka-reader.ts'
+import { readTopic, requireKcat } from './kafka-reader.ts'
 
 const startMsMax = 120_000
+setDefaultTimeout(30_000)
 const user = { username: 'alice', password: 'alice-secret' }
 let kafka: KafkaService
 
 beforeAll(async () => {
+  await requireKcat()
   kafka = await startKafka({ user })
 }, startMsMax)
 afterAll(() => kafka.stop())

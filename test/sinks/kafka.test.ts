@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { type Admin, ConfigResourceTypes, Kafka, logLevel } from 'kafkajs'
 import type { StoredRecord } from '../../src/core/record.ts'
 import { createKafkaSink, type KafkaSink } from '../../src/sinks/kafka.ts'
@@ -7,13 +7,15 @@ import type { KafkaSettings } from '../../src/sinks/kafka-settings.ts'
 import { shared } from '../services/shared.ts'
 import { until } from '../support/until.ts'
 import { makeLog, makeRecord, makeReport, makeSettings, toBatch } from './kafka-fixtures.ts'
-import { type Received, readTopic, readValue } from './kafka-reader.ts'
+import { type Received, readTopic, readValue, requireKcat } from './kafka-reader.ts'
 
 const startMsMax = 120_000
+setDefaultTimeout(30_000)
 let brokers: string[]
 let admin: Admin
 
 beforeAll(async () => {
+  await requireKcat()
   brokers = await shared.kafka()
   admin = new Kafka({ brokers, logLevel: logLevel.NOTHING }).admin()
   await admin.connect()
@@ -252,7 +254,7 @@ describe('topics', () => {
         new Set((await readTopic(brokers, topics.events)).map((one) => one.key)).size === 50,
     )
     expect(sink.isHealthy()).toBe(true)
-  }, 20_000)
+  })
 })
 
 /** Properties that do not become smaller by compression. */
@@ -265,7 +267,7 @@ test('a broker that is away is passed over for another of the list', async () =>
   const { start, topics } = makeSink({ brokers: ['127.0.0.1:1', ...brokers, '127.0.0.1:2'] })
   await ship(start(), [makeRecord()])
   expect(await readTopic(brokers, topics.events)).toHaveLength(1)
-}, 20_000)
+})
 
 test('an aborted shipment rejects, and a closed sink does not keep its shipper waiting', async () => {
   const { start } = makeSink({ brokers: ['127.0.0.1:1'] })
