@@ -34,7 +34,8 @@ export function readValue(
 }
 
 async function kcat(brokers: readonly string[], topic: string, args: string[]): Promise<Buffer> {
-  const command = ['kcat', '-b', brokers.join(','), '-C', '-t', topic, '-e', '-q', ...args]
+  const source = ['-b', brokers.join(','), '-t', topic, '-X', 'fetch.wait.max.ms=10']
+  const command = ['kcat', '-C', ...source, '-e', '-q', ...args]
   const child = Bun.spawn(command, { stdout: 'pipe', stderr: 'pipe' })
   const [output, errors] = await Promise.all([child.stdout.bytes(), child.stderr.text()])
   if ((await child.exited) !== 0) throw new Error(`kcat could not read ${topic}: ${errors}`)
