@@ -43,7 +43,7 @@ export function createHttpClickHouse({ url, database, timeoutMs }: HttpOptions):
       query: `INSERT INTO ${table} SETTINGS ${clause} FORMAT JSONEachRow`,
       values: Readable.from(toChunks(lines), { objectMode: false }),
       query_id: token,
-      abort_signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+      abort_signal: withinTime(signal),
       clickhouse_settings: { wait_end_of_query: 1 },
     })
     const text = await readText(reply.stream)
@@ -53,8 +53,14 @@ export function createHttpClickHouse({ url, database, timeoutMs }: HttpOptions):
     })
   }
 
+  // The client's own time limit is one of silence: a reply that trickles would outlive it.
+  const withinTime = (signal?: AbortSignal) =>
+    AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal ? [signal] : [])])
+  const statements = toStatements(client)
+
   return {
-    ...toStatements(client),
+    query: (sql, signal) => statements.query(sql, withinTime(signal)),
+    command: (sql, signal) => statements.command(sql, withinTime(signal)),
     insert: (rows, signal) => worded(() => insert(rows, signal)),
     close: () => client.close(),
   }

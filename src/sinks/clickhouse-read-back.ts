@@ -35,6 +35,7 @@ export function createReadBack(options: ReadBackOptions): ReadBack {
     cluster === undefined
       ? 'system.processes'
       : `clusterAllReplicas('${cluster}', system.processes)`
+  const kill = cluster === undefined ? 'KILL QUERY' : `KILL QUERY ON CLUSTER '${cluster}'`
   const isOurs = `(startsWith(query_id, '${options.journalId}/') OR startsWith(Settings['insert_deduplication_token'], '${options.journalId}/'))`
 
   async function settle(signal: AbortSignal): Promise<void> {
@@ -49,7 +50,7 @@ export function createReadBack(options: ReadBackOptions): ReadBack {
       if (!wasKilled && now() - startMs > options.patienceMs) {
         wasKilled = true
         // A courtesy: a server that refuses it still ends the insert by its own time limit.
-        await clickhouse.command(`KILL QUERY WHERE ${isOurs} ASYNC`, signal).catch(() => {})
+        await clickhouse.command(`${kill} WHERE ${isOurs} ASYNC`, signal).catch(() => {})
       }
       await options.sleep(pollMs[Math.min(poll, pollMs.length - 1)]!, signal)
     }

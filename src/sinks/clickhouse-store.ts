@@ -39,6 +39,9 @@ export function toClickHouseSettings(config: ClickHouseConfig, path: string): Cl
   const { CLICKHOUSE_URL: url, CLICKHOUSE_CLUSTER: cluster } = config
   if (cluster !== undefined && url === undefined)
     throw new Error('CLICKHOUSE_CLUSTER is set, but CLICKHOUSE_URL is not')
+  // A macro such as {cluster} is a name as well.
+  if (cluster !== undefined && !/^[\w.{}-]+$/.test(cluster))
+    throw new Error('CLICKHOUSE_CLUSTER is no name of a cluster')
   if (url !== undefined && !/^https?:\/\/[^/]/.test(url))
     throw new Error('CLICKHOUSE_URL is no http:// or https:// URL')
   return {

@@ -174,8 +174,22 @@ describe('settings that contradict each other', () => {
   }
   test.each([
     ['a cluster without a server', { CLICKHOUSE_CLUSTER: 'c' }, 'CLICKHOUSE_URL is not'],
+    [
+      'a cluster that is none',
+      { CLICKHOUSE_URL: 'http://host', CLICKHOUSE_CLUSTER: "c') --" },
+      'CLICKHOUSE_CLUSTER is no name',
+    ],
     ['a URL of another kind', { CLICKHOUSE_URL: 'tcp://host:9000' }, 'no http:// or https:// URL'],
   ])('%s', (_, given, message) => {
     expect(() => toClickHouseSettings({ ...config, ...given }, '')).toThrow(message)
   })
+})
+
+test('no statement waits for longer than it may', async () => {
+  proxy.fault = () => 'hang'
+  const { clickhouse } = await createStore(settings({ timeoutMs: 100 }))
+  expect(clickhouse.query('SELECT 1')).rejects.toMatchObject({ kind: 'unknown', code: undefined })
+  expect(clickhouse.command('SELECT 1')).rejects.toMatchObject({ code: undefined })
+  await Promise.allSettled([clickhouse.query('SELECT 1')])
+  proxy.fault = () => undefined
 })
