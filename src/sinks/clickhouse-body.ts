@@ -1,5 +1,5 @@
 /** Big enough that a row costs no call of its own, small enough to copy without holding up the thread. */
-const chunkBytesMax = 1024 * 1024
+const chunkBytesMax = 256 * 1024
 
 /** The lines as few chunks that each end with a line, copied once. */
 export function* toChunks(lines: readonly Uint8Array[]): Generator<Buffer> {
@@ -42,7 +42,7 @@ export async function toBuffer(
   return whole
 }
 
-const breathBytes = 4 * chunkBytesMax
+const breathBytes = 4 * 1024 * 1024
 const newline = 0x0a
 const space = 0x20
 

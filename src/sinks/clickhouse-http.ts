@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import {
   type ClickHouse,
   createVendorClient,
@@ -41,7 +42,7 @@ export function createHttpClickHouse({ url, database, timeoutMs }: HttpOptions):
     const clause = settings.map(([name, value]) => `${name}=${toLiteral(value)}`).join(', ')
     const reply = await client.exec({
       query: `INSERT INTO ${table} SETTINGS ${clause} FORMAT JSONEachRow`,
-      values: Readable.from(toChunks(lines), { objectMode: false }),
+      values: Readable.from(toBody(lines), { objectMode: false }),
       query_id: token,
       abort_signal: withinTime(signal),
       clickhouse_settings: { wait_end_of_query: 1 },
@@ -79,6 +80,14 @@ function withDatabase(url: string, database: string): string {
 
 const toLiteral = (value: string | number) =>
   typeof value === 'number' ? String(value) : `'${value.replace(/[\\']/g, '\\$&')}'`
+
+/** Others have their turn between chunks. */
+async function* toBody(lines: readonly Uint8Array[]): AsyncGenerator<Buffer> {
+  for (const chunk of toChunks(lines)) {
+    yield chunk
+    await nextTurn()
+  }
+}
 
 /** Rejects where the reply is cut off: then the insert's outcome is unknown. */
 async function readText(stream: Readable): Promise<string> {

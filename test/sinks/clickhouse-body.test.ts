@@ -16,11 +16,11 @@ describe('the body of an insert', () => {
     )
   })
 
-  test('as chunks stays in pieces of a megabyte, but for a larger line', () => {
+  test('as chunks stays in pieces of a quarter of a megabyte, but for a larger line', () => {
     const sizes = [
-      ...toChunks(toLines(['x'.repeat(3_000_000), ...Array(3000).fill('y'.repeat(999))])),
+      ...toChunks(toLines(['x'.repeat(3_000_000), ...Array(600).fill('y'.repeat(999))])),
     ]
-    expect(sizes.map(({ length }) => length)).toEqual([3_000_001, 1_048_000, 1_048_000, 904_000])
+    expect(sizes.map(({ length }) => length)).toEqual([3_000_001, 262_000, 262_000, 76_000])
   })
 
   test('as one buffer is the lines', async () => {
