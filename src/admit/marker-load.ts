@@ -1,7 +1,7 @@
 import type { KeptFile, MarkerDisk } from './marker-disk.ts'
 import { type MarkerWords, markerBytes } from './markers.ts'
 
-const blockMarkers = 64 * 1024
+const blockMarkers = 16 * 1024
 /** Far enough ahead of `add` for the memory to answer, few enough to stay in the cache. */
 const aheadMarkers = 64
 
@@ -13,7 +13,7 @@ export type MarkerTable = {
 
 /**
  * Reads one marker file into the table, 130 ns a marker, and gives their number. The event loop is free between blocks of
- * 65,536. A torn marker at the end is left out.
+ * 16,384. A torn marker at the end is left out.
  */
 export async function loadMarkerFile(
   { disk, folder, table }: { disk: MarkerDisk; folder: string; table: MarkerTable },

@@ -44,14 +44,12 @@ export class Pending {
 
   /** The event did not come about: the earliest who waits for it may try. */
   giveUp(marker: Marker, holder: Holder): void {
-    const waiters = this.#waiters.get(marker)
-    if (this.#holders.get(marker) === holder) this.#handOver(marker, waiters?.shift())
-    else
-      waiters?.splice(
-        waiters.findIndex((waiter) => waiter.holder === holder),
-        1,
-      )
-    if (waiters?.length === 0) this.#waiters.delete(marker)
+    const others = (this.#waiters.get(marker) ?? []).filter((waiter) => waiter.holder !== holder)
+    const isHeld = this.#holders.get(marker) === holder
+    const next = isHeld ? others.shift() : undefined
+    if (others.length > 0) this.#waiters.set(marker, others)
+    else this.#waiters.delete(marker)
+    if (isHeld) this.#handOver(marker, next)
   }
 
   #handOver(marker: Marker, next: Waiter | undefined): void {

@@ -12,7 +12,7 @@ import {
   type SdkOverrides,
   type User,
 } from './file.ts'
-import { toMark, watchFile } from './watch.ts'
+import { createLook, toMark } from './watch.ts'
 
 /**
  * Who may send, and on what terms: from a file that is read again when it changes, or, without one, whoever comes with
@@ -23,9 +23,8 @@ export function createProjects({ path, log, lookMs = 500 }: ProjectsOptions): Pr
   const seen = toMark(statSync(path))
   const state: State = { current: toIndex(parseProjectsFile(readFileSync(path, 'utf8'), path)) }
   const listeners = new Set<() => void>()
-  const watch = watchFile({
+  const look = createLook({
     path,
-    everyMs: lookMs,
     seen,
     onText(text) {
       try {
@@ -42,7 +41,9 @@ export function createProjects({ path, log, lookMs = 500 }: ProjectsOptions): Pr
       log.error({ path, error: String(error) }, 'the projects file is out of reach')
     },
   })
-  return toProjects(state, { listeners, close: watch.close })
+  const looking = setInterval(look, lookMs)
+  looking.unref()
+  return toProjects(state, { listeners, close: () => clearInterval(looking) })
 }
 
 export type ProjectsOptions = {
@@ -95,7 +96,8 @@ function toIndex({ projects, clients, users }: ProjectsFile): Index {
 }
 
 function toProjects(state: State, { listeners, close }: Watched): Projects {
-  const byId = (id: string) => state.current?.byId.get(id)?.project ?? toPlainProject(id)
+  const plain = rememberLast(toPlainProject)
+  const byId = (id: string) => state.current?.byId.get(id)?.project ?? plain(id)
   return {
     find(protocol, credential) {
       if (protocol === 'capture') return findByToken(state.current, credential)
@@ -141,6 +143,15 @@ function toProjectOfKey(index: Index | undefined, hash: string): Project | undef
 
 function toPlainProject(id: string): Project {
   return { id, origins: undefined, rate: undefined, quotas: {} }
+}
+
+/** The events of a request ask for one and the same project, each by itself. */
+function rememberLast(make: (id: string) => Project): (id: string) => Project {
+  let last = make('')
+  return (id) => {
+    if (last.id !== id) last = make(id)
+    return last
+  }
 }
 
 function merge(ofProject: SdkOverrides, ofApp: SdkOverrides): SdkOverrides {

@@ -1,47 +1,49 @@
 import { readFile, stat } from 'node:fs/promises'
 
 /**
- * Calls `onText` with a file's text when it has changed and then rested from one look to the next. Editors write in
- * place, rename a new file over the old one, or swing a symbolic link: looking at it finds them all, and the rest keeps
- * a half written file from being read. `onError` is told once when it cannot be read.
+ * Gives a function that looks at a file, to be called now and then. It hands on the text when the file has changed and
+ * then rested from one look to the next. Editors write in place, rename a new file over the old one, or swing a symbolic
+ * link: looks find them all, and the rest keeps a half written file from being read. That the file cannot be read is told
+ * once.
  */
-export function watchFile({ path, everyMs, seen, onText, onError }: WatchOptions): Watch {
+export function createLook({ path, seen, onText, onError }: LookOptions): () => Promise<void> {
   let known = seen
   let candidate: string | undefined
-  let isMissing = false
+  let isUnreadable = false
+  let isLooking = false
 
   async function look(): Promise<void> {
     const mark = toMark(await stat(path))
-    isMissing = false
-    if (mark !== known && mark === candidate) {
-      const text = await readFile(path, 'utf8')
-      known = mark
-      onText(text)
-    }
+    isUnreadable = false
+    const hasRested = mark === candidate
     candidate = mark
+    if (mark === known || !hasRested) return
+    const text = await readFile(path, 'utf8')
+    known = mark
+    onText(text)
   }
 
-  const timer = setInterval(() => {
-    look().catch((error) => {
-      if (!isMissing) onError(error)
-      isMissing = true
+  return async () => {
+    if (isLooking) return
+    isLooking = true
+    try {
+      await look()
+    } catch (error) {
+      if (!isUnreadable) onError(error)
+      isUnreadable = true
       candidate = undefined
-    })
-  }, everyMs)
-  timer.unref()
-  return { close: () => clearInterval(timer) }
+    }
+    isLooking = false
+  }
 }
 
-export type WatchOptions = {
+export type LookOptions = {
   path: string
-  everyMs: number
   /** The mark of the text that is in use. */
   seen: string
   onText: (text: string) => void
   onError: (error: unknown) => void
 }
-
-export type Watch = { close(): void }
 
 /** Tells one state of a file from another, without reading it. */
 export function toMark({ ino, size, mtimeMs, ctimeMs }: FileState): string {

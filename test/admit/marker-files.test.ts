@@ -104,7 +104,6 @@ test('a day later a file is gone, and until then it is loaded', async () => {
   const clock = createTestClock()
   const first = await start(folder.path, clock)
   first.append(toMarker('first hour'))
-  await first.files.sync()
   clock.nowMs += 24 * hourMs
   first.append(toMarker('a day later'))
   await first.files.close()

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createQuotas, type QuotaStore } from '../../src/admit/quota.ts'
 import { createQuotaFile } from '../../src/admit/quota-file.ts'
@@ -120,6 +120,8 @@ test('counts of a single node outlive a restart, and their period only', async (
   second.charge(shop, 'events', 1)
   await second.close()
   expect(await start().left(shop, 'events')).toBe(9)
+  const saved = JSON.parse(readFileSync(join(folder.path, 'quotas.json'), 'utf8'))
+  expect(Object.keys(saved)).toEqual(['events:shop:2026-02-01'])
   expect(readdirSync(folder.path)).toEqual(['quotas.json'])
 })
 

@@ -79,6 +79,7 @@ test('whatever comes and goes, the bounds hold and nothing leaks', () => {
       expect(room.used()).toMatchObject({ bytes: 0, requests: 0 })
       const whole = room.enter(0)
       expect(() => whole.grow(mib * (7 / 8))).not.toThrow()
+      expect(() => whole.grow(1)).toThrow()
     }),
   )
 })
