@@ -127,10 +127,6 @@ function createServerIngest(frame: Frame, { journal, dedup }: Storage): Ingest {
   const perSecond = config.RATE_CAPTURE_PER_SECOND
   const burst = config.RATE_CAPTURE_BURST || 2 * perSecond
   const shared = redis && createSharedLimit({ redis, name: 'capture' })
-  const quotaPath = join(config.dataDir, 'quotas.json')
-  const _store = redis
-    ? createSharedQuota({ redis })
-    : createQuotaFile({ path: quotaPath, now, log })
   const admission = createAdmission({
     requests: createLimiter({ perSecond, burst, now, shared }),
     telemetry: toMinuteLimiter(frame, 'telemetry', config.RATE_TELEMETRY_PER_MINUTE),
