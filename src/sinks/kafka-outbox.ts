@@ -53,7 +53,10 @@ export function createOutbox(parts: OutboxParts): Outbox {
     const topic = createTopic({
       ...{ name, log, closing, lingerMs: settings.lingerMs },
       send: (partition, messages) => parts.client.send(name, partition, messages),
-      ensure: () => parts.client.withAdmin((admin) => ensureTopic(admin, name, { settings, log })),
+      ensure: () =>
+        parts.client.withAdmin((admin) =>
+          ensureTopic(admin, name, { settings, log, pause: closing.pause }),
+        ),
       onDelivered(parcels) {
         for (const { delivery } of parcels) delivery.arrived()
       },

@@ -13,17 +13,31 @@ export type TopicFacts = {
 /** From this replication on a lost replica leaves two, and so an acknowledged record is on two. */
 const replicationForTwoInSync = 3
 
+export type EnsureOptions = {
+  settings: KafkaSettings
+  log: Log
+  pause(ms: number): Promise<void>
+}
+
+/** Brokers hear of a new topic one after the other. */
+const looksMax = 50
+const lookPauseMs = 100
+
 /** Finds a topic, or makes it, and says what it takes. Throws what the brokers answer otherwise. */
 export async function ensureTopic(
   admin: Admin,
   topic: string,
-  { settings, log }: { settings: KafkaSettings; log: Log },
+  { settings, log, pause }: EnsureOptions,
 ): Promise<TopicFacts> {
-  const found = await findPartitions(admin, topic)
-  if (found === 0) await createTopic(admin, topic, settings)
-  const partitions = found || (await findPartitions(admin, topic))
-  if (partitions === 0) throw new Error(`topic ${topic} was made but is not there yet`)
-  const bytesMax = await findBytesMax(admin, topic)
+  let found = await look(admin, topic, ['UNKNOWN_TOPIC_OR_PARTITION'])
+  if (!found) await createTopic(admin, topic, settings)
+  const young = ['UNKNOWN_TOPIC_OR_PARTITION', 'LEADER_NOT_AVAILABLE']
+  for (let looks = 0; !found && looks < looksMax; looks += 1) {
+    await pause(lookPauseMs)
+    found = await look(admin, topic, young)
+  }
+  if (!found) throw new Error('it was made, but is not there yet')
+  const { partitions, bytesMax } = found
   if (bytesMax === undefined) log.info({ topic }, 'kafka topic does not tell its message limit')
   else if (bytesMax < settings.messageBytesMax)
     log.warn(
@@ -33,13 +47,16 @@ export async function ensureTopic(
   return { partitions, bytesMax: Math.min(bytesMax ?? Infinity, settings.messageBytesMax) }
 }
 
-/** 0 where there is no such topic. */
-async function findPartitions(admin: Admin, topic: string): Promise<number> {
+type Found = { partitions: number; bytesMax: number | undefined }
+
+/** Undefined where the brokers answer with one of `absences`. */
+async function look(admin: Admin, topic: string, absences: string[]): Promise<Found | undefined> {
   try {
     const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
-    return topics.find(({ name }) => name === topic)?.partitions.length ?? 0
+    const partitions = topics.find(({ name }) => name === topic)?.partitions.length
+    return partitions ? { partitions, bytesMax: await findBytesMax(admin, topic) } : undefined
   } catch (error) {
-    if (isOfType(error, 'UNKNOWN_TOPIC_OR_PARTITION')) return 0
+    if (isOfType(error, absences)) return undefined
     throw error
   }
 }
@@ -51,7 +68,7 @@ async function createTopic(admin: Admin, topic: string, settings: KafkaSettings)
   const { partitions: numPartitions, replication: replicationFactor } = settings
   const topics = [{ topic, numPartitions, replicationFactor, configEntries }]
   // False where another node of ours was faster, which is as well.
-  await admin.createTopics({ topics, timeout: settings.timeoutMs, waitForLeaders: true })
+  await admin.createTopics({ topics, timeout: settings.timeoutMs, waitForLeaders: false })
 }
 
 /** Undefined where we may not ask. */
@@ -65,12 +82,12 @@ async function findBytesMax(admin: Admin, topic: string): Promise<number | undef
     const entry = resources[0]?.configEntries.find(({ configName }) => configName === name)
     return entry ? Number(entry.configValue) : undefined
   } catch (error) {
-    if (isOfType(error, 'TOPIC_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED')) return
+    if (isOfType(error, ['TOPIC_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED'])) return
     throw error
   }
 }
 
-function isOfType(error: unknown, ...types: string[]): boolean {
+function isOfType(error: unknown, types: string[]): boolean {
   for (let at = error; at instanceof Error; at = at.cause)
     if (types.includes((at as { type?: string }).type ?? '')) return true
   return false

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import type { Admin } from 'kafkajs'
-import { ensureTopic } from '../../src/sinks/kafka-topics.ts'
+import { type EnsureOptions, ensureTopic } from '../../src/sinks/kafka-topics.ts'
 import { makeLog, makeSettings } from './kafka-fixtures.ts'
 
 const unknown = Object.assign(new Error('no such topic'), { type: 'UNKNOWN_TOPIC_OR_PARTITION' })
@@ -9,15 +9,18 @@ const denied = Object.assign(new Error('not allowed'), { type: 'TOPIC_AUTHORIZAT
 /** A cluster that has the topic with so many partitions, or has not, until it is made. */
 function makeAdmin(partitions: number, { bytesMax = '4194304' as string | Error } = {}) {
   const made: Parameters<Admin['createTopics']>[0]['topics'] = []
-  let count = partitions
+  let looks = 0
   const admin = {
     async fetchTopicMetadata() {
-      if (count === 0) throw new Error('gave up', { cause: unknown })
-      return { topics: [{ name: 'events', partitions: Array.from({ length: count }) }] }
+      looks += 1
+      // A topic that was made is not there at once.
+      if (partitions === 0 && (made.length === 0 || looks < 4))
+        throw new Error('gave up', { cause: unknown })
+      const length = partitions || made[0]!.numPartitions!
+      return { topics: [{ name: 'events', partitions: Array.from({ length }) }] }
     },
     async createTopics({ topics }: Parameters<Admin['createTopics']>[0]) {
       made.push(...topics)
-      count = topics[0]!.numPartitions!
     },
     async describeConfigs() {
       if (bytesMax instanceof Error) throw bytesMax
@@ -30,11 +33,14 @@ function makeAdmin(partitions: number, { bytesMax = '4194304' as string | Error 
 
 const settings = makeSettings([], 't')
 const bytesMax = settings.messageBytesMax
+const options = (given: Partial<EnsureOptions> = {}) => {
+  return { settings, log: makeLog(), pause: async () => {}, ...given }
+}
 
 describe('a topic', () => {
   test('that is there is taken as it is', async () => {
     const { admin, made } = makeAdmin(12)
-    expect(await ensureTopic(admin, 'events', { settings, log: makeLog() })).toEqual({
+    expect(await ensureTopic(admin, 'events', options())).toEqual({
       partitions: 12,
       bytesMax,
     })
@@ -50,10 +56,11 @@ describe('a topic', () => {
     [5, [limit, twoInSync]],
   ])('of replication %i is made with the settings %j', async (replication, configEntries) => {
     const { admin, made } = makeAdmin(0)
-    const facts = await ensureTopic(admin, 'events', {
-      settings: { ...settings, replication },
-      log: makeLog(),
-    })
+    const facts = await ensureTopic(
+      admin,
+      'events',
+      options({ settings: { ...settings, replication } }),
+    )
     expect(facts).toEqual({ partitions: 4, bytesMax })
     const topic = {
       topic: 'events',
@@ -71,14 +78,12 @@ describe('a topic', () => {
   ])('with %s', async (_, told, taken, level) => {
     const log = makeLog()
     const { admin } = makeAdmin(1, { bytesMax: told })
-    expect((await ensureTopic(admin, 'events', { settings, log })).bytesMax).toBe(taken)
+    expect((await ensureTopic(admin, 'events', options({ log }))).bytesMax).toBe(taken)
     expect(log.lines.map((line) => line.level)).toEqual(level ? [level] : [])
   })
 
   test('of a cluster that does not answer is an error', async () => {
     const { admin } = makeAdmin(1, { bytesMax: new Error('ECONNREFUSED') })
-    expect(ensureTopic(admin, 'events', { settings, log: makeLog() })).rejects.toThrow(
-      'ECONNREFUSED',
-    )
+    expect(ensureTopic(admin, 'events', options())).rejects.toThrow('ECONNREFUSED')
   })
 })
