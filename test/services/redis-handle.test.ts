@@ -8,7 +8,7 @@ import { type RedisService, startRedis } from './redis.ts'
 let server: RedisService
 beforeAll(async () => {
   server = await startRedis()
-})
+}, 60_000)
 afterAll(() => server.stop())
 
 const echo = { name: 'testEcho', lua: 'return ARGV[1]' }
@@ -58,7 +58,9 @@ test('killed and restarted: nothing waits for it, and it is back by itself', asy
   const { redis, say, lines } = opened
   await server.kill()
   await until(() => !redis.isAvailable())
-  expect(await msOf(async () => expect(await say('x')).toBe('otherwise'))).toBeLessThan(25)
+  const { calls } = redis.counts
+  expect(await say('x')).toBe('otherwise')
+  expect(redis.counts.calls).toBe(calls)
   await expect(redis.require((commands) => commands.get('key'))).rejects.toThrow('Redis is away')
   await server.restart()
   await until(async () => (await say('again')) === 'again')
@@ -73,11 +75,11 @@ test('hung: five calls wait 50 ms at most, no further one does, and it is back b
   using opened = await open()
   const { redis, say } = opened
   server.pause()
-  const tookMs: number[] = []
-  for (let count = 0; count < 30; count += 1) tookMs.push(await msOf(() => say('x')))
-  expect(Math.max(...tookMs)).toBeLessThan(200)
-  expect(tookMs.filter((ms) => ms > 25).length).toBeLessThanOrEqual(5)
-  expect(redis.isAvailable()).toBe(false)
+  const tookMs = await msOf(async () => {
+    for (let count = 0; count < 300; count += 1) expect(await say('x')).toBe('otherwise')
+  })
+  expect(tookMs).toBeLessThan(1000)
+  expect(redis.counts).toEqual({ calls: 5, failures: 5, skipped: 295 })
   server.resume()
   await until(async () => (await say('again')) === 'again')
 })
@@ -86,7 +88,7 @@ test('hung with a thousand requests at once: all go on in the time of one', asyn
   using opened = await open()
   server.pause()
   const many = Array.from({ length: 1000 }, () => opened.say('x'))
-  expect(await msOf(() => Promise.all(many))).toBeLessThan(500)
+  expect(await msOf(() => Promise.all(many))).toBeLessThan(1000)
   expect(new Set(await Promise.all(many))).toEqual(new Set(['otherwise']))
   server.resume()
   await until(async () => (await opened.say('again')) === 'again')

@@ -15,7 +15,7 @@ let cluster: RedisCluster
 beforeAll(async () => {
   server = await startRedis()
   cluster = await startRedisCluster()
-})
+}, 60_000)
 afterAll(async () => {
   await server.stop()
   await cluster.stop()
@@ -121,7 +121,7 @@ test('with Redis hung each node limits for itself, and no request waits for it',
   server.pause()
   const startMs = performance.now()
   expect(await Promise.all(takes.map((take) => take('a', 100)))).toEqual([10, 10])
-  expect(performance.now() - startMs).toBeLessThan(1000)
+  expect(performance.now() - startMs).toBeLessThan(2000)
   server.resume()
   await until(() => nodes.pair.every((redis) => redis.isAvailable()))
 })
