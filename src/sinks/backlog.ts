@@ -37,6 +37,7 @@ export type BacklogOptions = {
 
 /** One read holds up the thread for as long as these take to decode. */
 const readLimitsMax: ReadLimits = { recordsMax: 4096, bytesMax: 4 * 1024 * 1024 }
+const unbounded = Number.POSITIVE_INFINITY
 /** What was announced is in the journal; a reader that does not see it yet will. */
 const unseenPauseMs = 50
 
@@ -92,7 +93,7 @@ export function createBacklog({ source, limits, flushMs, now, ...start }: Backlo
   }
 
   async function gather(wanted: Wanted, signal: AbortSignal): Promise<Gathered> {
-    const { fromOffset, beforeOffset, recordsMax = beforeOffset, bytesMax = Infinity } = wanted
+    const { fromOffset, beforeOffset, recordsMax = unbounded, bytesMax = unbounded } = wanted
     const records: StoredRecord[] = []
     let at = fromOffset
     let bytes = 0

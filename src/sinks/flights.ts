@@ -39,7 +39,7 @@ export function createFlights(options: FlightsOptions): Flights {
   const flying: Flight[] = []
   const running = new Set<Promise<void>>()
   let cursor = options.fromOffset
-  let writing: Promise<void> | undefined
+  let isWriting = false
 
   const busy = () => flying.filter(({ hasArrived }) => isExact || !hasArrived).length
 
@@ -54,10 +54,7 @@ export function createFlights(options: FlightsOptions): Flights {
       flight.hasArrived = true
       options.onShipped(batch)
       gate.wake()
-      writing ??= writeDown(signal).finally(() => {
-        writing = undefined
-      })
-      return writing
+      return isWriting ? undefined : writeDown(signal)
     })
     const ended = flown.catch(() => {}).finally(() => running.delete(ended))
     running.add(ended)
@@ -73,18 +70,28 @@ export function createFlights(options: FlightsOptions): Flights {
     await insist(send, options, signal)
   }
 
+  /** One at a time: what arrives meanwhile is seen by the one that runs, which says that it ends as it looks last. */
   async function writeDown(signal: AbortSignal): Promise<void> {
-    while (flying[0]?.hasArrived) {
-      if (!isExact) await options.sleep(cursorAgeMsMax, signal).catch(() => {})
-      const arrived = flying.findIndex(({ hasArrived }) => !hasArrived)
-      const count = arrived < 0 ? flying.length : arrived
-      const offset = flying[count - 1]!.lastOffset + 1
-      await insist(async () => options.cursors.advance(sink.name, offset), options, signal)
-      flying.splice(0, count)
-      cursor = offset
-      options.onAdvanced(offset)
-      gate.wake()
+    isWriting = true
+    try {
+      while (flying[0]?.hasArrived) {
+        if (!isExact) await options.sleep(cursorAgeMsMax, signal).catch(() => {})
+        await advance(signal)
+      }
+    } finally {
+      isWriting = false
     }
+  }
+
+  async function advance(signal: AbortSignal): Promise<void> {
+    const flown = flying.findIndex(({ hasArrived }) => !hasArrived)
+    const count = flown < 0 ? flying.length : flown
+    const offset = flying[count - 1]!.lastOffset + 1
+    await insist(async () => options.cursors.advance(sink.name, offset), options, signal)
+    flying.splice(0, count)
+    cursor = offset
+    options.onAdvanced(offset)
+    gate.wake()
   }
 
   async function settled(): Promise<void> {

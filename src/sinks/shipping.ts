@@ -154,7 +154,7 @@ class ThreadedShipping implements Shipping {
 
   #hear(message: FromThread): void {
     if (message.type === 'started') this.#run(message.cursors)
-    if (message.type === 'refused') this.#started.reject(new Error(message.message))
+    if (message.type === 'refused') this.#refused(message.message)
     if (message.type === 'advanced') this.#advance(message.sink, message.offset)
     if (message.type === 'status') this.#status = message.status
     if (message.type === 'log') this.#options.log[message.level](message.fields, message.message)
@@ -165,8 +165,16 @@ class ThreadedShipping implements Shipping {
   #run(cursors: SinkOffsets): void {
     this.#cursors = cursors
     this.#isRunning = true
+    this.#lastError = undefined
     this.#thread?.post({ type: 'skipped', endOffset: this.#endOffset, bytes: 0 })
     this.#started.resolve(cursors)
+  }
+
+  /** At the first start this is the operator's to mend; later on it may pass. */
+  #refused(reason: string): void {
+    this.#started.reject(new Error(reason))
+    this.#lastError = reason
+    this.#thread?.end(true)
   }
 
   #advance(sink: SinkName, offset: number): void {
@@ -178,7 +186,7 @@ class ThreadedShipping implements Shipping {
   #ended(error: string | undefined): void {
     const wasRunning = this.#isRunning
     this.#isRunning = false
-    this.#lastError = error ?? 'the shippers’ thread ended'
+    this.#lastError = error ?? this.#lastError ?? 'the shippers’ thread ended'
     this.#drained.resolve(false)
     this.#closed.resolve(true)
     this.#started.reject(new Error(this.#lastError))
@@ -187,7 +195,8 @@ class ThreadedShipping implements Shipping {
     for (const [name, tally] of Object.entries(this.#status.sinks) as [SinkName, SinkTally][])
       this.#earlier[name] = addTallies(this.#earlier[name], tally)
     this.#status = noStatus
-    this.#options.log.error({ error, restarts: this.#restarts }, 'the shippers’ thread ended')
+    const fields = { error: this.#lastError, restarts: this.#restarts }
+    this.#options.log.error(fields, 'the shippers’ thread ended, starting another')
     setTimeout(() => this.#spawn(), toPauseMs(this.#restarts, restartBackoff, Math.random))
   }
 

@@ -72,8 +72,21 @@ describe('shipping', () => {
     const started = shipping.start()
     threads[0]!.say({ type: 'refused', message: 'set CLICKHOUSE_URL instead' })
     expect(started).rejects.toThrow('set CLICKHOUSE_URL instead')
+    expect(threads[0]!.ended).toBe(true)
     threads[0]!.given.onEnd(undefined)
     expect(threads.length).toBe(1)
+  })
+
+  test('tries again where a later thread refuses', async () => {
+    const { shipping, thread, threads } = await startShipping()
+    thread.given.onEnd('out of memory')
+    await until(() => threads.length === 2)
+    threads[1]!.say({ type: 'refused', message: 'disk is full' })
+    expect(shipping.health().clickhouse?.lastError).toBe('disk is full')
+    threads[1]!.given.onEnd(undefined)
+    await until(() => threads.length === 3)
+    threads[2]!.say({ type: 'started', cursors: { clickhouse: 10 } })
+    expect(shipping.health().clickhouse).toMatchObject({ lagEvents: 0, lastError: undefined })
   })
 
   test('hands blocks over once the thread runs, and tells it what it has missed', async () => {
