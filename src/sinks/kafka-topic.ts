@@ -36,10 +36,10 @@ export function createTopic(parts: TopicParts): Topic {
   const { name, log } = parts
   const trouble = createTrouble()
   const find = createFinder(parts, trouble, onFound)
+  const takeTurn = createTurns(trouble)
   const lanes: Lane[] = []
   let waiting: Parcel[] = []
   let facts: TopicFacts | undefined
-  let turn = 0
 
   function onFound(found: TopicFacts): void {
     facts = found
@@ -60,18 +60,9 @@ export function createTopic(parts: TopicParts): Topic {
       parts.onRefused(parcel, { kind: 'too_large', reason: 'too_large', message })
       return
     }
-    const partition = key ? toPartition(key, facts.partitions) : nextPartition(facts.partitions)
+    const partition = key ? toPartition(key, facts.partitions) : takeTurn(facts.partitions)
     lanes[partition] ??= createLane(toLaneParts(partition))
     lanes[partition].add(parcel)
-  }
-
-  /** Records without a key take turns, and pass over partitions that take nothing just now. */
-  function nextPartition(partitions: number): number {
-    for (let tries = 0; tries < partitions; tries += 1) {
-      turn += 1
-      if (!trouble.has(turn % partitions)) break
-    }
-    return turn % partitions
   }
 
   function toLaneParts(partition: number): LaneParts {
@@ -108,6 +99,18 @@ export function createTopic(parts: TopicParts): Topic {
 
   void find()
   return { enqueue, setPartitions, isHealthy: trouble.isOver }
+}
+
+/** Partitions take turns at records without a key; one that takes nothing just now is passed over. */
+function createTurns(trouble: Trouble): (partitions: number) => number {
+  let turn = 0
+  return (partitions) => {
+    for (let tries = 0; tries < partitions; tries += 1) {
+      turn += 1
+      if (!trouble.has(turn % partitions)) break
+    }
+    return turn % partitions
+  }
 }
 
 /** Asks for the topic's facts until it is told, or the sink closes; once for all who ask meanwhile. */
