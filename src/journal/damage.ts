@@ -49,7 +49,6 @@ export function createDamageReporter({
       if (kept.length >= keptMax) return undefined
       await fileSystem.link(path, aside)
       await fileSystem.syncFolder(asideDir)
-      await fileSystem.syncFolder(dir)
       return aside
     } catch (error) {
       if (isCode(error, 'EEXIST')) return aside

@@ -1,10 +1,12 @@
 import * as fs from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import { type Lock, lockFile } from './lock.ts'
 
 /** What the journal asks of a disk. Injected, so that tests can fail, cut and forget writes. */
 export type FileSystem = {
   open(path: string, mode: 'read' | 'write' | 'create'): Promise<OpenFile>
   list(folder: string): Promise<string[]>
+  /** With the folders above it; durable. */
   makeFolder(path: string): Promise<void>
   rename(from: string, to: string): Promise<void>
   /** A second name for the same bytes: takes no room, and outlives the first. */
@@ -40,19 +42,15 @@ export const diskFileSystem: FileSystem = {
   },
   list: (folder) => call((done) => fs.readdir(folder, done)),
   async makeFolder(path) {
-    await fs.promises.mkdir(path, { recursive: true })
+    const first = await fs.promises.mkdir(path, { recursive: true })
+    if (!first) return
+    for (let made = resolve(path); made.length >= first.length; made = dirname(made))
+      await syncFolder(dirname(made))
   },
   rename: (from, to) => run((done) => fs.rename(from, to, done)),
   link: (from, to) => run((done) => fs.link(from, to, done)),
   unlink: (path) => run((done) => fs.unlink(path, done)),
-  async syncFolder(folder) {
-    const descriptor = await call<number>((done) => fs.open(folder, 'r', done))
-    try {
-      await run((done) => fs.fsync(descriptor, done))
-    } finally {
-      await run((done) => fs.close(descriptor, done))
-    }
-  },
+  syncFolder,
   async freeBytes(folder) {
     const { bavail, bsize } = await fs.promises.statfs(folder)
     return bavail * bsize
@@ -87,6 +85,15 @@ export function isNoSpace(error: unknown): boolean {
 
 export function isCode(error: unknown, code: string): boolean {
   return error instanceof Error && (error as NodeJS.ErrnoException).code === code
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const descriptor = await call<number>((done) => fs.open(folder, 'r', done))
+  try {
+    await run((done) => fs.fsync(descriptor, done))
+  } finally {
+    await run((done) => fs.close(descriptor, done))
+  }
 }
 
 function toOpenFile(descriptor: number): OpenFile {

@@ -1,4 +1,4 @@
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { IngestError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { CommittedBlock, JournalRecord, StoredRecord } from '../core/record.ts'
@@ -83,7 +83,6 @@ export type JournalOptions = {
 export async function openJournal(options: JournalOptions): Promise<Journal> {
   const { dir, fileSystem = diskFileSystem } = options
   await fileSystem.makeFolder(dir)
-  await fileSystem.syncFolder(dirname(dir))
   const lock = fileSystem.lock(join(dir, 'lock'))
   if (!lock)
     throw new Error(`another server uses the journal in ${dir}: stop it, or set another DATA_DIR`)

@@ -47,9 +47,13 @@ export async function recover(context: Context): Promise<Recovered> {
   const { fileSystem, dir, journalId } = context
   const { segments, unused } = await listSegments({ fileSystem, dir, seed: toSeed(journalId) })
   for (const segment of segments) await checkHeader(segment, context)
-  for (const { path, isBlank } of unused)
-    if (!isBlank) await context.damage.report({ path, position: 0, what: 'it holds no commit' })
   const last = segments.at(-1)
+  for (const { path, number, holds } of unused) {
+    // Segments are made one after the other: one that is followed was whole once.
+    const isCut = holds === 'nothing' && number < (last?.number ?? 0)
+    if (isCut || holds === 'garbage')
+      await context.damage.report({ path, position: 0, what: 'it holds no commit' })
+  }
   const end = last ? await scanToEnd(last, context) : emptyEnd
   return { segments, unused, ...end }
 }

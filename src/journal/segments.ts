@@ -21,8 +21,15 @@ export type Segment = {
   headerState: 'sound' | 'worn' | 'inferred'
 }
 
-/** A file that holds no commit: prepared and never used, or cut short within its first write. */
-export type UnusedSegment = { number: number; path: string; isBlank: boolean }
+/**
+ * A file that holds no commit. Zeros wait for a header and frames; nothing is less than a header's
+ * worth of them; garbage is a first write that never finished, or damage.
+ */
+export type UnusedSegment = {
+  number: number
+  path: string
+  holds: 'zeros' | 'nothing' | 'garbage'
+}
 
 export type Listing = { segments: Segment[]; unused: UnusedSegment[] }
 
@@ -56,26 +63,14 @@ export async function listSegments({
   return listing
 }
 
+type Place = { fileSystem: FileSystem; path: string; number: number; seed: number }
+
 /** Undefined when another thread unlinked it meanwhile. */
-async function loadSegment(place: {
-  fileSystem: FileSystem
-  path: string
-  number: number
-  seed: number
-}): Promise<Segment | UnusedSegment | undefined> {
-  const { fileSystem, path, number, seed } = place
+async function loadSegment(place: Place): Promise<Segment | UnusedSegment | undefined> {
   try {
-    const file = await fileSystem.open(path, 'read')
+    const file = await place.fileSystem.open(place.path, 'read')
     try {
-      const found = await loadHeader(file)
-      if (found.state === 'blank') return { number, path, isBlank: true }
-      const bytes = await file.bytes()
-      if ('header' in found)
-        return { number, path, bytes, header: found.header, headerState: found.state }
-      const header = await inferHeader(file, { segment: number, seed })
-      return header
-        ? { number, path, bytes, header, headerState: 'inferred' }
-        : { number, path, isBlank: false }
+      return await examine(file, place)
     } finally {
       await file.close()
     }
@@ -83,6 +78,21 @@ async function loadSegment(place: {
     if (isCode(error, 'ENOENT')) return undefined
     throw error
   }
+}
+
+async function examine(
+  file: OpenFile,
+  { path, number, seed }: Place,
+): Promise<Segment | UnusedSegment> {
+  const found = await loadHeader(file)
+  const bytes = await file.bytes()
+  if (found.state === 'blank')
+    return { number, path, holds: bytes < segmentHeaderBytes ? 'nothing' : 'zeros' }
+  if ('header' in found)
+    return { number, path, bytes, header: found.header, headerState: found.state }
+  const header = await inferHeader(file, { segment: number, seed })
+  if (header) return { number, path, bytes, header, headerState: 'inferred' }
+  return { number, path, holds: 'garbage' }
 }
 
 async function loadHeader(file: OpenFile): Promise<HeaderState> {

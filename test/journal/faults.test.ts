@@ -45,6 +45,15 @@ for (const call of ['write', 'dataSync'] as const)
     },
   )
 
+test('a disk that is full only when it is written to is full all the same', async () => {
+  const disk = createFakeDisk()
+  const journal = await openReady(disk)
+  fail(disk, 'write', { code: 'ENOSPC' })
+  await expect(appendNames(journal, 'refused')).rejects.toMatchObject({ code: 'journal_full' })
+  disk.kill()
+  expect(await namesIn(await openOn(disk))).toEqual([])
+})
+
 test('a refused commit takes neither offset nor acknowledgement from the next', async () => {
   const disk = createFakeDisk()
   const journal = await openReady(disk)
@@ -134,21 +143,82 @@ test('a journal whose disk fails for a while goes on by itself', async () => {
 test('what the page cache shows after a failed sync is synced anew before it counts', async () => {
   const disk = createFakeDisk()
   const journal = await openReady(disk)
-  let isFailing = true
+  let calls = 0
   disk.fault = (call) => {
-    if (call !== 'dataSync' || !isFailing) return undefined
-    isFailing = false
-    queueMicrotask(() => disk.kill())
-    return toError('EIO')
+    if (call !== 'dataSync' && calls === 0) return undefined
+    calls += 1
+    return calls === 1 ? toError('EIO') : new Promise(() => {})
   }
   void appendNames(journal, 'unknown')
-  await until(() => !isFailing)
-  await until(() => disk.paths().length > 0)
-  const survivor = await openOn(disk)
-  expect(await namesIn(survivor)).toEqual(['unknown']) // Nobody was told that it is refused.
+  await until(() => calls > 1)
+  disk.kill() // Before the refusal was durable, so nobody was told of it.
+  disk.fault = () => undefined
+  expect(await namesIn(await openOn(disk))).toEqual(['unknown'])
   disk.crash(() => false)
   expect(await namesIn(await openOn(disk))).toEqual(['unknown'])
 })
+
+test('what is found at a start without room for a segment is synced where it stands', async () => {
+  const disk = createFakeDisk()
+  const journal = await openReady(disk)
+  let isWritten = false
+  disk.fault = (call) => {
+    if (call !== 'dataSync') return undefined
+    isWritten = true
+    return new Promise(() => {})
+  }
+  void appendNames(journal, 'unknown')
+  await until(() => isWritten)
+  disk.kill()
+  disk.fault = (call, path) =>
+    call === 'open' && path.endsWith('3.segment') ? toError('ENOSPC') : undefined
+  expect(await namesIn(await openOn(disk))).toEqual(['unknown'])
+  disk.crash(() => false)
+  disk.fault = () => undefined
+  expect(await namesIn(await openOn(disk))).toEqual(['unknown'])
+})
+
+test('a segment is not written on once the header of the next may be on disk', async () => {
+  const disk = createFakeDisk()
+  const journal = await openReady(disk)
+  await appendNames(journal, 'before')
+  let faults = 1
+  disk.fault = (call, path) =>
+    call === 'write' && path.endsWith('2.segment') && faults-- > 0 ? toError('EIO') : undefined
+  const tooLargeForTheFirst = journal.append([toRecord('refused', 'x'.repeat(3000))])
+  await expect(tooLargeForTheFirst).rejects.toMatchObject({ code: 'journal_failed' })
+  await appendNames(journal, 'after')
+  disk.kill()
+  expect(await namesIn(await openOn(disk))).toEqual(['before', 'after'])
+})
+
+test.each([1, 2, 3, 4, 5])(
+  'a crash amid a removal, after %d files, looks like no damage',
+  async (files) => {
+    for (let kept = 0; kept < 2 ** files; kept += 1) {
+      const disk = createFakeDisk()
+      const journal = await openReady(disk)
+      for (let index = 0; index < 7; index += 1)
+        await journal.append([toRecord(`r${index}`, 'x'.repeat(2500))])
+      const stopped = Promise.withResolvers<void>()
+      let unlinks = 0
+      disk.fault = (call) => {
+        if (call !== 'unlink' || unlinks++ < files) return undefined
+        stopped.resolve()
+        return new Promise(() => {})
+      }
+      void journal.release(7)
+      await stopped.promise
+      let bit = 0
+      disk.crash(() => ((kept >> (bit++ % files)) & 1) === 1)
+      disk.fault = () => undefined
+      const reopened = await openOn(disk)
+      const names = await namesIn(reopened)
+      expect(names).toEqual(['r0', 'r1', 'r2', 'r3', 'r4', 'r5', 'r6'].slice(-names.length))
+      expect(reopened.stats().damages).toBe(0)
+    }
+  },
+)
 
 test('a full disk refuses, keeps what it has, and takes more once there is room', async () => {
   const disk = createFakeDisk()
