@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { requireKafkaJars } from './install.ts'
 import { caFileOf, type Login, toFormatArguments, toSecureSettings } from './kafka-secure.ts'
@@ -47,6 +48,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaServi
   const nodes = await Promise.all(starts).catch(async (error) => {
     const started = await Promise.allSettled(starts)
     await Promise.all(started.map((start) => 'value' in start && start.value.stop()))
+    for (const { folder } of places) rmSync(folder, { recursive: true, force: true })
     throw error
   })
   return toService(places, nodes)
