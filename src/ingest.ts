@@ -3,6 +3,7 @@ import type { Claim } from './admit/claim.ts'
 import type { Dedup } from './admit/dedup.ts'
 import type { Room, Ticket } from './admit/room.ts'
 import { IngestError } from './core/errors.ts'
+import type { Rejection } from './core/event.ts'
 import type { Log } from './core/log.ts'
 import type { Contract, IngestRequest, Project, Reply, Submission } from './core/protocol.ts'
 import type { JournalRecord } from './core/record.ts'
@@ -104,21 +105,16 @@ async function store<S extends Submission>(
   const { kept, limited } = await admission.underQuota(events)
   const claim = await parts.dedup.claim(kept.map((event) => event.marker))
   const fresh = kept.filter((_, index) => claim.isFresh(index))
-  const diverted = admission.divert(fresh, incoming.receivedMs)
+  let diverted = 0
   const count = fresh.length + rejections.length
+  const toLetter = (rejection: Rejection) =>
+    toDeadLetter({ rejection, project: project.id, protocol: contract.name, request: incoming })
   await commit(parts, claim, {
     bytes: decodedBytes * encodedBytesPerDecoded + count * recordOverheadBytes,
-    encode: () => [
-      ...fresh.map(toRecord),
-      ...rejections.map((rejection) =>
-        toDeadLetter({
-          rejection,
-          project: project.id,
-          protocol: contract.name,
-          request: incoming,
-        }),
-      ),
-    ],
+    encode() {
+      diverted = admission.divert(fresh, incoming.receivedMs)
+      return [...fresh.map(toRecord), ...rejections.map(toLetter)]
+    },
   })
   await claim.commit()
   admission.charge(fresh)
@@ -159,8 +155,8 @@ async function commit(parts: IngestParts, claim: Claim, { bytes, encode }: Commi
 }
 
 function assertOrigin(project: Project, request: IngestRequest): void {
-  const origin = request.headers.get('origin')
-  if (!project.origins || origin === null || project.origins.includes(origin)) return
+  const origin = request.headers.get('origin')?.toLowerCase()
+  if (!project.origins || origin === undefined || project.origins.includes(origin)) return
   throw new IngestError('origin_not_allowed', `origin ${origin} may not send for this project`)
 }
 

@@ -112,6 +112,8 @@ const draining = new IngestError('shutting_down', 'the server is stopping', {
 
 async function open(frame: Frame): Promise<void> {
   const { config, log } = frame
+  // The journal's tail is marked in Redis as well: a moment for it to be there is worth it.
+  await frame.redis?.whenAvailable(redisStartMsMax)
   const shared = frame.redis && createSharedMarkers({ redis: frame.redis, now })
   frame.storage = await openStorage({ config, log, now, shared })
   frame.ingest = createServerIngest(frame, frame.storage)
@@ -121,6 +123,8 @@ async function open(frame: Frame): Promise<void> {
     frame.query = await openQueryServer(config, log)
   }
 }
+
+const redisStartMsMax = 1000
 
 function createServerIngest(frame: Frame, { journal, dedup }: Storage): Ingest {
   const { config, log, meter, room, projects, redis } = frame

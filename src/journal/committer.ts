@@ -2,6 +2,7 @@ import { IngestError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { CommittedBlock, JournalRecord } from '../core/record.ts'
 import { type Block, createBlock } from './block.ts'
+import type { CommitterStats } from './committer-stats.ts'
 import type { Writer } from './writer.ts'
 
 /** A commit is closed once it holds this much, so that a slow disk does not gather giants. */
@@ -27,6 +28,7 @@ export class Committer {
   #running: Promise<void> | undefined
   #startedMs: number | undefined
   #lastError: string | undefined
+  #isFailing = false
   #isClosed = false
 
   constructor(options: CommitterOptions) {
@@ -45,7 +47,7 @@ export class Committer {
 
   get stats(): CommitterStats {
     const stuckMs = this.#startedMs === undefined ? 0 : this.#options.now() - this.#startedMs
-    return { ...this.#counts, stuckMs, lastError: this.#lastError }
+    return { ...this.#counts, stuckMs, isFailing: this.#isFailing, lastError: this.#lastError }
   }
 
   /**
@@ -54,23 +56,19 @@ export class Committer {
   append(records: readonly JournalRecord[]): Promise<void> {
     if (this.#isClosed)
       return Promise.reject(new IngestError('shutting_down', 'The server is stopping.'))
-    const isFirst = !this.#gathering
-    this.#gathering ??= { block: this.#idle.pop() ?? createBlock(), waiting: [], firstOffset: 0 }
-    const { block, waiting } = this.#gathering
-    const bytesBefore = block.frameBytes
+    if (records.length === 0) return Promise.resolve()
+    const batch = this.#gathering ?? this.#toBatch()
+    const bytesBefore = batch.block.frameBytes
     try {
-      block.add(records)
+      batch.block.add(records)
     } catch (error) {
       return Promise.reject(error)
     }
     const outcome = Promise.withResolvers<void>()
-    waiting.push(outcome)
+    batch.waiting.push(outcome)
     this.#counts.pendingRequests += 1
-    this.#counts.pendingBytes += block.frameBytes - bytesBefore
-    if (block.frameBytes >= commitBytesMax) this.#endGathering()
-    if (this.#isWrittenFirst) this.#running ??= this.#run()
-    // Nobody waits for the disk here, yet one block a turn is cheaper to hand on than many.
-    else if (isFirst) setImmediate(() => this.#wakeInMemory())
+    this.#counts.pendingBytes += batch.block.frameBytes - bytesBefore
+    this.#gather(batch)
     return outcome.promise
   }
 
@@ -78,7 +76,7 @@ export class Committer {
   between(errand: () => Promise<void>): Promise<void> {
     const outcome = Promise.withResolvers<void>()
     this.#errands.push(() => errand().then(outcome.resolve, outcome.reject))
-    this.#running ??= this.#run()
+    this.#wake()
     return outcome.promise
   }
 
@@ -86,13 +84,30 @@ export class Committer {
   async close(): Promise<void> {
     this.#isClosed = true
     this.#endGathering()
-    this.#running ??= this.#run()
-    await this.#running
+    await this.#wake()
   }
 
-  #wakeInMemory(): void {
-    this.#endGathering()
+  #wake(): Promise<void> {
     this.#running ??= this.#run()
+    return this.#running
+  }
+
+  #toBatch(): Batch {
+    return { block: this.#idle.pop() ?? createBlock(), waiting: [], firstOffset: 0 }
+  }
+
+  #gather(batch: Batch): void {
+    const isNew = this.#gathering !== batch
+    this.#gathering = batch
+    if (batch.block.frameBytes >= commitBytesMax) this.#endGathering()
+    if (this.#isWrittenFirst || !this.#gathering) this.#wake()
+    // Nobody waits for the disk here, yet one block a turn is cheaper to hand on than many.
+    else if (isNew) setImmediate(() => this.#endTurn())
+  }
+
+  #endTurn(): void {
+    this.#endGathering()
+    this.#wake()
   }
 
   #endGathering(): void {
@@ -121,6 +136,7 @@ export class Committer {
     try {
       await writer.write(block, this.#isWrittenFirst ? this.#endOffset : batch.firstOffset)
       if (this.#isWrittenFirst) this.#announce(batch)
+      this.#isFailing = false
     } catch (error) {
       this.#refuse(batch, error)
     }
@@ -156,6 +172,7 @@ export class Committer {
 
   #refuse(batch: Batch, error: unknown): void {
     this.#counts.failures += 1
+    this.#isFailing = true
     this.#lastError = error instanceof Error ? error.message : String(error)
     this.#settle(batch, (outcome) => outcome.reject(error))
   }
@@ -178,19 +195,6 @@ export type CommitterOptions = {
   now: () => number
   log: Log
   onCommitted(block: CommittedBlock, receivedMs: number): void
-}
-
-export type CommitterStats = {
-  pendingRequests: number
-  /** Encoded and not yet on disk. */
-  pendingBytes: number
-  commits: number
-  eventsAppended: number
-  /** Commits that failed; under `DURABILITY=memory`, that were not written behind. */
-  failures: number
-  /** How long the commit under way has been running; 0 between commits. */
-  stuckMs: number
-  lastError: string | undefined
 }
 
 type Batch = { block: Block; waiting: PromiseWithResolvers<void>[]; firstOffset: number }

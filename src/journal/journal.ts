@@ -3,7 +3,7 @@ import { IngestError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { CommittedBlock, JournalRecord, StoredRecord } from '../core/record.ts'
 import type { Reservation } from './budget.ts'
-import type { CommitterStats } from './committer.ts'
+import type { CommitterStats } from './committer-stats.ts'
 import { diskFileSystem, type FileSystem } from './file-system.ts'
 import { buildParts, type JournalParts, startWriting } from './parts.ts'
 import { createReader } from './reader.ts'
@@ -119,7 +119,8 @@ function toJournal(parts: JournalParts): Journal {
       return budget.reserve(bytes)
     },
     append: (records) => committer.append(records),
-    release: (offset) => release(parts, offset),
+    // A sink ahead of the journal must not release what is yet to come.
+    release: (offset) => release(parts, Math.min(offset, committer.endOffset)),
     stats: () => toStats(parts),
     close() {
       closing ??= close(parts)

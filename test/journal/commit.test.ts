@@ -128,7 +128,37 @@ test('an empty request is acknowledged and leaves nothing', async () => {
   await journal.append([])
   await appendNames(journal, 'a')
   expect(await namesIn(journal)).toEqual(['a'])
-  expect(journal.stats().eventsAppended).toBe(1)
+  expect(journal.stats()).toMatchObject({ commits: 1, eventsAppended: 1 })
+})
+
+test('a request that cannot be encoded takes nobody with it', async () => {
+  const journal = await openOn(createFakeDisk())
+  const broken = { ...toRecord('broken'), marker: 'no marker' }
+  const [first, refused, second] = await Promise.allSettled([
+    appendNames(journal, 'a'),
+    journal.append([toRecord('beside'), broken]),
+    appendNames(journal, 'b'),
+  ])
+  expect([first.status, refused.status, second.status]).toEqual([
+    'fulfilled',
+    'rejected',
+    'fulfilled',
+  ])
+  await expect(journal.append([broken])).rejects.toThrow('32 hex digits')
+  await appendNames(journal, 'c')
+  expect(await namesIn(journal)).toEqual(['a', 'b', 'c'])
+  expect(journal.stats().pendingRequests).toBe(0)
+})
+
+test('in memory, a request beyond the size of a commit is handed on as well', async () => {
+  const blocks: CommittedBlock[] = []
+  const onCommitted = (block: CommittedBlock) => void blocks.push(block)
+  const disk = createFakeDisk()
+  const journal = await openOn(disk, { durability: 'memory', onCommitted })
+  await journal.append([toRecord('giant', 'x'.repeat(5 * 1024 * 1024))])
+  expect(blocks).toHaveLength(1)
+  await until(() => journal.stats().pendingBytes === 0)
+  await journal.close()
 })
 
 test('in memory, events are acknowledged before they are written and written behind', async () => {

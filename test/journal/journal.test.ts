@@ -86,6 +86,14 @@ test('what is released goes segment by segment, once what must outlive it is dur
   expect(journal.stats().bytes).toBeLessThan(before.bytes)
 })
 
+test('a sink that is ahead of the journal releases nothing that is yet to come', async () => {
+  const journal = await openOn(createFakeDisk())
+  await journal.release(100)
+  for (const name of ['a', 'b', 'c']) await journal.append([toRecord(name, 'x'.repeat(3000))])
+  await journal.release(0)
+  expect(await namesIn(journal)).toEqual(['a', 'b', 'c'])
+})
+
 test('a failure to make markers durable keeps the segments', async () => {
   let isFailing = true
   const beforeUnlink = async () => {
