@@ -50,9 +50,7 @@ export class Committer {
     return { ...this.#counts, stuckMs, isFailing: this.#isFailing, lastError: this.#lastError }
   }
 
-  /**
-   * Resolves once all of `records` are durable; rejects with the IngestError that refuses them all.
-   */
+  /** Resolves once all of `records` are durable; rejects with what refuses them all. */
   append(records: readonly JournalRecord[]): Promise<void> {
     if (this.#isClosed)
       return Promise.reject(new IngestError('shutting_down', 'The server is stopping.'))
@@ -156,10 +154,7 @@ export class Committer {
     this.#settle(batch, (outcome) => outcome.resolve())
   }
 
-  /**
-   * Committed is committed, whatever becomes of this: shippers find in the journal what they missed
-   * here.
-   */
+  /** Whatever becomes of this, shippers find the block in the journal. */
   #hand({ block, firstOffset }: Batch): void {
     const { onCommitted, log } = this.#options
     try {
