@@ -10,6 +10,7 @@ import { type OriginRule, toOriginRule } from './http/cors.ts'
 import type { Ingest } from './ingest.ts'
 import type { Phase } from './ops/health.ts'
 import { createMeter, type Meter } from './ops/meter.ts'
+import type { Metrics } from './ops/metrics.ts'
 import type { Platform } from './platform.ts'
 import { createProjects, type Projects } from './projects/projects.ts'
 import type { QueryServer } from './query/server.ts'
@@ -30,6 +31,7 @@ export type Frame = {
   streams: RedisStreams | undefined
   phase: Phase
   platform: Platform | undefined
+  metrics: Metrics | undefined
   ingest: Ingest | undefined
   storage: Storage | undefined
   query: QueryServer | undefined
@@ -52,6 +54,7 @@ export function createFrame(config: Config, log: Log): Frame {
     streams,
     phase: 'starting',
     platform: undefined,
+    metrics: undefined,
     ingest: undefined,
     storage: undefined,
     query: undefined,

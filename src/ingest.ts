@@ -116,6 +116,7 @@ async function store<S extends Submission>(
       return [...fresh.map(toRecord), ...rejections.map(toLetter)]
     },
   })
+  parts.meter.committed(contract.name, fresh.length)
   await claim.commit()
   admission.charge(fresh)
   const duplicates = kept.length - fresh.length

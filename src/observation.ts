@@ -1,7 +1,10 @@
+import { statfsSync } from 'node:fs'
 import type { Frame } from './frame.ts'
 import { createHealth } from './ops/health.ts'
+import type { Sheet } from './ops/meter.ts'
+import { createMetrics, type Metrics } from './ops/metrics.ts'
 import { createPlatformHealth } from './ops/platform-health.ts'
-import type { Sources } from './ops/readings.ts'
+import { type Sources, toReadings, toRealtimeReadings } from './ops/readings.ts'
 import type { Platform } from './platform.ts'
 
 const noJournal = {
@@ -46,16 +49,58 @@ export function createServerPlatformHealth(frame: Frame, { auth, realtime }: Pla
   })
 }
 
+export function createServerMetrics(frame: Frame, { realtime }: Platform): Metrics {
+  const readings = [...toReadings(toSources(frame)), ...toRealtimeReadings(realtime.stats)]
+  return createMetrics({ sheets: frame.meter.sheets, readings })
+}
+
+const noMarkers = { bytes: 0, unsaved: 0, failures: 0 }
+
 /** What metrics see of the server. */
-export function toSources(frame: Frame): Sources {
-  const noShipping = { sinks: {}, ring: { bytes: 0, blocks: 0 }, threadRestarts: 0 }
+function toSources(frame: Frame): Sources {
   return {
     journal: () => frame.storage?.journal.stats() ?? noJournal,
-    shipping: () => frame.storage?.shipping.stats() ?? noShipping,
+    shipping: () => toShippingReading(frame),
     room: () => frame.room.used(),
     seen: () => frame.storage?.seen.counts ?? { entries: 0, forgotten: 0 },
+    markers: () => frame.storage?.markers.counts() ?? noMarkers,
+    disk: () => toDiskReading(frame),
     redis: () => frame.redis?.counts ?? { calls: 0, failures: 0, skipped: 0 },
     isDurable: frame.config.DURABILITY === 'disk',
     now: Date.now,
+  }
+}
+
+/** What was committed or recovered and is neither shipped nor a dead letter yet waits, whatever the cursors say. */
+function toShippingReading({ storage, meter, config }: Frame): ReturnType<Sources['shipping']> {
+  const {
+    sinks = {},
+    ring = { bytes: 0, blocks: 0 },
+    threadRestarts = 0,
+  } = storage?.shipping.stats() ?? {}
+  const committed = sum(Object.values(meter.sheets).map((sheet: Sheet) => sheet.committed))
+  const readings = Object.entries(sinks).map(([name, sink]) => {
+    const recovered = storage?.recovered[name] ?? {}
+    const taken = total(sink.shipped) + total(sink.deadLettered)
+    const waitingEvents = Math.max(0, committed + total(recovered) - taken)
+    return [name, { ...sink, recovered, waitingEvents }] as const
+  })
+  return {
+    sinks: Object.fromEntries(readings),
+    ring: { ...ring, bytesMax: config.RING_BYTES_MAX },
+    threadRestarts,
+  }
+}
+
+const sum = (numbers: readonly number[]) => numbers.reduce((total, number) => total + number, 0)
+const total = (counts: Readonly<Record<string, number>>) => sum(Object.values(counts))
+
+/** Asked for at a scrape alone: a call to the system. */
+function toDiskReading({ config }: Frame): { bytes: number; freeBytes: number } {
+  try {
+    const { blocks, bavail, bsize } = statfsSync(config.dataDir)
+    return { bytes: blocks * bsize, freeBytes: bavail * bsize }
+  } catch {
+    return { bytes: 0, freeBytes: 0 }
   }
 }

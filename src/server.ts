@@ -15,10 +15,13 @@ import { createToIncoming } from './http/incoming.ts'
 import { type Listening, listen } from './http/listen.ts'
 import { createAnswer, createRespond } from './http/respond.ts'
 import { createIngest, type Ingest } from './ingest.ts'
-import { createServerHealth, createServerPlatformHealth, toSources } from './observation.ts'
+import {
+  createServerHealth,
+  createServerMetrics,
+  createServerPlatformHealth,
+} from './observation.ts'
 import { type AccessLog, createLogs } from './ops/log.ts'
-import { createMetrics } from './ops/metrics.ts'
-import { toReadings, toRealtimeReadings } from './ops/readings.ts'
+import type { Metrics } from './ops/metrics.ts'
 import { openPlatform, type Platform } from './platform.ts'
 import { type QueryServer, startQueryServer } from './query/server.ts'
 import { SettingsError } from './settings.ts'
@@ -40,8 +43,10 @@ export async function startServer(
 ): Promise<RunningServer> {
   const { log, access, flush } = createLogs({ level: config.LOG_LEVEL, access: config.ACCESS_LOG })
   const frame = createFrame(config, log)
-  frame.platform = await openServerPlatform(frame)
-  const listening = serve(frame, frame.platform, access)
+  const platform = await openServerPlatform(frame)
+  const metrics = createServerMetrics(frame, platform)
+  Object.assign(frame, { platform, metrics })
+  const listening = serve(frame, { platform, metrics, access })
   const { port, url } = listening
   // The first line says where: with PORT=0 nobody else knows.
   log.info({ port, url, pid: process.pid }, 'listening')
@@ -73,11 +78,11 @@ function toMinuteLimiter({ redis }: Frame, name: string, perMinute: number): Lim
   return createLimiter({ perSecond: perMinute / 60, burst: perMinute, now, shared })
 }
 
+type Served = { platform: Platform; metrics: Metrics; access: AccessLog }
+
 /** Requests are answered from the first moment: with 503 until everything is open. */
-function serve(frame: Frame, platform: Platform, access: AccessLog): Listening {
-  const { config, meter, clientIp, isOriginAllowed } = frame
-  const readings = [...toReadings(toSources(frame)), ...toRealtimeReadings(platform.realtime.stats)]
-  const metrics = createMetrics({ sheets: meter.sheets, readings })
+function serve(frame: Frame, { platform, metrics, access }: Served): Listening {
+  const { config, clientIp, isOriginAllowed } = frame
   const ingest: Ingest = (contract, incoming) =>
     frame.ingest
       ? frame.ingest(contract, incoming)
@@ -115,7 +120,8 @@ async function open(frame: Frame): Promise<void> {
   // The journal's tail is marked in Redis as well: a moment for it to be there is worth it.
   await frame.redis?.whenAvailable(redisStartMsMax)
   const shared = frame.redis && createSharedMarkers({ redis: frame.redis, now })
-  frame.storage = await openStorage({ config, log, now, shared })
+  const startCommit = frame.metrics?.startCommit
+  frame.storage = await openStorage({ config, log, now, startCommit, shared })
   frame.ingest = createServerIngest(frame, frame.storage)
   frame.phase = 'ready'
   log.info({ durability: config.DURABILITY, dataDir: config.dataDir }, 'ready')

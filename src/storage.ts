@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { createDedup, type Dedup } from './admit/dedup.ts'
-import { createMarkerFiles } from './admit/marker-files.ts'
+import { createMarkerFiles, type MarkerFiles } from './admit/marker-files.ts'
 import { createSeenTable, type SeenTable } from './admit/markers.ts'
 import type { SharedMarkers } from './admit/shared-markers.ts'
 import type { Config } from './config.ts'
@@ -10,8 +10,9 @@ import type { Log } from './core/log.ts'
 import type { SinkName } from './core/sink.ts'
 import { type Journal, openJournal } from './journal/journal.ts'
 import { toClickHouseSettings } from './sinks/clickhouse-store.ts'
-import { loadFurthestOffset } from './sinks/cursors.ts'
+import { loadFurthestOffset, loadOffsets } from './sinks/cursors.ts'
 import { toKafkaSettings } from './sinks/kafka-settings.ts'
+import { createRecoveredCount, type Recovered } from './sinks/recovered.ts'
 import { createShipping, type Shipping, type SinkOffsets } from './sinks/shipping.ts'
 
 /** What outlives the process: the journal, the markers beside it, and the shippers that read it. */
@@ -20,6 +21,9 @@ export type Storage = {
   dedup: Dedup
   shipping: Shipping
   seen: SeenTable
+  markers: Pick<MarkerFiles, 'counts'>
+  /** What the start found in the journal, for the balance sheet. */
+  recovered: Recovered
   /** Ships what it can within `withinMs`; the rest stays in the journal. */
   close(withinMs: number): Promise<void>
 }
@@ -28,6 +32,8 @@ export type StorageParts = {
   config: Config
   log: Log
   now: Clock
+  /** Times a group commit. */
+  startCommit: (() => () => void) | undefined
   /** What other nodes have seen; undefined on a node of its own. */
   shared: SharedMarkers | undefined
 }
@@ -48,18 +54,21 @@ export async function openStorage(parts: StorageParts): Promise<Storage> {
     bytesMax: config.JOURNAL_MAX_BYTES,
     durability: config.DURABILITY,
     now,
+    startTimer: parts.startCommit,
     log,
     onCommitted: (block) => shipping?.push(block),
     beforeUnlink: () => dedup.sync(),
     endOffsetMin: loadFurthestOffset(stateDirOf(config)),
   })
   await files.load(seen)
-  await markAgain(journal, dedup)
+  const recovered = await replay(journal, dedup, config)
   shipping = await startShipping(parts, journal)
   return {
     journal,
     dedup,
     seen,
+    markers: files,
+    recovered,
     shipping,
     close: (withinMs) => close(journal, dedup, { shipping, withinMs }),
   }
@@ -79,8 +88,15 @@ function createFiles({ config, log, now }: StorageParts) {
 /** As many as one script of Redis takes. */
 const markersPerCall = 1000
 
-/** Markers of the newest commits may not have reached their files, or Redis, before the process ended. */
-async function markAgain(journal: Journal, dedup: Dedup): Promise<void> {
+/**
+ * Markers of the newest commits may not have reached their files, or Redis, before the process ended: they are marked
+ * again. What a sink has still to take is counted on the way.
+ */
+async function replay(journal: Journal, dedup: Dedup, config: Config): Promise<Recovered> {
+  const sinks: SinkName[] =
+    config.KAFKA_BROKERS.length > 0 ? ['clickhouse', 'kafka'] : ['clickhouse']
+  const offsets = loadOffsets({ dir: stateDirOf(config), journalId: journal.id })
+  const recovered = createRecoveredCount(sinks, offsets)
   let markers: Marker[] = []
   let marking: Promise<void> | undefined
   const mark = () => {
@@ -91,12 +107,14 @@ async function markAgain(journal: Journal, dedup: Dedup): Promise<void> {
     if (marked) marking = marked
   }
   await journal.replay((record) => {
+    recovered.visit(record)
     const { marker } = record.head()
     if (marker !== undefined) markers.push(marker)
     if (markers.length === markersPerCall) mark()
   })
   mark()
   await marking
+  return recovered.counts
 }
 
 /** Whole segments go once every sink has them. */

@@ -131,6 +131,7 @@ export class Committer {
     const { writer, now } = this.#options
     const { block } = batch
     this.#startedMs = now()
+    const endTimer = this.#options.startTimer?.()
     try {
       await writer.write(block, this.#isWrittenFirst ? this.#endOffset : batch.firstOffset)
       if (this.#isWrittenFirst) this.#announce(batch)
@@ -138,6 +139,7 @@ export class Committer {
     } catch (error) {
       this.#refuse(batch, error)
     }
+    endTimer?.()
     this.#startedMs = undefined
     this.#counts.pendingBytes -= block.payloadBytes
     block.empty()
@@ -188,6 +190,7 @@ export type CommitterOptions = {
   durability: 'disk' | 'memory'
   endOffset: number
   now: () => number
+  startTimer: (() => () => void) | undefined
   log: Log
   onCommitted(block: CommittedBlock, receivedMs: number): void
 }

@@ -60,6 +60,8 @@ export type JournalOptions = {
   durability: 'disk' | 'memory'
   now: () => number
   log: Log
+  /** Called as a commit begins; what it returns is called as it ends, successful or not. */
+  startTimer?: (() => () => void) | undefined
   /** Gets each commit in order. The bytes are its own, to keep or to transfer. */
   onCommitted(block: CommittedBlock): void
   /** Awaited before segments are unlinked: what must outlive them is made durable here. */

@@ -147,12 +147,13 @@ function buildWriter(base: Base, supply: Supply): Writer {
 }
 
 function buildCommitter(base: Base, { writer, age }: { writer: Writer; age: AgeIndex }): Committer {
-  const { durability, recovered, endOffsetMin = 0, now, log, onCommitted } = base
+  const { durability, recovered, endOffsetMin = 0, now, startTimer, log, onCommitted } = base
   return new Committer({
     writer,
     durability,
     endOffset: Math.max(recovered.endOffset, endOffsetMin),
     now,
+    startTimer,
     log,
     onCommitted(block, receivedMs) {
       age.note(block.firstOffset, receivedMs)

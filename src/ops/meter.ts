@@ -4,6 +4,8 @@ import type { ProtocolName } from '../core/protocol.ts'
 /** The balance sheet of the intake, by contract. All counts are events. */
 export type Sheet = {
   received: number
+  /** On disk. At a quiet moment all of them are accepted. */
+  committed: number
   accepted: number
   duplicate: number
   /** Dropped as the contract says, silently. */
@@ -24,6 +26,7 @@ export type Settlement = {
 }
 
 export type Meter = {
+  committed(protocol: ProtocolName, events: number): void
   settled(protocol: ProtocolName, settlement: Settlement): void
   refused(protocol: ProtocolName, events: number, code: ErrorCode): void
   sheets: Readonly<Record<ProtocolName, Sheet>>
@@ -49,15 +52,20 @@ export function createMeter(): Meter {
     for (const { code } of rejections) reject(sheet, 1, code)
   }
 
+  function committed(protocol: ProtocolName, events: number): void {
+    sheets[protocol].committed += events
+  }
+
   function refused(protocol: ProtocolName, events: number, code: ErrorCode): void {
     sheets[protocol].received += events
     reject(sheets[protocol], events, code)
   }
-  return { settled, refused, sheets }
+  return { committed, settled, refused, sheets }
 }
 
 const toSheet = (): Sheet => ({
   received: 0,
+  committed: 0,
   accepted: 0,
   duplicate: 0,
   dropped: 0,

@@ -13,11 +13,14 @@ export type Sources = {
   }
   shipping(): {
     sinks: Record<string, SinkReading>
-    ring: { bytes: number; blocks: number }
+    ring: { bytes: number; blocks: number; bytesMax: number }
     threadRestarts: number
   }
   room(): { bytes: number; requests: number; refused: number }
   seen(): { entries: number; forgotten: number }
+  /** Markers on disk. */
+  markers(): { bytes: number; unsaved: number; failures: number }
+  disk(): { bytes: number; freeBytes: number }
   redis(): { calls: number; failures: number; skipped: number }
   isDurable: boolean
   now(): number
@@ -25,16 +28,23 @@ export type Sources = {
 
 type Counts = Readonly<Record<string, number>>
 type SinkReading = {
+  recovered: Counts
   shipped: Counts
   deadLettered: Counts
   retries: Counts
   batches: number
+  waitingEvents: number
   waiting: number
 }
 
 /** What the parts tell about themselves, as Prometheus reads it. Units stand in the names. */
 export function toReadings(sources: Sources): Reading[] {
-  return [...journalReadings(sources), ...sinkReadings(sources), ...admissionReadings(sources)]
+  return [
+    ...journalReadings(sources),
+    ...sinkReadings(sources),
+    ...admissionReadings(sources),
+    ...storageReadings(sources),
+  ]
 }
 
 function journalReadings({ journal, shipping, isDurable, now }: Sources): Reading[] {
@@ -52,6 +62,7 @@ function journalReadings({ journal, shipping, isDurable, now }: Sources): Readin
     counter('spillway_journal_records_total', 'Records committed', () => journal().eventsAppended),
     counter('spillway_journal_damages_total', 'Damaged places found', () => journal().damages),
     gauge('spillway_ring_bytes', 'Ring buffer', () => shipping().ring.bytes),
+    gauge('spillway_ring_max_bytes', 'Bound of the ring buffer', () => shipping().ring.bytesMax),
     gauge('spillway_ring_blocks', 'Commits in the ring buffer', () => shipping().ring.blocks),
   ]
 }
@@ -71,6 +82,11 @@ function sinkReadings({ shipping }: Sources): Reading[] {
     )
   const total = (name: string, help: string) => ({ name, help, type: 'counter' }) as const
   return [
+    {
+      ...total('spillway_sink_recovered_total', 'Events found in the journal at the start'),
+      labels: ['sink', 'contract'],
+      read: bySinkAnd('contract', ({ recovered }) => recovered),
+    },
     {
       ...total('spillway_sink_shipped_total', 'Events on the sink’s disk, by contract'),
       labels: ['sink', 'contract'],
@@ -92,8 +108,15 @@ function sinkReadings({ shipping }: Sources): Reading[] {
       read: bySink(({ batches }) => batches),
     },
     {
+      name: 'spillway_sink_waiting_events',
+      help: 'Committed events, recovered ones included, neither shipped nor dead letters yet',
+      type: 'gauge',
+      labels: ['sink'],
+      read: bySink(({ waitingEvents }) => waitingEvents),
+    },
+    {
       name: 'spillway_sink_waiting_records',
-      help: 'Committed records that the sink does not have yet',
+      help: 'Journal records behind the sink’s cursor, dead letters of the intake included',
       type: 'gauge',
       labels: ['sink'],
       read: bySink(({ waiting }) => waiting),
@@ -118,6 +141,16 @@ function admissionReadings({ room, seen, redis }: Sources): Reading[] {
     counter('spillway_redis_calls_total', 'Calls to Redis', () => redis().calls),
     counter('spillway_redis_failures_total', 'Calls that failed', () => redis().failures),
     counter('spillway_redis_skipped_total', 'Calls not made while it fails', () => redis().skipped),
+  ]
+}
+
+function storageReadings({ markers, disk }: Sources): Reading[] {
+  return [
+    gauge('spillway_marker_bytes', 'Marker files', () => markers().bytes),
+    counter('spillway_marker_failures_total', 'Writes that failed', () => markers().failures),
+    counter('spillway_markers_unsaved_total', 'Given up unwritten', () => markers().unsaved),
+    gauge('spillway_disk_bytes', 'Disk that holds DATA_DIR', () => disk().bytes),
+    gauge('spillway_disk_free_bytes', 'Free on it', () => disk().freeBytes),
   ]
 }
 

@@ -47,6 +47,24 @@ export function openCursors({ dir, journalId }: { dir: string; journalId: string
   }
 }
 
+/** Where each sink stands in one journal, as an earlier process wrote it down. */
+export function loadOffsets({
+  dir,
+  journalId,
+}: {
+  dir: string
+  journalId: string
+}): Partial<Record<SinkName, number>> {
+  if (!existsSync(toPath(dir))) return {}
+  const cursors = openCursors({ dir, journalId })
+  try {
+    const names: SinkName[] = ['clickhouse', 'kafka']
+    return Object.fromEntries(names.map((name) => [name, cursors.offset(name) ?? 0]))
+  } finally {
+    cursors.close()
+  }
+}
+
 /** Behind everything that any sink has shipped or sent, of whatever journal; 0 where nothing is written down. */
 export function loadFurthestOffset(dir: string): number {
   if (!existsSync(toPath(dir))) return 0

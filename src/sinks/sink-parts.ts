@@ -70,11 +70,7 @@ const kafkaFlushMs = 5
 const kafkaLimits: ReadLimits = { recordsMax: 4096, bytesMax: 8 * 1024 * 1024 }
 
 function createKafkaPart(settings: KafkaSettings, log: Log): SinkPart {
-  const sink = createKafkaSink({ settings, log, now: Date.now })
   const tally = createTally('kafka', log)
-  const counts = () => {
-    const { retries, deadLettered } = sink.counters()
-    return { ...tally.snapshot(), retries: { send: retries }, deadLettered }
-  }
-  return { sink, tally, counts, flushMs: kafkaFlushMs, limits: kafkaLimits }
+  const sink = createKafkaSink({ settings, log, report: tally.report, now: Date.now })
+  return { sink, tally, counts: tally.snapshot, flushMs: kafkaFlushMs, limits: kafkaLimits }
 }

@@ -7,7 +7,7 @@ import type { SinkReport } from './report.ts'
 export type SinkTally = {
   /** Events on the sink's disk, by the contract they came by. */
   shipped: Partial<Record<Source, number>>
-  /** Events that the sink cannot take, by reason. */
+  /** Events that the sink cannot take, by reason; dead letters of the intake are none. */
   deadLettered: Record<string, number>
   /** Sends that failed and were made again, by reason. */
   retries: Record<string, number>
@@ -41,9 +41,10 @@ export function createTally(sink: SinkName, log: Log): Tally {
         )
     },
     deadLettered({ source, offset, kind }, reason) {
-      tally.deadLettered[reason] = (tally.deadLettered[reason] ?? 0) + 1
-      if (kind !== 'dead_letter') buried[source] = (buried[source] ?? 0) + 1
       log.warn({ sink, reason, offset }, 'event is a dead letter')
+      if (kind === 'dead_letter') return
+      tally.deadLettered[reason] = (tally.deadLettered[reason] ?? 0) + 1
+      buried[source] = (buried[source] ?? 0) + 1
     },
   }
 
