@@ -234,5 +234,5 @@ function settle(inode: Inode, chance: () => boolean): void {
 
 function copySector(from: Buffer, to: Buffer, sector: number): void {
   const start = sector * sectorBytes
-  if (start < to.length) from.copy(to, start, start, start + sectorBytes)
+  if (start < to.length && start < from.length) from.copy(to, start, start, start + sectorBytes)
 }
