@@ -60,9 +60,8 @@ export function createSender(options: SenderOptions): Sender {
     } catch (error) {
       signal.throwIfAborted()
       const failure = toFailure(error)
-      // The server stopped at a row while it read them: an insert is one block, so this one has stored nothing.
-      const isNothing = failure.kind === 'data' && failure.row !== undefined && isFresh
-      if (isNothing) return { missing: records, failure }
+      // The server stopped at a row while it read them: an insert is one block, so nothing was stored.
+      if (failure.kind === 'data' && failure.row !== undefined) return { missing: records, failure }
       await pause(failure, signal)
       return { missing: await findMissing(table, records, signal), failure }
     }

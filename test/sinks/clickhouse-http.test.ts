@@ -72,6 +72,7 @@ describe('ClickHouse over HTTP', () => {
     ['garbage'],
     ['empty-ok'],
     ['late-exception'],
+    ['exception-in-body'],
     ['garbage', 'drop-reply', 'empty-ok'],
     ['error-after', 'cut-request', 'error-before'],
   ])('stores every row once through: %s', async (...faults) => {

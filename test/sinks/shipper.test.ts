@@ -167,10 +167,10 @@ describe('a shipper', () => {
   test('does not move on while its cursor cannot be written', async () => {
     const cursors = makeCursors()
     const { advance } = cursors
-    let failures = 0
+    const heldThen: number[] = []
     cursors.advance = (sink, offset) => {
-      failures += 1
-      if (failures < 4) throw new Error('disk is full')
+      heldThen.push(world.sink.held.length)
+      if (heldThen.length < 4) throw new Error('disk is full')
       advance(sink, offset)
     }
     const world = makeShipper({ cursors })
@@ -181,6 +181,7 @@ describe('a shipper', () => {
     world.sink.held[0]!.arrive()
     await held(world, 2)
     expect(world.faults.length).toBe(3)
+    expect(heldThen).toEqual([1, 1, 1, 1])
     expect(world.advanced).toEqual([1])
     await world.shipper.stop()
   })

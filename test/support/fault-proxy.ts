@@ -19,8 +19,14 @@ export type ProxyFault =
   /** 200 by something that is no ClickHouse, without the server having seen anything. */
   | 'garbage'
   | 'empty-ok'
-  /** 200 with an exception in head and body, as a server that began to answer too soon. */
+  /** 200 with an exception in head and body, as of a server that began to answer too soon; or in the body alone. */
   | 'late-exception'
+  | 'exception-in-body'
+  /**
+   * What a ClickHouse does whose rename of a part failed: the token is remembered and the rows are not there, so that
+   * every further insert under that token is answered with OK and stores nothing. The first one breaks off.
+   */
+  | 'forget-part'
 
 export type FaultProxy = {
   url: string
@@ -33,11 +39,12 @@ export type FaultProxy = {
 
 /** Stands between a client and an HTTP server, and does to requests what networks and proxies do. */
 export async function startFaultProxy(target: string): Promise<FaultProxy> {
+  const hollow = new Set<string>()
   const server = createServer((incoming, reply) => {
     const url = new URL(incoming.url ?? '/', target)
     const statement = url.searchParams.get('query') ?? ''
     proxy.seen.push(statement)
-    void pass({ incoming, reply, url }, proxy.fault(statement)).catch(() => reply.destroy())
+    void pass({ incoming, reply, url, hollow }, proxy.fault(statement)).catch(() => reply.destroy())
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
@@ -53,7 +60,13 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
   return proxy
 }
 
-type Passing = { incoming: IncomingMessage; reply: ServerResponse; url: URL }
+type Passing = {
+  incoming: IncomingMessage
+  reply: ServerResponse
+  url: URL
+  /** Tokens, which are query ids as well, that are remembered without a part. */
+  hollow: Set<string>
+}
 
 async function pass(passing: Passing, fault: ProxyFault | undefined): Promise<void> {
   const { incoming, reply } = passing
@@ -62,11 +75,16 @@ async function pass(passing: Passing, fault: ProxyFault | undefined): Promise<vo
     return
   }
   const body = await readAll(incoming)
+  if (isHollow(passing, fault)) return
   if (fault === 'hang') return
   if (fault === 'error-before') return answer(reply, 500, 'upstream is on fire')
   if (fault === 'garbage') return answer(reply, 200, '<html>It works!</html>')
   if (fault === 'empty-ok') return answer(reply, 200, '')
-  if (fault === 'late-exception') return lateException(reply)
+  if (fault === 'late-exception') return lateException(reply, { [exceptionCode]: '1001' })
+  if (fault === 'exception-in-body') {
+    const queryId = passing.url.searchParams.get('query_id') ?? ''
+    return lateException(reply, { 'x-clickhouse-query-id': queryId })
+  }
   if (fault === 'cut-request') {
     await forward(passing, body, body.length / 2).catch(() => {})
     reply.destroy()
@@ -87,8 +105,24 @@ async function pass(passing: Passing, fault: ProxyFault | undefined): Promise<vo
   reply.end(text)
 }
 
-function lateException(reply: ServerResponse): void {
-  reply.writeHead(200, { 'x-clickhouse-exception-code': '1001' })
+/** Whether the request was answered, or broken off, as an insert under a token without a part. */
+function isHollow({ url, reply, hollow }: Passing, fault: ProxyFault | undefined): boolean {
+  const token = url.searchParams.get('query_id') ?? ''
+  if (hollow.has(token)) {
+    reply.writeHead(200, { 'x-clickhouse-query-id': token })
+    reply.end()
+    return true
+  }
+  if (fault !== 'forget-part') return false
+  hollow.add(token)
+  reply.destroy()
+  return true
+}
+
+const exceptionCode = 'x-clickhouse-exception-code'
+
+function lateException(reply: ServerResponse, headers: Record<string, string>): void {
+  reply.writeHead(200, headers)
   reply.end('Code: 1001. DB::Exception: std::exception. (STD_EXCEPTION)')
 }
 
