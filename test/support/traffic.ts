@@ -18,11 +18,15 @@ const isFinal = (status: number) =>
  * Clients that send batches in several encodings, and repeat every request whose outcome they do not know until
  * they do. `stop` lets the last requests end first.
  */
-export function startTraffic({ url, clients = 8 }: { url: string; clients?: number }): Traffic {
+export function startTraffic(options: TrafficOptions): Traffic {
+  const { url, clients = 8, token = 'phc_test', pauseMs = 0 } = options
   const ledger: Ledger = { sent: new Map(), acknowledged: new Set(), statuses: new Map() }
   let isStopping = false
   const running = Array.from({ length: clients }, async (_, client) => {
-    for (let round = 0; !isStopping; round += 1) await sendBatch(url, ledger, client * 1e6 + round)
+    for (let round = 0; !isStopping; round += 1) {
+      await sendBatch({ url, token, ledger, seed: client * 1e6 + round })
+      if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs))
+    }
   })
   return {
     ledger,
@@ -33,10 +37,20 @@ export function startTraffic({ url, clients = 8 }: { url: string; clients?: numb
   }
 }
 
-async function sendBatch(url: string, ledger: Ledger, seed: number): Promise<void> {
+export type TrafficOptions = {
+  url: string
+  clients?: number
+  token?: string
+  /** Between two requests of a client: for a test in which time counts more than load. */
+  pauseMs?: number
+}
+
+type Sending = { url: string; token: string; ledger: Ledger; seed: number }
+
+async function sendBatch({ url, token, ledger, seed }: Sending): Promise<void> {
   const batch = Array.from({ length: 1 + (seed % 20) }, (_, index) => toEvent(seed, index))
   for (const { uuid, properties } of batch) ledger.sent.set(uuid, JSON.stringify(properties))
-  const { body, headers } = encode(JSON.stringify({ api_key: 'phc_test', batch }), seed % 3)
+  const { body, headers } = encode(JSON.stringify({ api_key: token, batch }), seed % 3)
   for (;;) {
     const status = await post(`${url}/batch/`, body, headers)
     ledger.statuses.set(status, (ledger.statuses.get(status) ?? 0) + 1)

@@ -1,0 +1,83 @@
+import { type ClickHouseService, startClickHouse } from '../services/clickhouse.ts'
+import { type KafkaService, startKafka } from '../services/kafka.ts'
+import { type RedisService, startRedis } from '../services/redis.ts'
+import { requireKcat } from '../sinks/kafka-reader.ts'
+import { readRecords } from './kafka-records.ts'
+import { scrape } from './metrics.ts'
+import { nothingWrong, reconcile, type Stored } from './reconcile.ts'
+import { type Findings, nothingWrongInKafka, reconcileKafka } from './reconcile-kafka.ts'
+import { type Spillway, startSpillway } from './spillway.ts'
+import type { Ledger } from './traffic.ts'
+import { until } from './until.ts'
+
+/** The whole server with services of its own, which a test may kill and hang. */
+export type Delivery = {
+  server: Spillway
+  kafka: KafkaService
+  redis: RedisService
+  clickhouse: ClickHouseService
+  /** Waits until both sinks have everything. */
+  settle(): Promise<void>
+  /** What both sinks hold of a token's events, against what its clients know. `allWell` is success. */
+  verify(token: string, ledger: Ledger): Promise<Verdict>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+export type Verdict = { clickhouse: ReturnType<typeof reconcile>; kafka: Findings }
+
+export const allWell: Verdict = { clickhouse: nothingWrong, kafka: nothingWrongInKafka }
+
+export async function startDelivery({ brokers = 1 }: { brokers?: 1 | 2 } = {}): Promise<Delivery> {
+  await requireKcat()
+  await using started = new AsyncDisposableStack()
+  const stopped = async <T extends { stop(): Promise<void> }>(starting: Promise<T>) =>
+    started.adopt(await starting, (service) => service.stop())
+  const [kafka, redis, clickhouse] = await Promise.all([
+    stopped(startKafka({ brokers })),
+    stopped(startRedis()),
+    stopped(startClickHouse()),
+  ])
+  const server = await startSpillway({
+    KAFKA_BROKERS: kafka.brokers.join(','),
+    KAFKA_PARTITIONS: '4',
+    KAFKA_REPLICATION: String(brokers),
+    KAFKA_TIMEOUT_MS: '5000',
+    REDIS_URL: redis.url,
+    CLICKHOUSE_URL: clickhouse.url,
+    CLICKHOUSE_TIMEOUT_MS: '5000',
+  })
+  started.use(server)
+  await until(() => keepDoubles(server), { timeoutMs: 30_000, what: 'the table of events' })
+  const stack = started.move()
+  return {
+    ...{ server, kafka, redis, clickhouse },
+    settle: () => settle(server),
+    verify: async (token, ledger) => ({
+      clickhouse: reconcile(ledger, await readRows(server, token)),
+      kafka: reconcileKafka(ledger, await readLines(kafka, token)),
+    }),
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  }
+}
+
+/** A merge would remove the second copy of a row, and nobody would ever know of it. */
+async function keepDoubles(server: Spillway): Promise<boolean> {
+  const sql = 'ALTER TABLE events MODIFY SETTING max_bytes_to_merge_at_max_space_in_pool = 1'
+  return server.query(sql).then(
+    () => true,
+    () => false,
+  )
+}
+
+export async function settle({ url }: Pick<Spillway, 'url'>): Promise<void> {
+  const isSettled = async () => (await scrape(url))('spillway_sink_waiting_records') === 0
+  await until(isSettled, { timeoutMs: 90_000, pauseMs: 100, what: 'an empty backlog' })
+}
+
+const readRows = (server: Spillway, token: string) =>
+  server.query<Stored>(`SELECT uuid, properties FROM events WHERE project = '${token}'`)
+
+async function readLines({ brokers }: KafkaService, token: string) {
+  const records = await readRecords(brokers, 'events')
+  return records.filter(({ key }) => key.startsWith(`${token}:`))
+}
