@@ -1,7 +1,6 @@
 import { loadConfig } from './config.ts'
 import { exitNow } from './ops/exit.ts'
 import { startServer } from './server.ts'
-import { SettingsError } from './settings.ts'
 
 /** What closing may take beyond SHUTDOWN_MS_MAX: the engine sees a running insert through. */
 const closeMsMax = 20_000
@@ -26,6 +25,12 @@ async function main(): Promise<void> {
 try {
   await main()
 } catch (error) {
-  console.error(error instanceof SettingsError ? error.message : error)
+  console.error(toComplaint(error))
   exitNow(1)
+}
+
+/** What an operator can mend is told in words; only a fault of our own needs its stack. */
+function toComplaint(error: unknown): unknown {
+  const isOurs = [TypeError, RangeError, ReferenceError].some((fault) => error instanceof fault)
+  return error instanceof Error && !isOurs ? error.message : error
 }

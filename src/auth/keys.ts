@@ -36,8 +36,18 @@ export async function createKeys({
     file === undefined
       ? loadOrMake(dataDir, 'development-key.json', makeKeySet)
       : readFile(file, 'utf8')
-  let seen = file === undefined ? '' : await fingerprint(file)
-  let entries = await importKeySet(await read())
+  let seen = ''
+  let entries = await load()
+
+  /** Throws with the file's name, and without what stands in it. */
+  async function load() {
+    try {
+      if (file !== undefined) seen = await fingerprint(file)
+      return await importKeySet(await read())
+    } catch (error) {
+      throw new Error(`${file ?? dataDir} holds no signing keys: ${toReason(error)}`)
+    }
+  }
 
   async function reload() {
     if (file === undefined) return
@@ -48,7 +58,7 @@ export async function createKeys({
       seen = found
       log.info({ keys: [...entries.keys()] }, 'signing keys reloaded')
     } catch (error) {
-      log.error({ error: String(error) }, 'AUTH_KEYS_FILE cannot be used: the old keys stay')
+      log.error({ error: toReason(error) }, 'AUTH_KEYS_FILE cannot be used: the old keys stay')
     }
   }
 
@@ -67,6 +77,9 @@ export async function createKeys({
 const refusal =
   'AUTH_KEYS_FILE is not set, and NODE_ENV=production refuses to sign with a development key: ' +
   'make one with `bun run make-key > keys.json` and name it there'
+
+const toReason = (error: unknown) =>
+  error instanceof SyntaxError ? 'it is not JSON' : (error as Error).message
 
 /** A rotation may keep the size, and two within a tick of the clock the time. */
 async function fingerprint(file: string): Promise<string> {

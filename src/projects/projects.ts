@@ -21,7 +21,7 @@ import { createLook, toMark } from './watch.ts'
 export function createProjects({ path, log, lookMs = 500 }: ProjectsOptions): Projects {
   if (path === undefined) return toProjects({ current: undefined }, noWatch)
   const seen = toMark(statSync(path))
-  const state: State = { current: toIndex(parseProjectsFile(readFileSync(path, 'utf8'), path)) }
+  const state: State = { current: toIndex(readAtStart(path)) }
   const listeners = new Set<() => void>()
   const look = createLook({
     path,
@@ -44,6 +44,15 @@ export function createProjects({ path, log, lookMs = 500 }: ProjectsOptions): Pr
   const looking = setInterval(look, lookMs)
   looking.unref()
   return toProjects(state, { listeners, close: () => clearInterval(looking) })
+}
+
+function readAtStart(path: string): ProjectsFile {
+  try {
+    return parseProjectsFile(readFileSync(path, 'utf8'), path)
+  } catch (error) {
+    if (!(error instanceof ProjectsFileError)) throw error
+    throw new ProjectsFileError(error.faults.map((fault) => `${path}: ${fault}`))
+  }
 }
 
 export type ProjectsOptions = {
