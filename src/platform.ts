@@ -19,6 +19,8 @@ export type Platform = {
   auth: Auth
   realtime: Realtime
   sdk: SdkConfig
+  /** Prints the client to try the flow with, where there is one. */
+  introduce(): void
   close(): Promise<void>
 }
 
@@ -42,10 +44,6 @@ export async function openPlatform(parts: PlatformParts): Promise<Platform> {
   const auth = await openAuth(parts)
   const realtime = openRealtime(parts, auth)
   auth.onRevoked((session) => realtime.endSession(session))
-  if (auth.firstClient) {
-    const { id, secret } = auth.firstClient
-    log.info({ client_id: id, client_secret: secret }, 'a client to try the token flow with')
-  }
   const sdk = createSdkConfig({
     settings: {},
     overrides: (project, app) =>
@@ -57,6 +55,11 @@ export async function openPlatform(parts: PlatformParts): Promise<Platform> {
     auth,
     realtime,
     sdk,
+    introduce() {
+      if (!auth.firstClient) return
+      const { id, secret } = auth.firstClient
+      log.info({ client_id: id, client_secret: secret }, 'a client to try the token flow with')
+    },
     async close() {
       await realtime.close()
       auth.close()

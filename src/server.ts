@@ -50,6 +50,7 @@ export async function startServer(
   const { port, url } = listening
   // The first line says where: with PORT=0 nobody else knows.
   log.info({ port, url, pid: process.pid }, 'listening')
+  platform.introduce()
   for (const warning of warnings) log.warn({}, warning)
   if (config.DURABILITY === 'memory') log.warn({}, 'DURABILITY=memory: a crash loses events')
   try {
