@@ -4,12 +4,17 @@ import { type Service, serviceFolder, startService } from './service.ts'
 
 export type ClickHouseService = Service & { readonly url: string }
 
-/** The ClickHouse engine, over HTTP and writable, on a free port of 127.0.0.1 in a folder of its own. */
-export async function startClickHouse(): Promise<ClickHouseService> {
+/**
+ * The ClickHouse engine, over HTTP and writable, on a free port of 127.0.0.1. Its data lie in a folder of its own, or
+ * in `path`, which stays.
+ */
+export async function startClickHouse(
+  given: { path?: string | undefined } = {},
+): Promise<ClickHouseService> {
   const port = await freePort()
   const folder = serviceFolder('clickhouse')
   const cli = join(import.meta.dir, '..', '..', 'src', 'query', 'cli.ts')
-  const place = ['--port', String(port), '--path', join(folder, 'data')]
+  const place = ['--port', String(port), '--path', given.path ?? join(folder, 'data')]
   const service = await startService({
     name: 'clickhouse',
     command: [process.execPath, cli, ...place],

@@ -1,0 +1,96 @@
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { nothingWrong } from '../support/reconcile.ts'
+import { settle, startRemoteEngine } from '../support/remote-engine.ts'
+import { type Spillway, startSpillway } from '../support/spillway.ts'
+import { canMount, mountTinyDisk } from '../support/tiny-disk.ts'
+import { startTraffic, type Traffic } from '../support/traffic.ts'
+import { until } from '../support/until.ts'
+
+setDefaultTimeout(120_000)
+
+const mib = 1024 * 1024
+/** Small, so that the disk is full within seconds. */
+const small = {
+  JOURNAL_SEGMENT_BYTES: '1MiB',
+  JOURNAL_MAX_BYTES: '16MiB',
+  CLICKHOUSE_TIMEOUT_MS: '5000',
+}
+const clickHouseIsFull = '"reason":"not_enough_space"'
+const patient = { timeoutMs: 60_000, pauseMs: 20 }
+
+type Trouble = { server: Spillway; harm(): unknown; heal(): unknown }
+
+/** Traffic through a full disk: 503 while it lasts, and without a restart everything once afterwards. */
+async function pass({ server, harm, heal }: Trouble): Promise<void> {
+  const traffic = startTraffic({ url: server.url, clients: 4 })
+  const pid = server.pid()
+  await acknowledgeMore(traffic)
+  await harm()
+  const refused = await until(() => refusalOf(server), { ...patient, what: 'a refusal' })
+  await until(async () => (await fetch(`${server.url}/_readiness`)).status === 503, patient)
+  await heal()
+  await acknowledgeMore(traffic)
+  await traffic.stop()
+
+  expect(refused).toEqual({ retryAfter: '1', error: 'journal_full' })
+  expect([...traffic.ledger.statuses.keys()].sort()).toEqual([200, 503])
+  expect(traffic.ledger.acknowledged.size).toBe(traffic.ledger.sent.size)
+  expect(await settle(server, traffic.ledger)).toEqual(nothingWrong)
+  await until(async () => (await fetch(`${server.url}/_readiness`)).ok, patient)
+  expect(server.pid()).toBe(pid)
+}
+
+async function acknowledgeMore({ ledger }: Traffic): Promise<void> {
+  const enough = ledger.acknowledged.size + 500
+  await until(() => ledger.acknowledged.size >= enough, { ...patient, what: 'acknowledgements' })
+}
+
+/** What a client hears that sends one event of a few kilobytes now; undefined where it is accepted. */
+async function refusalOf({ url }: Spillway) {
+  // No identity and no row that is counted: were it accepted, the ledger would not know of it.
+  const event = { event: '', distinct_id: 'probe', properties: { text: 'x'.repeat(4096) } }
+  const body = JSON.stringify({ api_key: 'phc_test', batch: [event] })
+  const reply = await fetch(`${url}/batch/`, { method: 'POST', body })
+  const { error } = (await reply.json()) as { error?: string }
+  return reply.status === 503 ? { retryAfter: reply.headers.get('retry-after'), error } : undefined
+}
+
+describe.skipIf(!canMount)('a full disk', () => {
+  test('of the journal, because ClickHouse is away', async () => {
+    using disk = mountTinyDisk(8 * mib)
+    await using setup = await startRemoteEngine({ ...small, DATA_DIR: disk.path })
+    const { server, engine } = setup
+    await pass({ server, harm: () => engine.kill(), heal: () => engine.restart() })
+  })
+
+  test('of the journal, because somebody else has filled it', async () => {
+    using disk = mountTinyDisk(16 * mib)
+    await using setup = await startRemoteEngine({ ...small, DATA_DIR: disk.path })
+    await pass({ ...setup, harm: disk.fill, heal: disk.empty })
+  })
+
+  test('of ClickHouse, until the journal is full as well', async () => {
+    using disk = mountTinyDisk(96 * mib)
+    await using setup = await startRemoteEngine(small, disk.path)
+    await pass({ ...setup, harm: disk.fill, heal: disk.empty })
+    expect(setup.server.log()).toContain(clickHouseIsFull)
+  })
+
+  test('of both, with a ClickHouse elsewhere', async () => {
+    using disk = mountTinyDisk(96 * mib)
+    const [DATA_DIR, enginePath] = ['data', 'engine'].map((name) => join(disk.path, name))
+    mkdirSync(DATA_DIR!)
+    await using setup = await startRemoteEngine({ ...small, DATA_DIR: DATA_DIR! }, enginePath)
+    await pass({ ...setup, harm: disk.fill, heal: disk.empty })
+    expect(setup.server.log()).toContain(clickHouseIsFull)
+  })
+
+  test('of both, with the embedded engine', async () => {
+    using disk = mountTinyDisk(128 * mib)
+    await using server = await startSpillway({ ...small, DATA_DIR: disk.path })
+    await pass({ server, harm: disk.fill, heal: disk.empty })
+    expect(server.log()).toContain(clickHouseIsFull)
+  })
+})

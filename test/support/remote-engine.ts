@@ -1,0 +1,54 @@
+import { type ClickHouseService, startClickHouse } from '../services/clickhouse.ts'
+import { type FaultProxy, startFaultProxy } from './fault-proxy.ts'
+import { reconcile, type Stored } from './reconcile.ts'
+import { type Spillway, startSpillway } from './spillway.ts'
+import type { Ledger } from './traffic.ts'
+import { until } from './until.ts'
+
+/** The server with a ClickHouse of its own elsewhere, and a proxy between them that can do damage. */
+export type RemoteEngine = {
+  engine: ClickHouseService
+  proxy: FaultProxy
+  server: Spillway
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+export async function startRemoteEngine(
+  environment: Record<string, string> = {},
+  enginePath?: string,
+): Promise<RemoteEngine> {
+  await using started = new AsyncDisposableStack()
+  const engine = started.adopt(await startClickHouse({ path: enginePath }), (one) => one.stop())
+  const proxy = started.adopt(await startFaultProxy(engine.url), (one) => one.close())
+  const server = started.use(await startSpillway({ CLICKHOUSE_URL: proxy.url, ...environment }))
+  await until(() => keepDoubles(server), { timeoutMs: 30_000, what: 'the table of events' })
+  const stack = started.move()
+  return {
+    ...{ engine, proxy, server },
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  }
+}
+
+/** A merge would remove the second copy of a row, and nobody would ever know of it. */
+async function keepDoubles(server: Spillway): Promise<boolean> {
+  const sql = 'ALTER TABLE events MODIFY SETTING max_bytes_to_merge_at_max_space_in_pool = 1'
+  return server.query(sql).then(
+    () => true,
+    () => false,
+  )
+}
+
+/** Waits until everything acknowledged is stored, and tells what is not as it was sent. */
+export async function settle(
+  server: Spillway,
+  ledger: Ledger,
+): Promise<ReturnType<typeof reconcile>> {
+  const stored = () => server.query<Stored>('SELECT uuid, properties FROM events')
+  const count = () => server.query<{ n: string }>('SELECT count() AS n FROM events')
+  await until(async () => Number((await count())[0]!.n) >= ledger.acknowledged.size, {
+    timeoutMs: 60_000,
+    pauseMs: 50,
+    what: 'everything acknowledged',
+  })
+  return reconcile(ledger, await stored())
+}
