@@ -99,10 +99,10 @@ async function isReady(url: string, child: Subprocess): Promise<boolean> {
 }
 
 async function queryRows<T>(address: string, sql: string): Promise<T[]> {
-  const response = await fetch(`${address}/?default_format=JSONEachRow`, {
-    method: 'POST',
-    body: sql,
-  })
+  const { origin, pathname } = new URL(address)
+  const settings = new URLSearchParams({ default_format: 'JSONEachRow' })
+  if (pathname !== '/') settings.set('database', pathname.slice(1))
+  const response = await fetch(`${origin}/?${settings}`, { method: 'POST', body: sql })
   const text = await response.text()
   if (!response.ok) throw new Error(text)
   return text
