@@ -59,7 +59,7 @@ export async function post(
   const response = await fetch(url, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...headers },
-    body: isRaw ? (body as BodyInit) : JSON.stringify(body),
+    body: isRaw ? (body as string) : JSON.stringify(body),
   })
   return {
     status: response.status,
