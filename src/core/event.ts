@@ -1,4 +1,5 @@
 import type { ErrorCode } from './errors.ts'
+import type { LinkRow } from './link-row.ts'
 
 /** What a journal record holds; it decides table and topic. */
 export type Kind = 'event' | 'recording' | 'link' | 'dead_letter'
@@ -54,14 +55,6 @@ export type RecordingRow = {
   /** A JSON array; where `chunks` is above 1, a JSON string with this chunk's piece of the array's text. */
   snapshot_items: JsonText
 }
-
-/** A row of `link_events`: one column per documented field, of the same name. Times in ms. */
-export type LinkRow = {
-  uuid: string
-  project_id: string
-  event_type: string
-  event_time: number
-} & Record<string, unknown>
 
 export type DeadLetterRow = {
   uuid: string

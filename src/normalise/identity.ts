@@ -73,7 +73,7 @@ function toTimeText(timestamp: unknown): string {
 }
 
 /** Version 5, which is what a truncated SHA-1 is, and the variant of RFC 9562. */
-function toDerivedUuid(marker: Marker): string {
+export function toDerivedUuid(marker: Marker): string {
   const variant = '89ab'[Number.parseInt(marker[16]!, 16) & 3]!
   const end = `${variant}${marker.slice(17, 20)}-${marker.slice(20)}`
   return `${marker.slice(0, 8)}-${marker.slice(8, 12)}-5${marker.slice(13, 16)}-${end}`

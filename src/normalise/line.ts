@@ -2,11 +2,11 @@ import type {
   CanonicalEvent,
   DeadLetterRow,
   EventRow,
-  LinkRow,
   RecordingRow,
   Rejection,
 } from '../core/event.ts'
 import { deadLetterRawBytesMax } from '../core/limits.ts'
+import type { LinkRow } from '../core/link-row.ts'
 import type { IngestRequest, ProtocolName } from '../core/protocol.ts'
 import type { JournalRecord } from '../core/record.ts'
 import { createIsoTime } from './iso-time.ts'
@@ -109,7 +109,9 @@ const linkTimes = new Set(['event_time', 'link_created_at', 'link_expires_at', '
 
 function toLinkLine(row: LinkRow): string {
   let line = ''
-  for (const name in row) line += `${line ? ',' : '{'}"${name}":${toLinkValue(name, row[name])}`
+  for (const [name, value] of Object.entries(row)) {
+    line += `${line ? ',' : '{'}"${name}":${toLinkValue(name, value)}`
+  }
   return `${line}}`
 }
 

@@ -1,15 +1,15 @@
 import { IngestError } from '../core/errors.ts'
 import type { CanonicalEvent } from '../core/event.ts'
-import type { IngestRequest, Normalised } from '../core/protocol.ts'
-import { createLinkFields, type LinkFields } from './link-fields.ts'
 import type {
-  LinkEventRow,
   LinkInteraction,
   LinkPeople,
   LinkReferral,
+  LinkRow,
   LinkTarget,
   LinkVisitor,
-} from './link-row.ts'
+} from '../core/link-row.ts'
+import type { IngestRequest, Normalised } from '../core/protocol.ts'
+import { createLinkFields, type LinkFields } from './link-fields.ts'
 import { toPlausibleTime } from './plausible-time.ts'
 import { cutText } from './text.ts'
 import { type Identified, identify } from './uuid5.ts'
@@ -58,7 +58,7 @@ type Source = {
   uuid: string
 }
 
-function toRow({ request, fields, project, eventId, uuid }: Source): LinkEventRow {
+function toRow({ request, fields, project, eventId, uuid }: Source): LinkRow {
   const eventType = fields.given('event_type')
   if (eventType === undefined) {
     throw new IngestError('missing_field', 'event_type is required', { field: 'event_type' })

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
-import type { EventRow, LinkRow, RecordingRow } from '../../src/core/event.ts'
+import type { EventRow, RecordingRow } from '../../src/core/event.ts'
 import { deadLetterRawBytesMax } from '../../src/core/limits.ts'
+import type { LinkRow } from '../../src/core/link-row.ts'
 import { toDeadLetter, toRecord } from '../../src/normalise/line.ts'
 import { receivedMs, toRequest } from './capture-request.ts'
 

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'bun:test'
 import type { CanonicalEvent } from '../../src/core/event.ts'
+import type { LinkRow } from '../../src/core/link-row.ts'
 import { parseJson } from '../../src/decode/parse-json.ts'
 import { toRecord } from '../../src/normalise/line.ts'
 import { normaliseLink } from '../../src/normalise/link.ts'
-import type { LinkEventRow } from '../../src/normalise/link-row.ts'
 import { linkProtocol } from '../../src/protocols/link.ts'
 import { receivedMs, toRequest } from '../protocols/link-report-telemetry.ts'
 
@@ -16,8 +16,8 @@ function track(value: unknown): CanonicalEvent {
 }
 
 const normalise = (event: object) => track({ event_type: 'click', ...event })
-const toRow = (event: object) => normalise(event).row as LinkEventRow
-const parsed = (text: string) => track(parseJson(text)).row as LinkEventRow
+const toRow = (event: object) => normalise(event).row as LinkRow
+const parsed = (text: string) => track(parseJson(text)).row as LinkRow
 const uuid7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 
 const texts = [
@@ -35,7 +35,7 @@ const times = ['event_time', 'link_created_at', 'link_expires_at'] as const
 const numbers = ['time_spent_sec', 'conversion_value'] as const
 const flags = ['is_bounce', 'is_qr_scan'] as const
 
-type Field = keyof LinkEventRow
+type Field = keyof LinkRow
 
 describe('a link event keeps', () => {
   test.each<[Field, unknown, unknown]>([
@@ -218,7 +218,7 @@ describe('a link event is itself by project and event_id', () => {
   test('without an id it is never a copy, and its uuid is the id it gets', () => {
     const { row, marker } = normalise({})
     expect(marker).toBeUndefined()
-    expect(row.uuid).toBe((row as LinkEventRow).event_id)
+    expect(row.uuid).toBe((row as LinkRow).event_id)
   })
 })
 

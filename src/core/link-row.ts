@@ -1,10 +1,10 @@
-import type { JsonText } from '../core/event.ts'
+import type { JsonText } from './event.ts'
 
 /**
  * A row of `link_events`: one column per documented field, of the same name and in the same order. Times in ms,
  * null where the client sent none; what it did not send is empty, 0, or the default of the contract.
  */
-export type LinkEventRow = LinkCore &
+export type LinkRow = LinkCore &
   LinkTarget &
   LinkPeople &
   LinkVisitor &
