@@ -44,7 +44,8 @@ const recording: RecordingRow = {
   snapshot_items: '"[\\"\\ud800"',
 }
 
-const link: LinkRow = {
+/** Some columns do: the encoder takes whatever a row has. */
+const link = {
   uuid,
   received_at: receivedMs,
   event_id: 'a "b"\n',
@@ -58,7 +59,7 @@ const link: LinkRow = {
   time_spent_sec: 1.5,
   is_bounce: false,
   city: undefined,
-}
+} as unknown as LinkRow
 
 describe('an event’s line', () => {
   test('has the columns of its row in their order, objects spliced as they stand', () => {
