@@ -69,8 +69,12 @@ async function keepDoubles(server: Spillway): Promise<boolean> {
   )
 }
 
+/** By the cursors and by the counts, of which each must come to the same. */
 export async function settle({ url }: Pick<Spillway, 'url'>): Promise<void> {
-  const isSettled = async () => (await scrape(url))('spillway_sink_waiting_records') === 0
+  const isSettled = async () => {
+    const read = await scrape(url)
+    return read('spillway_sink_waiting_records') + read('spillway_sink_waiting_events') === 0
+  }
   await until(isSettled, { timeoutMs: 90_000, pauseMs: 100, what: 'an empty backlog' })
 }
 
@@ -81,3 +85,14 @@ async function readLines({ brokers }: KafkaService, token: string) {
   const records = await readRecords(brokers, 'events')
   return records.filter(({ key }) => key.startsWith(`${token}:`))
 }
+
+/** Topics of a test's own on a Kafka that is everybody's. */
+export const toTopicSettings = (prefix: string) => ({
+  KAFKA_TOPIC_EVENTS: `${prefix}_events`,
+  KAFKA_TOPIC_OVERFLOW: `${prefix}_overflow`,
+  KAFKA_TOPIC_HISTORICAL: `${prefix}_historical`,
+  KAFKA_TOPIC_RECORDINGS: `${prefix}_recordings`,
+  KAFKA_TOPIC_LINK_EVENTS: `${prefix}_links`,
+  KAFKA_TOPIC_DEAD_LETTERS: `${prefix}_dead`,
+  KAFKA_PARTITIONS: '2',
+})
