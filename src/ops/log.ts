@@ -15,8 +15,8 @@ export type AccessLog = (line: {
 
 type Level = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
-/** Below pino's own ceiling for one write, above a few dozen lines. */
-const bufferBytes = 8 * 1024
+/** Some hundred lines: a write takes a turn in the thread pool that the journal shares. */
+const bufferBytes = 64 * 1024
 /** An access line waits at most this long for its buffer to fill. */
 const flushMs = 200
 
@@ -25,7 +25,12 @@ const flushMs = 200
  * thousand a second, are put together by hand (a tenth of pino's cost) and gathered into one write.
  */
 export function createLogs({ level, access }: { level: Level; access: boolean }): Logs {
-  const destination = pino.destination({ dest: 1, minLength: bufferBytes, sync: false })
+  const destination = pino.destination({
+    dest: 1,
+    minLength: bufferBytes,
+    maxWrite: 4 * bufferBytes,
+    sync: false,
+  })
   const options = {
     level,
     base: null,
