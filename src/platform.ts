@@ -49,7 +49,7 @@ export async function openPlatform(parts: PlatformParts): Promise<Platform> {
     overrides: (project, app) =>
       project === undefined ? undefined : projects.sdkOverrides(project, app),
     publicUrl: config.PUBLIC_URL,
-    realtimePort: undefined,
+    realtimePort: config.WORKERS > 1 ? config.REALTIME_PORT : undefined,
   })
   return {
     auth,

@@ -5,6 +5,7 @@ import { createLimiter, type Limiter } from './admit/limit.ts'
 import { createOverflow } from './admit/overflow.ts'
 import { createSharedLimit } from './admit/shared-limit.ts'
 import { createSharedMarkers } from './admit/shared-markers.ts'
+import { type Adoption, adoptJournals } from './adoption.ts'
 import type { Config } from './config.ts'
 import { createContracts } from './contracts.ts'
 import { IngestError } from './core/errors.ts'
@@ -13,6 +14,7 @@ import { createFrame, type Frame } from './frame.ts'
 import { createApp } from './http/app.ts'
 import { createToIncoming } from './http/incoming.ts'
 import { type Listening, listen } from './http/listen.ts'
+import { createSocketElsewhere } from './http/realtime-port.ts'
 import { createAnswer, createRespond } from './http/respond.ts'
 import { createIngest, type Ingest } from './ingest.ts'
 import {
@@ -26,6 +28,7 @@ import { openPlatform, type Platform } from './platform.ts'
 import { type QueryServer, startQueryServer } from './query/server.ts'
 import { SettingsError } from './settings.ts'
 import { openStorage, type Storage } from './storage.ts'
+import { findLeftovers, toShare } from './workers.ts'
 
 const now = Date.now
 
@@ -34,19 +37,31 @@ export type RunningServer = {
   url: string
   /** Finishes what is in flight, ships what it can within SHUTDOWN_MS_MAX, and leaves the rest in the journal. */
   stop(reason: string): Promise<void>
+  metrics: Metrics['text']
+}
+
+/** What one process of several is handed by the one above them. */
+export type Placement = {
+  /** Its own among WORKERS processes on one port. */
+  index: number
+  /** The metrics of all of them. */
+  gather: Metrics['text']
 }
 
 /** Builds every part and hands each what it needs: the only place that knows them all. */
 export async function startServer(
-  config: Config,
+  given: Config,
   warnings: readonly string[],
+  placement?: Placement,
 ): Promise<RunningServer> {
+  const config = placement ? toShare(given, placement.index) : given
   const { log, access, flush } = createLogs({ level: config.LOG_LEVEL, access: config.ACCESS_LOG })
   const frame = createFrame(config, log)
-  const platform = await openServerPlatform(frame)
+  // Signing keys are the node's and not a process's own.
+  const platform = await openServerPlatform(frame, given.dataDir)
   const metrics = createServerMetrics(frame, platform)
   Object.assign(frame, { platform, metrics })
-  const listening = serve(frame, { platform, metrics, access })
+  const listening = serve(frame, { platform, metrics, access, placement })
   const { port, url } = listening
   // The first line says where: with PORT=0 nobody else knows.
   log.info({ port, url, pid: process.pid }, 'listening')
@@ -60,18 +75,33 @@ export async function startServer(
     await listening.stop(0)
     throw error
   }
+  const adoption = adopt(frame, given, placement)
   const stop = async (reason: string) => {
+    await adoption?.close()
     await close(frame, listening, reason)
     flush()
   }
-  return { port, url, stop }
+  return { port, url, stop, metrics: metrics.text }
 }
 
-function openServerPlatform(frame: Frame): Promise<Platform> {
-  const { config } = frame
+/** A change of WORKERS leaves journals to others: each goes to one process, always the same. */
+function adopt(
+  { config, log, storage }: Frame,
+  { dataDir, WORKERS: workers }: Config,
+  placement?: Placement,
+): Adoption | undefined {
+  const all = findLeftovers(dataDir, workers)
+  const folders = placement ? all.filter((_, at) => at % workers === placement.index) : all
+  return storage && folders.length > 0
+    ? adoptJournals({ folders, config, storage, log, now })
+    : undefined
+}
+
+export function openServerPlatform(frame: Frame, dataDir: string): Promise<Platform> {
+  const config = { ...frame.config, dataDir }
   const logins = toMinuteLimiter(frame, 'auth', config.RATE_AUTH_PER_MINUTE)
   const connections = toMinuteLimiter(frame, 'socket', config.RATE_SOCKET_PER_MINUTE)
-  return openPlatform({ ...frame, now, logins, connections })
+  return openPlatform({ ...frame, config, now, logins, connections })
 }
 
 function toMinuteLimiter({ redis }: Frame, name: string, perMinute: number): Limiter {
@@ -79,10 +109,15 @@ function toMinuteLimiter({ redis }: Frame, name: string, perMinute: number): Lim
   return createLimiter({ perSecond: perMinute / 60, burst: perMinute, now, shared })
 }
 
-type Served = { platform: Platform; metrics: Metrics; access: AccessLog }
+type Served = {
+  platform: Platform
+  metrics: Metrics
+  access: AccessLog
+  placement: Placement | undefined
+}
 
 /** Requests are answered from the first moment: with 503 until everything is open. */
-function serve(frame: Frame, { platform, metrics, access }: Served): Listening {
+function serve(frame: Frame, { platform, metrics, access, placement }: Served): Listening {
   const { config, clientIp, isOriginAllowed } = frame
   const ingest: Ingest = (contract, incoming) =>
     frame.ingest
@@ -97,14 +132,18 @@ function serve(frame: Frame, { platform, metrics, access }: Served): Listening {
     }),
     respond: createRespond({ ...parts, ingest }),
     answer: createAnswer(parts),
-    health: { health: createServerHealth(frame), metrics: metrics.text },
+    health: { health: createServerHealth(frame), metrics: placement?.gather ?? metrics.text },
     platform: { ...platform, health: createServerPlatformHealth(frame, platform) },
   })
-  const settings = { port: config.PORT, hostname: config.HOST, tls: loadTls(config) }
-  return listen({ app, isOriginAllowed, socket: platform.realtime }, settings)
+  const isWorker = placement !== undefined
+  const place = { port: config.PORT, hostname: config.HOST, tls: loadTls(config) }
+  const socket = isWorker
+    ? createSocketElsewhere(platform.realtime, config.REALTIME_PORT)
+    : platform.realtime
+  return listen({ app, isOriginAllowed, socket }, { ...place, reusePort: isWorker })
 }
 
-function loadTls({ TLS_CERT_FILE: cert, TLS_KEY_FILE: key }: Config) {
+export function loadTls({ TLS_CERT_FILE: cert, TLS_KEY_FILE: key }: Config) {
   if (cert === undefined && key === undefined) return
   if (cert === undefined || key === undefined)
     throw new SettingsError(['TLS_CERT_FILE and TLS_KEY_FILE go together'])

@@ -1,0 +1,59 @@
+import type { Server } from 'bun'
+import type { EngineData } from '../realtime/engine.ts'
+import type { Listening, ListenSettings, SocketRoute } from './listen.ts'
+
+/** Silent connections are closed above the 25 s between Socket.IO's pings. */
+const idleSeconds = 30
+const bodyBytesMax = 1024 * 1024
+const json = { 'content-type': 'application/json' }
+
+/** Socket.IO on a port of its own: its polling sessions cannot move between processes. */
+export function listenRealtime(
+  socket: SocketRoute & { isHealthy(): boolean },
+  { port, hostname, tls }: ListenSettings,
+): Listening {
+  const server = Bun.serve<EngineData>({
+    port,
+    hostname,
+    ...(tls ? { tls } : {}),
+    idleTimeout: idleSeconds,
+    maxRequestBodySize: bodyBytesMax,
+    fetch: (request, bun) => route(request, bun, socket),
+    websocket: socket.websocket,
+  })
+  return {
+    port: server.port ?? port,
+    url: server.url.href.replace(/\/$/, ''),
+    stop: async (withinMs) => {
+      const closed = server.stop()
+      await Promise.race([closed, Bun.sleep(withinMs)])
+      await server.stop(true)
+    },
+  }
+}
+
+/** What the other port says of Socket.IO then. */
+export function createSocketElsewhere({ websocket }: SocketRoute, port: number): SocketRoute {
+  const error = `Socket.IO is on port ${port}`
+  const headers = { ...json, 'access-control-allow-origin': '*' }
+  return {
+    websocket,
+    handleRequest: async () => Response.json({ error }, { status: 404, headers }),
+  }
+}
+
+function route(
+  request: Request,
+  server: Server<EngineData>,
+  socket: SocketRoute & { isHealthy(): boolean },
+): Promise<Response> | Response {
+  const { pathname } = new URL(request.url)
+  if (pathname.startsWith('/socket.io/')) return socket.handleRequest(request, server)
+  if (!healthPaths.has(pathname)) return new Response('{"error":"not found"}', notFound)
+  const isHealthy = socket.isHealthy()
+  const status = isHealthy ? 'ok' : 'unavailable'
+  return Response.json({ status }, { status: isHealthy ? 200 : 503 })
+}
+
+const notFound = { status: 404, headers: json }
+const healthPaths = new Set(['/', '/health', '/_readiness', '/_liveness'])

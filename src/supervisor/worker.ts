@@ -1,0 +1,37 @@
+import type { Config } from '../config.ts'
+import type { Metrics } from '../ops/metrics.ts'
+import { startServer } from '../server.ts'
+import type { FromChild, Role, ToChild } from './messages.ts'
+import { startRealtimeProcess } from './realtime-process.ts'
+
+export type Supervised = { metrics: Metrics['text']; stop(reason: string): Promise<void> }
+
+/** What a supervised process runs. It also ends, in order, when its supervisor is gone. */
+export async function startSupervised(config: Config, role: Role): Promise<Supervised> {
+  const post = (message: FromChild) => void process.send?.(message)
+  const gathered = new Map<number, (text: string) => void>()
+  let asked = 0
+
+  /** The supervisor asks everybody, this process included. */
+  async function gather(): Promise<{ type: string; text: string }> {
+    asked += 1
+    const id = asked
+    const { promise, resolve } = Promise.withResolvers<string>()
+    gathered.set(id, resolve)
+    post({ type: 'gather', id })
+    const text = await promise
+    gathered.delete(id)
+    return { type: (await running.metrics()).type, text }
+  }
+
+  const running: Supervised =
+    role.kind === 'realtime'
+      ? await startRealtimeProcess(config)
+      : await startServer(config, [], { index: role.index, gather })
+  process.on('message', (message: ToChild) => {
+    if (message.type === 'gathered') gathered.get(message.id)?.(message.text)
+    else void running.metrics().then(({ text }) => post({ type: 'metrics', id: message.id, text }))
+  })
+  post({ type: 'ready' })
+  return running
+}
