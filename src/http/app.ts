@@ -15,11 +15,14 @@ export type AppParts = {
   platform: PlatformServices
 }
 
+/** Elysia takes for granted that a host has four letters: of `http://app/e` it would route nothing. */
+export const anyHostname = { standardHostname: false }
+
 export type App = ReturnType<typeof createApp>
 
 /** The table of contents: every route of the server, by contract. Socket.IO's stands in `listen.ts`. */
 export function createApp({ contracts, respond, answer, health, platform }: AppParts) {
-  return new Elysia({ name: 'spillway' })
+  return new Elysia({ name: 'spillway', handler: anyHostname })
     .onError({ as: 'global' }, errorReply)
     .use(healthRoutes(health))
     .use(captureRoutes(contracts, respond))

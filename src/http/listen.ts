@@ -2,7 +2,7 @@ import type { Server } from 'bun'
 import { Elysia } from 'elysia'
 import { recordingBodyBytesMax } from '../core/limits.ts'
 import type { EngineData } from '../realtime/engine.ts'
-import type { App } from './app.ts'
+import { type App, anyHostname } from './app.ts'
 import { corsPlugin, type OriginRule } from './cors.ts'
 
 export type ListenSettings = {
@@ -42,7 +42,7 @@ export function listen(
   settings: ListenSettings,
 ): Listening {
   const plain = app.compile()
-  const browser = new Elysia({ name: 'browser' })
+  const browser = new Elysia({ name: 'browser', handler: anyHostname })
     .use(corsPlugin(isOriginAllowed))
     .use(app)
     .compile()
