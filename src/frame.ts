@@ -3,6 +3,7 @@ import { createQuotas, type QuotaStore, type Quotas } from './admit/quota.ts'
 import { createQuotaFile } from './admit/quota-file.ts'
 import { createRoom, type Room } from './admit/room.ts'
 import { createSharedQuota } from './admit/shared-quota.ts'
+import { createSweep } from './admit/sweep.ts'
 import type { Config } from './config.ts'
 import type { Log } from './core/log.ts'
 import { type ClientIp, createClientIp } from './http/client-ip.ts'
@@ -39,13 +40,17 @@ export type Frame = {
 
 /** Enough to answer every request with `starting`. */
 export function createFrame(config: Config, log: Log): Frame {
-  const bounds = { bytesMax: config.INTAKE_BYTES_MAX, requestsMax: config.INFLIGHT_REQUESTS_MAX }
+  const room = createRoom({
+    bytesMax: config.INTAKE_BYTES_MAX,
+    requestsMax: config.INFLIGHT_REQUESTS_MAX,
+    onLeft: createSweep({ everyBytes: sweepEveryBytes, collect: () => Bun.gc(true) }),
+  })
   const { redis, streams } = connectRedis(config, log)
   return {
     config,
     log,
     meter: createMeter(),
-    room: createRoom(bounds),
+    room,
     projects: createProjects({ path: config.PROJECTS_FILE, log }),
     clientIp: createClientIp(config.TRUSTED_PROXIES),
     isOriginAllowed: toOriginRule(config.CORS_ORIGINS, config.NODE_ENV === 'production'),
@@ -75,6 +80,9 @@ function connectRedis({ REDIS_URL: url, ...config }: Config, log: Log) {
     streams: createRedisStreams({ url, timeoutMs: streamsTimeoutMs }),
   }
 }
+
+/** A body of 20 MB takes some 100 MB while it is worked on, and as long as a collection does. */
+const sweepEveryBytes = 64 * 1024 * 1024
 
 /** A message to other nodes may take longer than an event's intake may wait. */
 const streamsTimeoutMs = 1000

@@ -9,13 +9,13 @@ const smallShare = 1 / 8
  * Bounds the requests in flight: how many, and the bytes of their bodies together with what they decode to. Large ones
  * may take seven eighths of both, so that a crowd of them does not shut out everybody's events.
  */
-export function createRoom({ bytesMax, requestsMax }: RoomBounds): Room {
+export function createRoom({ bytesMax, requestsMax, onLeft }: RoomParts): Room {
   const all = new Space(bytesMax, requestsMax)
   const large = new Space(
     Math.floor(bytesMax * (1 - smallShare)),
     Math.max(1, Math.floor(requestsMax * (1 - smallShare))),
   )
-  const spaces: Spaces = { all, large, refused: 0 }
+  const spaces: Spaces = { all, large, refused: 0, onLeft }
   return {
     enter(bytes) {
       const ticket = new HeldTicket(spaces)
@@ -26,7 +26,12 @@ export function createRoom({ bytesMax, requestsMax }: RoomBounds): Room {
   }
 }
 
-export type RoomBounds = { bytesMax: number; requestsMax: number }
+export type RoomParts = {
+  bytesMax: number
+  requestsMax: number
+  /** Told what each request held, once it no longer does. */
+  onLeft?: (bytes: number) => void
+}
 
 export type Room = {
   /** Before a body is read, with the bytes that its headers announce, else 0. Throws `too_busy`. */
@@ -41,7 +46,12 @@ export type Ticket = {
   leave(): void
 }
 
-type Spaces = { all: Space; large: Space; refused: number }
+type Spaces = {
+  all: Space
+  large: Space
+  refused: number
+  onLeft: ((bytes: number) => void) | undefined
+}
 
 class Space {
   bytes = 0
@@ -96,7 +106,9 @@ class HeldTicket implements Ticket {
       this.#spaces.all.take(-this.#bytes, -1)
       if (this.#isLarge) this.#spaces.large.take(-this.#bytes, -1)
     }
+    const wasIn = this.#state === 'in'
     this.#state = 'left'
+    if (wasIn) this.#spaces.onLeft?.(this.#bytes)
   }
 
   #refuse(): never {

@@ -6,7 +6,7 @@ import { isFormLike, parseForm } from './form.ts'
 import { type Hint, toHint } from './hint.ts'
 import { decompressLz64 } from './lz64.ts'
 import { parseJson } from './parse-json.ts'
-import { isBlank, isJsonLike, type Payload, payloadBytes, toText } from './payload.ts'
+import { discard, isBlank, isJsonLike, type Payload, payloadBytes, toText } from './payload.ts'
 
 export type DecodeInput = {
   request: Pick<IngestRequest, 'method' | 'query' | 'headers'>
@@ -20,6 +20,7 @@ export type DecodeInput = {
  * A request's JSON, whatever it is wrapped in. Answers at once unless a body is so large that it is
  * decompressed on another thread. Throws or rejects with empty_body, invalid_encoding, invalid_json,
  * nesting_too_deep, body_too_large and what `grow` throws. Order and leniency: PostHog's capture service.
+ * A large `body` may be empty afterwards.
  */
 export function decodeBody(input: DecodeInput): DecodedBody | Promise<DecodedBody> {
   const bare = unwrap(toWrapped(input))
@@ -153,6 +154,15 @@ function toDecoded(payload: Payload, { rules, grow }: DecodeInput): DecodedBody 
   if (decodedBytes > rules.bodyBytesMax) {
     throw new IngestError('body_too_large', `the body exceeds ${rules.bodyBytesMax} bytes`)
   }
-  grow(decodedBytes)
-  return { value: parseJson(toText(payload)), decodedBytes }
+  return { value: parseJson(takeText(payload, decodedBytes, grow), grow), decodedBytes }
+}
+
+/** The bytes are given back at once, also where there is no room for the text. */
+function takeText(payload: Payload, bytes: number, grow: DecodeInput['grow']): string {
+  try {
+    grow(bytes)
+    return toText(payload)
+  } finally {
+    discard(payload)
+  }
 }

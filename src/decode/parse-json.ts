@@ -1,20 +1,41 @@
 import { IngestError } from '../core/errors.ts'
 import { nestingMax } from '../core/limits.ts'
+import { scanJson } from './scan-json.ts'
 
 /**
  * JSON.parse within the nesting limit, and without loss: integers beyond 2^53 and numbers beyond a double
- * become `JSON.rawJSON` objects, which stringify as they were sent. Throws invalid_json, nesting_too_deep.
+ * become `JSON.rawJSON` objects, which stringify as they were sent. `grow` is charged with what a large
+ * text's values weigh, before they are made. Throws invalid_json, nesting_too_deep, body_too_large.
  */
-export function parseJson(text: string): unknown {
-  const isLarge = text.length > scanAbove
-  if (isLarge && isTooDeep(text)) throw tooDeep()
+export function parseJson(text: string, grow: (bytes: number) => void = () => {}): unknown {
+  if (text.length > scanAbove) weigh(text, grow)
   const value = parse(text)
   if (!hasLoss(value, 1)) return value
   return JSON.parse(text, keepNumber as (key: string, value: unknown) => unknown)
 }
 
-/** Beyond this many characters, nesting is looked for first: 20 MB of `[` cost seconds and gigabytes. */
+/** Beyond this many characters a text is looked through first: 20 MB of `[` cost seconds and gigabytes. */
 const scanAbove = 64 * 1024
+/** What an object or array, and a string that is no key, take in memory beside their text. */
+const containerBytes = 64
+const stringBytes = 24
+/** The values' own text, their properties as text once more, and the line that is journalled. */
+const copies = 3
+/** Recordings are the densest of honest bodies: 25 MB of them hold half of this beside their text. */
+const valuesBytesMax = 256 * 1024 * 1024
+/** However dense it is, one body that comes alone fits the intake's room. */
+const chargeBytesMax = 128 * 1024 * 1024
+
+function weigh(text: string, grow: (bytes: number) => void): void {
+  const { depth, containers, strings } = scanJson(text, nestingMax)
+  if (depth > nestingMax) throw tooDeep()
+  const bytes = containers * containerBytes + strings * stringBytes
+  if (bytes > valuesBytesMax) {
+    throw new IngestError('body_too_large', 'the JSON holds more values than the server can')
+  }
+  grow(Math.min(bytes + text.length * copies, chargeBytesMax))
+}
+
 /** JSC's message may quote what it stumbled over at any length. */
 const messageLengthMax = 100
 
@@ -59,35 +80,3 @@ function keepNumber(_key: string, value: unknown, { source }: { source?: string 
 }
 
 const isIntegerText = (text: string) => /^-?\d+$/.test(text)
-
-/** Counts open brackets outside strings, in less than a third of the time that parsing takes. */
-function isTooDeep(text: string): boolean {
-  let depth = 0
-  for (let i = 0; i < text.length; i += 1) {
-    const code = text.charCodeAt(i)
-    if (code === quote) i = endOfString(text, i)
-    else if (code === openBrace || code === openBracket) depth += 1
-    else if (code === closeBrace || code === closeBracket) depth -= 1
-    if (depth > nestingMax) return true
-  }
-  return false
-}
-
-/** Where the string that opens at `open` closes: at the first quote after an even run of backslashes. */
-function endOfString(text: string, open: number): number {
-  let end = open
-  for (;;) {
-    end = text.indexOf('"', end + 1)
-    if (end < 0) return text.length
-    let before = end
-    while (text.charCodeAt(before - 1) === backslash) before -= 1
-    if ((end - before) % 2 === 0) return end
-  }
-}
-
-const quote = 34
-const backslash = 92
-const openBracket = 91
-const closeBracket = 93
-const openBrace = 123
-const closeBrace = 125

@@ -8,6 +8,17 @@ export function toText(payload: Payload): string {
   return typeof payload === 'string' ? payload : utf8.decode(payload)
 }
 
+/** Gives a large buffer back at once: the collector would let several of them pile up first. */
+export function discard(payload: Payload): void {
+  if (typeof payload === 'string' || payload.length < discardBytesMin) return
+  const { buffer } = payload
+  const isWhole = payload.length === buffer.byteLength
+  if (isWhole && buffer instanceof ArrayBuffer) buffer.transfer(0)
+}
+
+/** Smaller ones may come from a pool, and cost little. */
+const discardBytesMin = 1024 * 1024
+
 export function payloadBytes(payload: Payload): number {
   return typeof payload === 'string' ? Buffer.byteLength(payload) : payload.length
 }

@@ -46,7 +46,10 @@ export function createBlock(): Block {
   }
 
   function empty(): void {
-    if (target.bytes.length > keptBytesMax) target = toTarget(initialBytes)
+    if (target.bytes.length > keptBytesMax) {
+      release(target)
+      target = toTarget(initialBytes)
+    }
     frameBytes = frameHeaderBytes
     count = 0
   }
@@ -84,5 +87,11 @@ function toTarget(bytes: number): RecordBuffer {
 function toLarger(target: RecordBuffer, usedBytes: number, moreBytes: number): RecordBuffer {
   const larger = toTarget(Math.max(2 * target.bytes.length, usedBytes + moreBytes))
   larger.bytes.set(target.bytes.subarray(0, usedBytes))
+  release(target)
   return larger
+}
+
+/** At once: the collector would let the outgrown buffers of many commits pile up. */
+function release({ bytes }: RecordBuffer): void {
+  ;(bytes.buffer as ArrayBuffer).transfer(0)
 }

@@ -81,19 +81,32 @@ function flipped(bytes: Uint8Array): Uint8Array {
 
 const lz64Bomb = () => lz.compressToBase64('a'.repeat(capture.bodyBytesMax + 1))
 
+/** An array of strings: its text three times more, the array and its strings. */
+const weightOf = (text: string) => 3 * text.length + 64 + 24 * (JSON.parse(text) as string[]).length
+
 describe('room', () => {
   const large = JSON.stringify(Array.from({ length: 40_000 }, (_, i) => `item ${i} ${i * 7919}`))
   const bytes = Buffer.byteLength(large)
 
   test.each<[string, Sent, number]>([
-    ['once for plain JSON', { body: large }, 1],
-    ['twice for gzip: what it opens to, and its text', { body: zlib.gzipSync(large) }, 2],
-    ['twice for a form of JSON', { body: form(large) }, 2],
-    ['twice for base64', { body: Buffer.from(large).toString('base64') }, 2],
-  ])('is charged %s', async (_, sent, times) => {
+    ['for the text of plain JSON', { body: large }, 1],
+    ['for what gzip opens to, and its text', { body: zlib.gzipSync(large) }, 2],
+    ['for the value of a form, and its text', { body: form(large) }, 2],
+    ['for the bytes of base64, and their text', { body: Buffer.from(large).toString('base64') }, 2],
+  ])('is charged %s, beside its values', async (_, sent, times) => {
     const charged: number[] = []
     await decode({ ...sent, grow: (more) => charged.push(more) })
-    expect(charged.reduce((total, more) => total + more, 0)).toBe(bytes * times)
+    expect(charged.reduce((total, more) => total + more, 0)).toBe(bytes * times + weightOf(large))
+  })
+
+  test.each([
+    ['objects', '{}', 1024 * 1024 * 5],
+    ['arrays', '[]', 1024 * 1024 * 5],
+    ['strings', '""', 1024 * 1024 * 12],
+  ])('never holds more %s than there is memory for', async (_, item, count) => {
+    const body = `[${`${item},`.repeat(count)}0]`
+    const rules = { ...capture, bodyBytesMax: body.length }
+    expect(await codeOf({ body, rules })).toBe('body_too_large')
   })
 
   test.each<[string, Sent]>([
