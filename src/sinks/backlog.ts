@@ -3,7 +3,10 @@ import type { StoredRecord } from '../core/record.ts'
 import type { Batch } from '../core/sink.ts'
 import { createGate } from './gate.ts'
 
-/** The journal, its newest records from memory. At least one record where there is one; none where there is none. */
+/**
+ * The journal, its newest records from memory. At least one record where there is one; none where
+ * there is none.
+ */
 export type Source = {
   read(fromOffset: number, limits: ReadLimits): Promise<readonly StoredRecord[]>
 }
@@ -16,7 +19,10 @@ export type Backlog = {
   announce(endOffset: number, bytes: number): void
   /** From now on a batch does not wait for others to join it. */
   hurry(): void
-  /** The next batch: once it is full, or its first record has waited long enough. Rejects when the signal aborts. */
+  /**
+   * The next batch: once it is full, or its first record has waited long enough. Rejects when the
+   * signal aborts.
+   */
   take(signal: AbortSignal): Promise<Batch>
   /** The records of a range as far as the journal holds them; the next batch begins behind it. */
   read(range: Range, signal: AbortSignal): Promise<Batch | undefined>

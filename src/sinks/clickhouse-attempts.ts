@@ -3,8 +3,9 @@ import type { Range } from './backlog.ts'
 import type { Cursors } from './cursors.ts'
 
 /**
- * Names of attempts at one range of records after another. A name is written down before anything is sent under it,
- * and it is random: a journal that was restored from a copy does not use one a second time.
+ * Names of attempts at one range of records after another. A name is written down before anything
+ * is sent under it, and it is random: a journal that was restored from a copy does not use one a
+ * second time.
  */
 export type Attempts = {
   current(): string

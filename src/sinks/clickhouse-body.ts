@@ -1,4 +1,7 @@
-/** Big enough that a row costs no call of its own, small enough to copy without holding up the thread. */
+/**
+ * Big enough that a row costs no call of its own, small enough to copy without holding up the
+ * thread.
+ */
 const chunkBytesMax = 256 * 1024
 
 /** The lines as few chunks that each end with a line, copied once. */
@@ -18,9 +21,10 @@ export function* toChunks(lines: readonly Uint8Array[]): Generator<Buffer> {
 }
 
 /**
- * The lines as one buffer, for an engine that takes the statement and its data as one text. `breathe` is awaited
- * before and in between. To such an engine an empty line ends the data and begins the next statement, so a line break
- * within a line becomes a space: outside strings it means nothing, and inside them JSON has none.
+ * The lines as one buffer, for an engine that takes the statement and its data as one text.
+ * `breathe` is awaited before and in between. To such an engine an empty line ends the data and
+ * begins the next statement, so a line break within a line becomes a space: outside strings it
+ * means nothing, and inside them JSON has none.
  */
 export async function toBuffer(
   lines: readonly Uint8Array[],

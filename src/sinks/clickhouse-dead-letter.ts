@@ -8,8 +8,8 @@ import type { ClickHouseFailure } from './clickhouse-failure.ts'
 export type Burial = { record: StoredRecord; failure: ClickHouseFailure }
 
 /**
- * The row of `dead_letters` that stands in for a record. Its uuid follows from the record's place in the journal, so
- * that a second attempt at the same record makes the same row.
+ * The row of `dead_letters` that stands in for a record. Its uuid follows from the record's place
+ * in the journal, so that a second attempt at the same record makes the same row.
  */
 export function toDeadLetter({ record, failure }: Burial, journalId: string): StoredRecord {
   const uuid = toUuid(`${journalId}/${record.offset}`)

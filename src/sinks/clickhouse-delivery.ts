@@ -7,8 +7,8 @@ import { judge } from './clickhouse-verdict.ts'
 
 export type Delivery = {
   /**
-   * Stores the rows of one table, each exactly once, whatever the server does. Resolves with those that it cannot
-   * take, once all others are on its disk. Rejects only when the signal aborts.
+   * Stores the rows of one table, each exactly once, whatever the server does. Resolves with those
+   * that it cannot take, once all others are on its disk. Rejects only when the signal aborts.
    */
   deliver(task: Task, signal: AbortSignal): Promise<Burial[]>
 }
@@ -27,8 +27,9 @@ export type DeliveryOptions = {
 }
 
 /**
- * An insert that did not end cleanly is waited for, its rows are read back, and the missing are sent again. Where its
- * request may still be on the way they go under the same token, so that it cannot store them a second time.
+ * An insert that did not end cleanly is waited for, its rows are read back, and the missing are
+ * sent again. Where its request may still be on the way they go under the same token, so that it
+ * cannot store them a second time.
  */
 export function createDelivery({ sender, attempts, journalId }: DeliveryOptions): Delivery {
   async function deliver(task: Task, signal: AbortSignal): Promise<Burial[]> {
@@ -99,10 +100,16 @@ type Situation = {
 /** What comes before everything else, what comes after it, and what is given up. */
 type Next = { first?: Tried[]; last?: Tried[]; burial?: Burial }
 
-/** Where one row was bad others may be: what follows it goes in parts, of some rows for each that we know to be good. */
+/**
+ * Where one row was bad others may be: what follows it goes in parts, of some rows for each that we
+ * know to be good.
+ */
 const partRowsMin = 512
 
-/** Halves; or, where a row is named: what stands before it, that row, and what follows in parts. None is empty. */
+/**
+ * Halves; or, where a row is named: what stands before it, that row, and what follows in parts.
+ * None is empty.
+ */
 export function cut(records: Records, row: number | undefined): Records[] {
   if (row === undefined || row >= records.length) {
     const half = Math.ceil(records.length / 2)

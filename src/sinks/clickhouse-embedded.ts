@@ -14,24 +14,25 @@ type VendorConnection = NonNullable<ClientOptions['connection']>
 type Vendor = Pick<typeof import('chdb/connection'), 'createChdbConnection'>
 
 /**
- * Loads the engine's library, 50 ms. Rejects with a sentence for the operator where it cannot be loaded: it is an
- * optional dependency, and does not exist for every platform.
+ * Loads the engine's library, 50 ms. Rejects with a sentence for the operator where it cannot be
+ * loaded: it is an optional dependency, and does not exist for every platform.
  */
 export async function loadEngine(load = () => import('chdb/connection')): Promise<Vendor> {
   try {
     return await load()
   } catch (error) {
     throw new Error(
-      `The embedded ClickHouse cannot be loaded here (${toText(error)}): set CLICKHOUSE_URL to use a server instead.`,
+      `The embedded ClickHouse cannot be loaded here (${toText(error)}): ` +
+        'set CLICKHOUSE_URL to use a server instead.',
     )
   }
 }
 
 /**
- * The engine in this process, on a folder of its own. Any number of connections and threads may share the folder
- * within the process, each running one statement at a time; a second process may not.
- * Rows go in as one buffer by the engine's raw insert: the statement is the same, and the same 20,000 rows hold up the
- * thread for 10 ms instead of 50.
+ * The engine in this process, on a folder of its own. Any number of connections and threads may
+ * share the folder within the process, each running one statement at a time; a second process may
+ * not. Rows go in as one buffer by the engine's raw insert: the statement is the same, and the same
+ * 20,000 rows hold up the thread for 10 ms instead of 50.
  */
 export function openEmbeddedClickHouse(vendor: Vendor, path: string): ClickHouse {
   const connection = vendor.createChdbConnection({ path })
@@ -45,7 +46,10 @@ export function openEmbeddedClickHouse(vendor: Vendor, path: string): ClickHouse
     await connection.chdb.rawInsert({ table, values, format: 'JSONEachRow', settings })
   }
 
-  /** The engine cannot be interrupted, and to leave it while it works ends the process: calls are seen through. */
+  /**
+   * The engine cannot be interrupted, and to leave it while it works ends the process: calls are
+   * seen through.
+   */
   function seenThrough<T>(call: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     if (signal?.aborted) return Promise.reject(aborted())
     const running = worded(call)

@@ -56,8 +56,8 @@ const dataCodes = new Set([
 const largeCodes = new Set([241])
 
 /**
- * Disk, quota, parts, replicas, Keeper, rights, a schema that is not ours: no row is at fault, so no row
- * may be given up for it.
+ * Disk, quota, parts, replicas, Keeper, rights, a schema that is not ours: no row is at fault, so
+ * no row may be given up for it.
  */
 const busyCodes = new Set([
   ...[3, 10, 16, 47, 60, 75, 76, 77, 81, 115, 159, 160, 164, 172, 173, 192, 193, 194, 195, 198],

@@ -30,7 +30,8 @@ export function createHttpClickHouse({ url, database, timeoutMs }: HttpOptions):
     url: database === undefined ? url : withDatabase(url, database),
     request_timeout: timeoutMs,
     keep_alive: { idle_socket_ttl: idleSocketMsMax, eagerly_destroy_stale_sockets: true },
-    // The server gives up soon after we do, so that a stuck insert does not hold up the next attempt for ever.
+    // The server gives up soon after we do, so that a stuck insert does not hold up the next
+    // attempt for ever.
     clickhouse_settings: { max_execution_time: Math.ceil(timeoutMs / 1000) },
   })
 

@@ -3,7 +3,9 @@ import type { ClickHouse } from './clickhouse.ts'
 import type { TableName } from './clickhouse-tables.ts'
 
 export type ReadBack = {
-  /** Resolves once no insert of this journal runs on the server any more: its outcome is then final. */
+  /**
+   * Resolves once no insert of this journal runs on the server any more: its outcome is then final.
+   */
   settle(signal: AbortSignal): Promise<void>
   /** Those of the rows that the table does not hold. */
   findMissing(rows: Rows, signal: AbortSignal): Promise<StoredRecord[]>
@@ -24,11 +26,15 @@ export type ReadBackOptions = {
 
 /** A query text of up to 80 KB, of the 256 KiB that a server takes. */
 const rowsPerQueryMax = 2000
-/** Lines are parsed to learn what a row is called; this much of them holds up the thread for 10 ms. */
+/**
+ * Lines are parsed to learn what a row is called; this much of them holds up the thread for 10 ms.
+ */
 const bytesPerQueryMax = 2 * 1024 * 1024
 const pollMs = [20, 50, 100, 250, 500, 1000] as const
 
-/** What became of inserts whose end we did not see. Both functions reject with a ClickHouseFailure. */
+/**
+ * What became of inserts whose end we did not see. Both functions reject with a ClickHouseFailure.
+ */
 export function createReadBack(options: ReadBackOptions): ReadBack {
   const { clickhouse, cluster, now } = options
   const processes =
@@ -36,7 +42,8 @@ export function createReadBack(options: ReadBackOptions): ReadBack {
       ? 'system.processes'
       : `clusterAllReplicas('${cluster}', system.processes)`
   const kill = cluster === undefined ? 'KILL QUERY' : `KILL QUERY ON CLUSTER '${cluster}'`
-  const isOurs = `(startsWith(query_id, '${options.journalId}/') OR startsWith(Settings['insert_deduplication_token'], '${options.journalId}/'))`
+  const names = ['query_id', "Settings['insert_deduplication_token']"]
+  const isOurs = names.map((name) => `startsWith(${name}, '${options.journalId}/')`).join(' OR ')
 
   async function settle(signal: AbortSignal): Promise<void> {
     const startMs = now()
@@ -75,8 +82,8 @@ export function createReadBack(options: ReadBackOptions): ReadBack {
 type Stored = Readonly<Record<string, unknown>>
 
 /**
- * What makes a row itself, beside others of its table: a client may give one uuid to two events of different
- * users, and the chunks of a recording share theirs.
+ * What makes a row itself, beside others of its table: a client may give one uuid to two events of
+ * different users, and the chunks of a recording share theirs.
  */
 const identities: Record<TableName, readonly string[]> = {
   events: ['uuid', 'project', 'event', 'distinct_id'],
@@ -110,7 +117,7 @@ function toQuery(table: TableName, records: readonly StoredRecord[]): string | u
     (ms) => `fromUnixTimestamp64Milli(${Math.trunc(ms)}, 'UTC')`,
   )
   return `SELECT ${identities[table].join(', ')} FROM ${table}
-WHERE received_at BETWEEN ${range.join(' AND ')} AND uuid IN (${uuids.map((uuid) => `'${uuid}'`).join(',')})`
+WHERE received_at BETWEEN ${range.join(' AND ')} AND uuid IN ('${uuids.join("','")}')`
 }
 
 const uuidShape = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i

@@ -4,13 +4,15 @@ import { firstTables, type Table } from './clickhouse-tables.ts'
 export type SchemaOptions = {
   /** Name of the cluster, where there is one. */
   cluster: string | undefined
-  /** Events, link events and recordings go this many days after they were received; 0 keeps them. */
+  /**
+   * Events, link events and recordings go this many days after they were received; 0 keeps them.
+   */
   ttlDays: number
 }
 
 /**
- * Brings the database to the schema of this version. Every statement may run twice and on two nodes at once, so a
- * migration that was cut off is simply run again. Rejects with a ClickHouseFailure.
+ * Brings the database to the schema of this version. Every statement may run twice and on two nodes
+ * at once, so a migration that was cut off is simply run again. Rejects with a ClickHouseFailure.
  */
 export async function migrate(clickhouse: ClickHouse, options: SchemaOptions): Promise<void> {
   const dialect = toDialect(options.cluster)
@@ -70,7 +72,10 @@ const migrationsTable: Creation = {
   version: 'applied_at',
 }
 
-/** What was acknowledged may leave the journal once it is inserted, so an insert must reach the disk. */
+/**
+ * What was acknowledged may leave the journal once it is inserted, so an insert must reach the
+ * disk.
+ */
 const durability = 'fsync_after_insert = 1, fsync_part_directory = 1'
 
 function toCreate(table: Creation, { onCluster, engine, deduplication }: Dialect): string {
@@ -85,8 +90,9 @@ SETTINGS ${durability}, ${deduplication}`
 const retained = ['events', 'recordings', 'link_events'] as const
 
 /**
- * By time of receipt: an event that was acknowledged today is not gone tomorrow because its client's clock stands in
- * the past. Only a changed setting alters the table, as the change rewrites parts.
+ * By time of receipt: an event that was acknowledged today is not gone tomorrow because its
+ * client's clock stands in the past. Only a changed setting alters the table, as the change
+ * rewrites parts.
  */
 async function retain(
   clickhouse: ClickHouse,

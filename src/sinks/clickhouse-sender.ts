@@ -9,15 +9,16 @@ export type Sender = {
   /** Sends the rows once, and finds out how it ended. Rejects only when the signal aborts. */
   send(table: TableName, piece: Piece, signal: AbortSignal): Promise<Rest>
   /**
-   * Which of the rows are not stored, once no request of ours is on its way to the server and none runs there: for
-   * rows that are to be sent under another token than before. Rejects only when the signal aborts.
+   * Which of the rows are not stored, once no request of ours is on its way to the server and none
+   * runs there: for rows that are to be sent under another token than before. Rejects only when the
+   * signal aborts.
    */
   findMissingAtLast(table: TableName, records: Records, signal: AbortSignal): Promise<Records>
 }
 
 /**
- * A request whose connection is gone may still lie in the server's buffers while the server hangs; one that answers
- * again has taken it up within this time.
+ * A request whose connection is gone may still lie in the server's buffers while the server hangs;
+ * one that answers again has taken it up within this time.
  */
 const graceMs = 1000
 
@@ -28,8 +29,8 @@ export type Piece = {
   records: Records
   token: string
   /**
-   * Nothing was ever sent under this token, so its OK is proof. ClickHouse remembers a token before the part is in
-   * place: an OK to a second insert under it may mean that nothing was stored.
+   * Nothing was ever sent under this token, so its OK is proof. ClickHouse remembers a token before
+   * the part is in place: an OK to a second insert under it may mean that nothing was stored.
    */
   isFresh: boolean
 }
@@ -60,7 +61,8 @@ export function createSender(options: SenderOptions): Sender {
     } catch (error) {
       signal.throwIfAborted()
       const failure = toFailure(error)
-      // The server stopped at a row while it read them: an insert is one block, so nothing was stored.
+      // The server stopped at a row while it read them: an insert is one block, so nothing was
+      // stored.
       if (failure.kind === 'data' && failure.row !== undefined) return { missing: records, failure }
       await pause(failure, signal)
       return { missing: await findMissing(table, records, signal), failure }

@@ -14,12 +14,18 @@ import { abortable, insist, type Persistence, toPauseMs } from './retry.ts'
 
 export type ClickHouseSinkOptions = Persistence & {
   clickhouse: ClickHouse
-  /** Makes what is missing of database and tables: before the first insert, and when the server says they are gone. */
+  /**
+   * Makes what is missing of database and tables: before the first insert, and when the server says
+   * they are gone.
+   */
   prepare(): Promise<void>
   journalId: string
   cluster: string | undefined
   cursors: Pick<Cursors, 'begin' | 'pending'>
-  /** How long an insert of ours may go on running on the server before the server is asked to end it. */
+  /**
+   * How long an insert of ours may go on running on the server before the server is asked to end
+   * it.
+   */
   patienceMs: number
   report: SinkReport
   now(): number

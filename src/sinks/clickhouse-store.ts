@@ -4,7 +4,9 @@ import { ClickHouseFailure } from './clickhouse-failure.ts'
 import { createHttpClickHouse, databaseOf } from './clickhouse-http.ts'
 import { createDatabase, migrate, type SchemaOptions } from './clickhouse-schema.ts'
 
-/** What the ClickHouse sink needs to know. It travels to the shippers' thread, so it is plain data. */
+/**
+ * What the ClickHouse sink needs to know. It travels to the shippers' thread, so it is plain data.
+ */
 export type ClickHouseSettings = SchemaOptions & {
   /** Undefined runs the engine in this process. */
   url: string | undefined
@@ -30,7 +32,10 @@ export type ClickHouseConfig = {
 export type Store = {
   /** Usable once `prepare` has resolved. */
   clickhouse: ClickHouse
-  /** Opens the engine or reaches the server, and makes what is missing there. Rejects with a ClickHouseFailure. */
+  /**
+   * Opens the engine or reaches the server, and makes what is missing there. Rejects with a
+   * ClickHouseFailure.
+   */
   prepare(): Promise<void>
 }
 

@@ -21,7 +21,10 @@ export type Table = {
 const time = `DateTime64(3, 'UTC')`
 const word = 'LowCardinality(String)'
 const text = 'String CODEC(ZSTD(1))'
-/** The read-back after an uncertain insert knows a row's time of receipt, which no sorting key holds. */
+/**
+ * The read-back after an uncertain insert knows a row's time of receipt, which no sorting key
+ * holds.
+ */
 const receivedAt = 'INDEX received_at_range received_at TYPE minmax GRANULARITY 1'
 
 /** The tables as migration 1 makes them. A row replaces an older one of the same sorting key. */

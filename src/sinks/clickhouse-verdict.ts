@@ -13,7 +13,9 @@ export type Verdict = 'retry' | 'last' | 'split' | 'shave' | 'bury'
 export type Case = {
   failure: ClickHouseFailure
   rows: number
-  /** Failures of just these rows, this one included; after each of them the server answered a query. */
+  /**
+   * Failures of just these rows, this one included; after each of them the server answered a query.
+   */
   failures: number
   /** Other rows of the same batch went in: the server works, and so does the table. */
   hasWitness: boolean
@@ -24,17 +26,20 @@ export type Case = {
 /** A server that gives an unknown answer this often, and yet answers queries, may mean the rows. */
 const suspicionAfter = 5
 /**
- * A row whose neighbours went in is set aside after this many failures, half a minute at the least with the pauses
- * between them. A reply with a code is a word on the row; a connection that breaks may be chance.
+ * A row whose neighbours went in is set aside after this many failures, half a minute at the least
+ * with the pauses between them. A reply with a code is a word on the row; a connection that breaks
+ * may be chance.
  */
 const repliesMax = 12
 const breaksMax = 20
-/** Some six minutes at the longest pause: a row that holds up everything for longer is set aside. */
+/**
+ * Some six minutes at the longest pause: a row that holds up everything for longer is set aside.
+ */
 const lonelyRepliesMax = 100
 
 /**
- * Total. A row is given up only for its own fault: where the server says so, or where it takes its neighbours and
- * not this one. A server that refuses everything is waited for.
+ * Total. A row is given up only for its own fault: where the server says so, or where it takes its
+ * neighbours and not this one. A server that refuses everything is waited for.
  */
 export function judge({ failure, rows, failures, hasWitness, isAlone }: Case): Verdict {
   const isSingle = rows === 1

@@ -1,7 +1,10 @@
 import { type ClickHouseClient, ClickHouseLogLevel, createClient } from '@clickhouse/client'
 import { toFailure } from './clickhouse-failure.ts'
 
-/** Where events are stored: a server, or the engine in this process. Every rejection is a ClickHouseFailure. */
+/**
+ * Where events are stored: a server, or the engine in this process. Every rejection is a
+ * ClickHouseFailure.
+ */
 export type ClickHouse = {
   /** Resolves once the server has proven that it took the lines under this token. */
   insert(insert: Insert, signal: AbortSignal): Promise<void>
@@ -20,9 +23,9 @@ export type Insert = {
 }
 
 /**
- * How an insert reads its rows. Objects, arrays and scalars go into string columns as they stand; nothing is
- * skipped in silence; however many months a block touches, it goes in; and one thread parses it, since the others
- * have requests to serve.
+ * How an insert reads its rows. Objects, arrays and scalars go into string columns as they stand;
+ * nothing is skipped in silence; however many months a block touches, it goes in; and one thread
+ * parses it, since the others have requests to serve.
  */
 export const insertSettings = {
   async_insert: 0,
@@ -43,7 +46,10 @@ export const insertSettings = {
 
 export type ClientOptions = NonNullable<Parameters<typeof createClient>[0]>
 
-/** The vendor's client. It logs nothing: its failures reach whoever called, and its lines would hold credentials. */
+/**
+ * The vendor's client. It logs nothing: its failures reach whoever called, and its lines would hold
+ * credentials.
+ */
 export function createVendorClient(options: ClientOptions): ClickHouseClient {
   return createClient({ ...options, log: { level: ClickHouseLogLevel.OFF } })
 }

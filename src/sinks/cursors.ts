@@ -3,7 +3,9 @@ import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { SinkName } from '../core/sink.ts'
 
-/** Records under way to a sink that delivers exactly once, as written down before they were sent. */
+/**
+ * Records under way to a sink that delivers exactly once, as written down before they were sent.
+ */
 export type Pending = {
   firstOffset: number
   lastOffset: number
@@ -22,7 +24,9 @@ export type Cursors = {
   close(): void
 }
 
-/** Throws where the file cannot be opened or is no database: without cursors nothing may be shipped. */
+/**
+ * Throws where the file cannot be opened or is no database: without cursors nothing may be shipped.
+ */
 export function openCursors({ dir, journalId }: { dir: string; journalId: string }): Cursors {
   mkdirSync(dir, { recursive: true })
   const database = openDatabase(toPath(dir))
@@ -32,7 +36,8 @@ export function openCursors({ dir, journalId }: { dir: string; journalId: string
   const begin = database.query<null, Key & Pending>(`
     INSERT INTO cursors (journal, sink, first, last, attempt)
     VALUES ($journal, $sink, $firstOffset, $lastOffset, $attempt)
-    ON CONFLICT DO UPDATE SET first = excluded.first, last = excluded.last, attempt = excluded.attempt`)
+    ON CONFLICT DO UPDATE
+    SET first = excluded.first, last = excluded.last, attempt = excluded.attempt`)
   const advance = database.query<null, Key & { offset: number }>(`
     INSERT INTO cursors (journal, sink, next) VALUES ($journal, $sink, $offset)
     ON CONFLICT DO UPDATE SET next = excluded.next, first = NULL, last = NULL, attempt = NULL`)
@@ -65,7 +70,10 @@ export function loadOffsets({
   }
 }
 
-/** Behind everything that any sink has shipped or sent, of whatever journal; 0 where nothing is written down. */
+/**
+ * Behind everything that any sink has shipped or sent, of whatever journal; 0 where nothing is
+ * written down.
+ */
 export function loadFurthestOffset(dir: string): number {
   if (!existsSync(toPath(dir))) return 0
   const database = openDatabase(toPath(dir))
@@ -83,8 +91,8 @@ const toPath = (dir: string) => join(dir, 'cursors.sqlite')
 type Key = { journal: string; sink: SinkName }
 
 /**
- * The rollback journal is kept, and overwritten in place like the database: cursors can be written on a full disk, and
- * must be, since only then the journal's segments go and make room.
+ * The rollback journal is kept, and overwritten in place like the database: cursors can be written
+ * on a full disk, and must be, since only then the journal's segments go and make room.
  */
 function openDatabase(path: string): Database {
   const database = new Database(path, { create: true, strict: true })

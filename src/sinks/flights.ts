@@ -9,7 +9,10 @@ export type Flights = {
   room(signal: AbortSignal): Promise<void>
   /** Sends a batch. `isNew` is false where an earlier process may have sent it. */
   launch(batch: Batch, isNew: boolean, signal: AbortSignal): void
-  /** Resolves once nothing is under way: all has arrived, or the signal of what was launched has aborted. */
+  /**
+   * Resolves once nothing is under way: all has arrived, or the signal of what was launched has
+   * aborted.
+   */
   settled(): Promise<void>
   /** Everything before it is on the sink's disk, and that is written down. */
   cursor(): number
@@ -22,18 +25,24 @@ export type FlightsOptions = Persistence & {
   /** Is told of every batch that the sink has taken. */
   onShipped(batch: Batch): void
   onAdvanced(offset: number): void
-  /** Is told of what a sink should have dealt with itself, and of cursors that cannot be written. */
+  /**
+   * Is told of what a sink should have dealt with itself, and of cursors that cannot be written.
+   */
   onFault(error: unknown): void
 }
 
 type Flight = { lastOffset: number; hasArrived: boolean }
 
-/** How old a cursor may be on disk where the sink takes duplicates after a crash: a write costs a sync. */
+/**
+ * How old a cursor may be on disk where the sink takes duplicates after a crash: a write costs a
+ * sync.
+ */
 const cursorAgeMsMax = 200
 
 export function createFlights(options: FlightsOptions): Flights {
   const { sink } = options
-  // A sink that takes one batch at a time is exact: the cursor is behind one batch before the next is sent.
+  // A sink that takes one batch at a time is exact: the cursor is behind one batch before the next
+  // is sent.
   const isExact = sink.inflightMax === 1
   const gate = createGate()
   const flying: Flight[] = []
@@ -70,7 +79,10 @@ export function createFlights(options: FlightsOptions): Flights {
     await insist(send, options, signal)
   }
 
-  /** One at a time: what arrives meanwhile is seen by the one that runs, which says that it ends as it looks last. */
+  /**
+   * One at a time: what arrives meanwhile is seen by the one that runs, which says that it ends as
+   * it looks last.
+   */
   async function writeDown(signal: AbortSignal): Promise<void> {
     isWriting = true
     try {

@@ -3,8 +3,9 @@ import { createRing, type Ring } from '../journal/ring.ts'
 import type { ReadLimits } from './backlog.ts'
 
 /**
- * The newest part of the journal that is in memory. Blocks may be left out, when they come faster than this thread
- * takes them: then what was before the gap is dropped, so that whoever reads it turns to the journal.
+ * The newest part of the journal that is in memory. Blocks may be left out, when they come faster
+ * than this thread takes them: then what was before the gap is dropped, so that whoever reads it
+ * turns to the journal.
  */
 export type JournalWindow = Pick<Ring, 'push' | 'read' | 'endOffset' | 'stats'> & {
   /** Blocks before `endOffset` are committed and will not be pushed. */

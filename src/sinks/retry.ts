@@ -18,8 +18,8 @@ export const sleep: Sleep = (ms, signal) =>
 export type Backoff = { firstMs: number; maxMs: number }
 
 /**
- * How long to wait after so many failures in a row: twice as long each time, and a random half of it off, so that
- * nodes that failed together do not come back together.
+ * How long to wait after so many failures in a row: twice as long each time, and a random half of
+ * it off, so that nodes that failed together do not come back together.
  */
 export function toPauseMs(failures: number, { firstMs, maxMs }: Backoff, random: () => number) {
   const fullMs = Math.min(maxMs, firstMs * 2 ** Math.min(failures - 1, 30))

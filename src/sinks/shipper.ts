@@ -5,11 +5,17 @@ import { createFlights, type FlightsOptions } from './flights.ts'
 import { createGate } from './gate.ts'
 import { insist, type Persistence } from './retry.ts'
 
-/** One sink's way through the journal, at its own pace. What fails is tried again until the shipper is stopped. */
+/**
+ * One sink's way through the journal, at its own pace. What fails is tried again until the shipper
+ * is stopped.
+ */
 export type Shipper = {
   start(): void
   announce: Backlog['announce']
-  /** Ships what is there without waiting for more. Resolves once it is shipped, or the shipper is stopped. */
+  /**
+   * Ships what is there without waiting for more. Resolves once it is shipped, or the shipper is
+   * stopped.
+   */
   drain(): Promise<void>
   /** Abandons what is under way; the next start finds out what became of it. */
   stop(): Promise<void>
@@ -44,7 +50,10 @@ export function createShipper(options: ShipperOptions): Shipper {
     options.onAdvanced(offset)
   }
 
-  /** The range that was under way when the process ended comes first: only the sink can tell what became of it. */
+  /**
+   * The range that was under way when the process ended comes first: only the sink can tell what
+   * became of it.
+   */
   async function resume(): Promise<void> {
     const range = cursors.pending(sink.name)
     const batch = range && (await backlog.read(range, signal))

@@ -13,11 +13,14 @@ import type { FromThread, ThreadStatus } from './thread-messages.ts'
 /** The shippers' thread, as seen from the thread that serves requests. */
 export type Shipping = {
   /**
-   * Resolves with each sink's cursor once the thread runs; the sinks connect in the background. Rejects, in words for
-   * the operator, where it cannot run.
+   * Resolves with each sink's cursor once the thread runs; the sinks connect in the background.
+   * Rejects, in words for the operator, where it cannot run.
    */
   start(): Promise<SinkOffsets>
-  /** Hands a committed block over, in the journal's order. Its buffer is transferred, and is empty afterwards. */
+  /**
+   * Hands a committed block over, in the journal's order. Its buffer is transferred, and is empty
+   * afterwards.
+   */
   push(block: CommittedBlock): void
   health(): Record<string, SinkHealth>
   stats(): ShippingStats

@@ -29,7 +29,10 @@ export const persistence: Persistence = {
 
 export type SinkPartsOptions = { options: ThreadOptions; cursors: Cursors; log: Log }
 
-/** The sinks that are configured. Rejects, in words for the operator, where one of them cannot work here. */
+/**
+ * The sinks that are configured. Rejects, in words for the operator, where one of them cannot work
+ * here.
+ */
 export async function createSinkParts(given: SinkPartsOptions): Promise<SinkPart[]> {
   const { kafka } = given.options
   const clickhouse = await createClickHousePart(given)
@@ -57,8 +60,8 @@ async function createClickHousePart({
 }
 
 /**
- * The embedded engine is as fast with 20,000 rows an insert as with 50,000, and its inserts take memory of this process
- * several times over.
+ * The embedded engine is as fast with 20,000 rows an insert as with 50,000, and its inserts take
+ * memory of this process several times over.
  */
 const embeddedBytesMax = 16 * 1024 * 1024
 

@@ -22,7 +22,9 @@ export type Tally = {
   snapshot(): SinkTally
 }
 
-/** Counts what a sink does, and logs its failures: the first of a row, and then ever more rarely. */
+/**
+ * Counts what a sink does, and logs its failures: the first of a row, and then ever more rarely.
+ */
 export function createTally(sink: SinkName, log: Log): Tally {
   const tally: SinkTally = { shipped: {}, deadLettered: {}, retries: {}, batches: 0 }
   const buried: Partial<Record<Source, number>> = {}
@@ -55,7 +57,8 @@ export function createTally(sink: SinkName, log: Log): Tally {
     tally.batches += 1
     const counts = countBySource(batch)
     for (const [source, count] of counts) {
-      // Dead letters are reported before their batch is shipped; with several under way, perhaps in another's stead.
+      // Dead letters are reported before their batch is shipped; with several under way, perhaps in
+      // another's stead.
       const dead = Math.min(count, buried[source] ?? 0)
       buried[source] = (buried[source] ?? 0) - dead
       tally.shipped[source] = (tally.shipped[source] ?? 0) + count - dead

@@ -3,12 +3,18 @@ import type { FromThread, ThreadOptions, ToThread } from './thread-messages.ts'
 
 /** One life of the shippers' thread. */
 export type ThreadHandle = {
-  /** Hands a block over, or, while too much of it is under way, where it ends: the thread then reads the journal. */
+  /**
+   * Hands a block over, or, while too much of it is under way, where it ends: the thread then reads
+   * the journal.
+   */
   push(block: CommittedBlock): void
   post(message: Exclude<ToThread, { type: 'start' | 'block' }>): void
   /** Handed over and not yet taken. */
   transitBytes(): number
-  /** Ends a thread that has closed its parts. One that has not is left alone, and does not keep the process alive. */
+  /**
+   * Ends a thread that has closed its parts. One that has not is left alone, and does not keep the
+   * process alive.
+   */
   end(hasClosed: boolean): void
 }
 

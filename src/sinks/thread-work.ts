@@ -26,7 +26,10 @@ type Line = SinkPart & { shipper: Shipper; reader: Reader }
 /** A ring of many small blocks costs more in memory than their bytes tell. */
 const ringBlocksMax = 16_384
 
-/** Opens cursors, sinks and journal, and ships. Rejects, in words for the operator, where that cannot be. */
+/**
+ * Opens cursors, sinks and journal, and ships. Rejects, in words for the operator, where that
+ * cannot be.
+ */
 export async function startWork(options: ThreadOptions, outlets: WorkOutlets): Promise<Work> {
   const { endOffset, ringBytesMax } = options
   const cursors = openCursors({ dir: options.stateDir, journalId: options.journalId })

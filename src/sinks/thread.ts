@@ -29,7 +29,8 @@ self.onmessage = ({ data }: MessageEvent<ToThread>) => {
   if (data.type === 'close') void work?.close().then(() => end('closed'))
 }
 
-// To leave while the engine works ends the whole process: a fault of ours is told, and the thread goes on.
+// To leave while the engine works ends the whole process: a fault of ours is told, and the thread
+// goes on.
 process.on('uncaughtException', tellFault)
 process.on('unhandledRejection', tellFault)
 

@@ -186,7 +186,8 @@ describe('the embedded engine', () => {
 
 describe('the schema', () => {
   const ttlOf = async (table: string) => {
-    const sql = `SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = '${table}'`
+    const sql = `SELECT engine_full FROM system.tables
+      WHERE database = currentDatabase() AND name = '${table}'`
     const [row] = await clickhouse.query<{ engine_full: string }>(sql)
     return / TTL (.*) SETTINGS/.exec(row!.engine_full)?.[1]
   }

@@ -85,7 +85,7 @@ describe('the ClickHouse sink', () => {
     expect(new Set(fake.tokens).size).toBe(3)
   })
 
-  test('is unhealthy while the server refuses, and healthy again after it took a batch', async () => {
+  test('is unhealthy while the server refuses, and healthy once it took a batch', async () => {
     const health: boolean[] = []
     const fake = createFakeClickHouse({ plan: ['disk-full', 'disk-full'] })
     const { sink } = makeSink(fake)
@@ -110,7 +110,7 @@ describe('the ClickHouse sink', () => {
     const { sink } = makeSink(fake, { now: () => nowMs })
     await sink.ship(toBatch(makeEvents(2)), never)
     expect(commands.length).toBe(1)
-    expect(commands[0]).toStartWith('KILL QUERY WHERE (startsWith(query_id')
+    expect(commands[0]).toStartWith('KILL QUERY WHERE startsWith(query_id')
     expect(fake.rows('events').length).toBe(2)
   })
 
@@ -233,7 +233,9 @@ describe('a poisoned block', () => {
   })
 })
 
-/** A late request is followed by a sound one: two that nobody heard of in a row are another matter. */
+/**
+ * A late request is followed by a sound one: two that nobody heard of in a row are another matter.
+ */
 const plans = fc
   .array(fc.constantFrom<Fault>(...faults, 'none'), { maxLength: 8 })
   .map(
@@ -278,7 +280,10 @@ function toRecords(shape: readonly Shape[]): StoredRecord[] {
 const isBad = (row: Record<string, unknown>) => row.project === 'bad' || row.project_id === 'bad'
 const isRefused = (row: Record<string, unknown>) => isBad(row) && row.stage === undefined
 
-/** Ends the process at the n-th call to the server, whose effect stays, and starts another one on the same cursors. */
+/**
+ * Ends the process at the n-th call to the server, whose effect stays, and starts another one on
+ * the same cursors.
+ */
 async function shipThroughCrashes(
   fake: FakeClickHouse,
   records: readonly StoredRecord[],
@@ -314,7 +319,9 @@ async function shipThroughCrashes(
 const sound: Shape = { kind: 'event', isBad: false, isTwin: false }
 const bad: Shape = { ...sound, isBad: true }
 
-/** Found by this test: a request that is still on its way while its rows are cut into other pieces. */
+/**
+ * Found by this test: a request that is still on its way while its rows are cut into other pieces.
+ */
 const hardCases: [Shape[], Fault[], number[]][] = [
   [[sound, bad], ['late-unheard', 'none'], [1]],
   [[bad, sound], ['late-unheard', 'none'], [2]],

@@ -1,7 +1,10 @@
 import type { ClickHouse, Insert } from '../../src/sinks/clickhouse.ts'
 import { ClickHouseFailure } from '../../src/sinks/clickhouse-failure.ts'
 
-/** What goes wrong with one insert. The names of those that say nothing to the client end with `-unheard`. */
+/**
+ * What goes wrong with one insert. The names of those that say nothing to the client end with
+ * `-unheard`.
+ */
 export const faults = [
   'refused',
   'stored-then-error',
@@ -15,7 +18,10 @@ export const faults = [
   'half-stored-unheard',
   /** It goes on running when the client has given up. */
   'still-running-unheard',
-  /** It reaches the server when the client has looked already, but before it looks twice or sends again. */
+  /**
+   * It reaches the server when the client has looked already, but before it looks twice or sends
+   * again.
+   */
   'late-unheard',
 ] as const
 
@@ -39,7 +45,10 @@ export type FakeOptions = {
   poison?: (row: Row, index: number) => ClickHouseFailure | undefined
 }
 
-/** ClickHouse as far as the sink can tell: it never merges, so that a row that is stored twice is there twice. */
+/**
+ * ClickHouse as far as the sink can tell: it never merges, so that a row that is stored twice is
+ * there twice.
+ */
 export function createFakeClickHouse({ plan = [], poison }: FakeOptions = {}): FakeClickHouse {
   const tables = new Map<string, Row[]>()
   const known = new Set<string>()

@@ -19,12 +19,16 @@ export type ProxyFault =
   /** 200 by something that is no ClickHouse, without the server having seen anything. */
   | 'garbage'
   | 'empty-ok'
-  /** 200 with an exception in head and body, as of a server that began to answer too soon; or in the body alone. */
+  /**
+   * 200 with an exception in head and body, as of a server that began to answer too soon; or in the
+   * body alone.
+   */
   | 'late-exception'
   | 'exception-in-body'
   /**
-   * What a ClickHouse does whose rename of a part failed: the token is remembered and the rows are not there, so that
-   * every further insert under that token is answered with OK and stores nothing. The first one breaks off.
+   * What a ClickHouse does whose rename of a part failed: the token is remembered and the rows are
+   * not there, so that every further insert under that token is answered with OK and stores
+   * nothing. The first one breaks off.
    */
   | 'forget-part'
 
@@ -37,7 +41,9 @@ export type FaultProxy = {
   close(): Promise<void>
 }
 
-/** Stands between a client and an HTTP server, and does to requests what networks and proxies do. */
+/**
+ * Stands between a client and an HTTP server, and does to requests what networks and proxies do.
+ */
 export async function startFaultProxy(target: string): Promise<FaultProxy> {
   const hollow = new Set<string>()
   const server = createServer((incoming, reply) => {
