@@ -1,0 +1,64 @@
+import { expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { Compile } from 'typebox/schema'
+import { loadConfig } from '../../src/config.ts'
+import schema from './compose.schema.json'
+
+type Service = {
+  environment?: Record<string, string>
+  depends_on?: Record<string, unknown> | string[]
+  volumes?: string[]
+  secrets?: { source: string }[]
+}
+type Compose = {
+  services: Record<string, Service>
+  volumes: Record<string, unknown>
+  secrets: Record<string, unknown>
+  configs: Record<string, { content: string }>
+}
+
+const text = await Bun.file(join(import.meta.dir, '../../compose.yaml')).text()
+const compose = Bun.YAML.parse(text) as Compose
+/** The Compose Specification's own, Apache-2.0. */
+const validator = Compile(schema as object)
+
+test('keeps to the Compose Specification, which knows a mistake', () => {
+  expect(validator.Errors(compose)).toEqual([true, []])
+  const { services } = compose
+  const wrong = { ...compose, services: { ...services, redis: { imagee: 'redis' } } }
+  expect(validator.Check(wrong)).toBe(false)
+})
+
+test('names only what there is', () => {
+  const { services, volumes, secrets } = compose
+  for (const { depends_on = [], volumes: mounts = [], secrets: given = [] } of Object.values(
+    services,
+  )) {
+    const needed = Array.isArray(depends_on) ? depends_on : Object.keys(depends_on)
+    expect(Object.keys(services)).toEqual(expect.arrayContaining(needed))
+    const named = mounts.map((mount) => mount.split(':')[0])
+    expect(Object.keys(volumes)).toEqual(expect.arrayContaining(named))
+    expect(Object.keys(secrets)).toEqual(expect.arrayContaining(given.map(({ source }) => source)))
+  }
+})
+
+test('its nodes have settings that the server takes, and folders of their own', () => {
+  const nodes = ['node-1', 'node-2'].map((name) => compose.services[name]!)
+  for (const { environment = {} } of nodes) {
+    const words = Object.entries(environment).map(([name, value]) => [name, String(value)])
+    const { config, warnings } = loadConfig(Object.fromEntries(words))
+    expect(warnings).toEqual([])
+    expect(config.KAFKA_BROKERS).toEqual(['kafka:9092'])
+  }
+  const [first, second] = nodes.map(({ volumes }) => volumes)
+  expect(first).not.toEqual(second)
+})
+
+test('its balancer sends a polling session back to its node', () => {
+  const { content } = compose.configs.balancer!
+  const sticky = content.split('\nbackend realtime')[1]!
+  for (const node of ['node-1', 'node-2'])
+    expect(sticky).toContain(`server ${node} ${node}:3000 check inter 1s cookie ${node}`)
+  expect(sticky).toContain('cookie node insert')
+  expect(content).toContain('use_backend realtime if { path_beg /socket.io/ }')
+})

@@ -1,0 +1,37 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+
+const root = join(import.meta.dir, '../..')
+const script = join(root, '../shared/tools/build-image')
+
+/** What builds and runs the image here. */
+export type ImageTool = {
+  name: string
+  build: string[]
+  inspect: string[]
+  run(environment: Record<string, string>): string[]
+}
+
+/** A container engine where there is one, else the script that does without; undefined where neither is. */
+export function findImageTool(tag: string): ImageTool | undefined {
+  if (Bun.which('docker') && Bun.spawnSync(['docker', 'info']).exitCode === 0)
+    return {
+      name: 'docker',
+      build: ['docker', 'build', '-q', '-t', tag, root],
+      inspect: ['docker', 'image', 'inspect', '--format', '{{json .Config}}', tag],
+      run: (environment) => [
+        ...['docker', 'run', '--rm', '--network', 'host', ...toOptions(environment), tag],
+      ],
+    }
+  if (existsSync(script) && process.getuid?.() === 0)
+    return {
+      name: 'build-image',
+      build: [script, root, tag],
+      inspect: [script, '--inspect', tag],
+      run: (environment) => [script, '--run', tag, ...toOptions(environment)],
+    }
+  return undefined
+}
+
+const toOptions = (environment: Record<string, string>) =>
+  Object.entries(environment).flatMap(([name, value]) => ['-e', `${name}=${value}`])

@@ -1,0 +1,116 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { closeSync, openSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Subprocess } from 'bun'
+import { type ClickHouseService, startClickHouse } from '../services/clickhouse.ts'
+import { temporaryFolder } from '../support/folder.ts'
+import { freePort } from '../support/port.ts'
+import { until } from '../support/until.ts'
+import { findImageTool } from './image-tool.ts'
+
+const tool = findImageTool('spillway:test')
+if (!tool) console.warn('The image is NOT tested: it takes a container engine, or its stand-in.')
+
+type ImageConfig = {
+  User: string
+  Cmd: string[]
+  Volumes: Record<string, object>
+  Healthcheck: { Test: string[] }
+}
+
+const buildMsMax = 400_000
+let clickhouse: ClickHouseService
+let config: ImageConfig
+
+async function run(command: readonly string[]): Promise<string> {
+  const child = Bun.spawn([...command], { stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' })
+  const [output, errors] = await Promise.all([child.stdout.text(), child.stderr.text()])
+  if ((await child.exited) !== 0) throw new Error(`${command.join(' ')}: ${errors.slice(-2000)}`)
+  return output
+}
+
+type Contained = { url: string; port: number; child: Subprocess; log(): string }
+
+async function start(folder: string, environment: Record<string, string>): Promise<Contained> {
+  const port = freePort()
+  const path = join(folder, 'log.jsonl')
+  const output = openSync(path, 'a')
+  const settings = { PORT: String(port), HOST: '127.0.0.1', ...environment }
+  const child = Bun.spawn(tool!.run(settings), { stdin: 'ignore', stdout: output, stderr: output })
+  closeSync(output)
+  const url = `http://127.0.0.1:${port}`
+  const log = () => readFileSync(path, 'utf8')
+  const isReady = async () => {
+    if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}: ${log()}`)
+    return await fetch(`${url}/_readiness`).then(
+      ({ ok }) => ok,
+      () => false,
+    )
+  }
+  await until(isReady, { timeoutMs: 60_000, what: 'the image being ready' })
+  return { url, port, child, log }
+}
+
+describe.skipIf(!tool)('the image', () => {
+  beforeAll(async () => {
+    clickhouse = await startClickHouse()
+    await run(tool!.build)
+    config = JSON.parse(await run(tool!.inspect))
+  }, buildMsMax)
+  afterAll(async () => await clickhouse?.stop())
+
+  test('runs as a user that is not root, and keeps its data in a volume', () => {
+    expect(config.User).toBe('1000:1000')
+    expect(Object.keys(config.Volumes)).toEqual(['/data'])
+    expect(config.Cmd).toEqual(['bun', 'src/main.ts'])
+  })
+
+  test('captures into a ClickHouse beside it, is healthy, and loses nothing when it is stopped', async () => {
+    using folder = temporaryFolder()
+    // So long that only the stop itself can have brought the events to ClickHouse.
+    const environment = { CLICKHOUSE_URL: clickhouse.url, CLICKHOUSE_FLUSH_MS: '60000' }
+    const { url, port, child, log } = await start(folder.path, environment)
+    const names = Array.from({ length: 20 }, (_, index) => `event-${index}`)
+    for (const event of names) {
+      const body = JSON.stringify({ event, distinct_id: 'user', api_key: 'phc_image' })
+      const response = await fetch(`${url}/e`, { method: 'POST', body })
+      expect(await response.text()).toBe('{"code":1,"status":"ok"}')
+    }
+    expect(await isHealthy(port)).toBe(true)
+    expect(ownerOf(port)).toBe(1000)
+
+    child.kill('SIGTERM')
+    expect(await child.exited).toBe(0)
+    expect(log()).toContain('"reason":"SIGTERM"')
+    const query = 'SELECT event FROM events ORDER BY length(event), event FORMAT TSV'
+    const rows = await (await fetch(clickhouse.url, { method: 'POST', body: query })).text()
+    expect(rows.trim().split('\n')).toEqual(names)
+    expect(await isHealthy(port)).toBe(false)
+  }, 120_000)
+
+  test('without the engine in it, says what it needs', async () => {
+    using folder = temporaryFolder()
+    const failing = start(folder.path, { DATA_DIR: '/data' })
+    await expect(failing).rejects.toThrow('CLICKHOUSE_URL')
+  }, 60_000)
+})
+
+/** The image's own health check. It runs beside the image, whose network is this machine's. */
+async function isHealthy(port: number): Promise<boolean> {
+  const [, command, ...rest] = config.Healthcheck.Test
+  expect(command).toBe('bun')
+  const child = Bun.spawn([process.execPath, ...rest], {
+    env: { PORT: String(port) },
+    stderr: 'ignore',
+  })
+  return (await child.exited) === 0
+}
+
+/** The user whose process listens there, by the kernel's word. */
+function ownerOf(port: number): number {
+  const address = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`
+  const lines = readFileSync('/proc/net/tcp', 'utf8').split('\n')
+  const fields = lines.map((line) => line.trim().split(/\s+/))
+  const listening = fields.find((line) => line[1] === address && line[3] === '0A')
+  return Number(listening?.[7])
+}
