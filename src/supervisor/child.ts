@@ -60,7 +60,10 @@ export function startChild(parts: ChildParts): Child {
     if (state === 'stopping') return
     state = 'fallen'
     // What cannot even start is the operator's to mend.
-    if (!hasServed) return first.reject(new Error(`${name} ended with ${code} before it served`))
+    if (!hasServed) {
+      first.reject(new Error(`${name} ended with ${code} before it served`))
+      return
+    }
     parts.onFallen()
     failuresInRow = livedMs > soundMs ? 1 : failuresInRow + 1
     const pauseMs = Math.min(backoff.firstMs * 2 ** (failuresInRow - 1), backoff.maxMs)
@@ -76,7 +79,7 @@ export function startChild(parts: ChildParts): Child {
     pid: () => (state === 'fallen' ? undefined : child?.pid),
     restarts: () => restarts,
     send(message) {
-      if (state === 'ready') child?.send(message)
+      if (state === 'starting' || state === 'ready') child?.send(message)
     },
     async stop(signal) {
       clearTimeout(timer)

@@ -21,17 +21,22 @@ export async function startSupervised(config: Config, role: Role): Promise<Super
     post({ type: 'gather', id })
     const text = await promise
     gathered.delete(id)
-    return { type: (await running.metrics()).type, text }
+    return { type: textFormat, text }
   }
 
-  const running: Supervised =
-    role.kind === 'realtime'
-      ? await startRealtimeProcess(config)
-      : await startServer(config, [], { index: role.index, gather })
-  process.on('message', (message: ToChild) => {
-    if (message.type === 'gathered') gathered.get(message.id)?.(message.text)
-    else void running.metrics().then(({ text }) => post({ type: 'metrics', id: message.id, text }))
+  process.on('message', async (message: ToChild) => {
+    if (message.type === 'gathered') return gathered.get(message.id)?.(message.text)
+    const { text } = await (await running).metrics()
+    post({ type: 'metrics', id: message.id, text })
   })
+  const running: Promise<Supervised> =
+    role.kind === 'realtime'
+      ? startRealtimeProcess(config)
+      : startServer(config, [], { index: role.index, gather })
+  await running
   post({ type: 'ready' })
   return running
 }
+
+/** Prometheus' text format, as every process writes it. */
+const textFormat = 'text/plain; version=0.0.4; charset=utf-8'
