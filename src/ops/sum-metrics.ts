@@ -9,9 +9,9 @@ export type Samples = {
 
 export const noSamples = (): Samples => ({ heads: new Map(), types: new Map(), values: new Map() })
 
-/** Ages and lags are the worst one's, a start the first one's, and durable is only what all are. */
+/** Ages and lags are the worst one's, a start the first one's, durable is only what all are, and the disk is shared. */
 const combineBy: readonly [RegExp, (a: number, b: number) => number][] = [
-  [/^spillway_durable$|^process_start_time_seconds$/, Math.min],
+  [/^spillway_durable$|^spillway_disk_|^process_start_time_seconds$/, Math.min],
   [/_oldest_seconds$|^nodejs_eventloop_lag|^nodejs_version_info$|_fds$/, Math.max],
 ]
 

@@ -41,3 +41,10 @@ test('of a process that ended only totals stay', () => {
   expect(sum.values.get('events_total{contract="capture"}')?.value).toBe(7)
   expect(sum.values.get('waiting_records')?.value).toBe(6)
 })
+
+test('the disk that processes share counts once', () => {
+  const toDisk = (bytes: number) =>
+    parseMetrics(`# TYPE spillway_disk_free_bytes gauge\nspillway_disk_free_bytes ${bytes}\n`)
+  const sum = sumMetrics([toDisk(300), toDisk(299)])
+  expect(sum.values.get('spillway_disk_free_bytes')?.value).toBe(299)
+})
