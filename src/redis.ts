@@ -37,6 +37,8 @@ export type RedisHandle = {
   readonly counts: { calls: number; failures: number; skipped: number }
   /** Connected, and not failing. */
   isAvailable(): boolean
+  /** The same for who would call now: what it forbids counts as skipped. */
+  mayCall(): boolean
   /** Resolves with true once it is connected, with false after `timeoutMs`. */
   whenAvailable(timeoutMs: number): Promise<boolean>
   /** Never rejects: `otherwise` stands in for a Redis that is away, late or in error. */
@@ -115,6 +117,12 @@ class Handle implements RedisHandle {
     return this.#client.status === 'ready' && this.#failuresInRow < failuresMax
   }
 
+  mayCall(): boolean {
+    const isAvailable = this.isAvailable()
+    if (!isAvailable) this.counts.skipped += 1
+    return isAvailable
+  }
+
   async whenAvailable(timeoutMs: number): Promise<boolean> {
     if (this.isAvailable()) return true
     const { promise, resolve } = Promise.withResolvers<void>()
@@ -127,16 +135,11 @@ class Handle implements RedisHandle {
   }
 
   async run<T>(call: (commands: RedisCommands) => Promise<T>, otherwise: T): Promise<T> {
-    if (!this.isAvailable()) {
-      this.counts.skipped += 1
-      return otherwise
-    }
-    return this.#attempt(call).catch(() => otherwise)
+    return this.mayCall() ? this.#attempt(call).catch(() => otherwise) : otherwise
   }
 
   async require<T>(call: (commands: RedisCommands) => Promise<T>): Promise<T> {
-    if (this.isAvailable()) return this.#attempt(call)
-    this.counts.skipped += 1
+    if (this.mayCall()) return this.#attempt(call)
     throw new Error('Redis is away')
   }
 

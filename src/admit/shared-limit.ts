@@ -10,7 +10,7 @@ export function createSharedLimit({
   name: string
 }): SharedLimit {
   return {
-    isAvailable: () => redis.isAvailable(),
+    isAvailable: () => redis.mayCall(),
     async take(key, { perSecond, burst }, cost) {
       const args = [(cost * 1000) / perSecond, (burst * 1000) / perSecond]
       const take = redis.run(

@@ -53,7 +53,7 @@ export function createSharedMarkers({ redis, now }: SharedMarkersOptions): Share
   })
 
   return {
-    isAvailable: () => redis.isAvailable(),
+    isAvailable: () => redis.mayCall(),
     find,
     async mark(markers) {
       await mark(markers)

@@ -1,0 +1,39 @@
+/** The numbers of `/metrics`: of a name with the labels given, summed over all others. */
+export type Scrape = (name: string, labels?: Record<string, string>) => number
+
+export async function scrape(url: string): Promise<Scrape> {
+  const text = await (await fetch(`${url}/metrics`)).text()
+  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
+  const samples = lines.map(toSample)
+  return (name, labels = {}) => {
+    const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`)
+    const found = samples.filter(
+      (sample) => sample.name === name && wanted.every((pair) => sample.labels.includes(pair)),
+    )
+    return found.reduce((sum, { value }) => sum + value, 0)
+  }
+}
+
+function toSample(line: string) {
+  const [, name = '', labels = '', value = ''] = /^(\w+)(?:\{(.*)\})? (\S+)/.exec(line) ?? []
+  return { name, labels: labels.split(','), value: Number(value) }
+}
+
+/** What the balance sheet is short of, for each identity; zeros are success. Good at a quiet moment. */
+export function toImbalances(read: Scrape, sinks: readonly string[]): Record<string, number> {
+  const fates = ['accepted', 'rejected', 'dropped', 'duplicate', 'quota_dropped']
+  const fated = fates.reduce((sum, fate) => sum + read(`spillway_events_${fate}_total`), 0)
+  const accepted = read('spillway_events_accepted_total')
+  const ofSinks = sinks.map((sink) => {
+    const taken = ['shipped', 'dead_lettered'].reduce(
+      (sum, stage) => sum + read(`spillway_sink_${stage}_total`, { sink }),
+      read('spillway_sink_waiting_events', { sink }),
+    )
+    return [sink, accepted + read('spillway_sink_recovered_total', { sink }) - taken] as const
+  })
+  return {
+    intake: read('spillway_events_received_total') - fated,
+    commits: read('spillway_events_committed_total') - accepted,
+    ...Object.fromEntries(ofSinks),
+  }
+}
