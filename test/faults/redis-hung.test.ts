@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { startRedis } from '../services/redis.ts'
-import { scrape } from '../support/balance-sheet.ts'
+import { scrape } from '../support/metrics.ts'
 import { startSpillway } from '../support/spillway.ts'
 import { until } from '../support/until.ts'
 

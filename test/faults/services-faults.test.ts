@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
-import { scrape } from '../support/balance-sheet.ts'
 import { allWell, type Delivery, startDelivery } from '../support/delivery.ts'
+import { scrape } from '../support/metrics.ts'
 import { startTraffic } from '../support/traffic.ts'
 import { until } from '../support/until.ts'
 
