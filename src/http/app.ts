@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
 import { bootRoutes } from './boot-routes.ts'
 import { type CaptureContracts, captureRoutes } from './capture-routes.ts'
-import { errorReply } from './error-reply.ts'
+import { createErrorReply } from './error-reply.ts'
 import { type EventContracts, eventRoutes } from './event-routes.ts'
 import { type HealthParts, healthRoutes } from './health-routes.ts'
 import { type PlatformServices, platformRoutes } from './platform-routes.ts'
@@ -22,11 +22,19 @@ export type App = ReturnType<typeof createApp>
 
 /** The table of contents: every route of the server, by contract. Socket.IO's stands in `listen.ts`. */
 export function createApp({ contracts, respond, answer, health, platform }: AppParts) {
-  return new Elysia({ name: 'spillway', handler: anyHostname })
-    .onError({ as: 'global' }, errorReply)
+  const methods = new Map<string, string[]>()
+  const app = new Elysia({ name: 'spillway', handler: anyHostname })
+    .onError(
+      { as: 'global' },
+      createErrorReply((path) => methods.get(path) ?? []),
+    )
     .use(healthRoutes(health))
     .use(captureRoutes(contracts, respond))
     .use(eventRoutes(contracts, respond))
     .use(bootRoutes())
     .use(platformRoutes(platform, answer))
+  for (const { path, method } of app.routes) {
+    methods.set(path, [...(methods.get(path) ?? []), method])
+  }
+  return app
 }

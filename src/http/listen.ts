@@ -34,6 +34,12 @@ const idleSeconds = 30
 const bodyBytesMax = recordingBodyBytesMax + 1024 * 1024
 
 /**
+ * Elysia looks for the path from a fixed place on. Behind `https://` it must be the later one, which
+ * suits every host of three letters or more.
+ */
+const secureHostname = { standardHostname: true }
+
+/**
  * One port, two compositions of the same routes: a request with an Origin passes the CORS plugin, any other
  * does not pay for it (a quarter of a small request, see bench/README.md).
  */
@@ -41,12 +47,13 @@ export function listen(
   { app, isOriginAllowed, socket }: Listener,
   settings: ListenSettings,
 ): Listening {
-  const plain = app.compile()
-  const browser = new Elysia({ name: 'browser', handler: anyHostname })
+  const { port, hostname, tls, reusePort = false } = settings
+  const handler = tls ? secureHostname : anyHostname
+  const plain = new Elysia({ name: 'plain', handler }).use(app).compile()
+  const browser = new Elysia({ name: 'browser', handler })
     .use(corsPlugin(isOriginAllowed))
     .use(app)
     .compile()
-  const { port, hostname, tls, reusePort = false } = settings
   const route = (request: Request) =>
     request.headers.get('origin') === null && request.method !== 'OPTIONS'
       ? plain.fetch(request)

@@ -36,6 +36,8 @@ export function createRespond({ ingest, ...parts }: RespondParts & { ingest: Ing
     const incoming = parts.toIncoming(request, server)
     const reply = await ingest(contract, incoming)
     note(parts, contract.name, { incoming, reply, startedMs })
+    // The rest of a body that came too slowly is still on its way: only closing ends it.
+    if (reply.status === 408) set.headers.connection = 'close'
     return send(set, reply)
   }
 }
