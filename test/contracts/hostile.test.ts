@@ -52,12 +52,9 @@ describe.each(paths)('%s', (path) => {
     }
   })
 
-  test.each([
-    ['GET', 404],
-    ['PUT', 404],
-    ['DELETE', 404],
-  ])('has no %s', async (method, status) => {
-    expect((await fetch(`${server.url}${path}`, { method })).status).toBe(status)
+  test.each(['GET', 'PUT', 'DELETE'])('has no %s', async (method) => {
+    const { status } = await fetch(`${server.url}${path}`, { method })
+    expect([404, 405]).toContain(status)
   })
 })
 
