@@ -4,6 +4,7 @@ import {
   type ClickHouse,
   createVendorClient,
   insertSettings,
+  type ReplyFacts,
   toStatements,
   worded,
 } from './clickhouse.ts'
@@ -49,16 +50,13 @@ export function createHttpClickHouse({ url, database, timeoutMs }: HttpOptions):
       clickhouse_settings: { wait_end_of_query: 1 },
     })
     const text = await readText(reply.stream)
-    if (reply.response_headers['x-clickhouse-query-id'] === token && text.trim() === '') return
-    throw new ClickHouseFailure(`a reply that proves nothing: ${text.slice(0, 200)}`, {
-      reason: 'unproven_reply',
-    })
+    if (reply.response_headers[queryIdHeader] !== token || text.trim() !== '') throw unproven(text)
   }
 
   // The client's own time limit is one of silence: a reply that trickles would outlive it.
   const withinTime = (signal?: AbortSignal) =>
     AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal ? [signal] : [])])
-  const statements = toStatements(client)
+  const statements = toStatements(client, assertProven)
 
   return {
     query: (sql, signal) => statements.query(sql, withinTime(signal)),
@@ -67,6 +65,18 @@ export function createHttpClickHouse({ url, database, timeoutMs }: HttpOptions):
     close: () => client.close(),
   }
 }
+
+const queryIdHeader = 'x-clickhouse-query-id'
+
+/** A proxy with nothing behind it says OK to anything, and no rows would be an answer as well. */
+function assertProven({ response_headers: headers }: ReplyFacts): void {
+  if (headers[queryIdHeader] === undefined) throw unproven('no ClickHouse has answered')
+}
+
+const unproven = (text: string) =>
+  new ClickHouseFailure(`a reply that proves nothing: ${text.slice(0, 200)}`, {
+    reason: 'unproven_reply',
+  })
 
 /** Throws where the URL is none. The path of the URL is the database, as the client reads it. */
 export function databaseOf(url: string): string {

@@ -54,19 +54,30 @@ export function createVendorClient(options: ClientOptions): ClickHouseClient {
   return createClient({ ...options, log: { level: ClickHouseLogLevel.OFF } })
 }
 
-/** What a server and the embedded engine have in common: all but the way rows go in. */
-export function toStatements(client: ClickHouseClient): Pick<ClickHouse, 'query' | 'command'> {
+/** What came with a reply, beside its rows. */
+export type ReplyFacts = { response_headers: Readonly<Record<string, unknown>> }
+
+/**
+ * What a server and the embedded engine have in common: all but the way rows go in. `assertProven`
+ * throws where somebody else may have answered.
+ */
+export function toStatements(
+  client: ClickHouseClient,
+  assertProven: (facts: ReplyFacts) => void = () => {},
+): Pick<ClickHouse, 'query' | 'command'> {
   const abortBy = (signal?: AbortSignal) => (signal ? { abort_signal: signal } : {})
   return {
     query: <Row>(sql: string, signal?: AbortSignal) =>
       worded(async () => {
-        const call = { query: sql, format: 'JSONEachRow', ...abortBy(signal) } as const
-        const result = await client.query(call)
-        return (await result.json()) as Row[]
+        // One document, because it shows when its end is missing: rows on their own do not.
+        const result = await client.query({ query: sql, format: 'JSON', ...abortBy(signal) })
+        const { data } = await result.json<Row>()
+        assertProven(result)
+        return data
       }),
     command: (sql, signal) =>
       worded(async () => {
-        await client.command({ query: sql, ...abortBy(signal) })
+        assertProven(await client.command({ query: sql, ...abortBy(signal) }))
       }),
   }
 }

@@ -85,6 +85,25 @@ describe('ClickHouse over HTTP', () => {
     expect(report.buried).toEqual([])
   })
 
+  test.each<ProxyFault>(['empty-ok', 'garbage'])(
+    'does not believe that rows are missing where no ClickHouse says so: %s',
+    async (fault) => {
+      const records = makeEvents(50)
+      const { sink, report } = await makeSink()
+      const inserts: ProxyFault[] = ['drop-reply']
+      // In the place of whether it still runs, and of which rows are there.
+      const questions = [undefined, fault, fault, undefined, fault]
+      proxy.fault = (statement) => {
+        if (isInsert(statement)) return inserts.shift()
+        return inserts.length === 0 ? questions.shift() : undefined
+      }
+      await sink.ship(toBatch(records), never)
+      proxy.fault = () => undefined
+      expect(await storedOf(records)).toEqual(uuidsOf(records))
+      expect(report.retries.length).toBe(4)
+    },
+  )
+
   test('gives up on a server that hangs, and stores every row once after it', async () => {
     const records = makeEvents(50)
     const { sink, report } = await makeSink({ timeoutMs: 300 })
