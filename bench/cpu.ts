@@ -1,28 +1,36 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
+type ThreadReading = { name: string; us: number }
+
 /** CPU time in microseconds by thread id. */
-export type CpuReading = ReadonlyMap<number, number>
+export type CpuReading = ReadonlyMap<number, ThreadReading>
 
 /** `httpUs` is the main thread's, where requests are served; `allUs` every thread's of the process. */
-export type CpuUse = { httpUs: number; allUs: number }
+export type CpuUse = { httpUs: number; allUs: number; threads: Record<string, number> }
 
 /** The kernel counts in ticks of 10 ms on every Linux that Bun runs on. */
 const tickUs = 10_000
 
 /** Source: proc(5), /proc/pid/task/tid/stat, fields utime and stime. */
 export function readCpu(pid: number): CpuReading {
-  const reading = new Map<number, number>()
+  const reading = new Map<number, ThreadReading>()
   for (const tid of readdirSync(`/proc/${pid}/task`)) {
-    const fields = readStat(`/proc/${pid}/task/${tid}/stat`)
-    if (fields) reading.set(Number(tid), (Number(fields[11]) + Number(fields[12])) * tickUs)
+    const thread = readThread(`/proc/${pid}/task/${tid}/stat`)
+    if (thread) reading.set(Number(tid), Number(tid) === pid ? { ...thread, name: 'http' } : thread)
   }
   return reading
 }
 
+/** Threads that ended in between are left out: their time is nowhere to be read. */
 export function toCpuUse(pid: number, before: CpuReading, after: CpuReading): CpuUse {
+  const threads: Record<string, number> = {}
   let allUs = 0
-  for (const [tid, us] of after) allUs += us - (before.get(tid) ?? 0)
-  return { httpUs: (after.get(pid) ?? 0) - (before.get(pid) ?? 0), allUs }
+  for (const [tid, { name, us }] of after) {
+    const used = us - (before.get(tid)?.us ?? 0)
+    allUs += used
+    threads[name] = (threads[name] ?? 0) + used
+  }
+  return { httpUs: (after.get(pid)?.us ?? 0) - (before.get(pid)?.us ?? 0), allUs, threads }
 }
 
 export function readRssBytes(pid: number): number {
@@ -30,11 +38,13 @@ export function readRssBytes(pid: number): number {
   return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024
 }
 
-/** The fields behind the command's name, which may hold spaces; nothing if the thread is gone. */
-function readStat(path: string): string[] | undefined {
+/** A command's name may hold spaces and brackets. Nothing if the thread is gone. */
+function readThread(path: string): ThreadReading | undefined {
   try {
     const text = readFileSync(path, 'utf8')
-    return text.slice(text.lastIndexOf(')') + 2).split(' ')
+    const name = text.slice(text.indexOf('(') + 1, text.lastIndexOf(')')).replace(/[\s:-]*\d+$/, '')
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+    return { name, us: (Number(fields[11]) + Number(fields[12])) * tickUs }
   } catch {
     return
   }

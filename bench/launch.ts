@@ -37,8 +37,8 @@ async function portOf(child: Subprocess, logPath: string): Promise<number> {
   }, 'port')
 }
 
-async function until<T>(
-  probe: () => Promise<T | undefined | false | ''>,
+export async function until<T>(
+  probe: () => T | undefined | false | '' | Promise<T | undefined | false | ''>,
   what: string,
 ): Promise<T> {
   const deadlineMs = performance.now() + startMsMax

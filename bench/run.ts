@@ -1,96 +1,89 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type CpuUse, readCpu, readRssBytes, toCpuUse } from './cpu.ts'
-import { type Launched, launch } from './launch.ts'
+import { parseArgs } from 'node:util'
+import { describeMachine } from './machine.ts'
+import { measureScenario, type Row } from './measure.ts'
+import { toPicture } from './picture.ts'
 import { makePool } from './pool.ts'
-import { freePort, settledRows } from './rows.ts'
-import { type Row, toTable } from './table.ts'
-import { requireWrk, runWrk, type WrkResult } from './wrk.ts'
+import { needsPool, scenarios } from './scenarios.ts'
+import { startServices } from './server.ts'
+import { runSoak } from './soak.ts'
+import { toTable, toThreadTable } from './table.ts'
+import { requireWrk } from './wrk.ts'
 
-/** `bun run bench [name…]`: each scenario against the bare baseline and against the server, in one run. */
-const scenarios: Record<string, { script: string; eventsPerRequest: number }> = {
-  single: { script: 'single.lua', eventsPerRequest: 1 },
-  'batch-gzip': { script: 'batch-gzip.lua', eventsPerRequest: 50 },
-}
+const usage = `bun run bench [name…] [--alone] [--seconds N] [--connections N] [--write] [--soak]
 
-const seconds = Number(process.env.BENCH_SECONDS ?? 8)
-const connections = Number(process.env.BENCH_CONNECTIONS ?? 64)
-const root = join(import.meta.dir, '..')
+  name           ${Object.keys(scenarios).join(' ')}; all of them where none is named
+  --alone        no Kafka, no Redis, the embedded engine; without it real ones are started
+  --write        results go to bench/results.md and bench/results.svg
+  --soak         one scenario (single) for 10 minutes, or --seconds: memory, lag, errors`
 
-type Measured = WrkResult & CpuUse & { rssBytes: number }
+const bodiesMin = 60_000
 
-async function measure(server: Launched, script: string, wrap: boolean): Promise<Measured> {
-  await runWrk({ url: server.url, script, seconds: 1, connections }, wrap)
-  const before = readCpu(server.pid)
-  const result = await runWrk({ url: server.url, script, seconds, connections }, wrap)
-  const use = toCpuUse(server.pid, before, readCpu(server.pid))
-  return { ...result, ...use, rssBytes: readRssBytes(server.pid) }
-}
-
-async function measureBaseline(folder: string, script: string): Promise<Measured> {
-  const server = await launch(join(root, 'bench/baseline.ts'), {}, join(folder, 'baseline.log'))
-  try {
-    return await measure(server, script, true)
-  } finally {
-    await server.stop()
-  }
-}
-
-async function measureSpillway(
-  folder: string,
-  name: string,
-): Promise<Measured & { stored: number }> {
-  const { script } = scenarios[name]!
-  const queryPort = freePort()
-  const environment = {
-    PORT: '0',
-    HOST: '127.0.0.1',
-    NODE_ENV: 'production',
-    DATA_DIR: join(folder, name),
-    EMBEDDED_CLICKHOUSE_PORT: String(queryPort),
-  }
-  const server = await launch(join(root, 'src/main.ts'), environment, join(folder, `${name}.log`))
-  try {
-    const measured = await measure(server, script, false)
-    return { ...measured, stored: await settledRows(queryPort) }
-  } finally {
-    await server.stop()
-  }
-}
-
-async function run(name: string, folder: string): Promise<Row> {
-  const { script, eventsPerRequest } = scenarios[name]!
-  console.error(`${name}: baseline, ${seconds} s`)
-  const baseline = await measureBaseline(folder, script)
-  console.error(`${name}: spillway, ${seconds} s`)
-  const spillway = await measureSpillway(folder, name)
-  return { name, eventsPerRequest, baseline, spillway }
-}
-
-async function main(names: readonly string[]): Promise<boolean> {
+async function main(): Promise<number> {
+  const { values, positionals } = readArguments()
+  const names = positionals.length > 0 ? positionals : Object.keys(scenarios)
   requireWrk()
-  if (!(await Bun.file(join(import.meta.dir, '.pool/batch-gzip.bin')).exists())) {
-    console.error('making the pool of distinct gzip batches once (bun run bench:pool)')
-    await makePool(60_000, (done) => console.error(`${done} of 60000 bodies`))
-  }
+  if (!values.soak && needsPool(names)) await requirePool()
   const folder = mkdtempSync(join(tmpdir(), 'spillway-bench-'))
+  const services = await startServices(values.alone)
+  const given = { folder, environment: services.environment }
+  const connections = Number(values.connections)
   try {
+    if (values.soak) {
+      const pace = { seconds: Number(values.seconds ?? 600), connections }
+      return (await runSoak(positionals[0] ?? 'single', { ...given, pace })) ? 0 : 1
+    }
+    const pace = { seconds: Number(values.seconds ?? 10), connections }
     const rows: Row[] = []
-    for (const name of names) rows.push(await run(name, folder))
-    console.log(toTable(rows))
-    return rows.every(({ spillway }) => spillway.passed)
+    for (const name of names)
+      rows.push(await measureScenario(name, scenarios[name]!, { ...given, pace }))
+    await report(rows, values)
+    return rows.every(({ passed }) => passed) ? 0 : 1
   } finally {
+    await services.stop()
     rmSync(folder, { recursive: true, force: true })
   }
 }
 
-const asked = process.argv.slice(2).filter((word) => !word.startsWith('-'))
-const unknown = asked.filter((name) => !(name in scenarios))
-if (unknown.length > 0) {
-  console.error(
-    `no such scenario: ${unknown.join(', ')}; there are ${Object.keys(scenarios).join(', ')}`,
-  )
-  process.exit(2)
+function readArguments() {
+  const options = {
+    alone: { type: 'boolean', default: false },
+    write: { type: 'boolean', default: false },
+    soak: { type: 'boolean', default: false },
+    seconds: { type: 'string' },
+    connections: { type: 'string', default: '64' },
+  } as const
+  try {
+    const read = parseArgs({ args: process.argv.slice(2), options, allowPositionals: true })
+    const unknown = read.positionals.filter((name) => !(name in scenarios))
+    if (unknown.length > 0) throw new Error(`no such scenario: ${unknown.join(', ')}`)
+    return read
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : error}\n\n${usage}`)
+    process.exit(2)
+  }
 }
-process.exit((await main(asked.length > 0 ? asked : Object.keys(scenarios))) ? 0 : 1)
+
+/** Lua cannot compress, so the bodies are made once; a fast machine needs more of them. */
+async function requirePool(): Promise<void> {
+  if (await Bun.file(join(import.meta.dir, '.pool/batch-gzip.bin')).exists()) return
+  console.error('making the pool of distinct gzip batches once (bun run bench:pool)')
+  await makePool(bodiesMin, (done) => console.error(`${done} of ${bodiesMin} bodies`))
+}
+
+async function report(rows: readonly Row[], { alone, write }: { alone: boolean; write: boolean }) {
+  const command = `bun run bench ${process.argv.slice(2).join(' ')}`.trim()
+  const where = alone ? 'alone, embedded ClickHouse' : 'with Kafka, ClickHouse and Redis'
+  const caption = `${describeMachine()}; ${where}`
+  const tables = `${toTable(rows)}\n\n${toThreadTable(rows)}`
+  console.log(tables)
+  if (!write) return
+  const text = `# Results\n\n\`${command}\`, ${new Date().toISOString().slice(0, 10)}. ${caption}.\n\n${tables}\n\n![Requests a second](results.svg)\n`
+  await Bun.write(join(import.meta.dir, 'results.md'), text)
+  await Bun.write(join(import.meta.dir, 'results.svg'), toPicture(rows, caption))
+  console.error('wrote bench/results.md and bench/results.svg')
+}
+
+process.exit(await main())

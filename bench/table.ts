@@ -1,55 +1,47 @@
-import type { CpuUse } from './cpu.ts'
+import type { Row } from './measure.ts'
 import type { WrkResult } from './wrk.ts'
 
-type Measured = WrkResult & CpuUse & { rssBytes: number }
-
-export type Row = {
-  name: string
-  eventsPerRequest: number
-  baseline: Measured
-  spillway: Measured & { stored: number }
+const columns: Record<string, (row: Row) => string> = {
+  scenario: ({ name }) => name,
+  'baseline req/s': ({ baseline }) => toRate(baseline).toFixed(0),
+  'req/s': ({ spillway }) => toRate(spillway).toFixed(0),
+  ratio: ({ baseline, spillway }) => (toRate(spillway) / toRate(baseline)).toFixed(2),
+  'events/s': (row) => (toRate(row.spillway) * row.eventsPerRequest).toFixed(0),
+  'P50 ms': ({ spillway }) => spillway.p50_ms.toFixed(2),
+  'P95 ms': ({ spillway }) => spillway.p95_ms.toFixed(2),
+  'P99 ms': ({ spillway }) => spillway.p99_ms.toFixed(2),
+  'HTTP thread, CPU µs/event': (row) => perEvent(row, row.spillway.httpUs),
+  'all threads, CPU µs/event': (row) => perEvent(row, row.spillway.allUs),
+  'RSS MiB': ({ spillway }) => (spillway.rssBytes / 1024 ** 2).toFixed(0),
+  'lag at the end': ({ spillway }) => String(spillway.lag),
+  errors: ({ spillway }) => String(spillway.errors),
+  'acknowledged events': ({ spillway }) => String(spillway.acknowledged),
+  'stored rows': ({ spillway }) => String(spillway.stored),
+  verdict: ({ passed }) => (passed ? 'PASS' : 'FAIL'),
 }
-
-const head = [
-  'scenario',
-  'baseline req/s',
-  'req/s',
-  'ratio',
-  'events/s',
-  'P50 ms',
-  'P95 ms',
-  'P99 ms',
-  'CPU µs/event HTTP thread',
-  'CPU µs/event all',
-  'RSS MiB',
-  'errors',
-  'stored rows',
-  'verdict',
-]
 
 /** A Markdown table; the ratio to the baseline is what travels between machines. */
 export function toTable(rows: readonly Row[]): string {
-  const lines = rows.map((row) => `| ${toCells(row).join(' | ')} |`)
-  return [`| ${head.join(' | ')} |`, `|${head.map(() => '---').join('|')}|`, ...lines].join('\n')
+  const names = Object.keys(columns)
+  const cells = (row: Row) => names.map((name) => columns[name]!(row))
+  const lines = rows.map((row) => `| ${cells(row).join(' | ')} |`)
+  return [`| ${names.join(' | ')} |`, `|${names.map(() => '---').join('|')}|`, ...lines].join('\n')
 }
 
-function toCells({ name, eventsPerRequest, baseline, spillway }: Row): string[] {
-  const rate = ({ requests, seconds }: WrkResult) => requests / seconds
-  const events = spillway.requests * eventsPerRequest
-  return [
-    name,
-    rate(baseline).toFixed(0),
-    rate(spillway).toFixed(0),
-    (rate(spillway) / rate(baseline)).toFixed(2),
-    (rate(spillway) * eventsPerRequest).toFixed(0),
-    spillway.p50_ms.toFixed(2),
-    spillway.p95_ms.toFixed(2),
-    spillway.p99_ms.toFixed(2),
-    (spillway.httpUs / events).toFixed(1),
-    (spillway.allUs / events).toFixed(1),
-    (spillway.rssBytes / 1024 ** 2).toFixed(0),
-    String(spillway.errors),
-    String(spillway.stored),
-    spillway.passed ? 'PASS' : 'FAIL',
-  ]
+/** Where the CPU time went: threads by name, those of a name together. */
+export function toThreadTable(rows: readonly Row[]): string {
+  const lines = rows.map((row) => `| ${row.name} | ${toThreads(row)} |`)
+  return ['| scenario | CPU µs/event by thread |', '|---|---|', ...lines].join('\n')
 }
+
+function toThreads(row: Row): string {
+  const used = Object.entries(row.spillway.threads).sort((a, b) => b[1] - a[1])
+  const shown = used.filter(([, us]) => us > 0).slice(0, 8)
+  return shown.map(([name, us]) => `${name} ${perEvent(row, us)}`).join(' · ')
+}
+
+function perEvent({ spillway, eventsPerRequest }: Row, us: number): string {
+  return (us / (spillway.requests * eventsPerRequest)).toFixed(1)
+}
+
+export const toRate = ({ requests, seconds }: WrkResult) => requests / seconds

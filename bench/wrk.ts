@@ -12,14 +12,20 @@ export type WrkResult = {
 
 export type Load = { url: string; script: string; seconds: number; connections: number }
 
-/** Runs one script against one address. `wrap` lets the pool start anew: only where copies do no harm. */
+/**
+ * Where the pool of gzip bodies is taken from: the baseline may start anew, since copies do no harm there; a warm-up takes
+ * what the run after it does not.
+ */
+export type PoolUse = 'wrap' | 'tail' | 'once'
+
+/** Runs one script against one address. */
 export async function runWrk(
   { url, script, seconds, connections }: Load,
-  wrap: boolean,
+  pool: PoolUse,
 ): Promise<WrkResult> {
   const path = join(import.meta.dir, 'wrk', script)
   const command = ['wrk', '-t1', `-c${connections}`, `-d${seconds}s`, '--latency', '-s', path, url]
-  const environment = { ...process.env, ...(wrap ? { BENCH_POOL_WRAP: '1' } : {}) }
+  const environment = { ...process.env, [`BENCH_POOL_${pool.toUpperCase()}`]: '1' }
   const child = Bun.spawn(command, { env: environment, stdout: 'pipe', stderr: 'inherit' })
   const text = await new Response(child.stdout).text()
   const line = text.split('\n').find((line) => line.startsWith('{'))

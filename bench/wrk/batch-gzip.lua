@@ -7,6 +7,19 @@ local pool = assert(io.open(folder .. '/.pool/batch-gzip.bin', 'rb'), 'no pool: 
 
 local headers = { ['Content-Type'] = 'application/json', ['Content-Encoding'] = 'gzip' }
 
+local function size_of(bytes)
+  local a, b, c, d = bytes:byte(1, 4)
+  return a + b * 256 + c * 65536 + d * 16777216
+end
+
+-- A warm-up takes from the last sixth, so that the run after it has bodies that nobody has sent.
+function init()
+  if not os.getenv('BENCH_POOL_TAIL') then return end
+  local tail = pool:seek('end') * 5 / 6
+  pool:seek('set', 0)
+  while pool:seek() < tail do pool:seek('cur', size_of(pool:read(4))) end
+end
+
 function request()
   local size = pool:read(4)
   if not size then
@@ -15,8 +28,7 @@ function request()
     pool:seek('set', 0)
     size = pool:read(4)
   end
-  local a, b, c, d = size:byte(1, 4)
-  return wrk.format('POST', '/batch', headers, pool:read(a + b * 256 + c * 65536 + d * 16777216))
+  return wrk.format('POST', '/batch', headers, pool:read(size_of(size)))
 end
 
 done = judge.done

@@ -19,14 +19,4 @@ function judge.done(summary, latency, _)
     passed and 'PASS' or 'FAIL', p95_ms, judge.p95_ms_max, share * 100))
 end
 
--- A seed of its own for every run and thread, or dedup would see the last run's events again.
-function judge.seed(thread_number)
-  local device = io.open('/dev/urandom', 'rb')
-  local bytes = { device:read(4):byte(1, 4) }
-  device:close()
-  local seed = thread_number
-  for _, byte in ipairs(bytes) do seed = (seed * 256 + byte) % 4294967296 end
-  return seed
-end
-
 return judge

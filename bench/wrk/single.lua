@@ -2,14 +2,10 @@
 --   wrk -t1 -c64 -d10 --latency -s bench/wrk/single.lua http://127.0.0.1:3000
 package.path = (debug.getinfo(1, 'S').source:match('^@(.*)/') or '.') .. '/?.lua;' .. package.path
 local judge = require 'judge'
+local source = require 'source'
+setup, init, done = source.setup, source.init, judge.done
 
-local threads = 0
-function setup(thread)
-  threads = threads + 1
-  thread:set('number', threads)
-end
-
-local seed, count = 0, 0
+local headers = { ['Content-Type'] = 'application/json' }
 local head = '{"api_key":"phc_bench_project_token_0000000000001","event":"$pageview","uuid":"'
 local tail = '","distinct_id":"user-%06d","timestamp":"2026-01-01T12:00:00.000Z","properties":{'
   .. '"$current_url":"https://app.example.com/projects/42/dashboard?tab=overview&range=7d",'
@@ -18,15 +14,7 @@ local tail = '","distinct_id":"user-%06d","timestamp":"2026-01-01T12:00:00.000Z"
   .. '"$referrer":"https://www.example.com/","title":"Dashboard","plan":"scale","seats":25,'
   .. '"experiment":"checkout-v2"}}'
 
-function init(_)
-  seed = judge.seed(number)
-end
-
 function request()
-  count = count + 1
-  local uuid = string.format('%08x-%04x-4000-8000-%012x', seed, number, count)
-  local body = head .. uuid .. string.format(tail, count % 100000, count)
-  return wrk.format('POST', '/e', { ['Content-Type'] = 'application/json' }, body)
+  local body = head .. source.uuid() .. string.format(tail, source.count() % 100000, source.count())
+  return wrk.format('POST', '/e', headers, body)
 end
-
-done = judge.done

@@ -1,0 +1,37 @@
+import { insertSettings } from '../src/sinks/clickhouse.ts'
+import { loadEngine } from '../src/sinks/clickhouse-embedded.ts'
+import { createStore } from '../src/sinks/clickhouse-store.ts'
+import { makeLine, rowsPerInsert, toStoreSettings } from './clickhouse-lines.ts'
+import { measure } from './kafka-records.ts'
+
+/**
+ * The engine alone: the same table and lines, in whole blocks made beforehand, one insert after the other. A process of
+ * its own, since a process has one engine. Prints its run.
+ */
+const [path = '', records = '0'] = process.argv.slice(2)
+const count = Number(records)
+const blocks: Buffer[] = []
+for (let from = 0; from < count; from += rowsPerInsert) {
+  const size = Math.min(rowsPerInsert, count - from)
+  const lines = Array.from({ length: size }, (_, index) => `${makeLine(from + index)}\n`)
+  blocks.push(Buffer.from(lines.join('')))
+}
+const store = await createStore(toStoreSettings(path))
+await store.prepare()
+await store.clickhouse.close()
+const vendor = await loadEngine()
+const { chdb } = vendor.createChdbConnection({ path })
+const settings = { ...insertSettings }
+const run = await measure('engine alone', count, async () => {
+  for (const [index, values] of blocks.entries()) {
+    const token = { insert_deduplication_token: `bare-${index}` }
+    await chdb.rawInsert({
+      table: 'events',
+      values,
+      format: 'JSONEachRow',
+      settings: { ...settings, ...token },
+    })
+  }
+})
+console.log(JSON.stringify(run))
+process.exit()

@@ -1,0 +1,96 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { silentLog } from '../src/core/log.ts'
+import { openJournal } from '../src/journal/journal.ts'
+import { createShipping } from '../src/sinks/shipping.ts'
+import { toStoreSettings } from './clickhouse-lines.ts'
+import { makeRecord, measure, type Run } from './kafka-records.ts'
+
+/**
+ * How fast a prefilled journal drains into the embedded ClickHouse, beside the engine alone with the same lines, in turn:
+ * `bun bench/clickhouse-drain.ts [records] [rounds]`. Prints each run, then the median ratio; exits with 1 where that is
+ * below 0.8.
+ */
+const count = Number(process.argv[2] ?? 1_000_000)
+const rounds = Number(process.argv[3] ?? 3)
+const ratioMin = 0.8
+const recordsPerCommit = 500
+const mib = 1024 * 1024
+
+type Prefilled = { dir: string; id: string; endOffset: number }
+
+async function prefill(dir: string): Promise<Prefilled> {
+  const bounds = { segmentBytes: 64 * mib, bytesMax: 2 ** 40 }
+  const journal = await openJournal({
+    ...{ dir, durability: 'disk', ...bounds, now: Date.now, log: silentLog },
+    onCommitted() {},
+  })
+  for (let from = 0; from < count; from += recordsPerCommit) {
+    const size = Math.min(recordsPerCommit, count - from)
+    await journal.append(Array.from({ length: size }, (_, index) => makeRecord(from + index)))
+  }
+  const { id, endOffset } = journal
+  await journal.close()
+  return { dir, id, endOffset }
+}
+
+async function runBare(folder: string): Promise<Run> {
+  const script = join(import.meta.dir, 'clickhouse-bare.ts')
+  const child = Bun.spawn([process.execPath, script, folder, String(count)])
+  return JSON.parse(await child.stdout.text())
+}
+
+/** The shippers' thread as the server starts it, from the journal's first record to its last. */
+async function runShipping(journal: Prefilled, folder: string): Promise<Run> {
+  const all = Promise.withResolvers<void>()
+  const shipping = createShipping({
+    ...{ journalDir: journal.dir, journalId: journal.id, endOffset: journal.endOffset },
+    ...{ stateDir: join(folder, 'state'), ringBytesMax: 64 * mib, kafka: undefined },
+    clickhouse: toStoreSettings(join(folder, 'clickhouse')),
+    log: silentLog,
+    onAdvanced: (_, offset) => offset >= journal.endOffset && all.resolve(),
+  })
+  // Opening the engine and making its tables is on its clock, and not on the other's.
+  const run = await measure('journal', count, async () => {
+    await shipping.start()
+    await all.promise
+  })
+  await shipping.close()
+  return run
+}
+
+/** In a process of its own, as the engine is. */
+async function runDrain(folder: string, journal: Prefilled): Promise<Run> {
+  const words = ['--drain', folder, JSON.stringify(journal)]
+  const child = Bun.spawn([process.execPath, import.meta.path, String(count), '1', ...words])
+  return JSON.parse(await child.stdout.text())
+}
+
+async function main(folder: string): Promise<number> {
+  console.error(`filling a journal with ${count} records`)
+  const journal = await prefill(join(folder, 'journal'))
+  const ratios: number[] = []
+  for (let round = 0; round < rounds; round += 1) {
+    const bare = await runBare(join(folder, `bare-${round}`))
+    const ours = await runDrain(join(folder, `round-${round}`), journal)
+    for (const run of [bare, ours]) console.log(JSON.stringify({ round, ...run }))
+    ratios.push(ours.perSecond / bare.perSecond)
+  }
+  return ratios.sort((a, b) => a - b)[ratios.length >> 1]!
+}
+
+const [mode, place = '', given = ''] = process.argv.slice(4)
+if (mode === '--drain') {
+  console.log(JSON.stringify(await runShipping(JSON.parse(given), place)))
+  process.exit()
+}
+const folder = mkdtempSync(join(tmpdir(), 'spillway-drain-'))
+try {
+  const ratio = await main(folder)
+  console.log(JSON.stringify({ ratio: Number(ratio.toFixed(2)), wanted: ratioMin }))
+  process.exitCode = ratio < ratioMin ? 1 : 0
+} finally {
+  rmSync(folder, { recursive: true, force: true })
+}
+process.exit()

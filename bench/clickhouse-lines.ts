@@ -1,0 +1,11 @@
+import { loadConfig } from '../src/config.ts'
+import { toClickHouseSettings } from '../src/sinks/clickhouse-store.ts'
+import { makeRecord } from './kafka-records.ts'
+
+/** As many as the server sends to the embedded engine at once. */
+export const rowsPerInsert = 20_000
+
+/** Canonical lines of the length that browsers' page views have. */
+export const makeLine = (index: number) => makeRecord(index).line
+
+export const toStoreSettings = (path: string) => toClickHouseSettings(loadConfig({}).config, path)

@@ -1,0 +1,70 @@
+import { join } from 'node:path'
+import { makeKeySet } from '../src/auth/key-set.ts'
+import { startClickHouse } from '../test/services/clickhouse.ts'
+import { startKafka } from '../test/services/kafka.ts'
+import { startRedis } from '../test/services/redis.ts'
+import { type Launched, launch, until } from './launch.ts'
+import { freePort } from './rows.ts'
+
+/** The server as in production, and where its rows can be counted. */
+export type Bench = Launched & { queryUrl: string }
+
+/** Settings that name services; empty where the server runs alone. */
+export type Services = { environment: Record<string, string>; stop(): Promise<void> }
+
+const root = join(import.meta.dir, '..')
+
+export async function startServices(alone: boolean): Promise<Services> {
+  if (alone) return { environment: {}, stop: async () => {} }
+  console.error('starting Kafka, ClickHouse and Redis')
+  const [kafka, clickhouse, redis] = await Promise.all([
+    startKafka({ fullSpeed: true }),
+    startClickHouse(),
+    startRedis(),
+  ])
+  return {
+    environment: {
+      KAFKA_BROKERS: kafka.brokers.join(','),
+      CLICKHOUSE_URL: clickhouse.url,
+      REDIS_URL: redis.url,
+    },
+    stop: async () => void (await Promise.all([kafka.stop(), clickhouse.stop(), redis.stop()])),
+  }
+}
+
+/** Access log and metrics stay on; only the limits that one address or one user would meet are off. */
+export async function startBench(
+  folder: string,
+  name: string,
+  environment: Record<string, string> = {},
+): Promise<Bench> {
+  const keys = join(folder, 'keys.json')
+  if (!(await Bun.file(keys).exists())) await Bun.write(keys, await makeKeySet())
+  const queryPort = freePort()
+  const settings: Record<string, string> = {
+    PORT: '0',
+    HOST: '127.0.0.1',
+    NODE_ENV: 'production',
+    AUTH_KEYS_FILE: keys,
+    DATA_DIR: join(folder, name),
+    EMBEDDED_CLICKHOUSE_PORT: String(queryPort),
+    RATE_TELEMETRY_PER_MINUTE: '0',
+    RATE_SOCKET_PER_MINUTE: '0',
+    RATE_AUTH_PER_MINUTE: '0',
+    OVERFLOW_PER_SECOND: '0',
+    ...environment,
+  }
+  const server = await launch(join(root, 'src/main.ts'), settings, join(folder, `${name}.log`))
+  const queryUrl = settings.CLICKHOUSE_URL ?? `http://127.0.0.1:${queryPort}`
+  // The embedded engine answers a moment after the server does.
+  const answers = () =>
+    fetch(`${queryUrl}/ping`).then(
+      ({ ok }) => ok,
+      () => false,
+    )
+  await until(answers, 'ClickHouse')
+  return { ...server, queryUrl }
+}
+
+export const startBaseline = (folder: string) =>
+  launch(join(root, 'bench/baseline.ts'), {}, join(folder, 'baseline.log'))

@@ -1,0 +1,55 @@
+import { readRssBytes } from './cpu.ts'
+import type { Pace } from './measure.ts'
+import { readLag, settle } from './rows.ts'
+import { scenarios } from './scenarios.ts'
+import { startBench } from './server.ts'
+import { runWrk } from './wrk.ts'
+
+export type Sample = { second: number; rssBytes: number; lag: number }
+
+const pauseMs = 5000
+/** Memory and lag of the first fifth (2 minutes of 10) are what the rest is held against. */
+const settledShare = 1 / 5
+const growthMax = 1.1
+
+/** Full load for minutes: memory stays flat, the sinks keep up, nothing fails. */
+export async function runSoak(
+  name: string,
+  given: { folder: string; pace: Pace; environment: Record<string, string> },
+): Promise<boolean> {
+  const { folder, pace, environment } = given
+  const server = await startBench(folder, `soak-${name}`, environment)
+  const samples: Sample[] = []
+  const startMs = performance.now()
+  const timer = setInterval(async () => {
+    const lag = await readLag(server.url).catch(() => Number.NaN)
+    const second = Math.round((performance.now() - startMs) / 1000)
+    samples.push({ second, rssBytes: readRssBytes(server.pid), lag })
+    const mib = (readRssBytes(server.pid) / 1024 ** 2).toFixed(0)
+    console.error(`${second} s of ${pace.seconds}: ${mib} MiB, lag ${lag}`)
+  }, pauseMs)
+  try {
+    const { script } = scenarios[name]!
+    const result = await runWrk({ url: server.url, script, ...pace }, 'once')
+    clearInterval(timer)
+    await settle(server.url)
+    const verdict = judgeSoak(samples, pace.seconds)
+    const passed = result.passed && result.errors === 0 && verdict.passed
+    console.log(JSON.stringify({ ...result, ...verdict, passed }))
+    return passed
+  } finally {
+    clearInterval(timer)
+    await server.stop()
+  }
+}
+
+/** Resident memory at the end within 10 % of that after a fifth of the time, and no lag beyond twice what it was by then. */
+export function judgeSoak(samples: readonly Sample[], seconds: number) {
+  const early = samples.filter(({ second }) => second <= Math.max(seconds * settledShare, 10))
+  const [from, to] = [early.at(-1), samples.at(-1)]
+  if (!from || !to) return { passed: false, growth: Number.NaN, lagMax: Number.NaN }
+  const growth = to.rssBytes / from.rssBytes
+  const worst = (some: readonly Sample[]) => Math.max(...some.map(({ lag }) => lag))
+  const lagMax = worst(samples)
+  return { passed: growth <= growthMax && lagMax <= 2 * worst(early) + 10_000, growth, lagMax }
+}

@@ -1,0 +1,59 @@
+-- Ids that no run has used before: dedup would turn a repeated run into one of duplicates.
+local source = {}
+
+local threads, seed, number, count = 0, 0, 0, 0
+
+-- Of each script: `setup = source.setup` numbers wrk's threads, `init = source.init` seeds them.
+function source.setup(thread)
+  threads = threads + 1
+  thread:set('number', threads)
+end
+
+function source.init()
+  number = _G.number or 1
+  local device = assert(io.open('/dev/urandom', 'rb'))
+  for _, byte in ipairs({ device:read(4):byte(1, 4) }) do seed = (seed * 256 + byte) % 4294967296 end
+  device:close()
+end
+
+function source.uuid()
+  count = count + 1
+  return string.format('%08x-%04x-4000-8000-%012x', seed, number, count)
+end
+
+function source.count()
+  return count
+end
+
+-- Milliseconds since 1970, by the second: wrk's Lua has no finer clock.
+function source.now_ms()
+  return os.time() * 1000
+end
+
+function source.now_iso()
+  return os.date('!%Y-%m-%dT%H:%M:%S.000Z')
+end
+
+local letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
+
+-- Base64 of a text whose length is a multiple of three: pieces can then be put together without padding.
+function source.base64(text)
+  assert(#text % 3 == 0)
+  return (text:gsub('...', function(three)
+    local a, b, c = three:byte(1, 3)
+    local bits = a * 65536 + b * 256 + c
+    local written = ''
+    for shift = 3, 0, -1 do
+      local at = math.floor(bits / 64 ^ shift) % 64 + 1
+      written = written .. letters:sub(at, at)
+    end
+    return written
+  end))
+end
+
+-- Pads JSON with spaces, which nobody reads, to a multiple of three.
+function source.pad(text)
+  return text .. string.rep(' ', (3 - #text % 3) % 3)
+end
+
+return source
