@@ -56,14 +56,15 @@ export function createEngine({
 }): Engine {
   const raw = createRaw(headersOf)
   const sockets = new WeakMap<object, BunWebSocket>()
+  const senders = new WeakMap<Request, string>()
   const addresses = new WeakMap<Connection, string>()
   let open = 0
   let begun = 0
 
-  raw.on('connection', (socket, request, server) => {
+  raw.on('connection', (socket, request) => {
     const connection = socket as unknown as Connection
     const takePacket = createBucket({ perSecond: packetsPerSecond, burst: packetsBurst })
-    addresses.set(connection, clientIp(request, server))
+    addresses.set(connection, senders.get(request) ?? '')
     open += 1
     begun += 1
     connection.on('close', () => {
@@ -90,7 +91,11 @@ export function createEngine({
 
   return {
     raw,
-    handle: (request, server) => raw.handleRequest(request, server),
+    handle(request, server) {
+      // Bun knows the peer of a request no more once it was upgraded.
+      senders.set(request, clientIp(request, server))
+      return raw.handleRequest(request, server)
+    },
     websocket: {
       open(ws) {
         const { transport } = ws.data

@@ -58,8 +58,18 @@ describe.each([
     // The reader's own ack comes after whatever was sent to it before.
     await send(reader, 'subscribe', { topic: 'public:other' })
     expect([later, echoed]).toEqual([[], []])
+    const isLogged = () => linesOf('socket connected').find(({ socket }) => socket === reader.id)
+    expect(await until(isLogged, { what: 'the line of the log' })).toMatchObject({
+      ip: '127.0.0.1',
+    })
   })
 })
+
+/** Without the last, which may be half written. */
+const linesOf = (message: string): Record<string, unknown>[] => {
+  const lines = server.log().split('\n').slice(0, -1)
+  return lines.filter((line) => line.includes(message)).map((line) => JSON.parse(line))
+}
 
 describe('what is refused comes as an event and as an ack', () => {
   const long = 'x'.repeat(257)

@@ -34,8 +34,11 @@ export async function askToken(
 
 /** The client that the server printed at its start, to try the flow with. */
 export function firstClientOf(server: Pick<Spillway, 'log'>): { id: string; secret: string } {
-  const lines = server.log().trim().split('\n')
-  const printed = lines.map((line) => JSON.parse(line)).find(({ client_secret }) => client_secret)
+  const line = server
+    .log()
+    .split('\n')
+    .find((text) => text.includes('"client_secret"'))
+  const printed = JSON.parse(line ?? '{}')
   return { id: printed.client_id, secret: printed.client_secret }
 }
 
