@@ -43,6 +43,7 @@ export function parseProjectsFile(text: string, path: string): ProjectsFile {
     clients: clients.map((client) => ({
       id: client.id,
       secretHash: client.secret_hash,
+      public: client.public ?? false,
       permissions: client.permissions ?? [],
       project: client.project,
     })),
@@ -77,8 +78,9 @@ export type ProjectEntry = {
 
 export type Client = {
   id: string
-  /** argon2id; undefined marks a public client, which has no secret. */
+  /** argon2id; a public client has none. */
   secretHash: string | undefined
+  public: boolean
   permissions: readonly string[]
   project: string | undefined
 }

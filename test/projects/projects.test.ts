@@ -102,6 +102,7 @@ test('clients and users come with hashes that verify', async () => {
   expect(website).toEqual({
     id: 'website',
     secretHash: undefined,
+    public: true,
     permissions: [],
     project: undefined,
   })
