@@ -8,6 +8,7 @@ import { corsPlugin, type OriginRule } from './cors.ts'
 export type ListenSettings = {
   port: number
   hostname: string
+  /** PEM. Bun keeps them while it listens (`reload` ignores `tls`): a renewed certificate needs a restart. */
   tls?: { cert: string; key: string } | undefined
   /** Several processes share one port. */
   reusePort?: boolean

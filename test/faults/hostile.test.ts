@@ -1,0 +1,315 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import fc from 'fast-check'
+import { intakeIsEmpty, memoryOf } from '../support/intake.ts'
+import { scrape } from '../support/metrics.ts'
+import { type Spillway, startSpillway } from '../support/spillway.ts'
+import { until } from '../support/until.ts'
+import { bombs, months, packings, routes, texts } from './hostile-corpus.ts'
+
+/** Whatever is thrown at any route: a reply that is no fault of ours, and good events still get through. */
+let server: Spillway
+beforeAll(async () => {
+  server = await startSpillway({
+    ACCESS_LOG: 'false',
+    RATE_TELEMETRY_PER_MINUTE: '0',
+    RATE_AUTH_PER_MINUTE: '0',
+    RATE_SOCKET_PER_MINUTE: '0',
+  })
+})
+afterAll(async () => {
+  await server[Symbol.asyncDispose]()
+})
+
+const mib = 1024 * 1024
+const replyMsMax = 30_000
+
+type Sent = {
+  path: string
+  method?: string
+  body?: Uint8Array | string
+  headers?: Record<string, string>
+}
+
+/** The status; a connection that the server refuses to read from counts as refused. */
+async function send({ path, method = 'POST', body, headers = {} }: Sent): Promise<number> {
+  const url = `${server.url}${path}`
+  const signal = AbortSignal.timeout(replyMsMax)
+  const bodyOf = method === 'GET' || method === 'HEAD' ? {} : { body: body ?? '' }
+  const response = await fetch(url, { method, headers, signal, redirect: 'manual', ...bodyOf })
+  await response.arrayBuffer()
+  return response.status
+}
+
+const isFault = (status: number) => status >= 500 && status !== 503
+
+/** Many at a time, as they would come; what answered with a fault of ours. */
+async function faultsOf(all: readonly Sent[]): Promise<string[]> {
+  const faults: string[] = []
+  const waiting = [...all]
+  const work = async () => {
+    for (let sent = waiting.pop(); sent; sent = waiting.pop()) {
+      const status = await send(sent)
+      if (isFault(status)) faults.push(`${status} ${sent.path} ${String(sent.body).slice(0, 200)}`)
+    }
+  }
+  await Promise.all(Array.from({ length: 8 }, work))
+  return faults
+}
+
+/** A good event is taken and stored, nothing is held, and no sink had to give up a row or send a block twice. */
+async function expectSound(): Promise<void> {
+  const id = crypto.randomUUID()
+  const body = JSON.stringify({ api_key: 'phc_good', event: 'good', distinct_id: id })
+  expect(await send({ path: '/batch', body })).toBe(200)
+  const found = () => server.query(`SELECT uuid FROM events WHERE distinct_id = '${id}'`)
+  await until(async () => (await found()).length === 1, {
+    timeoutMs: 60_000,
+    what: 'the good event',
+  })
+  await intakeIsEmpty(server.url)
+  const read = await scrape(server.url)
+  expect(read('spillway_sink_dead_lettered_total')).toBe(0)
+  expect(read('spillway_sink_retries_total')).toBe(0)
+}
+
+const reportHeaders = {
+  'x-api-key': 'key',
+  'x-user-id': 'u',
+  'x-app-id': 'a',
+  'x-platform': 'ios',
+  'x-version': '1',
+}
+
+test('every text, in every packing, to every route', async () => {
+  const all = routes.flatMap((path) =>
+    texts.flatMap((text) =>
+      packings.map(({ pack, headers }) => ({
+        path,
+        body: pack(text),
+        headers: { ...reportHeaders, ...headers },
+      })),
+    ),
+  )
+  expect(all.length).toBeGreaterThan(2000)
+  expect(await faultsOf(all)).toEqual([])
+  await expectSound()
+}, 120_000)
+
+/** One of each contract: they share what decodes. */
+const bombed = [
+  ...['/batch/', '/s', '/api/events/track', '/v2/users/report/events'],
+  ...['/api/telemetry/events', '/api/auth/token'],
+]
+
+test('bombs in every codec, to every contract: refused, in bounded memory', async () => {
+  const before = memoryOf(server.pid())
+  before.reset()
+  const all = bombed.flatMap((path) => bombs.map((bomb) => ({ ...bomb, path: path + bomb.query })))
+  expect(await faultsOf(all)).toEqual([])
+  expect(memoryOf(server.pid()).peakBytes - before.nowBytes).toBeLessThan(768 * mib)
+  await expectSound()
+}, 120_000)
+
+test('events of every year and of 200 months in one request are stored', async () => {
+  const id = crypto.randomUUID()
+  const batch = months.map((timestamp, index) => ({
+    event: 'dated',
+    distinct_id: id,
+    timestamp,
+    properties: { index },
+  }))
+  const body = JSON.stringify({ api_key: 'phc_months', batch })
+  expect(await send({ path: '/batch', body })).toBe(200)
+  const found = () => server.query(`SELECT uuid FROM events WHERE distinct_id = '${id}'`)
+  await until(async () => (await found()).length === months.length, {
+    timeoutMs: 60_000,
+    what: 'all months',
+  })
+  await expectSound()
+}, 60_000)
+
+const anyText = fc.string({ unit: 'binary', maxLength: 40 })
+const hostileValue = fc.anything({
+  withBigInt: false,
+  withDate: false,
+  maxDepth: 4,
+  key: fc.oneof(
+    anyText,
+    fc.constantFrom(
+      '__proto__',
+      'constructor',
+      'toJSON',
+      'toString',
+      'length',
+      'properties',
+      'uuid',
+    ),
+  ),
+  values: [
+    anyText,
+    fc.double(),
+    fc.integer(),
+    fc.constantFrom(
+      null,
+      true,
+      '\ud800',
+      '\u0000',
+      1e308,
+      -0,
+      '9'.repeat(400),
+      '0000-00-00T00:00:00Z',
+    ),
+  ],
+})
+const fields = [
+  ...[
+    'event',
+    'name',
+    'properties',
+    'distinct_id',
+    'uuid',
+    'timestamp',
+    'offset',
+    'sent_at',
+    'token',
+  ],
+  ...[
+    'batch',
+    'events',
+    'id',
+    'type',
+    'app',
+    'release',
+    'sessionId',
+    'ts',
+    'props',
+    'user',
+    'extra',
+  ],
+  ...['event_id', 'event_type', 'event_time', 'link_tags', 'project_id', 'ip', '$set', '__proto__'],
+  ...[
+    '$session_id',
+    '$snapshot_data',
+    'grant_type',
+    'client_id',
+    'historical_migration',
+    'api_key',
+  ],
+] as const
+const hostileObject = fc.dictionary(fc.constantFrom(...fields), hostileValue, { maxKeys: 14 })
+const event = fc.record(
+  {
+    event: fc.oneof(anyText, hostileValue),
+    distinct_id: fc.oneof(anyText, hostileValue),
+    properties: fc.oneof(hostileObject, hostileValue),
+    timestamp: fc.oneof(fc.date({ noInvalidDate: true }).map(String), anyText, hostileValue),
+    uuid: fc.oneof(fc.uuid(), hostileValue),
+    api_key: fc.constant('phc_fuzz'),
+  },
+  { requiredKeys: ['api_key'] },
+)
+const body = fc
+  .oneof(hostileValue, hostileObject, event, fc.array(event, { maxLength: 5 }))
+  .map((value) => JSON.stringify(value) ?? '')
+
+test('values of every type in every place are answered, and what is taken is stored', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.tuple(fc.constantFrom(...routes), body), { minLength: 60, maxLength: 60 }),
+      async (sent) => {
+        const all = sent.map(([path, text]) => ({ path, body: text, headers: reportHeaders }))
+        expect(await faultsOf(all)).toEqual([])
+      },
+    ),
+    { numRuns: 40, endOnFailure: true },
+  )
+  await expectSound()
+}, 120_000)
+
+const method = fc.constantFrom('GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'HEAD')
+const segment = fc.oneof(
+  fc.constantFrom(
+    '',
+    '%2f',
+    '%2e%2e',
+    '..',
+    '%00',
+    '%',
+    '%zz',
+    '*',
+    ':token',
+    'array',
+    'x'.repeat(5000),
+  ),
+  fc.string({ maxLength: 20 }).map(encodeURIComponent),
+)
+const path = fc.oneof(
+  fc.constantFrom(
+    ...routes,
+    '/metrics',
+    '/array/t/config.js',
+    '/flags',
+    '/decide',
+    '/api/health',
+    '/socket.io/',
+  ),
+  fc.array(segment, { minLength: 1, maxLength: 6 }).map((parts) => `/${parts.join('/')}`),
+)
+const query = fc.oneof(
+  fc.constant(''),
+  fc.constantFrom(
+    '?',
+    '?data',
+    '?data=%',
+    '?data=%ff',
+    '?compression=lz64&data=AAAA',
+    '?_=1e999',
+    '?&&=&=',
+  ),
+  fc.string({ maxLength: 60 }).map((text) => `?data=${encodeURIComponent(text)}`),
+  fc.constant(`?data=${'A'.repeat(8000)}`),
+)
+const headerNames = [
+  ...['content-type', 'content-encoding', 'origin', 'x-forwarded-for', 'authorization', 'token'],
+  ...[
+    'access-control-request-headers',
+    'idempotency-key',
+    'user-agent',
+    'x-api-key',
+    'cookie',
+    'upgrade',
+  ],
+]
+const header = fc
+  .oneof(
+    fc.string({ maxLength: 100 }),
+    fc.constantFrom(
+      'gzip',
+      'gzip, gzip',
+      'br',
+      'identity',
+      'multipart/form-data',
+      'null',
+      'https://a.b',
+      'Bearer x.y.z',
+    ),
+  )
+  .map((text) => text.replace(/[^\x20-\x7e]/g, ''))
+
+test('methods, paths, queries and headers of any kind are answered', async () => {
+  const request = fc.record({
+    path,
+    query,
+    method,
+    body,
+    headers: fc.dictionary(fc.constantFrom(...headerNames), header),
+  })
+  await fc.assert(
+    fc.asyncProperty(fc.array(request, { minLength: 40, maxLength: 40 }), async (sent) => {
+      const all = sent.map((one) => ({ ...one, path: one.path + one.query }))
+      expect(await faultsOf(all)).toEqual([])
+    }),
+    { numRuns: 30, endOnFailure: true },
+  )
+  await expectSound()
+}, 120_000)
