@@ -1,11 +1,15 @@
 import { expect, setDefaultTimeout, test } from 'bun:test'
 import type { ProxyFault } from '../support/fault-proxy.ts'
+import { scrape } from '../support/metrics.ts'
 import { nothingWrong } from '../support/reconcile.ts'
 import { type RemoteEngine, settle, startRemoteEngine } from '../support/remote-engine.ts'
+import type { Spillway } from '../support/spillway.ts'
 import { startTraffic, type Traffic } from '../support/traffic.ts'
 import { until } from '../support/until.ts'
 
 setDefaultTimeout(180_000)
+
+const patient = { timeoutMs: 60_000 }
 
 type Disturbance = {
   begin(setup: RemoteEngine): void | Promise<void>
@@ -16,7 +20,7 @@ type Disturbance = {
 const through = (...faults: ProxyFault[]): Disturbance => ({
   begin({ proxy }) {
     proxy.fault = (statement) => {
-      const isSpared = Math.random() < (statement.startsWith('INSERT') ? 0.3 : 0.8)
+      const isSpared = Math.random() < (statement.startsWith('INSERT') ? 0.3 : 0.6)
       return isSpared ? undefined : faults[Math.floor(Math.random() * faults.length)]
     }
   },
@@ -35,7 +39,8 @@ const hangs: Disturbance = {
   end: ({ engine }) => engine.resume(),
 }
 
-const roundsMin = 1
+/** A batch that fails twice has seen what becomes of its first attempt. */
+const retriesMin = 2
 
 test.each<[string, Disturbance]>([
   ['is killed and restarted', kills],
@@ -50,18 +55,17 @@ test.each<[string, Disturbance]>([
     await using setup = await startRemoteEngine({ CLICKHOUSE_TIMEOUT_MS: '1000' })
     const { server } = setup
     const traffic = startTraffic({ url: server.url, clients: 4 })
-    for (let round = 0; round < roundsMin; round += 1) {
-      await acknowledgeMore(traffic)
-      await disturbance.begin(setup)
-      await acknowledgeMore(traffic)
-      await server.kill()
-      await server.start()
-      await acknowledgeMore(traffic)
-      await disturbance.end(setup)
-      await acknowledgeMore(traffic)
-      await server.kill()
-      await server.start()
-    }
+    await acknowledgeMore(traffic)
+    await disturbance.begin(setup)
+    await until(async () => (await retriesOf(server)) >= retriesMin, patient)
+    await server.kill()
+    await server.start()
+    await until(async () => (await retriesOf(server)) >= retriesMin, patient)
+    await acknowledgeMore(traffic)
+    await disturbance.end(setup)
+    await acknowledgeMore(traffic)
+    await server.kill()
+    await server.start()
     await traffic.stop()
 
     expect(await settle(server, traffic.ledger)).toEqual(nothingWrong)
@@ -72,5 +76,11 @@ test.each<[string, Disturbance]>([
 async function acknowledgeMore({ ledger }: Traffic): Promise<void> {
   // Each time at another point of an insert, a sync or a replay.
   const enough = ledger.acknowledged.size + 50 + Math.floor(Math.random() * 800)
-  await until(() => ledger.acknowledged.size >= enough, { timeoutMs: 60_000 })
+  await until(() => ledger.acknowledged.size >= enough, patient)
+}
+
+/** Inserts of this process that failed and were made again. */
+async function retriesOf({ url }: Spillway): Promise<number> {
+  const read = await scrape(url)
+  return read('spillway_sink_retries_total', { sink: 'clickhouse' })
 }
