@@ -16,7 +16,7 @@ const usage = `bun run bench [name…] [--alone] [--seconds N] [--connections N]
 
   name           ${Object.keys(scenarios).join(' ')}; all of them where none is named
   --alone        no Kafka, no Redis, the embedded engine; without it real ones are started
-  --write        results go to bench/results.md and bench/results.svg
+  --write        results go to bench/results/results.md and results.svg beside it
   --soak         one scenario (single) for 10 minutes, or --seconds: memory, lag, errors`
 
 const bodiesMin = 60_000
@@ -81,9 +81,9 @@ async function report(rows: readonly Row[], { alone, write }: { alone: boolean; 
   console.log(tables)
   if (!write) return
   const text = `# Results\n\n\`${command}\`, ${new Date().toISOString().slice(0, 10)}. ${caption}.\n\n${tables}\n\n![Requests a second](results.svg)\n`
-  await Bun.write(join(import.meta.dir, 'results.md'), text)
-  await Bun.write(join(import.meta.dir, 'results.svg'), toPicture(rows, caption))
-  console.error('wrote bench/results.md and bench/results.svg')
+  await Bun.write(join(import.meta.dir, 'results', 'results.md'), text)
+  await Bun.write(join(import.meta.dir, 'results', 'results.svg'), toPicture(rows, caption))
+  console.error('wrote bench/results/results.md and results.svg beside it')
 }
 
 process.exit(await main())
