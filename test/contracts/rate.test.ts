@@ -11,16 +11,17 @@ const send = (server: Spillway, forwardedFor?: string) =>
     forwardedFor === undefined ? {} : { 'x-forwarded-for': forwardedFor },
   )
 
-/** Sends until told to wait; the limit comes back with the time, so a few more than it may pass. */
-async function sendUntilRefused(
-  server: Spillway,
-  { most, forwardedFor }: { most: number; forwardedFor?: (index: number) => string },
-): Promise<{ taken: number; refusal: Answer | undefined }> {
-  for (let taken = 0; taken < most; taken += 1) {
-    const answer = await send(server, forwardedFor?.(taken))
-    if (answer.status !== 200) return { taken, refusal: answer }
+/** Sends 50 at a time. The limit comes back with the time, so that some more than it may pass. */
+async function sendMany(server: Spillway, count: number, forwardedFor?: (index: number) => string) {
+  const answers: Answer[] = []
+  for (let sent = 0; sent < count; sent += 50) {
+    const burst = Array.from({ length: 50 }, (_, index) =>
+      send(server, forwardedFor?.(sent + index)),
+    )
+    answers.push(...(await Promise.all(burst)))
   }
-  return { taken: most, refusal: undefined }
+  const refusals = answers.filter(({ status }) => status !== 200)
+  return { taken: count - refusals.length, refusals }
 }
 
 const tooMany = { status: 429, body: { success: false, error: expect.any(String) } }
@@ -29,12 +30,14 @@ describe('telemetry', () => {
   test('takes 1000 requests a minute from an address, however it names itself', async () => {
     await using server = await startSpillway()
     const forwardedFor = (index: number) => `203.0.113.${index % 250}`
-    const { taken, refusal } = await sendUntilRefused(server, { most: 2000, forwardedFor })
+    const { taken, refusals } = await sendMany(server, 2000, forwardedFor)
     expect(taken).toBeGreaterThanOrEqual(1000)
     // 1000 a minute come back at 17 a second: a slow machine sees a few.
     expect(taken).toBeLessThan(1500)
-    expect(refusal).toMatchObject(tooMany)
-    expect(Number(refusal?.headers.get('retry-after'))).toBeGreaterThanOrEqual(1)
+    for (const refusal of refusals) {
+      expect(Number(refusal.headers.get('retry-after'))).toBeGreaterThanOrEqual(1)
+      expect(refusal).toMatchObject(tooMany)
+    }
     // Other contracts from the same address are not touched by it.
     const link = await post(`${server.url}/api/events/track`, { event_type: 'click' })
     expect(link.status).toBe(201)
@@ -42,7 +45,7 @@ describe('telemetry', () => {
 
   test('is not limited with RATE_TELEMETRY_PER_MINUTE=0', async () => {
     await using server = await startSpillway({ RATE_TELEMETRY_PER_MINUTE: '0' })
-    const { taken } = await sendUntilRefused(server, { most: 1100 })
+    const { taken } = await sendMany(server, 1100)
     expect(taken).toBe(1100)
   }, 60_000)
 })

@@ -54,9 +54,9 @@ export async function startSpillway(environment: Record<string, string> = {}): P
     })
     // With a ClickHouse of its own nobody listens there.
     if (environment.CLICKHOUSE_URL) return
-    await until(() => isReady(`${queryUrl}/ping`, child), {
+    await until(() => isReady(`${queryUrl}/?${allTables}`, child), {
       timeoutMs: startMsMax,
-      what: 'queries',
+      what: 'the tables',
     })
   }
 
@@ -88,6 +88,11 @@ function redirect(path: string) {
   const fd = openSync(path, 'a')
   return { stdout: fd, stderr: fd } as const
 }
+
+/** The engine answers before its tables are made, which this fails without. */
+const allTables = new URLSearchParams({
+  query: 'SELECT 1 FROM events, link_events, recordings, dead_letters LIMIT 0',
+})
 
 async function isReady(url: string, child: Subprocess): Promise<boolean> {
   if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}`)
