@@ -16,5 +16,5 @@ export function createSweep({ everyBytes, collect }: SweepParts): (bytes: number
 
 export type SweepParts = { everyBytes: number; collect(): void }
 
-/** What is smaller dies young, which costs the collector next to nothing. */
-const largeBytesMin = 256 * 1024
+/** Bodies of some 200 KB: what is smaller dies young, and a full collection would cost batches of SDKs more than it gains. */
+const largeBytesMin = 1024 * 1024
