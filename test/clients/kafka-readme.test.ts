@@ -14,7 +14,10 @@ import { until } from '../support/until.ts'
 setDefaultTimeout(120_000)
 
 /** What the README tells data teams to run is run here, on topics of the test's own. */
-const readme = readFileSync(join(import.meta.dir, 'kafka-readme.md'), 'utf8')
+/** From its heading to the next one of its level. */
+const readme = readFileSync(join(import.meta.dir, '../../README.md'), 'utf8')
+  .split('\n## ')
+  .find((section) => section.startsWith('Reading from Kafka'))!
 const prefix = `readme${process.pid}`
 const folder = temporaryFolder()
 let brokers: string[]
