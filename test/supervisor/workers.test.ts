@@ -36,6 +36,6 @@ test('workers share the room of their node, down to what one process needs', () 
   expect(share.dataDir).toBe('/data/worker-3')
   expect(share.JOURNAL_MAX_BYTES).toBe(1024 * mib)
   expect(share.INFLIGHT_REQUESTS_MAX).toBe(512)
-  expect(share.INTAKE_BYTES_MAX).toBe(64 * mib) // An eighth would not hold one large body.
+  expect(share.INTAKE_BYTES_MAX).toBe(208 * mib) // An eighth would not hold one large body.
   expect(config.dataDir).toBe('/data')
 })
