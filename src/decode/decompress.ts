@@ -1,6 +1,7 @@
 import type { Transform } from 'node:stream'
 import zlib, { type BrotliOptions, type ZlibOptions, type ZstdOptions } from 'node:zlib'
 import { IngestError } from '../core/errors.ts'
+import { createTurns } from './turns.ts'
 
 export type Codec = 'gzip' | 'deflate' | 'br' | 'zstd'
 
@@ -22,7 +23,8 @@ export function decompress(
 ): Uint8Array | Promise<Uint8Array> {
   const opener = codec === 'deflate' ? toInflate(bytes) : openers[codec]
   const opened = bytes.length > inputBytesNow ? undefined : openNow(opener, bytes, bounds.bytesMax)
-  if (opened === undefined) return drain(opener.createStream(streamOptions), bytes, bounds)
+  if (opened === undefined)
+    return takeTurn(() => drain(opener.createStream(streamOptions), bytes, bounds))
   bounds.grow(opened.length)
   return opened
 }
@@ -36,6 +38,12 @@ export function toCodec(contentEncoding: string | null): Codec | undefined {
 export function isGzip(bytes: Uint8Array): boolean {
   return bytes[0] === 0x1f && bytes[1] === 0x8b && bytes[2] === 0x08
 }
+
+/**
+ * Large bodies opened at once. More would be no faster on zlib's few threads, and hundreds of half-opened ones are
+ * memory that the collector sees too late: beyond a short queue they are refused.
+ */
+const takeTurn = createTurns({ max: 4, waitingMax: 32 })
 
 type Options = ZlibOptions & BrotliOptions & ZstdOptions
 type Opener = {
