@@ -16,36 +16,42 @@ export type AccessLog = (line: {
 type Level = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
 /** Some hundred lines: a write takes a turn in the thread pool that the journal shares. */
-const bufferBytes = 64 * 1024
-/** An access line waits at most this long for its buffer to fill. */
+const accessBytes = 64 * 1024
+/** A line waits at most this long for others. */
 const flushMs = 200
 
 /**
- * JSON lines on standard output. Lines of the log are written at once; access lines, which come by the ten
- * thousand a second, are put together by hand (a tenth of pino's cost) and gathered into one write.
+ * JSON lines on standard output. Access lines, which come by the ten thousand a second, are put together by hand (a tenth
+ * of pino's cost) and gathered here: the stream measures all that it holds at each write.
  */
 export function createLogs({ level, access }: { level: Level; access: boolean }): Logs {
-  const destination = pino.destination({
-    dest: 1,
-    minLength: bufferBytes,
-    maxWrite: 4 * bufferBytes,
-    sync: false,
-  })
+  const destination = pino.destination({ dest: 1, sync: false })
   const options = {
     level,
     base: null,
     formatters: { level: (label: string) => ({ level: label }) },
   }
   const log = pino(options, destination)
-  const timer = setInterval(() => destination.flush(), flushMs)
+  let lines = ''
+  const hand = () => {
+    if (lines !== '') destination.write(lines)
+    lines = ''
+  }
+  const timer = setInterval(hand, flushMs)
   timer.unref()
   // A reader that went away (a closed pipe) must not take the server with it.
   destination.on('error', () => {})
-  const writeAccess: AccessLog = (line) => destination.write(toAccessLine(line))
+  const gather: AccessLog = (line) => {
+    lines += toAccessLine(line)
+    if (lines.length > accessBytes) hand()
+  }
   return {
     log,
-    access: access && (level === 'info' || level === 'debug') ? writeAccess : () => {},
-    flush: () => destination.flushSync(),
+    access: access && (level === 'info' || level === 'debug') ? gather : () => {},
+    flush() {
+      hand()
+      destination.flushSync()
+    },
   }
 }
 
