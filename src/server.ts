@@ -165,6 +165,7 @@ async function open(frame: Frame): Promise<void> {
   frame.ingest = createServerIngest(frame, frame.storage)
   frame.phase = 'ready'
   log.info({ durability: config.DURABILITY, dataDir: config.dataDir }, 'ready')
+  await frame.storage.started
   if (config.CLICKHOUSE_URL === undefined && config.EMBEDDED_CLICKHOUSE_PORT > 0) {
     frame.query = await openQueryServer(config, log)
   }

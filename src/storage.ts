@@ -20,6 +20,8 @@ export type Storage = {
   journal: Journal
   dedup: Dedup
   shipping: Shipping
+  /** Events are taken before: they wait in the journal. Rejects, for the operator, where the shippers cannot run. */
+  started: Promise<void>
   seen: SeenTable
   markers: Pick<MarkerFiles, 'counts'>
   /** What the start found in the journal, for the balance sheet. */
@@ -62,15 +64,16 @@ export async function openStorage(parts: StorageParts): Promise<Storage> {
   })
   await files.load(seen)
   const recovered = await replay(journal, dedup, config)
-  shipping = await startShipping(parts, journal)
+  const shippers = startShipping(parts, journal)
+  shipping = shippers.shipping
   return {
     journal,
     dedup,
     seen,
     markers: files,
     recovered,
-    shipping,
-    close: (withinMs) => close(journal, dedup, { shipping, withinMs }),
+    ...shippers,
+    close: (withinMs) => close(journal, dedup, { ...shippers, withinMs }),
   }
 }
 
@@ -118,7 +121,7 @@ async function replay(journal: Journal, dedup: Dedup, config: Config): Promise<R
 }
 
 /** Whole segments go once every sink has them. */
-async function startShipping({ config, log }: StorageParts, journal: Journal): Promise<Shipping> {
+function startShipping({ config, log }: StorageParts, journal: Journal): Shippers {
   const offsets: SinkOffsets = {}
   const release = () => void journal.release(Math.min(...Object.values(offsets)))
   const shipping = createShipping({
@@ -135,10 +138,14 @@ async function startShipping({ config, log }: StorageParts, journal: Journal): P
       release()
     },
   })
-  Object.assign(offsets, await shipping.start())
-  release()
-  return shipping
+  const started = shipping.start().then((cursors) => {
+    Object.assign(offsets, cursors)
+    release()
+  })
+  return { shipping, started }
 }
+
+type Shippers = Pick<Storage, 'shipping' | 'started'>
 
 type Closing = { shipping: Shipping; withinMs: number }
 
