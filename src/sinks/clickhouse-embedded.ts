@@ -28,6 +28,17 @@ export async function loadEngine(load = () => import('chdb/connection')): Promis
   }
 }
 
+/** Told before anything is accepted; whether the engine can be loaded shows once its thread tries. */
+export function assertEngineInstalled(): void {
+  try {
+    Bun.resolveSync('chdb/connection', import.meta.dir)
+  } catch {
+    throw new Error(
+      'The embedded ClickHouse is not installed here: set CLICKHOUSE_URL to use a server instead.',
+    )
+  }
+}
+
 /**
  * The engine in this process, on a folder of its own. Any number of connections and threads may
  * share the folder within the process, each running one statement at a time; a second process may

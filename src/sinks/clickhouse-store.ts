@@ -1,5 +1,5 @@
 import type { ClickHouse } from './clickhouse.ts'
-import { loadEngine, openEmbeddedClickHouse } from './clickhouse-embedded.ts'
+import { assertEngineInstalled, loadEngine, openEmbeddedClickHouse } from './clickhouse-embedded.ts'
 import { ClickHouseFailure } from './clickhouse-failure.ts'
 import { createHttpClickHouse, databaseOf } from './clickhouse-http.ts'
 import { createDatabase, migrate, type SchemaOptions } from './clickhouse-schema.ts'
@@ -49,6 +49,7 @@ export function toClickHouseSettings(config: ClickHouseConfig, path: string): Cl
     throw new Error('CLICKHOUSE_CLUSTER is no name of a cluster')
   if (url !== undefined && !/^https?:\/\/[^/]/.test(url))
     throw new Error('CLICKHOUSE_URL is no http:// or https:// URL')
+  if (url === undefined) assertEngineInstalled()
   return {
     url,
     cluster,
