@@ -42,7 +42,7 @@ const secureHostname = { standardHostname: true }
 
 /**
  * One port, two compositions of the same routes: a request with an Origin passes the CORS plugin, any other
- * does not pay for it (a quarter of a small request, see bench/README.md).
+ * does not pay for it (a quarter of a small request, see ARCHITECTURE.md).
  */
 export function listen(
   { app, isOriginAllowed, socket }: Listener,
