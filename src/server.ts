@@ -12,6 +12,7 @@ import { IngestError } from './core/errors.ts'
 import type { Log } from './core/log.ts'
 import { createFrame, type Frame } from './frame.ts'
 import { createApp } from './http/app.ts'
+import { createIsForwardedTls } from './http/forwarded-tls.ts'
 import { createToIncoming } from './http/incoming.ts'
 import { type Listening, listen } from './http/listen.ts'
 import { createSocketElsewhere } from './http/realtime-port.ts'
@@ -133,7 +134,11 @@ function serve(frame: Frame, { platform, metrics, access, placement }: Served): 
     respond: createRespond({ ...parts, ingest }),
     answer: createAnswer(parts),
     health: { health: createServerHealth(frame), metrics: placement?.gather ?? metrics.text },
-    platform: { ...platform, health: createServerPlatformHealth(frame, platform) },
+    platform: {
+      ...platform,
+      isForwardedTls: createIsForwardedTls(config.TRUSTED_PROXIES),
+      health: createServerPlatformHealth(frame, platform),
+    },
   })
   const isWorker = placement !== undefined
   const place = { port: config.PORT, hostname: config.HOST, tls: loadTls(config) }

@@ -7,12 +7,11 @@ export type ClientIp = (request: Request, peer: string) => string
  * not trusted. What anyone can forge is never believed. `trusted` holds addresses and CIDR ranges.
  */
 export function createClientIp(trusted: readonly string[]): ClientIp {
-  const proxies = toBlockList(trusted)
-  const isTrusted = (ip: string) => proxies.check(ip, isIP(ip) === 6 ? 'ipv6' : 'ipv4')
+  const isTrusted = createIsTrusted(trusted)
 
   return (request, peer) => {
     const direct = toPlainIp(peer)
-    if (trusted.length === 0 || !isTrusted(direct)) return direct
+    if (!isTrusted(direct)) return direct
     const hops = request.headers.get('x-forwarded-for')?.split(',') ?? []
     let client = direct
     for (const hop of hops.reverse()) {
@@ -22,6 +21,16 @@ export function createClientIp(trusted: readonly string[]): ClientIp {
       if (!isTrusted(ip)) return client
     }
     return client
+  }
+}
+
+/** Whether a peer, or a hop, is one of `trusted`. */
+export function createIsTrusted(trusted: readonly string[]): (address: string) => boolean {
+  const proxies = toBlockList(trusted)
+  return (address) => {
+    if (trusted.length === 0) return false
+    const ip = toPlainIp(address)
+    return proxies.check(ip, isIP(ip) === 6 ? 'ipv6' : 'ipv4')
   }
 }
 

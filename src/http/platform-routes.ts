@@ -2,19 +2,23 @@ import { Elysia } from 'elysia'
 import type { Auth } from '../auth/auth.ts'
 import type { PlatformHealth } from '../ops/platform-health.ts'
 import type { SdkConfig } from '../sdk/config.ts'
-import type { Answer } from './respond.ts'
+import type { IsForwardedTls } from './forwarded-tls.ts'
+import type { Answer, Context } from './respond.ts'
 
 export type PlatformServices = {
   auth: Pick<Auth, 'token' | 'refresh' | 'verify' | 'jwks'>
   sdk: SdkConfig
+  isForwardedTls: IsForwardedTls
   health: PlatformHealth
 }
 
 const raw = { parse: 'none' } as const
-const isHttps = (request: Request) => request.headers.get('x-forwarded-proto') === 'https'
 
 /** The BMT platform SDK beside its telemetry: tokens, configuration and health. */
-export function platformRoutes({ auth, sdk, health }: PlatformServices, answer: Answer) {
+export function platformRoutes(services: PlatformServices, answer: Answer) {
+  const { auth, sdk, health, isForwardedTls } = services
+  const isByTls = ({ request, server }: Pick<Context, 'request' | 'server'>) =>
+    isForwardedTls(request, server?.requestIP(request)?.address ?? '')
   const app = new Elysia({ name: 'platform' })
   app.post(
     '/api/auth/token',
@@ -35,7 +39,7 @@ export function platformRoutes({ auth, sdk, health }: PlatformServices, answer: 
     answer('auth', { request, server, set }, () => auth.jwks()),
   )
   app.get('/api/sdk/config', ({ request, server, set }) =>
-    answer('sdk', { request, server, set }, () => sdk.reply(request, isHttps(request))),
+    answer('sdk', { request, server, set }, () => sdk.reply(request, isByTls({ request, server }))),
   )
   app.get('/api/health', ({ request, server, set }) =>
     answer('health', { request, server, set }, () => health()),

@@ -96,3 +96,20 @@ test('PUBLIC_URL is what clients are sent to', async () => {
     realtime: { url: 'https://events.example.com' },
   })
 }, 30_000)
+
+test.each([
+  ['believed from a trusted proxy', { TRUSTED_PROXIES: '127.0.0.1' }, 'https'],
+  ['not believed from anyone else', { TRUSTED_PROXIES: '10.0.0.0/8' }, 'http'],
+])(
+  'X-Forwarded-Proto is %s',
+  async (_, environment, protocol) => {
+    await using server = await startSpillway(environment)
+    const { body } = await configOf(server.url, '', { 'x-forwarded-proto': 'https' })
+    const root = server.url.replace('http:', `${protocol}:`)
+    expect(body).toMatchObject({
+      telemetry: { endpoint: `${root}/api/telemetry/events` },
+      realtime: { url: root },
+    })
+  },
+  30_000,
+)
