@@ -1,5 +1,5 @@
 import { expect, setDefaultTimeout, test } from 'bun:test'
-import type { ProxyFault } from '../support/fault-proxy.ts'
+import type { FaultProxy, ProxyFault } from '../support/fault-proxy.ts'
 import { scrape } from '../support/metrics.ts'
 import { nothingWrong } from '../support/reconcile.ts'
 import { type RemoteEngine, settle, startRemoteEngine } from '../support/remote-engine.ts'
@@ -13,34 +13,74 @@ const patient = { timeoutMs: 60_000 }
 
 type Disturbance = {
   begin(setup: RemoteEngine): void | Promise<void>
+  /** Resolves once the process of the moment has suffered from it. */
+  struck(setup: RemoteEngine): Promise<void>
   end(setup: RemoteEngine): void | Promise<void>
 }
 
-/** Most inserts suffer it, and some of the statements by which we find out what became of them. */
-const through = (...faults: ProxyFault[]): Disturbance => ({
-  begin({ proxy }) {
-    proxy.fault = (statement) => {
-      const isSpared = Math.random() < (statement.startsWith('INSERT') ? 0.3 : 0.6)
-      return isSpared ? undefined : faults[Math.floor(Math.random() * faults.length)]
-    }
-  },
-  end({ proxy }) {
-    proxy.fault = () => undefined
-  },
-})
-
 const kills: Disturbance = {
   begin: ({ engine }) => engine.kill(),
+  struck: ({ server }) => retryTwice(server),
   end: ({ engine }) => engine.restart(),
 }
 
 const hangs: Disturbance = {
   begin: ({ engine }) => engine.pause(),
+  struck: ({ server }) => retryTwice(server),
   end: ({ engine }) => engine.resume(),
 }
 
-/** A batch that fails twice has seen what becomes of its first attempt. */
-const retriesMin = 2
+const doing =
+  (fault: FaultProxy['fault']) =>
+  ({ proxy }: RemoteEngine) => {
+    proxy.fault = fault
+  }
+const recovers = doing(() => undefined)
+const isInsert = (statement: string) => statement.startsWith('INSERT')
+
+/**
+ * Most inserts suffer, from one fault after the other, and often the statement behind them, by which we find out what
+ * became of them.
+ */
+function through(...faults: ProxyFault[]): Disturbance {
+  let strikes = 0
+  let isFollowUp = false
+  function strike(statement: string): ProxyFault | undefined {
+    const isStruck = isInsert(statement) ? Math.random() < 0.7 : isFollowUp
+    isFollowUp = isInsert(statement) && isStruck && Math.random() < 0.5
+    if (!isStruck) return undefined
+    if (isInsert(statement)) strikes += 1
+    return faults[strikes % faults.length]
+  }
+  return {
+    begin: doing(strike),
+    async struck() {
+      // Each kind of fault, the last of them at this moment: inserts come one at a time.
+      const enough = strikes + faults.length
+      await until(() => strikes >= enough, { ...patient, what: 'inserts that suffer' })
+    },
+    end: recovers,
+  }
+}
+
+const forgetInserts = (statement: string) => (isInsert(statement) ? 'forget-part' : undefined)
+
+const forgets: Disturbance = {
+  begin: doing(forgetInserts),
+  async struck({ proxy }) {
+    proxy.fault = forgetInserts
+    const enough = proxy.falseOks + 2
+    await until(() => proxy.falseOks >= enough, { ...patient, what: 'OKs that are false' })
+    // Whoever is killed now waits to hear of an insert that was forgotten.
+    let isAsking = false
+    proxy.fault = (statement) => {
+      isAsking ||= !isInsert(statement)
+      return isInsert(statement) ? 'forget-part' : 'hang'
+    }
+    await until(() => isAsking, { ...patient, what: 'a question' })
+  },
+  end: recovers,
+}
 
 test.each<[string, Disturbance]>([
   ['is killed and restarted', kills],
@@ -48,7 +88,7 @@ test.each<[string, Disturbance]>([
   ['answers 500', through('error-before', 'error-after')],
   ['answers garbage', through('garbage', 'empty-ok', 'late-exception')],
   ['stores, and its reply is lost', through('drop-reply', 'cut-reply')],
-  ['remembers a token and stores nothing', through('forget-part')],
+  ['remembers a token and stores nothing', forgets],
 ])(
   'has every acknowledged event once when the remote engine %s and we are killed',
   async (_, disturbance) => {
@@ -57,10 +97,10 @@ test.each<[string, Disturbance]>([
     const traffic = startTraffic({ url: server.url, clients: 4 })
     await acknowledgeMore(traffic)
     await disturbance.begin(setup)
-    await until(async () => (await retriesOf(server)) >= retriesMin, patient)
+    await disturbance.struck(setup)
     await server.kill()
     await server.start()
-    await until(async () => (await retriesOf(server)) >= retriesMin, patient)
+    await disturbance.struck(setup)
     await acknowledgeMore(traffic)
     await disturbance.end(setup)
     await acknowledgeMore(traffic)
@@ -79,7 +119,12 @@ async function acknowledgeMore({ ledger }: Traffic): Promise<void> {
   await until(() => ledger.acknowledged.size >= enough, patient)
 }
 
-/** Inserts of this process that failed and were made again. */
+/** A batch that fails twice has seen what becomes of its first attempt. */
+async function retryTwice(server: Spillway): Promise<void> {
+  await until(async () => (await retriesOf(server)) >= 2, { ...patient, what: 'retries' })
+}
+
+/** Sends of this process that failed and were made again. */
 async function retriesOf({ url }: Spillway): Promise<number> {
   const read = await scrape(url)
   return read('spillway_sink_retries_total', { sink: 'clickhouse' })

@@ -38,6 +38,8 @@ export type FaultProxy = {
   fault: (statement: string) => ProxyFault | undefined
   /** Statements of all requests so far. */
   seen: string[]
+  /** How many inserts were answered with OK under a token that is remembered without a part. */
+  falseOks: number
   close(): Promise<void>
 }
 
@@ -50,7 +52,11 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
     const url = new URL(incoming.url ?? '/', target)
     const statement = url.searchParams.get('query') ?? ''
     proxy.seen.push(statement)
-    void pass({ incoming, reply, url, hollow }, proxy.fault(statement)).catch(() => reply.destroy())
+    const falseOk = () => {
+      proxy.falseOks += 1
+    }
+    const passing = { incoming, reply, url, hollow, falseOk }
+    void pass(passing, proxy.fault(statement)).catch(() => reply.destroy())
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
@@ -58,6 +64,7 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
     url: `http://127.0.0.1:${port}`,
     fault: () => undefined,
     seen: [],
+    falseOks: 0,
     async close() {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
@@ -72,6 +79,8 @@ type Passing = {
   url: URL
   /** Tokens, which are query ids as well, that are remembered without a part. */
   hollow: Set<string>
+  /** Is told of an OK to an insert under such a token. */
+  falseOk(): void
 }
 
 async function pass(passing: Passing, fault: ProxyFault | undefined): Promise<void> {
@@ -112,9 +121,13 @@ async function pass(passing: Passing, fault: ProxyFault | undefined): Promise<vo
 }
 
 /** Whether the request was answered, or broken off, as an insert under a token without a part. */
-function isHollow({ url, reply, hollow }: Passing, fault: ProxyFault | undefined): boolean {
+function isHollow(
+  { url, reply, hollow, falseOk }: Passing,
+  fault: ProxyFault | undefined,
+): boolean {
   const token = url.searchParams.get('query_id') ?? ''
   if (hollow.has(token)) {
+    falseOk()
     reply.writeHead(200, { 'x-clickhouse-query-id': token })
     reply.end()
     return true

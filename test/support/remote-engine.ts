@@ -1,5 +1,6 @@
 import { type ClickHouseService, startClickHouse } from '../services/clickhouse.ts'
 import { type FaultProxy, startFaultProxy } from './fault-proxy.ts'
+import { scrape } from './metrics.ts'
 import { reconcile, type Stored } from './reconcile.ts'
 import { type Spillway, startSpillway } from './spillway.ts'
 import type { Ledger } from './traffic.ts'
@@ -38,17 +39,12 @@ async function keepDoubles(server: Spillway): Promise<boolean> {
   )
 }
 
-/** Waits until everything acknowledged is stored, and tells what is not as it was sent. */
+/** Waits until the sink says that it has everything, and tells what is not stored as it was sent. */
 export async function settle(
   server: Spillway,
   ledger: Ledger,
 ): Promise<ReturnType<typeof reconcile>> {
-  const stored = () => server.query<Stored>('SELECT uuid, properties FROM events')
-  const count = () => server.query<{ n: string }>('SELECT count() AS n FROM events')
-  await until(async () => Number((await count())[0]!.n) >= ledger.acknowledged.size, {
-    timeoutMs: 60_000,
-    pauseMs: 50,
-    what: 'everything acknowledged',
-  })
-  return reconcile(ledger, await stored())
+  const isShipped = async () => (await scrape(server.url))('spillway_sink_waiting_records') === 0
+  await until(isShipped, { timeoutMs: 60_000, pauseMs: 50, what: 'an empty backlog' })
+  return reconcile(ledger, await server.query<Stored>('SELECT uuid, properties FROM events'))
 }
