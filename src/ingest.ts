@@ -3,11 +3,18 @@ import type { Claim } from './admit/claim.ts'
 import type { Dedup } from './admit/dedup.ts'
 import type { Room, Ticket } from './admit/room.ts'
 import { IngestError } from './core/errors.ts'
-import type { Rejection } from './core/event.ts'
+import type { CanonicalEvent } from './core/event.ts'
 import type { Log } from './core/log.ts'
-import type { Contract, IngestRequest, Project, Reply, Submission } from './core/protocol.ts'
-import type { JournalRecord } from './core/record.ts'
+import type {
+  Contract,
+  IngestRequest,
+  Normalised,
+  Project,
+  Reply,
+  Submission,
+} from './core/protocol.ts'
 import { decodeBody } from './decode/body.ts'
+import type { Reservation } from './journal/budget.ts'
 import type { Journal } from './journal/journal.ts'
 import { toDeadLetter, toRecord } from './normalise/line.ts'
 import type { Meter } from './ops/meter.ts'
@@ -45,26 +52,28 @@ const recordOverheadBytes = 2048
 /** `$set` stands in two columns, and chunks of a recording are text inside text. */
 const encodedBytesPerDecoded = 2
 
-/** The pipeline: a request of any contract in, its reply out, and what it acknowledges is on disk. */
+/**
+ * The pipeline: a request of any contract in, its reply out, and what it acknowledges is on disk. It waits only for what
+ * is not there yet: with nothing shared between nodes that is the body and the commit.
+ */
 export function createIngest(parts: IngestParts): Ingest {
   return async function ingest(contract, incoming) {
+    let ticket: Ticket | undefined
     try {
       parts.assertOpen()
-      const ticket = parts.room.enter(incoming.announcedBytes)
-      try {
-        return await take(parts, contract, { incoming, ticket })
-      } finally {
-        ticket.leave()
-      }
+      ticket = parts.room.enter(incoming.announcedBytes)
+      return await take(parts, contract, { incoming, ticket })
     } catch (error) {
       return contract.refuse(toRefusal(error, incoming, parts.log), incoming)
+    } finally {
+      ticket?.leave()
     }
   }
 }
 
 type Reading = { incoming: Incoming; ticket: Ticket }
 
-/** Everything that may refuse the request before one of its events is judged. */
+/** From bytes to the reply: 200 is said only once what it acknowledges is synced. */
 async function take<S extends Submission>(
   parts: IngestParts,
   contract: Contract<S>,
@@ -72,92 +81,86 @@ async function take<S extends Submission>(
 ): Promise<Reply> {
   const bytes = await incoming.read(contract.decode.bodyBytesMax, ticket)
   const grow = (more: number) => ticket.grow(more)
-  const body = await decodeBody({ request: incoming, body: bytes, rules: contract.decode, grow })
+  const opened = decodeBody({ request: incoming, body: bytes, rules: contract.decode, grow })
+  const body = opened instanceof Promise ? await opened : opened
   const submission = contract.parse(incoming, body)
   try {
     const project = parts.projects.find(contract.name, submission.credential)
     assertOrigin(project, incoming)
-    await parts.admission.takeRate(contract.name, project, incoming)
-    const { decodedBytes } = body
-    return await store(parts, contract, { incoming, submission, project, decodedBytes })
+    const rate = parts.admission.takeRate(contract.name, project, incoming)
+    if (rate) await rate
+    const { dedupIdentity, lineBytesMax } = parts
+    const context = { project, dedupIdentity, lineBytesMax }
+    const normalised = contract.normalise(incoming, submission, context)
+    const quota = parts.admission.underQuota(normalised.events)
+    const { kept, limited } = quota instanceof Promise ? await quota : quota
+    const claiming = parts.dedup.claim(kept.map((event) => event.marker))
+    const claim = claiming instanceof Promise ? await claiming : claiming
+    const judged = { incoming, project, normalised, kept, claim, decodedBytes: body.decodedBytes }
+    const fresh = await store(parts, contract, judged)
+    const { rejections } = normalised
+    const duplicates = kept.length - fresh.length
+    const outcome = { events: fresh, rejections, duplicates, quotaLimited: limited }
+    return contract.reply(incoming, submission, outcome)
   } catch (error) {
     parts.meter.refused(contract.name, submission.received, toCode(error))
     throw error
   }
 }
 
-type Admitted<S> = {
+type Judged = {
   incoming: Incoming
-  submission: S
   project: Project
+  normalised: Normalised
+  /** What the quotas leave of its events. */
+  kept: readonly CanonicalEvent[]
+  claim: Claim
   decodedBytes: number
 }
 
-/** From raw events to the reply: 200 is said only once what it acknowledges is synced. */
+/** Commits what is new, and counts what became of all. Claims of what is refused are released: it may be sent again. */
 async function store<S extends Submission>(
   parts: IngestParts,
   contract: Contract<S>,
-  { incoming, submission, project, decodedBytes }: Admitted<S>,
-): Promise<Reply> {
-  const { admission, dedupIdentity, lineBytesMax } = parts
-  const context = { project, dedupIdentity, lineBytesMax }
-  const { events, rejections, dropped } = contract.normalise(incoming, submission, context)
-  const { kept, limited } = await admission.underQuota(events)
-  const claim = await parts.dedup.claim(kept.map((event) => event.marker))
+  { incoming, project, normalised, kept, claim, decodedBytes }: Judged,
+): Promise<CanonicalEvent[]> {
+  const { admission, journal, meter } = parts
+  const { events, rejections, dropped } = normalised
   const fresh = kept.filter((_, index) => claim.isFresh(index))
   let diverted = 0
-  const count = fresh.length + rejections.length
-  const toLetter = (rejection: Rejection) =>
-    toDeadLetter({ rejection, project: project.id, protocol: contract.name, request: incoming })
-  await commit(parts, claim, {
-    bytes: decodedBytes * encodedBytesPerDecoded + count * recordOverheadBytes,
-    encode() {
-      diverted = admission.divert(fresh, incoming.receivedMs)
-      return [...fresh.map(toRecord), ...rejections.map(toLetter)]
-    },
-  })
-  parts.meter.committed(contract.name, fresh.length)
-  await claim.commit()
-  admission.charge(fresh)
-  const duplicates = kept.length - fresh.length
-  const quotaDropped = events.length - kept.length
-  parts.meter.settled(contract.name, {
-    accepted: fresh.length,
-    duplicates,
-    dropped,
-    quotaDropped,
-    diverted,
-    rejections,
-  })
-  return contract.reply(incoming, submission, {
-    events: fresh,
-    rejections,
-    duplicates,
-    quotaLimited: limited,
-  })
-}
-
-type Commit = { bytes: number; encode(): JournalRecord[] }
-
-/** Claims are released when nothing was committed: a refused request is accepted when it is sent again. */
-async function commit(parts: IngestParts, claim: Claim, { bytes, encode }: Commit): Promise<void> {
+  let room: Reservation | undefined
   try {
-    const room = parts.journal.reserve(bytes)
-    try {
-      const records = encode()
-      if (records.length > 0) await parts.journal.append(records)
-    } finally {
-      room.release()
+    const count = fresh.length + rejections.length
+    room = journal.reserve(decodedBytes * encodedBytesPerDecoded + count * recordOverheadBytes)
+    diverted = admission.divert(fresh, incoming.receivedMs)
+    const records = fresh.map(toRecord)
+    for (const rejection of rejections) {
+      const rejected = { rejection, project: project.id, protocol: contract.name }
+      records.push(toDeadLetter({ ...rejected, request: incoming }))
     }
+    if (count > 0) await journal.append(records)
   } catch (error) {
     claim.release()
     throw error
+  } finally {
+    room?.release()
   }
+  meter.committed(contract.name, fresh.length)
+  const marking = claim.commit()
+  if (marking) await marking
+  admission.charge(fresh)
+  const duplicates = kept.length - fresh.length
+  const quotaDropped = events.length - kept.length
+  const accepted = fresh.length
+  const settlement = { accepted, duplicates, dropped, quotaDropped, diverted, rejections }
+  meter.settled(contract.name, settlement)
+  return fresh
 }
 
 function assertOrigin(project: Project, request: IngestRequest): void {
+  if (!project.origins) return
   const origin = request.headers.get('origin')?.toLowerCase()
-  if (!project.origins || origin === undefined || project.origins.includes(origin)) return
+  if (origin === undefined || project.origins.includes(origin)) return
   throw new IngestError('origin_not_allowed', `origin ${origin} may not send for this project`)
 }
 

@@ -1,32 +1,43 @@
 import type { Ticket } from '../admit/room.ts'
 import { IngestError } from '../core/errors.ts'
+import type { Deadlines } from './deadlines.ts'
 
-export type BodyRules = { bytesMax: number; announcedBytes: number; timeoutMs: number }
+export type BodyRules = { bytesMax: number; announcedBytes: number; deadlines: Deadlines }
 
 /**
- * The request's body, within `bytesMax` and `timeoutMs`. Bun reads a socket only as fast as its body is asked
+ * The request's body, within `bytesMax` and its time. Bun reads a socket only as fast as its body is asked
  * for, so a body that is refused here costs no memory. A body without Content-Length charges the
  * ticket chunk by chunk; an announced one was charged when the ticket was taken.
  */
-export async function readBody(
+export function readBody(
   request: Request,
   ticket: Ticket,
-  { bytesMax, announcedBytes, timeoutMs }: BodyRules,
+  { bytesMax, announcedBytes, deadlines }: BodyRules,
 ): Promise<Uint8Array> {
   if (announcedBytes > bytesMax) throw tooLarge(bytesMax)
-  if (!request.body) return noBytes
-  const reading = announcedBytes > 0 ? request.bytes() : gather(request.body, ticket, bytesMax)
-  return await within(timeoutMs, reading)
+  // Merely to look at `body` makes a stream of it.
+  if (announcedBytes > 0) return within(deadlines, request.bytes())
+  return request.body ? within(deadlines, gather(request.body, ticket, bytesMax)) : noBody
 }
 
-const noBytes = new Uint8Array(0)
+const noBody = Promise.resolve(new Uint8Array(0))
 
-function within<T>(timeoutMs: number, reading: Promise<T>): Promise<T> {
+function within<T>(deadlines: Deadlines, reading: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
-    const late = () =>
-      reject(new IngestError('body_timeout', `the body did not arrive within ${timeoutMs} ms`))
-    const timer = setTimeout(late, timeoutMs)
-    reading.then(resolve, (error) => reject(toIncomplete(error))).finally(() => clearTimeout(timer))
+    const arrived = deadlines.set(() => {
+      const words = `the body did not arrive within ${deadlines.ms} ms`
+      reject(new IngestError('body_timeout', words))
+    })
+    reading.then(
+      (bytes) => {
+        arrived()
+        resolve(bytes)
+      },
+      (error) => {
+        arrived()
+        reject(toIncomplete(error))
+      },
+    )
   })
 }
 

@@ -3,6 +3,7 @@ import type { Clock } from '../core/clock.ts'
 import type { Incoming } from '../ingest.ts'
 import { readBody } from './body.ts'
 import type { ClientIp } from './client-ip.ts'
+import { createDeadlines } from './deadlines.ts'
 
 export type ToIncoming = (request: Request, server: Server<unknown> | null) => Incoming
 
@@ -17,6 +18,7 @@ export function createToIncoming({
   bodyTimeoutMs: number
 }): ToIncoming {
   const boot = now().toString(36)
+  const deadlines = createDeadlines(bodyTimeoutMs)
   let count = 0
   return (request, server) => {
     count += 1
@@ -32,7 +34,7 @@ export function createToIncoming({
       receivedMs: now(),
       announcedBytes,
       read: (bytesMax, ticket) =>
-        readBody(request, ticket, { bytesMax, announcedBytes, timeoutMs: bodyTimeoutMs }),
+        readBody(request, ticket, { bytesMax, announcedBytes, deadlines }),
     }
   }
 }

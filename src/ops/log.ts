@@ -64,5 +64,8 @@ function toAccessLine({
   bytes,
   ip,
 }: Parameters<AccessLog>[0]): string {
-  return `{"level":"info","time":${Date.now()},"id":"${id}","method":"${method}","path":${JSON.stringify(path)},"status":${status},"ms":${ms.toFixed(2)},"bytes":${bytes},"ip":"${ip}","msg":"request"}\n`
+  return `{"level":"info","time":${Date.now()},"id":"${id}","method":"${method}","path":${toJsonText(path)},"status":${status},"ms":${ms.toFixed(2)},"bytes":${bytes},"ip":"${ip}","msg":"request"}\n`
 }
+
+const plain = /^[ !#-[\]-~]*$/
+const toJsonText = (text: string) => (plain.test(text) ? `"${text}"` : JSON.stringify(text))

@@ -1,5 +1,6 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import type { Sheet } from './meter.ts'
+import { Timings } from './timings.ts'
 
 /** Upper bounds in seconds: the promise is P95 below 0.2 s, a commit is below 1 ms. */
 const requestSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 5]
@@ -31,24 +32,28 @@ export type Metrics = {
 export function createMetrics({ sheets, readings }: MetricsParts): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
-  const latency = new Histogram({
+  const latency = new Timings({
     name: 'spillway_request_seconds',
     help: 'Time from the first byte of a request to its reply',
     labelNames: ['contract', 'status'],
-    buckets: requestSeconds,
-    registers: [registry],
+    upperBounds: requestSeconds,
+    registry,
   })
-  const commits = new Histogram({
+  const commits = new Timings({
     name: 'spillway_journal_commit_seconds',
     help: 'Time of a group commit: write and sync',
-    buckets: commitSeconds,
-    registers: [registry],
+    labelNames: [],
+    upperBounds: commitSeconds,
+    registry,
   })
   for (const reading of [...sheetReadings(sheets), ...readings]) register(registry, reading)
 
   return {
-    observe: (protocol, status, ms) => latency.observe({ contract: protocol, status }, ms / 1000),
-    startCommit: () => commits.startTimer(),
+    observe: (protocol, status, ms) => latency.observe(ms / 1000, protocol, status),
+    startCommit() {
+      const startedMs = performance.now()
+      return () => commits.observe((performance.now() - startedMs) / 1000)
+    },
     text: async () => ({ type: registry.contentType, text: await registry.metrics() }),
   }
 }
