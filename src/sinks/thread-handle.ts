@@ -8,7 +8,7 @@ export type ThreadHandle = {
    * the journal.
    */
   push(block: CommittedBlock): void
-  post(message: Exclude<ToThread, { type: 'start' | 'block' }>): void
+  post(message: Exclude<ToThread, { type: 'start' | 'blocks' }>): void
   /** Handed over and not yet taken. */
   transitBytes(): number
   /**
@@ -27,6 +27,8 @@ export type ThreadHandleOptions = {
 
 /** A bound that the 32 bits of the shared counter can hold. */
 const transitBytesMax = 1024 * 1024 * 1024
+/** Blocks go over in parcels: a message wakes the other thread, whatever it holds. */
+const parcel = { bytesMax: 256 * 1024, msMax: 5 }
 
 export function startThread({ options, onMessage, onEnd }: ThreadHandleOptions): ThreadHandle {
   const takenBytes = new SharedArrayBuffer(4)
@@ -34,11 +36,12 @@ export function startThread({ options, onMessage, onEnd }: ThreadHandleOptions):
   const bytesMax = Math.min(options.ringBytesMax, transitBytesMax)
   const worker = new Worker(new URL('./thread.ts', import.meta.url).href)
   let sent = 0
+  let packed: CommittedBlock[] = []
+  let packedBytes = 0
+  let timer: Timer | undefined
   let lastError: string | undefined
   // Both counters wrap around alike.
   const transitBytes = () => (sent - Atomics.load(taken, 0)) | 0
-  const post = (message: ToThread, transfer: ArrayBuffer[] = []) =>
-    worker.postMessage(message, transfer)
 
   function push(block: CommittedBlock): void {
     const bytes = block.bytes.byteLength
@@ -47,7 +50,29 @@ export function startThread({ options, onMessage, onEnd }: ThreadHandleOptions):
       return
     }
     sent = (sent + bytes) | 0
-    post({ type: 'block', block }, [block.bytes.buffer as ArrayBuffer])
+    packed.push(block)
+    packedBytes += bytes
+    if (packedBytes >= parcel.bytesMax) sendParcel()
+    else timer ??= setTimeout(sendParcel, parcel.msMax)
+  }
+
+  function sendParcel(): void {
+    clearTimeout(timer)
+    timer = undefined
+    if (packed.length === 0) return
+    const message: ToThread = { type: 'blocks', blocks: packed }
+    worker.postMessage(
+      message,
+      packed.map(({ bytes }) => bytes.buffer as ArrayBuffer),
+    )
+    packed = []
+    packedBytes = 0
+  }
+
+  /** In the order of the calls: what was pushed before goes first. */
+  function post(message: ToThread): void {
+    sendParcel()
+    worker.postMessage(message)
   }
 
   worker.onmessage = ({ data }: MessageEvent<FromThread>) => onMessage(data)
@@ -59,6 +84,7 @@ export function startThread({ options, onMessage, onEnd }: ThreadHandleOptions):
   return {
     ...{ push, post, transitBytes },
     end(hasClosed) {
+      clearTimeout(timer)
       if (hasClosed) worker.terminate()
       else worker.unref()
     },

@@ -22,8 +22,8 @@ export type ThreadOptions = {
 
 export type ToThread =
   | { type: 'start'; options: ThreadOptions }
-  /** Its bytes are transferred. */
-  | { type: 'block'; block: CommittedBlock }
+  /** In the journal's order. Their bytes are transferred. */
+  | { type: 'blocks'; blocks: readonly CommittedBlock[] }
   /** Records below `endOffset` are committed; these blocks are to be read from the journal. */
   | { type: 'skipped'; endOffset: number; bytes: number }
   | { type: 'drain' }

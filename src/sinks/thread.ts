@@ -23,7 +23,7 @@ const log: Log = {
 
 self.onmessage = ({ data }: MessageEvent<ToThread>) => {
   if (data.type === 'start') void start(data)
-  if (data.type === 'block') take(data)
+  if (data.type === 'blocks') take(data)
   if (data.type === 'skipped') work?.skip(data.endOffset, data.bytes)
   if (data.type === 'drain') void work?.drain().then(() => end('drained'))
   if (data.type === 'close') void work?.close().then(() => end('closed'))
@@ -45,9 +45,11 @@ async function start({ options }: Extract<ToThread, { type: 'start' }>): Promise
   setInterval(tellStatus, statusMs)
 }
 
-function take({ block }: Extract<ToThread, { type: 'block' }>): void {
-  Atomics.add(takenBytes, 0, block.bytes.byteLength)
-  work?.take(block)
+function take({ blocks }: Extract<ToThread, { type: 'blocks' }>): void {
+  for (const block of blocks) {
+    Atomics.add(takenBytes, 0, block.bytes.byteLength)
+    work?.take(block)
+  }
 }
 
 function end(type: 'drained' | 'closed'): void {
