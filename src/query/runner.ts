@@ -1,11 +1,13 @@
 import { writeSync } from 'node:fs'
 import { type Connection, type InsertStream, openConnection, type Summary } from './connection.ts'
+import { refusal } from './exceptions.ts'
 import { assertHarmless, assertRead } from './guard.ts'
 import type { Job, Start } from './messages.ts'
 import type { Native } from './native.ts'
 import { withClientIds } from './processes.ts'
 import { inspectorSettings, type Mode, toSetStatement } from './settings.ts'
 import { parseStatement, type Statement, toSyntaxTree } from './statement.ts'
+import { createWriteWatch } from './write-watch.ts'
 
 /** Runs statements, each on a connection of its own, so that nothing one sets reaches the next. Every call blocks. */
 export type Runner = {
@@ -20,6 +22,7 @@ export function createRunner({ native, path, mode }: RunnerParts): Runner {
   const inspector = openConnection(native, path)
   inspector.query(toSetStatement(inspectorSettings))
   const tableFunctions = readTableFunctions(inspector)
+  const writes = mode === 'writable' ? createWriteWatch(openConnection(native, path)) : undefined
 
   function run(job: Job, onStart: (start: Start) => void): Summary {
     const connection = openConnection(native, path)
@@ -31,7 +34,13 @@ export function createRunner({ native, path, mode }: RunnerParts): Runner {
       return execute({ connection, statement, job })
     } finally {
       connection.close()
+      // A read may have failed for a part that a merge has just broken.
+      writes?.settle()
     }
+  }
+
+  function assertWritten(): void {
+    if (writes?.settle()) throw refusal('CANNOT_WRITE_TO_FILE_DESCRIPTOR', 'The disk takes no more')
   }
 
   function inspect(statement: Statement, { parameters }: Job): void {
@@ -45,7 +54,7 @@ export function createRunner({ native, path, mode }: RunnerParts): Runner {
     try {
       prepare(connection, job)
       const insert = connection.openInsert(job.sql, job.format, job.parameters)
-      return closing(insert, connection)
+      return closing(insert, connection, assertWritten)
     } catch (error) {
       connection.close()
       throw error
@@ -93,7 +102,11 @@ function readTableFunctions(connection: Connection): ReadonlySet<string> {
 }
 
 /** The same insert, which takes its connection along when it ends. */
-function closing(insert: InsertStream, connection: Connection): InsertStream {
+function closing(
+  insert: InsertStream,
+  connection: Connection,
+  assertWritten: () => void,
+): InsertStream {
   return {
     append: insert.append,
     finish() {
@@ -101,6 +114,7 @@ function closing(insert: InsertStream, connection: Connection): InsertStream {
         return insert.finish()
       } finally {
         connection.close()
+        assertWritten()
       }
     },
     cancel() {

@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { type Log, silentLog } from '../core/log.ts'
 import {
   type ClickHouse,
   type ClientOptions,
@@ -9,6 +10,7 @@ import {
 } from './clickhouse.ts'
 import { toBuffer } from './clickhouse-body.ts'
 import { ClickHouseFailure } from './clickhouse-failure.ts'
+import { createWriteWatch } from './clickhouse-write-watch.ts'
 
 type VendorConnection = NonNullable<ClientOptions['connection']>
 type Vendor = Pick<typeof import('chdb/connection'), 'createChdbConnection'>
@@ -45,16 +47,36 @@ export function assertEngineInstalled(): void {
  * not. Rows go in as one buffer by the engine's raw insert: the statement is the same, and the same
  * 20,000 rows hold up the thread for 10 ms instead of 50.
  */
-export function openEmbeddedClickHouse(vendor: Vendor, path: string): ClickHouse {
+export function openEmbeddedClickHouse(
+  vendor: Vendor,
+  path: string,
+  log: Log = silentLog,
+): ClickHouse {
   const connection = vendor.createChdbConnection({ path })
   // The engine's package is typed against a copy of its own of the client's interfaces.
   const client = createVendorClient({ connection: connection as unknown as VendorConnection })
+  const statements = toStatements(client)
+  const writes = createWriteWatch({ engine: statements, log })
   const underWay = new Set<Promise<unknown>>()
 
   async function insert({ table, token, lines }: Parameters<ClickHouse['insert']>[0]) {
     const values = await toBuffer(lines, nextTurn)
     const settings = { ...insertSettings, insert_deduplication_token: token }
-    await connection.chdb.rawInsert({ table, values, format: 'JSONEachRow', settings })
+    const failuresBefore = writes.failures
+    const inserting = connection.chdb.rawInsert({ table, values, format: 'JSONEachRow', settings })
+    // Also where it fails: of several parts, those before may be broken.
+    await inserting.finally(writes.settle)
+    if (writes.failures !== failuresBefore) throw unwritten()
+  }
+
+  /** A part that a merge has just broken is the likeliest reason, and it would stay one. */
+  async function read<Row>(sql: string): Promise<Row[]> {
+    try {
+      return await statements.query<Row>(sql)
+    } catch (error) {
+      await writes.settle()
+      throw error
+    }
   }
 
   /**
@@ -70,17 +92,28 @@ export function openEmbeddedClickHouse(vendor: Vendor, path: string): ClickHouse
     return running
   }
 
-  const statements = toStatements(client)
+  const looking = setInterval(() => void seenThrough(writes.settle).catch(() => {}), lookMs)
+  looking.unref()
   return {
-    query: (sql, signal) => seenThrough(() => statements.query(sql), signal),
+    query: (sql, signal) => seenThrough(() => read(sql), signal),
     command: (sql, signal) => seenThrough(() => statements.command(sql), signal),
     insert: (rows, signal) => seenThrough(() => insert(rows), signal),
     async close() {
+      clearInterval(looking)
       await Promise.allSettled(underWay)
       await client.close()
     },
   }
 }
+
+/** What a broken merge was made from is kept for eight minutes. */
+const lookMs = 60_000
+
+/** CANNOT_WRITE_TO_FILE_DESCRIPTOR: what a ClickHouse that minds would have said. */
+const unwritten = () =>
+  new ClickHouseFailure('the engine could not write to its disk, and said OK', {
+    ...{ kind: 'busy', code: 75, reason: 'cannot_write' },
+  })
 
 const aborted = () => new ClickHouseFailure('the call was aborted', { reason: 'aborted' })
 const toText = (error: unknown) => (error instanceof Error ? error.message.split('\n')[0] : error)

@@ -1,8 +1,10 @@
+import { type Log, silentLog } from '../core/log.ts'
 import type { ClickHouse } from './clickhouse.ts'
 import { assertEngineInstalled, loadEngine, openEmbeddedClickHouse } from './clickhouse-embedded.ts'
 import { ClickHouseFailure } from './clickhouse-failure.ts'
 import { createHttpClickHouse, databaseOf } from './clickhouse-http.ts'
 import { createDatabase, migrate, type SchemaOptions } from './clickhouse-schema.ts'
+import { tolerateBrokenParts } from './clickhouse-write-watch.ts'
 
 /**
  * What the ClickHouse sink needs to know. It travels to the shippers' thread, so it is plain data.
@@ -63,12 +65,12 @@ export function toClickHouseSettings(config: ClickHouseConfig, path: string): Cl
 }
 
 /** Rejects, in words for the operator, where the embedded engine is wanted and cannot be loaded. */
-export async function createStore(settings: ClickHouseSettings): Promise<Store> {
+export async function createStore(settings: ClickHouseSettings, log = silentLog): Promise<Store> {
   const { url } = settings
-  return url === undefined ? createEmbeddedStore(settings) : createServerStore(url, settings)
+  return url === undefined ? createEmbeddedStore(settings, log) : createServerStore(url, settings)
 }
 
-async function createEmbeddedStore(settings: ClickHouseSettings): Promise<Store> {
+async function createEmbeddedStore(settings: ClickHouseSettings, log: Log): Promise<Store> {
   const vendor = await loadEngine()
   let engine: ClickHouse | undefined
   const opened = (): ClickHouse => {
@@ -83,8 +85,9 @@ async function createEmbeddedStore(settings: ClickHouseSettings): Promise<Store>
       close: async () => engine?.close(),
     },
     async prepare() {
-      engine ??= openEmbeddedClickHouse(vendor, settings.path)
+      engine ??= openEmbeddedClickHouse(vendor, settings.path, log)
       await migrate(engine, settings)
+      await tolerateBrokenParts(engine)
     },
   }
 }

@@ -45,7 +45,7 @@ async function createClickHousePart({
   log,
 }: SinkPartsOptions): Promise<SinkPart> {
   const { clickhouse: settings, journalId } = options
-  const { clickhouse, prepare } = await createStore(settings)
+  const { clickhouse, prepare } = await createStore(settings, log)
   const tally = createTally('clickhouse', log)
   const sink = createClickHouseSink({
     ...{ clickhouse, prepare, journalId, cursors, report: tally.report, now: Date.now },

@@ -15,9 +15,10 @@ export type TinyDisk = {
 /** To mount something takes root. */
 export const canMount = process.platform === 'linux' && process.getuid?.() === 0
 
-export function mountTinyDisk(bytes: number): TinyDisk {
-  const folder = temporaryFolder('spillway-disk-')
-  const { path } = folder
+/** At `at`, a folder that is there, or else at one of its own. */
+export function mountTinyDisk(bytes: number, at?: string): TinyDisk {
+  const folder = at === undefined ? temporaryFolder('spillway-disk-') : undefined
+  const path = at ?? folder!.path
   run(['mount', '-t', 'tmpfs', '-o', `size=${bytes}`, 'spillway-test', path])
   const filler = join(path, 'filler')
   return {
@@ -27,7 +28,7 @@ export function mountTinyDisk(bytes: number): TinyDisk {
     [Symbol.dispose]() {
       // Lazily: whatever still holds a file open loses it when it ends.
       run(['umount', '-l', path])
-      folder[Symbol.dispose]()
+      folder?.[Symbol.dispose]()
     },
   }
 }

@@ -1,0 +1,34 @@
+import type { Connection } from './connection.ts'
+
+/**
+ * The engine ignores that a write to the disk failed: a statement or a merge says OK and leaves a
+ * broken part. A server does not, and neither does one that stands in for it: the engine counts
+ * such writes.
+ */
+export type WriteWatch = {
+  /** Sets broken parts aside. Whether writes have failed since the last call. Throws QueryError. */
+  settle(): boolean
+}
+
+export function createWriteWatch(connection: Pick<Connection, 'query'>): WriteWatch {
+  const read = (sql: string) => new TextDecoder().decode(connection.query(sql).bytes).trimEnd()
+  let failures = read(countFailures)
+  return {
+    settle() {
+      const seen = read(countFailures)
+      if (seen === failures) return false
+      // As a table is loaded its parts are checked, and those of a failed merge come back.
+      for (const table of read(listTables).split('\n').filter(Boolean)) {
+        connection.query(`DETACH TABLE IF EXISTS ${table} SYNC`)
+        connection.query(`ATTACH TABLE IF NOT EXISTS ${table}`)
+      }
+      failures = seen
+      return true
+    },
+  }
+}
+
+const countFailures = `SELECT sum(value) FROM system.events
+WHERE event = 'WriteBufferFromFileDescriptorWriteFailed'`
+const listTables = `SELECT concat('"', database, '"."', name, '"') FROM system.tables
+WHERE database != 'system' AND endsWith(engine, 'MergeTree')`

@@ -1,0 +1,84 @@
+import type { Log } from '../core/log.ts'
+import type { ClickHouse } from './clickhouse.ts'
+import { tableOf } from './clickhouse-tables.ts'
+
+/**
+ * The embedded engine of this version ignores that a write to the disk failed: an insert or a merge
+ * on a full disk says OK and leaves a broken part, which fails every query that touches it and is
+ * gone at the next start. The engine counts such writes, though.
+ */
+export type WriteWatch = {
+  /**
+   * Sets aside the broken parts of failed writes, where there were any since the last call.
+   * Resolves with the number of writes that have failed so far: one that rose says that what was
+   * stored meanwhile may not be there. Rejects with a ClickHouseFailure.
+   */
+  settle(): Promise<number>
+  /** As of the last call. */
+  readonly failures: number
+}
+
+export type WriteWatchOptions = { engine: Pick<ClickHouse, 'query' | 'command'>; log: Log }
+
+export function createWriteWatch({ engine, log }: WriteWatchOptions): WriteWatch {
+  let failures = 0
+  let settling = Promise.resolve(0)
+
+  async function look(): Promise<number> {
+    // What is left of a reply that broke off comes with the next one, which then cannot be read.
+    const seen = await countFailures(engine).catch(() => countFailures(engine))
+    if (seen === failures) return failures
+    for (const table of tables) await reload(engine, table)
+    log.error(
+      { failures: seen - failures },
+      'the engine could not write: its disk is full or fails',
+    )
+    failures = seen
+    return failures
+  }
+
+  return {
+    settle() {
+      // One at a time, as a table that is being reloaded does not exist for a moment.
+      settling = settling.catch(() => 0).then(look)
+      return settling
+    },
+    get failures() {
+      return failures
+    },
+  }
+}
+
+/**
+ * Without this a table does not load that has a broken part of a gigabyte, as a merge leaves them.
+ */
+export async function tolerateBrokenParts(engine: WriteWatchOptions['engine']): Promise<void> {
+  const wanting = await engine.query<{ name: string }>(
+    `SELECT name FROM system.tables WHERE database = currentDatabase()
+AND name IN ('${tables.join("','")}') AND position(engine_full, 'max_suspicious_broken_parts') = 0`,
+  )
+  for (const { name } of wanting)
+    await engine.command(`ALTER TABLE ${name} MODIFY SETTING ${tolerance}`)
+}
+
+const tables = Object.values(tableOf)
+const tolerance =
+  'max_suspicious_broken_parts = 1000000, max_suspicious_broken_parts_bytes = 1000000000000000'
+
+async function countFailures({ query }: WriteWatchOptions['engine']): Promise<number> {
+  const [row] = await query<{ failures: string | number }>(
+    `SELECT sum(value) AS failures FROM system.events
+WHERE event = 'WriteBufferFromFileDescriptorWriteFailed'`,
+  )
+  return Number(row?.failures ?? 0)
+}
+
+/**
+ * As a table is loaded the sizes of its files are checked: a broken part is moved to the detached
+ * ones, and those that it was merged from take its place again, for the eight minutes that the
+ * engine keeps them.
+ */
+async function reload({ command }: Pick<ClickHouse, 'command'>, table: string): Promise<void> {
+  await command(`DETACH TABLE IF EXISTS ${table} SYNC`)
+  await command(`ATTACH TABLE IF NOT EXISTS ${table}`)
+}
