@@ -16,6 +16,7 @@ const noJournal = {
   eventsAppended: 0,
   damages: 0,
   isFull: false,
+  isFailing: false,
   stuckMs: 0,
 }
 
@@ -36,7 +37,8 @@ function redisState({ redis }: Frame) {
 
 /** The same under the BMT contract's keys. */
 export function createServerPlatformHealth(frame: Frame, { auth, realtime }: Platform) {
-  const isReady = () => frame.phase === 'ready' && frame.storage?.journal.stats().isFull === false
+  const health = createServerHealth(frame)
+  const isReady = () => health.readiness().status === 200
   const isStored = () => frame.storage?.shipping.health().clickhouse?.state === 'healthy'
   return createPlatformHealth({
     probes: {

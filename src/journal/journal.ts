@@ -48,6 +48,8 @@ export type JournalStats = CommitterStats & {
   oldestMs: number | undefined
   /** Whether a small request would be refused for lack of room now. */
   isFull: boolean
+  /** The last commit failed, and no segment can be made for the next: the disk fails. */
+  isFailing: boolean
   /** Places where damage was found since the start. */
   damages: number
 }
@@ -166,8 +168,11 @@ function toStats(parts: JournalParts): JournalStats {
   const { catalog, supply, committer, budget, retention, age, damage, bytesMax } = parts
   const { releasedOffset } = retention
   const isDelivered = releasedOffset >= committer.endOffset
+  const { stats } = committer
   return {
-    ...committer.stats,
+    ...stats,
+    // The supply goes on trying, so this ends by itself where nobody is sent here any more.
+    isFailing: stats.isFailing && supply.fault !== undefined,
     bytes: catalog.bytes + supply.spareBytes,
     bytesMax,
     segments: catalog.count,

@@ -68,6 +68,18 @@ test('a refused commit takes neither offset nor acknowledgement from the next', 
   expect(journal.stats()).toMatchObject({ lastError: 'The disk failed.', isFailing: false })
 })
 
+test('a disk that takes nothing is told, until it works again without a client’s help', async () => {
+  const disk = createFakeDisk()
+  const journal = await openReady(disk)
+  disk.fault = (call) => (call === 'write' ? toError('EIO') : undefined)
+  await expect(appendNames(journal, 'refused')).rejects.toMatchObject({ code: 'journal_failed' })
+  expect(journal.stats()).toMatchObject({ isFailing: true, isFull: false })
+  disk.fault = () => undefined
+  await until(() => !journal.stats().isFailing)
+  await appendNames(journal, 'taken')
+  expect(await namesIn(journal)).toEqual(['taken'])
+})
+
 test('a file that failed once is never written or synced again', async () => {
   const disk = createFakeDisk()
   const journal = await openReady(disk)

@@ -4,17 +4,20 @@ import { createHealth, type HealthParts } from '../../src/ops/health.ts'
 type State = {
   phase?: ReturnType<HealthParts['phase']>
   isFull?: boolean
+  isFailing?: boolean
+  durability?: HealthParts['durability']
   stuckMs?: number
   sink?: 'healthy' | 'unhealthy'
   redis?: ReturnType<HealthParts['redis']>
 }
 
 function healthOf(state: State) {
-  const { phase = 'ready', isFull = false, stuckMs = 0, sink = 'healthy', redis = 'off' } = state
+  const { phase = 'ready', durability = 'disk', sink = 'healthy', redis = 'off' } = state
+  const { isFull = false, isFailing = false, stuckMs = 0 } = state
   return createHealth({
     phase: () => phase,
-    durability: 'disk',
-    journal: () => ({ isFull, stuckMs, bytes: 1, bytesMax: 2 }),
+    durability,
+    journal: () => ({ isFull, isFailing, stuckMs, bytes: 1, bytesMax: 2 }),
     sinks: () => ({ clickhouse: { state: sink, lagEvents: 0 } }),
     redis: () => redis,
   })
@@ -25,6 +28,8 @@ test.each<[string, State, number, string]>([
   ['ready', {}, 200, 'ok'],
   ['draining', { phase: 'draining' }, 503, 'unavailable'],
   ['full', { isFull: true }, 503, 'unavailable'],
+  ['its disk fails', { isFailing: true }, 503, 'unavailable'],
+  ['its disk fails behind memory', { isFailing: true, durability: 'memory' }, 200, 'ok'],
   ['without its sink', { sink: 'unhealthy' }, 200, 'degraded'],
   ['without its Redis', { redis: 'unhealthy' }, 200, 'degraded'],
   ['starting without its sink', { phase: 'starting', sink: 'unhealthy' }, 503, 'unavailable'],
@@ -38,6 +43,7 @@ test.each<[string, State, number]>([
   ['starting', { phase: 'starting' }, 200],
   ['draining', { phase: 'draining' }, 200],
   ['full', { isFull: true }, 200],
+  ['its disk fails', { isFailing: true }, 200],
   ['in a commit that takes long', { stuckMs: 29_999 }, 200],
   ['in a commit that does not end', { stuckMs: 30_000 }, 503],
 ])('liveness while %s', (_, state, expected) => {
