@@ -1,6 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { explained } from '../support/explained.ts'
 import { nothingWrong } from '../support/reconcile.ts'
 import { settle, startRemoteEngine } from '../support/remote-engine.ts'
 import { type Spillway, startSpillway } from '../support/spillway.ts'
@@ -22,8 +23,10 @@ const patient = { timeoutMs: 60_000, pauseMs: 20 }
 
 type Trouble = { server: Spillway; harm(): unknown; heal(): unknown }
 
+const pass = (trouble: Trouble) => explained(trouble.server, () => passThrough(trouble))
+
 /** Traffic through a full disk: 503 while it lasts, and without a restart everything once afterwards. */
-async function pass({ server, harm, heal }: Trouble): Promise<void> {
+async function passThrough({ server, harm, heal }: Trouble): Promise<void> {
   const traffic = startTraffic({ url: server.url, clients: 4 })
   const pid = server.pid()
   await acknowledgeMore(traffic)

@@ -1,0 +1,18 @@
+import type { Spillway } from './spillway.ts'
+
+const logLinesMax = 40
+
+/** Runs `check`; where it fails, the error says how the server was and what it logged last. */
+export async function explained<T>(
+  server: Pick<Spillway, 'url' | 'log'>,
+  check: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await check()
+  } catch (error) {
+    const health = await fetch(`${server.url}/_readiness`).then((reply) => reply.text(), String)
+    const log = server.log().trimEnd().split('\n').slice(-logLinesMax).join('\n')
+    const message = error instanceof Error ? error.message : String(error)
+    throw new Error(`${message}\nreadiness: ${health}\nlog:\n${log}`, { cause: error })
+  }
+}
