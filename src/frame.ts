@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { createPace, type Pace } from './admit/pace.ts'
 import { createQuotas, type QuotaStore, type Quotas } from './admit/quota.ts'
 import { createQuotaFile } from './admit/quota-file.ts'
 import { createRoom, type Room } from './admit/room.ts'
@@ -24,6 +25,7 @@ export type Frame = {
   log: Log
   meter: Meter
   room: Room
+  pace: Pace
   projects: Projects
   clientIp: ClientIp
   isOriginAllowed: OriginRule
@@ -51,6 +53,7 @@ export function createFrame(config: Config, log: Log): Frame {
     log,
     meter: createMeter(),
     room,
+    pace: createPace({ ...turn, now: () => performance.now(), atTurnEnd: setImmediate }),
     projects: createProjects({ path: config.PROJECTS_FILE, log }),
     clientIp: createClientIp(config.TRUSTED_PROXIES),
     isOriginAllowed: toOriginRule(config.CORS_ORIGINS, config.NODE_ENV === 'production'),
@@ -83,6 +86,12 @@ function connectRedis({ REDIS_URL: url, ...config }: Config, log: Log) {
 
 /** A body of 20 MB takes some 100 MB while it is worked on, and as long as a collection does. */
 const sweepEveryBytes = 64 * 1024 * 1024
+
+/**
+ * A request may wait for the rest of one turn and all of the next, and the promise is a P95 below 200 ms. As many as the
+ * requests of a busy proxy's connections are never too many.
+ */
+const turn = { turnMsMax: 25, turnRequestsMin: 64 }
 
 /** A message to other nodes may take longer than an event's intake may wait. */
 const streamsTimeoutMs = 1000

@@ -1,6 +1,7 @@
 import type { Admission } from './admission.ts'
 import type { Claim } from './admit/claim.ts'
 import type { Dedup } from './admit/dedup.ts'
+import type { Pace } from './admit/pace.ts'
 import type { Room, Ticket } from './admit/room.ts'
 import { IngestError } from './core/errors.ts'
 import type { CanonicalEvent } from './core/event.ts'
@@ -37,6 +38,7 @@ export type IngestParts = {
   /** Throws `starting` or `shutting_down` while nothing may be accepted. */
   assertOpen(): void
   room: Room
+  pace: Pick<Pace, 'take'>
   projects: Pick<Projects, 'find'>
   admission: Admission
   dedup: Dedup
@@ -80,6 +82,7 @@ async function take<S extends Submission>(
   { incoming, ticket }: Reading,
 ): Promise<Reply> {
   const bytes = await incoming.read(contract.decode.bodyBytesMax, ticket)
+  parts.pace.take()
   const grow = (more: number) => ticket.grow(more)
   const opened = decodeBody({ request: incoming, body: bytes, rules: contract.decode, grow })
   const body = opened instanceof Promise ? await opened : opened

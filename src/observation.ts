@@ -64,6 +64,7 @@ function toSources(frame: Frame): Sources {
     journal: () => frame.storage?.journal.stats() ?? noJournal,
     shipping: () => toShippingReading(frame),
     room: () => frame.room.used(),
+    pace: () => ({ refused: frame.pace.refused() }),
     seen: () => frame.storage?.seen.counts ?? { entries: 0, forgotten: 0 },
     markers: () => frame.storage?.markers.counts() ?? noMarkers,
     disk: () => toDiskReading(frame),

@@ -179,7 +179,7 @@ async function open(frame: Frame): Promise<void> {
 const redisStartMsMax = 1000
 
 function createServerIngest(frame: Frame, { journal, dedup }: Storage): Ingest {
-  const { config, log, meter, room, projects, redis } = frame
+  const { config, log, meter, room, pace, projects, redis } = frame
   const perSecond = config.RATE_CAPTURE_PER_SECOND
   const burst = config.RATE_CAPTURE_BURST || 2 * perSecond
   const shared = redis && createSharedLimit({ redis, name: 'capture' })
@@ -199,6 +199,7 @@ function createServerIngest(frame: Frame, { journal, dedup }: Storage): Ingest {
   return createIngest({
     assertOpen,
     room,
+    pace,
     projects,
     admission,
     dedup,

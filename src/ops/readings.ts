@@ -17,6 +17,7 @@ export type Sources = {
     threadRestarts: number
   }
   room(): { bytes: number; requests: number; refused: number }
+  pace(): { refused: number }
   seen(): { entries: number; forgotten: number }
   /** Markers on disk. */
   markers(): { bytes: number; unsaved: number; failures: number }
@@ -127,7 +128,7 @@ function sinkReadings({ shipping }: Sources): Reading[] {
   ]
 }
 
-function admissionReadings({ room, seen, redis }: Sources): Reading[] {
+function admissionReadings({ room, pace, seen, redis }: Sources): Reading[] {
   return [
     gauge(
       'spillway_intake_bytes',
@@ -136,6 +137,7 @@ function admissionReadings({ room, seen, redis }: Sources): Reading[] {
     ),
     gauge('spillway_intake_requests', 'Requests in flight', () => room().requests),
     counter('spillway_intake_refused_total', 'Requests refused for room', () => room().refused),
+    counter('spillway_intake_shed_total', 'Requests refused for time', () => pace().refused),
     gauge('spillway_dedup_markers', 'Events remembered', () => seen().entries),
     counter('spillway_dedup_forgotten_total', 'Forgotten before 24 h', () => seen().forgotten),
     counter('spillway_redis_calls_total', 'Calls to Redis', () => redis().calls),
