@@ -14,6 +14,7 @@ export type FileSystem = {
   unlink(path: string): Promise<void>
   /** Makes names that were created, renamed or removed in `folder` durable. */
   syncFolder(folder: string): Promise<void>
+  /** What a journal in `folder` may still take of its disk. */
   freeBytes(folder: string): Promise<number>
   /** Undefined where somebody else, in this process or another, holds it. */
   lock(path: string): Lock | undefined
@@ -52,8 +53,8 @@ export const diskFileSystem: FileSystem = {
   unlink: (path) => run((done) => fs.unlink(path, done)),
   syncFolder,
   async freeBytes(folder) {
-    const { bavail, bsize } = await fs.promises.statfs(folder)
-    return bavail * bsize
+    const { bavail, blocks, bsize } = await fs.promises.statfs(folder)
+    return Math.max(0, bavail * bsize - toSpareBytes(blocks * bsize))
   },
   lock: lockFile,
 }
@@ -78,6 +79,16 @@ export async function readAll(file: OpenFile, into: Uint8Array, position: number
   }
   return filled
 }
+
+/**
+ * Whatever drains the journal may need room on the same disk: the embedded engine takes nothing
+ * where it has no room for a whole insert, and then the journal would stay full for ever.
+ */
+function toSpareBytes(diskBytes: number): number {
+  return Math.min(spareBytesMax, diskBytes / 16)
+}
+
+const spareBytesMax = 256 * 1024 * 1024
 
 export function isNoSpace(error: unknown): boolean {
   return isCode(error, 'ENOSPC') || isCode(error, 'EDQUOT')

@@ -54,6 +54,8 @@ const dataCodes = new Set([
 
 /** MEMORY_LIMIT_EXCEEDED: less may fit. */
 const largeCodes = new Set([241])
+/** NOT_ENOUGH_SPACE: room for the whole insert is asked for, and for a mebibyte at the least. */
+const moreThanLeast = /Cannot reserve (?!1\.00 MiB)[\d.]+ [MG]iB/
 
 /**
  * Disk, quota, parts, replicas, Keeper, rights, a schema that is not ours: no row is at fault, so
@@ -71,6 +73,7 @@ function toKind(code: number, message: string): FailureKind {
   if (/no space left|ENOSPC|errno: 28\b/i.test(message)) return 'busy'
   // An operator's materialised view fails after the table itself took the rows.
   if (/pushing to view/i.test(message)) return 'unknown'
+  if (code === 243 && moreThanLeast.test(message)) return 'large'
   if (dataCodes.has(code)) return 'data'
   if (largeCodes.has(code)) return 'large'
   return busyCodes.has(code) ? 'busy' : 'unknown'

@@ -6,7 +6,7 @@ import { nothingWrong } from '../support/reconcile.ts'
 import { settle, startRemoteEngine } from '../support/remote-engine.ts'
 import { type Spillway, startSpillway } from '../support/spillway.ts'
 import { canMount, mountTinyDisk } from '../support/tiny-disk.ts'
-import { startTraffic, type Traffic } from '../support/traffic.ts'
+import { type Ledger, startTraffic, type Traffic } from '../support/traffic.ts'
 import { until } from '../support/until.ts'
 
 setDefaultTimeout(120_000)
@@ -60,7 +60,37 @@ async function refusalOf({ url }: Spillway) {
   return reply.status === 503 ? { retryAfter: reply.headers.get('retry-after'), error } : undefined
 }
 
+/** Sends events until they are refused for want of room. */
+async function fillJournal({ url }: Spillway): Promise<Ledger> {
+  const ledger: Ledger = { sent: new Map(), acknowledged: new Set(), statuses: new Map() }
+  const properties = { text: 'x'.repeat(8192) }
+  for (;;) {
+    const uuids = Array.from({ length: 64 }, () => crypto.randomUUID())
+    for (const uuid of uuids) ledger.sent.set(uuid, JSON.stringify(properties))
+    const batch = uuids.map((uuid) => ({ uuid, event: 'e', distinct_id: 'd', properties }))
+    const body = JSON.stringify({ api_key: 'phc_test', batch })
+    const { status } = await fetch(`${url}/batch/`, { method: 'POST', body })
+    if (status === 503) return ledger
+    for (const uuid of uuids) ledger.acknowledged.add(uuid)
+  }
+}
+
 describe.skipIf(!canMount)('a full disk', () => {
+  test('that the journal has filled leaves the embedded engine room to empty it', async () => {
+    using disk = mountTinyDisk(64 * mib)
+    const settings = { ...small, JOURNAL_MAX_BYTES: '1GiB', DATA_DIR: disk.path }
+    const nowhere = { CLICKHOUSE_URL: 'http://127.0.0.1:1' }
+    const ledger = await startSpillway({ ...settings, ...nowhere }).then(async (server) => {
+      await using stopped = server
+      return await fillJournal(stopped)
+    })
+    expect(ledger.acknowledged.size).toBeGreaterThan(5000)
+    await using server = await startSpillway({ ...settings, CLICKHOUSE_BYTES_MAX: '1MiB' })
+    await explained(server, async () => {
+      expect(await settle(server, ledger)).toEqual(nothingWrong)
+    })
+  })
+
   test('of the journal, because ClickHouse is away', async () => {
     using disk = mountTinyDisk(8 * mib)
     await using setup = await startRemoteEngine({ ...small, DATA_DIR: disk.path })

@@ -11,7 +11,9 @@ export async function explained<T>(
     return await check()
   } catch (error) {
     const health = await fetch(`${server.url}/_readiness`).then((reply) => reply.text(), String)
-    const log = server.log().trimEnd().split('\n').slice(-logLinesMax).join('\n')
+    const lines = server.log().split('\n')
+    const told = lines.filter((line) => line !== '' && !line.includes('"msg":"request"'))
+    const log = told.slice(-logLinesMax).join('\n')
     const message = error instanceof Error ? error.message : String(error)
     throw new Error(`${message}\nreadiness: ${health}\nlog:\n${log}`, { cause: error })
   }

@@ -23,6 +23,8 @@ export type Spillway = {
 
 const main = join(import.meta.dir, '../../src/main.ts')
 const startMsMax = 30_000
+/** Of a server that did not start. */
+const logBytesMax = 4096
 
 /** The real server as a process of its own, on ports that stay the same over its restarts. */
 export async function startSpillway(environment: Record<string, string> = {}): Promise<Spillway> {
@@ -67,7 +69,12 @@ export async function startSpillway(environment: Record<string, string> = {}): P
     return await child.exited
   }
 
-  await start()
+  try {
+    await start()
+  } catch (error) {
+    await end('SIGKILL')
+    throw new Error(`${error}\n${readFileSync(logPath, 'utf8').slice(-logBytesMax)}`)
+  }
   // A later start is not held up where a test took its ClickHouse away.
   if (await isAnswering(`${new URL(address).origin}/ping`)) await waitForTables()
   return {
