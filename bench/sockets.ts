@@ -2,15 +2,18 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { io, type Socket } from 'socket.io-client'
-import { readCpu, readRssBytes, toCpuUse } from './cpu.ts'
-import { until } from './launch.ts'
+import { readRssBytes } from './cpu.ts'
 import { type Bench, startBench } from './server.ts'
+import { type Audience, type Delivery, gatherAudience } from './socket-audience.ts'
+import { connect, type Pace, projects, readToken } from './socket-clients.ts'
+import { measureSlow, type SlowReport } from './socket-slow.ts'
+import { requireWrk, runWrk, type WrkResult } from './wrk.ts'
 
 /**
  * Socket.IO under load: `bun bench/sockets.ts [--sockets 5000] [--subscribers 500] [--messages 200] [--rate 20]`. Idle
- * sockets first, for their memory; then subscribers of one topic, to whom messages are published at a rate. Exits with 1
- * where a message is missing or the P95 of its delivery is not below 200 ms.
+ * sockets first, for their memory; then subscribers of one topic, to whom messages are published at a rate: alone, beside
+ * one more that reads nothing, and beside one of those and capture as fast as wrk's 16 connections get it. Exits with 1
+ * where one of the faults below is found.
  */
 const options = {
   sockets: { type: 'string', default: '5000' },
@@ -21,102 +24,94 @@ const options = {
 const { values } = parseArgs({ options })
 const sockets = Number(values.sockets)
 const subscribers = Number(values.subscribers)
-const messages = Number(values.messages)
-const ratePerSecond = Number(values.rate)
+const pace: Pace = { messages: Number(values.messages), ratePerSecond: Number(values.rate) }
 
 const p95MsMax = 200
-/** Handshakes under way at once: more only wait for each other. */
-const dialsMax = 50
-const topic = 'public:bench'
-const projects = '[[clients]]\nid = "bench"\npublic = true\n'
+/** Of what was sent to a subscriber that reads nothing: 4 MiB in the server, and what the kernel takes before. */
+const offeredBytesMax = 16 * 1024 * 1024
+const captureConnections = 16
 
-async function readToken({ url }: Bench): Promise<string> {
-  const response = await fetch(`${url}/api/auth/token`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ grant_type: 'client_credentials', client_id: 'bench' }),
-  })
-  const body = (await response.json()) as { access_token?: string }
-  if (!body.access_token) throw new Error(`no token: ${JSON.stringify(body)}`)
-  return body.access_token
-}
-
-async function connect(url: string, token: string, count: number): Promise<Socket[]> {
-  const all: Socket[] = []
-  for (let from = 0; from < count; from += dialsMax) {
-    const size = Math.min(dialsMax, count - from)
-    const dialled = Array.from({ length: size }, () =>
-      io(url, { auth: { token }, forceNew: true, transports: ['websocket'], reconnection: false }),
-    )
-    all.push(...dialled)
-    await until(() => dialled.every((socket) => socket.connected), `socket ${from + size}`)
-    if ((from / dialsMax) % 20 === 0) console.error(`${from + size} of ${count} sockets`)
-  }
-  return all
-}
+type Run = { alone: Delivery; besideSlow: Strained; besideSlowAndCapture: Strained }
+type Strained = Delivery & { slow: SlowReport; capture?: WrkResult }
 
 /** Memory that a socket takes at the server, once both sides are quiet. */
-async function measureIdle(server: Bench, token: string) {
+async function measureIdle(server: Bench, token: string): Promise<number> {
   const before = readRssBytes(server.pid)
-  const idle = await connect(server.url, token, sockets)
+  await connect(server.url, token, sockets)
   await Bun.sleep(2000)
-  const bytesPerSocket = (readRssBytes(server.pid) - before) / Math.max(1, sockets)
-  return { idle, bytesPerSocket }
+  return (readRssBytes(server.pid) - before) / Math.max(1, sockets)
 }
 
-async function measureDelivery(server: Bench, token: string) {
-  const readers = await connect(server.url, token, subscribers)
-  const [publisher] = await connect(server.url, token, 1)
-  const delaysMs: number[] = []
-  for (const reader of readers) {
-    reader.on('message', ({ payload }: { payload: { sentMs: number } }) =>
-      delaysMs.push(performance.now() - payload.sentMs),
-    )
+async function measureBesideSlow(server: Bench, token: string, audience: Audience) {
+  const measured = [audience.measure(pace), measureSlow(server, token, pace)] as const
+  const [delivery, slow] = await Promise.all(measured)
+  return { ...delivery, slow }
+}
+
+async function measureBesideBoth(server: Bench, token: string, audience: Audience) {
+  const seconds = Math.ceil(pace.messages / pace.ratePerSecond)
+  const load = { url: server.url, script: 'single.lua', seconds, connections: captureConnections }
+  const [strained, capture] = await Promise.all([
+    measureBesideSlow(server, token, audience),
+    runWrk(load, 'once'),
+  ])
+  return { ...strained, capture }
+}
+
+async function measureRun(server: Bench, token: string): Promise<Run> {
+  const audience = await gatherAudience(server, token, subscribers)
+  const alone = await audience.measure(pace)
+  console.error('beside a subscriber that reads nothing')
+  const besideSlow = await measureBesideSlow(server, token, audience)
+  console.error('beside one of those, and capture')
+  const besideSlowAndCapture = await measureBesideBoth(server, token, audience)
+  return { alone, besideSlow, besideSlowAndCapture }
+}
+
+function findFaults({ alone, besideSlow, besideSlowAndCapture }: Run): string[] {
+  const strained = [besideSlow, besideSlowAndCapture]
+  const all = [alone, ...strained]
+  const faults = {
+    'deliveries are slow': all.some(({ p95Ms }) => p95Ms >= p95MsMax),
+    'messages are missing': all.some(({ missing }) => missing > 0),
+    'a neighbour of the slow subscriber misses messages': strained.some(
+      ({ slow }) => slow.neighbourMissing > 0,
+    ),
+    'the slow subscriber was kept': strained.some(
+      ({ slow }) => slow.cutAfterSeconds === undefined || slow.offeredBytes > offeredBytesMax,
+    ),
+    'capture is slow or fails': besideSlowAndCapture.capture?.passed !== true,
   }
-  await Promise.all(readers.map((reader) => ask(reader, 'subscribe', { topic })))
-  const before = readCpu(server.pid)
-  const startMs = performance.now()
-  for (let sent = 0; sent < messages; sent += 1) {
-    await Bun.sleep(Math.max(0, startMs + (sent * 1000) / ratePerSecond - performance.now()))
-    publisher!.emit('publish', { topic, payload: { sentMs: performance.now() } })
-  }
-  await until(() => delaysMs.length >= messages * subscribers, 'every message').catch(() => {})
-  const seconds = (performance.now() - startMs) / 1000
-  const { httpUs } = toCpuUse(server.pid, before, readCpu(server.pid))
-  delaysMs.sort((a, b) => a - b)
-  const p95Ms = delaysMs[Math.floor(delaysMs.length * 0.95)] ?? Number.POSITIVE_INFINITY
-  const delivered = delaysMs.length
-  return { p95Ms, delivered, perSecond: delivered / seconds, cpuUsPerDelivery: httpUs / delivered }
+  return Object.entries(faults).flatMap(([fault, isSo]) => (isSo ? [fault] : []))
 }
 
-let asked = 0
-
-async function ask(socket: Socket, event: string, data: object): Promise<void> {
-  asked += 1
-  const messageId = `m${asked}`
-  const answered = Promise.withResolvers<void>()
-  socket.on('ack', ({ id }: { id: string }) => id === messageId && answered.resolve())
-  socket.emit(event, { ...data, messageId })
-  await answered.promise
-}
-
-async function main(): Promise<boolean> {
-  const folder = mkdtempSync(join(tmpdir(), 'spillway-bench-'))
+async function main(folder: string): Promise<boolean> {
   const file = join(folder, 'projects.toml')
   await Bun.write(file, projects)
   const server = await startBench(folder, 'sockets', { PROJECTS_FILE: file, CORS_ORIGINS: '*' })
   try {
     const token = await readToken(server)
-    const { bytesPerSocket } = await measureIdle(server, token)
-    const delivery = await measureDelivery(server, token)
-    const passed = delivery.p95Ms < p95MsMax && delivery.delivered === messages * subscribers
-    console.log(JSON.stringify({ sockets, bytesPerSocket, subscribers, messages, ...delivery }))
-    console.log(`${passed ? 'PASS' : 'FAIL'}: P95 ${delivery.p95Ms.toFixed(1)} ms (limit 200)`)
-    return passed
+    const bytesPerSocket = await measureIdle(server, token)
+    const run = await measureRun(server, token)
+    const faults = findFaults(run)
+    console.log(JSON.stringify({ sockets, bytesPerSocket, subscribers, ...pace, ...run, faults }))
+    const p95s = [run.alone, run.besideSlow, run.besideSlowAndCapture].map(({ p95Ms }) =>
+      p95Ms.toFixed(1),
+    )
+    const verdict = faults.length === 0 ? 'PASS' : `FAIL: ${faults.join(', ')}`
+    console.log(`${verdict}; P95 of deliveries ${p95s.join(', ')} ms (limit ${p95MsMax})`)
+    return faults.length === 0
   } finally {
     await server.stop()
-    rmSync(folder, { recursive: true, force: true })
   }
 }
 
-process.exit((await main()) ? 0 : 1)
+requireWrk()
+const folder = mkdtempSync(join(tmpdir(), 'spillway-bench-'))
+let passed = false
+try {
+  passed = await main(folder)
+} finally {
+  rmSync(folder, { recursive: true, force: true })
+}
+process.exit(passed ? 0 : 1)
