@@ -13,6 +13,7 @@ import type { Token } from './tokens.ts'
 export function assertHarmless(inspected: Inspected): void {
   assertReading(inspected.tree)
   for (const line of inspected.tree) assertHarmlessNode(line.trim(), inspected.tableFunctions)
+  assertNoPathBehindIn(inspected.tree)
   assertHarmlessWords(inspected)
 }
 
@@ -30,9 +31,13 @@ export type Inspected = {
   tableFunctions: ReadonlySet<string>
 }
 
-/** Functions that reach out of the engine: to files, models, dictionaries' sources, other services, its own memory. */
+/**
+ * Functions that reach out of the engine: to files, models, dictionaries' sources, other services, its own memory; or
+ * that take the name of a table as a text, which may be a file's.
+ */
 const outwardFunctions = new Set([
   'file',
+  'hascolumnintable',
   'catboostevaluate',
   'aiclassify',
   'aiembed',
@@ -83,8 +88,28 @@ function assertHarmlessNode(node: string, tableFunctions: ReadonlySet<string>): 
   const [type, name = ''] = node.split(' ', 2)
   if (type === 'Function') assertHarmlessCall(name, tableFunctions)
   if (type === 'Identifier' || type === 'TableIdentifier') assertHarmlessName(name)
-  if (type === 'TableIdentifier') assertNoPath(name)
+  if (type === 'TableIdentifier') assertNoPath(node)
 }
+
+const inNode = /^ *Function (global)?(not)?(null)?in(ignoreset)? /i
+
+/** What stands there alone may be a table's name. Elsewhere it is a column's or an alias, and may hold anything. */
+function assertNoPathBehindIn(tree: readonly string[]): void {
+  for (const [index, line] of tree.entries()) {
+    const right = inNode.test(line) ? toLastArgument(tree, index) : ''
+    if (right.startsWith('Identifier ')) assertNoPath(right)
+  }
+}
+
+function toLastArgument(tree: readonly string[], call: number): string {
+  const depth = toDepth(tree[call]!)
+  let last = ''
+  for (let at = call + 1; at < tree.length && toDepth(tree[at]!) > depth; at += 1)
+    if (toDepth(tree[at]!) === depth + 2) last = tree[at]!.trim()
+  return last
+}
+
+const toDepth = (line: string) => line.search(/\S/)
 
 /** The engine's default database also holds every file, under its path. */
 function assertNoPath(name: string): void {
@@ -95,16 +120,26 @@ function assertHarmlessWords({ statement, tree, parameters, tableFunctions }: In
   const { tokens } = statement
   // Of these statements the tree does not show every table.
   const namesTables = !/^(Select|Explain)/.test(tree[0] ?? '')
+  const assertName = (name: string) => {
+    assertOneLine(name)
+    if (namesTables) assertNoPath(name)
+    assertHarmlessName(name)
+  }
   for (const [index, token] of tokens.entries()) {
     if (token.kind === 'word' && token.value === 'SETTINGS') throw settingsRefusal()
     if (token.kind === 'word' && token.value === 'OUTFILE')
       throw refusal('READONLY', 'INTO OUTFILE is not available here')
     if (token.kind !== 'word' && token.kind !== 'quoted') continue
-    if (namesTables) assertNoPath(token.value)
+    assertName(token.value)
     if (tokens[index + 1]?.value === '(') assertHarmlessCall(token.value, tableFunctions)
-    else assertHarmlessName(token.value)
-    if (isIdentifierParameter(tokens, index)) assertHarmlessName(parameters[token.value] ?? '')
+    if (isIdentifierParameter(tokens, index)) assertName(parameters[token.value] ?? '')
   }
+}
+
+/** The rest of such a name would pass for a node of its own in the tree. */
+function assertOneLine(name: string): void {
+  if (name.includes('\n'))
+    throw refusal('ACCESS_DENIED', 'Names with line breaks are not available here')
 }
 
 /** `{name:Identifier}`, seen from its name. */

@@ -49,4 +49,19 @@ const pattern = new RegExp(
   'g',
 )
 
-const unquote = (text: string) => text.slice(1, -1).replace(/\\([\s\S])|(['"`])\2/g, '$1$2')
+function unquote(text: string): string {
+  return text
+    .slice(1, -1)
+    .replace(/\\([\s\S])|(['"`])\2/g, (_, escaped: string | undefined, doubled: string) =>
+      escaped === undefined ? doubled : (escapes[escaped] ?? escaped),
+    )
+}
+
+const escapes: Readonly<Record<string, string>> = {
+  b: '\b',
+  f: '\f',
+  n: '\n',
+  r: '\r',
+  t: '\t',
+  0: '\0',
+}

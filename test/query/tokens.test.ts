@@ -10,6 +10,7 @@ describe('tokens', () => {
   test.each([
     ['SELECT a1, b_2', ['word SELECT', 'word a1', 'mark ,', 'word b_2']],
     ["'it''s' 'a\\'b'", ["string it's", "string a'b"]],
+    ['`a\\nb\\xc`', ['quoted a\nbxc']],
     ['"q""r" `a\\`b`', ['quoted q"r', 'quoted a`b']],
     ['a -- b\n/* c\n */ # d\ne', ['word a', 'word e']],
     ["$$it's$$ $tag$ $$ $tag$", ["string $$it's$$", 'string $tag$ $$ $tag$']],
