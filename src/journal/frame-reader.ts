@@ -54,6 +54,11 @@ export class FrameReader {
     this.#current?.scanner.advance()
   }
 
+  /** Whether it stands anywhere: it does not where no segment was left to go to. */
+  get isPlaced(): boolean {
+    return this.#current !== undefined
+  }
+
   async close(): Promise<void> {
     const file = this.#current?.file
     this.#current = undefined
@@ -94,11 +99,11 @@ export class FrameReader {
     this.#segments = segments
   }
 
-  /** A segment that was unlinked meanwhile gives way to the next. */
+  /** A segment that was unlinked meanwhile gives way to the next, known yet or not. */
   async #open(segment: Segment | undefined): Promise<void> {
     await this.close()
     const { fileSystem, seed } = this.#options
-    for (let next = segment; next; next = this.#successor(next)) {
+    for (let next = segment; next; next = await this.#after(next)) {
       const file = await openIfThere(fileSystem, next.path)
       if (!file) continue
       const origin = { segment: next.number, seed }
@@ -106,6 +111,13 @@ export class FrameReader {
       this.#current = { segment: next, file, scanner }
       return
     }
+  }
+
+  async #after(gone: Segment): Promise<Segment | undefined> {
+    const known = this.#successor(gone)
+    if (known) return known
+    await this.#list()
+    return this.#successor(gone)
   }
 }
 

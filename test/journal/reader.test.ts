@@ -86,6 +86,30 @@ test('a refused commit is not read, though its bytes are there and its offset wa
   expect(await read(0)).toEqual(['a', 'b'])
 })
 
+test('a reader passes a segment that nothing was written to and that has gone since', async () => {
+  const disk = createFakeDisk()
+  const journal = await openOn(disk)
+  const refuse = async () => {
+    await until(() => journal.stats().bytes >= 2 * 4096) // The spare is made: a commit fails next.
+    let faults = 1
+    disk.fault = (call) => (call === 'dataSync' && faults-- > 0 ? toError('EIO') : undefined)
+    await expect(appendNames(journal, 'refused')).rejects.toThrow()
+  }
+  await appendNames(journal, 'a')
+  await appendNames(journal, 'b')
+  await refuse()
+  const reader = await openReaderOn(disk)
+  const read = async (from: number, recordsMax: number) =>
+    (await reader.read(from, { ...all, recordsMax, endOffset: journal.endOffset })).map(toName)
+  expect(await read(0, 1)).toEqual(['a'])
+  await refuse()
+  await appendNames(journal, 'c')
+  const segments = journal.stats().segments
+  await journal.release(0)
+  expect(journal.stats().segments).toBe(segments - 1)
+  expect([...(await read(1, 1)), ...(await read(2, 1))]).toEqual(['b', 'c'])
+})
+
 test('a backlog is read about once, however small the pages', async () => {
   const disk = createFakeDisk()
   const journal = await openOn(disk, { segmentBytes: 512 * 1024, bytesMax: 64 * 1024 * 1024 })
