@@ -14,6 +14,8 @@ export type Sink = {
   name: SinkName
   /** How many batches may be under way at once; the cursor still moves in their order. ClickHouse: 1. */
   inflightMax: number
+  /** The batch that will be shipped next, while another is under way: what can be made ready, may be. */
+  stage?(batch: Batch): void
   ship(batch: Batch, signal: AbortSignal): Promise<void>
   resume(batch: Batch, signal: AbortSignal): Promise<void>
   isHealthy(): boolean

@@ -4,6 +4,7 @@ import {
   type ClickHouse,
   type ClientOptions,
   createVendorClient,
+  type Insert,
   insertSettings,
   toStatements,
   worded,
@@ -59,8 +60,18 @@ export function openEmbeddedClickHouse(
   const writes = createWriteWatch({ engine: statements, log })
   const underWay = new Set<Promise<unknown>>()
 
-  async function insert({ table, token, lines }: Parameters<ClickHouse['insert']>[0]) {
-    const values = await toBuffer(lines, nextTurn)
+  const staged = new WeakMap<Insert['lines'], Promise<Buffer>>()
+
+  /** The engine is at another insert meanwhile: this costs it nothing. */
+  function stage(lines: Insert['lines']): void {
+    const values = toBuffer(lines, nextTurn)
+    values.catch(() => {}) // Whoever inserts it hears of it.
+    staged.set(lines, values)
+  }
+
+  async function insert({ table, token, lines }: Insert) {
+    const values = await (staged.get(lines) ?? toBuffer(lines, nextTurn))
+    staged.delete(lines)
     const settings = { ...insertSettings, insert_deduplication_token: token }
     const failuresBefore = writes.failures
     const inserting = connection.chdb.rawInsert({ table, values, format: 'JSONEachRow', settings })
@@ -95,6 +106,7 @@ export function openEmbeddedClickHouse(
   const looking = setInterval(() => void seenThrough(writes.settle).catch(() => {}), lookMs)
   looking.unref()
   return {
+    stage,
     query: (sql, signal) => seenThrough(() => read(sql), signal),
     command: (sql, signal) => seenThrough(() => statements.command(sql), signal),
     insert: (rows, signal) => seenThrough(() => insert(rows), signal),

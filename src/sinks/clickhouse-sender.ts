@@ -6,6 +6,8 @@ import type { TableName } from './clickhouse-tables.ts'
 import type { Sleep } from './retry.ts'
 
 export type Sender = {
+  /** Rows that are to be sent next, as the same array. */
+  stage(records: Records): void
   /** Sends the rows once, and finds out how it ended. Rejects only when the signal aborts. */
   send(table: TableName, piece: Piece, signal: AbortSignal): Promise<Rest>
   /**
@@ -39,7 +41,7 @@ export type Piece = {
 export type Rest = { missing: Records; failure?: ClickHouseFailure }
 
 export type SenderOptions = {
-  clickhouse: Pick<ClickHouse, 'insert'>
+  clickhouse: Pick<ClickHouse, 'insert' | 'stage'>
   readBack: ReadBack
   /** Is told of a failure, and resolves when it is time to go on. */
   pause(failure: ClickHouseFailure, signal: AbortSignal): Promise<void>
@@ -50,6 +52,13 @@ export type SenderOptions = {
 
 export function createSender(options: SenderOptions): Sender {
   const { clickhouse, readBack, pause, succeeded, sleep } = options
+  const staged = new WeakMap<Records, Lines>()
+
+  function stage(records: Records): void {
+    const lines = toLines(records)
+    staged.set(records, lines)
+    clickhouse.stage?.(lines)
+  }
 
   async function send(
     table: TableName,
@@ -57,7 +66,8 @@ export function createSender(options: SenderOptions): Sender {
     signal: AbortSignal,
   ): Promise<Rest> {
     try {
-      await clickhouse.insert({ table, token, lines: records.map(({ line }) => line) }, signal)
+      const lines = staged.get(records) ?? toLines(records)
+      await clickhouse.insert({ table, token, lines }, signal)
     } catch (error) {
       signal.throwIfAborted()
       const failure = toFailure(error)
@@ -89,5 +99,9 @@ export function createSender(options: SenderOptions): Sender {
     await sleep(graceMs, signal)
     return findMissing(table, missing, signal)
   }
-  return { send, findMissingAtLast }
+  return { stage, send, findMissingAtLast }
 }
+
+type Lines = readonly Uint8Array[]
+
+const toLines = (records: Records): Lines => records.map(({ line }) => line)

@@ -41,6 +41,7 @@ export function createClickHouseSink(options: ClickHouseSinkOptions): Sink {
   const readBack = createReadBack(options)
   const sender = createSender({ clickhouse, readBack, pause, succeeded, sleep: options.sleep })
   const { deliver } = createDelivery({ sender, attempts, journalId: options.journalId })
+  const staged = new WeakMap<Batch, Task[]>()
 
   function succeeded(): void {
     failuresInARow = 0
@@ -74,7 +75,7 @@ export function createClickHouseSink(options: ClickHouseSinkOptions): Sink {
   async function run(batch: Batch, isNew: boolean, signal: AbortSignal): Promise<void> {
     await abortable(ready, signal)
     const letters: StoredRecord[] = []
-    for (const task of toTasks(batch.records, isNew))
+    for (const task of staged.get(batch) ?? toTasks(batch.records, isNew))
       for (const burial of await deliver(task, signal)) {
         letters.push(toDeadLetter(burial, options.journalId))
         report.deadLettered(burial.record, burial.failure.reason)
@@ -89,12 +90,18 @@ export function createClickHouseSink(options: ClickHouseSinkOptions): Sink {
   return {
     name: 'clickhouse',
     inflightMax: 1,
+    stage(batch) {
+      const tasks = toTasks(batch.records, true)
+      staged.set(batch, tasks)
+      for (const { records } of tasks) sender.stage(records)
+    },
     async ship(batch, signal) {
       attempts.begin(batch)
       await run(batch, true, signal)
     },
     async resume(batch, signal) {
       attempts.resume(batch)
+      staged.delete(batch)
       await run(batch, false, signal)
     },
     isHealthy: () => isReady && failuresInARow === 0,

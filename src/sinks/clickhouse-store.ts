@@ -79,6 +79,7 @@ async function createEmbeddedStore(settings: ClickHouseSettings, log: Log): Prom
   }
   return {
     clickhouse: {
+      stage: (lines) => engine?.stage?.(lines),
       insert: async (rows, signal) => opened().insert(rows, signal),
       query: async (sql, signal) => opened().query(sql, signal),
       command: async (sql, signal) => opened().command(sql, signal),

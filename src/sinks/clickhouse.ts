@@ -6,6 +6,8 @@ import { toFailure } from './clickhouse-failure.ts'
  * ClickHouseFailure.
  */
 export type ClickHouse = {
+  /** Lines that are to be inserted next, as the same array. */
+  stage?(lines: Insert['lines']): void
   /** Resolves once the server has proven that it took the lines under this token. */
   insert(insert: Insert, signal: AbortSignal): Promise<void>
   query<Row>(sql: string, signal?: AbortSignal): Promise<Row[]>

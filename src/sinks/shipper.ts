@@ -64,6 +64,7 @@ export function createShipper(options: ShipperOptions): Shipper {
     await insist(resume, options, signal)
     for (;;) {
       const batch = await insist(() => backlog.take(signal), options, signal)
+      sink.stage?.(batch)
       await flights.room(signal)
       flights.launch(batch, true, signal)
     }
