@@ -1,27 +1,31 @@
-/** Where one loop waits and others wake it. */
+/** Where loops wait and others wake them. */
 export type Gate = {
+  /** Wakes all who wait now. */
   wake(): void
   /** Resolves when woken, or after `ms`; rejects with the signal's reason once it aborts. */
   wait(signal: AbortSignal, ms?: number): Promise<void>
 }
 
 export function createGate(): Gate {
-  let resume: (() => void) | undefined
+  const waiting = new Set<() => void>()
   return {
-    wake: () => resume?.(),
+    wake() {
+      for (const resume of waiting) resume()
+    },
     wait: (signal, ms) =>
       new Promise((resolve, reject) => {
         if (signal.aborted) return reject(signal.reason)
-        const timer = ms === undefined ? undefined : setTimeout(() => end(resolve), ms)
+        const resume = () => end(resolve)
+        const abort = () => end(() => reject(signal.reason))
+        const timer = ms === undefined ? undefined : setTimeout(resume, ms)
         const end = (settle: () => void) => {
           clearTimeout(timer)
           signal.removeEventListener('abort', abort)
-          resume = undefined
+          waiting.delete(resume)
           settle()
         }
-        const abort = () => end(() => reject(signal.reason))
         signal.addEventListener('abort', abort, { once: true })
-        resume = () => end(resolve)
+        waiting.add(resume)
       }),
   }
 }
