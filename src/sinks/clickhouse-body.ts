@@ -29,8 +29,9 @@ export function* toChunks(lines: readonly Uint8Array[]): Generator<Buffer> {
 export async function toBuffer(
   lines: readonly Uint8Array[],
   breathe: () => Promise<void>,
+  allocate: (bytes: number) => Buffer = Buffer.allocUnsafeSlow,
 ): Promise<Buffer> {
-  const whole = Buffer.allocUnsafeSlow(lines.reduce((bytes, line) => bytes + line.length, 0))
+  const whole = allocate(lines.reduce((bytes, line) => bytes + line.length, 0))
   let at = 0
   let sinceBreath = 0
   await breathe()
@@ -64,5 +65,29 @@ function copyLines(
   for (let index = from; index < to; index += 1) {
     into.set(lines[index]!, at)
     at += lines[index]!.length
+  }
+}
+
+/** A buffer that is new costs as much as filling it: the system clears its pages first. */
+export type BufferPool = {
+  take(bytes: number): Buffer
+  /** Nobody uses what `take` gave any more. */
+  giveBack(buffer: Buffer): void
+}
+
+/** Keeps `keptMax` buffers of `bytesMin` for the next who asks; what has no room in one of them comes and goes. */
+export function createBufferPool(options: { bytesMin: number; keptMax: number }): BufferPool {
+  const kept: ArrayBuffer[] = []
+  return {
+    take(bytes) {
+      const at = kept.findIndex(({ byteLength }) => byteLength >= bytes)
+      const room =
+        at < 0 ? new ArrayBuffer(Math.max(bytes, options.bytesMin)) : kept.splice(at, 1)[0]!
+      return Buffer.from(room, 0, bytes)
+    },
+    giveBack({ buffer }) {
+      const isOfSize = buffer.byteLength === options.bytesMin
+      if (isOfSize && kept.length < options.keptMax) kept.push(buffer as ArrayBuffer)
+    },
   }
 }

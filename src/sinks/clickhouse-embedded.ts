@@ -9,7 +9,7 @@ import {
   toStatements,
   worded,
 } from './clickhouse.ts'
-import { toBuffer } from './clickhouse-body.ts'
+import { createBufferPool, toBuffer } from './clickhouse-body.ts'
 import { ClickHouseFailure } from './clickhouse-failure.ts'
 import { createWriteWatch } from './clickhouse-write-watch.ts'
 
@@ -61,20 +61,24 @@ export function openEmbeddedClickHouse(
   const underWay = new Set<Promise<unknown>>()
 
   const staged = new WeakMap<Insert['lines'], Promise<Buffer>>()
+  const pool = createBufferPool(bodies)
+  const toBody = (lines: Insert['lines']) => toBuffer(lines, nextTurn, pool.take)
 
   /** The engine is at another insert meanwhile: this costs it nothing. */
   function stage(lines: Insert['lines']): void {
-    const values = toBuffer(lines, nextTurn)
+    const values = toBody(lines)
     values.catch(() => {}) // Whoever inserts it hears of it.
     staged.set(lines, values)
   }
 
   async function insert({ table, token, lines }: Insert) {
-    const values = await (staged.get(lines) ?? toBuffer(lines, nextTurn))
+    const values = await (staged.get(lines) ?? toBody(lines))
     staged.delete(lines)
     const settings = { ...insertSettings, insert_deduplication_token: token }
     const failuresBefore = writes.failures
-    const inserting = connection.chdb.rawInsert({ table, values, format: 'JSONEachRow', settings })
+    const inserting = connection.chdb
+      .rawInsert({ table, values, format: 'JSONEachRow', settings })
+      .finally(() => pool.giveBack(values))
     // Also where it fails: of several parts, those before may be broken.
     await inserting.finally(writes.settle)
     if (writes.failures !== failuresBefore) throw unwritten()
@@ -117,6 +121,9 @@ export function openEmbeddedClickHouse(
     },
   }
 }
+
+/** One is filled while another is inserted; a batch of `embeddedBytesMax` ends with the row that crosses it. */
+const bodies = { bytesMin: 20 * 1024 * 1024, keptMax: 2 }
 
 /** What a broken merge was made from is kept for eight minutes. */
 const lookMs = 60_000

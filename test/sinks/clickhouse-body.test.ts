@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { toBuffer, toChunks } from '../../src/sinks/clickhouse-body.ts'
+import { createBufferPool, toBuffer, toChunks } from '../../src/sinks/clickhouse-body.ts'
 
 const toLines = (texts: readonly string[]) => texts.map((text) => Buffer.from(`${text}\n`))
 const anyLines = fc.array(fc.string({ unit: 'binary' }).map((text) => JSON.stringify(text)))
@@ -45,5 +45,27 @@ describe('the body of an insert', () => {
       breaths += 1
     })
     expect(breaths).toBe(6)
+  })
+})
+
+describe('a pool of buffers', () => {
+  test('gives again what was given back, and nothing that is in use', () => {
+    const pool = createBufferPool({ bytesMin: 100, keptMax: 2 })
+    const [first, second] = [pool.take(10), pool.take(100)]
+    expect([first.length, second.length]).toEqual([10, 100])
+    expect(second.buffer).not.toBe(first.buffer)
+    pool.giveBack(first)
+    const third = pool.take(50)
+    expect([third.length, third.buffer]).toEqual([50, first.buffer])
+  })
+
+  test('keeps no more than it may, and nothing larger than it should', () => {
+    const pool = createBufferPool({ bytesMin: 100, keptMax: 1 })
+    const [small, other, large] = [pool.take(1), pool.take(1), pool.take(101)]
+    for (const buffer of [large, small, other]) pool.giveBack(buffer)
+    const taken = [pool.take(1), pool.take(1), pool.take(101)].map(({ buffer }) => buffer)
+    expect(taken.indexOf(small.buffer)).toBe(0)
+    expect(taken).not.toContain(other.buffer)
+    expect(taken).not.toContain(large.buffer)
   })
 })
