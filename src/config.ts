@@ -84,7 +84,9 @@ export const settingsSchema = Type.Object({
   REPORT_EVENTS_MAX: integer('events in one report', [1000, 1, 100_000]),
   TELEMETRY_EVENTS_MAX: integer('events in one telemetry batch', [1000, 1, 100_000]),
   PROJECTS_FILE: optional(text('TOML or JSON file of projects, clients and users')),
-  TRUSTED_PROXIES: list('addresses or CIDR ranges that may set X-Forwarded-For, comma-separated'),
+  TRUSTED_PROXIES: list(
+    'addresses or CIDR ranges that may set X-Forwarded-For and -Proto, comma-separated',
+  ),
   CORS_ORIGINS: list('origins allowed to call from a browser, comma-separated; empty allows any'),
 
   CLICKHOUSE_URL: optional(

@@ -156,7 +156,15 @@ function storageReadings({ markers, disk }: Sources): Reading[] {
   ]
 }
 
-type RealtimeNumbers = { sockets: number; subscriptions: number; published: number; sent: number }
+type RealtimeNumbers = {
+  sockets: number
+  subscriptions: number
+  published: number
+  sent: number
+  /** By reason. */
+  refused: Counts
+  ended: Counts
+}
 
 export function toRealtimeReadings(stats: () => RealtimeNumbers): Reading[] {
   return [
@@ -164,6 +172,8 @@ export function toRealtimeReadings(stats: () => RealtimeNumbers): Reading[] {
     gauge('spillway_subscriptions', 'Subscriptions', () => stats().subscriptions),
     counter('spillway_messages_published_total', 'From clients', () => stats().published),
     counter('spillway_messages_sent_total', 'To sockets', () => stats().sent),
+    byReason('spillway_sockets_refused_total', 'Connections refused', () => stats().refused),
+    byReason('spillway_sockets_ended_total', 'Sockets that we ended', () => stats().ended),
   ]
 }
 
@@ -171,6 +181,12 @@ const single = (value: number) => [{ value }]
 
 function gauge(name: string, help: string, value: () => number): Reading {
   return { name, help, type: 'gauge', read: () => single(value()) }
+}
+
+function byReason(name: string, help: string, counts: () => Counts): Reading {
+  const read = () =>
+    Object.entries(counts()).map(([reason, value]) => ({ labels: { reason }, value }))
+  return { name, help, type: 'counter', labels: ['reason'], read }
 }
 
 function counter(name: string, help: string, value: () => number): Reading {
