@@ -84,7 +84,9 @@ async function take<S extends Submission>(
   const bytes = await incoming.read(contract.decode.bodyBytesMax, ticket)
   parts.pace.take()
   const grow = (more: number) => ticket.grow(more)
-  const opened = decodeBody({ request: incoming, body: bytes, rules: contract.decode, grow })
+  const makeRoom = (more: number) => ticket.makeRoom(more)
+  const { decode: rules } = contract
+  const opened = decodeBody({ request: incoming, body: bytes, rules, grow, makeRoom })
   const body = opened instanceof Promise ? await opened : opened
   const submission = contract.parse(incoming, body)
   try {

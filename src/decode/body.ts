@@ -5,8 +5,9 @@ import { type Codec, decompress, isGzip, toCodec } from './decompress.ts'
 import { isFormLike, parseForm } from './form.ts'
 import { type Hint, toHint } from './hint.ts'
 import { decompressLz64 } from './lz64.ts'
-import { parseJson } from './parse-json.ts'
+import { parseJson, toWorkBytes } from './parse-json.ts'
 import { discard, isBlank, isJsonLike, type Payload, payloadBytes, toText } from './payload.ts'
+import { createTurns } from './turns.ts'
 
 export type DecodeInput = {
   request: Pick<IngestRequest, 'method' | 'query' | 'headers'>
@@ -14,6 +15,8 @@ export type DecodeInput = {
   rules: DecodeRules
   /** Charges the intake's room with what is about to stay in memory, in bytes; throws `too_busy`. */
   grow(bytes: number): void
+  /** The same for the work on a large body; it may have to be waited for. */
+  makeRoom(bytes: number): Promise<void> | undefined
 }
 
 /**
@@ -24,8 +27,27 @@ export type DecodeInput = {
  */
 export function decodeBody(input: DecodeInput): DecodedBody | Promise<DecodedBody> {
   const bare = unwrap(toWrapped(input))
-  if (bare instanceof Promise) return bare.then((payload) => toDecoded(payload, input))
-  return toDecoded(bare, input)
+  if (typeof bare !== 'function') return toDecoded(bare, input)
+  return openInTurn(bare, input)
+}
+
+/**
+ * Large bodies that are opened, or wait for room, at once. More would be no faster on zlib's few threads, and
+ * hundreds of half-opened ones are memory that the collector sees too late: beyond a short queue they are refused.
+ */
+const takeTurn = createTurns({ max: 1, waitingMax: 16 })
+
+async function openInTurn(open: Later<Payload>, input: DecodeInput): Promise<DecodedBody> {
+  let hasTurn = false
+  try {
+    return await takeTurn(async () => {
+      hasTurn = true
+      return toDecoded(await open(), input)
+    })
+  } finally {
+    // Once zlib had it, it is zlib's.
+    if (!hasTurn) discard(input.body)
+  }
 }
 
 /** base64 of gzip in a form in gzip, and one to spare: nobody wraps deeper, and each layer costs a body. */
@@ -68,19 +90,28 @@ function toWrapped({ request, body, rules, grow }: DecodeInput): Wrapped {
   return { ...hinted, form: type?.includes('x-www-form-urlencoded') ? 'declared' : 'possible' }
 }
 
-function unwrap(wrapped: Wrapped): Payload | Promise<Payload> {
+/** Goes on once it is called, on another thread. */
+type Later<T> = () => Promise<T>
+
+function unwrap(wrapped: Wrapped): Payload | Later<Payload> {
   let current = wrapped
   while (current.layers <= layersMax) {
     const next = peel(current)
     if (next === undefined) return current.payload
-    if (next instanceof Promise) return next.then(unwrap)
+    if (typeof next === 'function') return async () => unwrapNow(await next())
     current = next
   }
   throw new IngestError('invalid_encoding', `the body is wrapped more than ${layersMax} times`)
 }
 
+/** Within a turn the layers below need none of their own. */
+function unwrapNow(wrapped: Wrapped): Payload | Promise<Payload> {
+  const payload = unwrap(wrapped)
+  return typeof payload === 'function' ? payload() : payload
+}
+
 /** Takes off one layer; undefined where none is left. */
-function peel(wrapped: Wrapped): Wrapped | Promise<Wrapped> | undefined {
+function peel(wrapped: Wrapped): Wrapped | Later<Wrapped> | undefined {
   const { payload } = wrapped
   if (typeof payload !== 'string') {
     if (isGzip(payload)) return peelCodec(wrapped, payload, 'gzip')
@@ -107,7 +138,7 @@ function peelCodec(wrapped: Wrapped, bytes: Uint8Array, codec: Codec) {
   }
   try {
     const opened = decompress(codec, bytes, { bytesMax: rules.bodyBytesMax, grow })
-    return opened instanceof Promise ? opened.then(toNext, toPlain) : toNext(opened)
+    return typeof opened === 'function' ? () => opened().then(toNext, toPlain) : toNext(opened)
   } catch (error) {
     return toPlain(error)
   }
@@ -148,21 +179,28 @@ function toLayer(wrapped: Wrapped, changes: Partial<Wrapped>): Wrapped {
   return { ...wrapped, ...changes, layers: wrapped.layers + 1 }
 }
 
-function toDecoded(payload: Payload, { rules, grow }: DecodeInput): DecodedBody {
+function toDecoded(payload: Payload, input: DecodeInput): DecodedBody | Promise<DecodedBody> {
   if (isBlank(payload)) throw new IngestError('empty_body', 'the request has no body')
   const decodedBytes = payloadBytes(payload)
+  const { rules, grow, makeRoom } = input
   if (decodedBytes > rules.bodyBytesMax) {
     throw new IngestError('body_too_large', `the body exceeds ${rules.bodyBytesMax} bytes`)
   }
-  return { value: parseJson(takeText(payload, decodedBytes, grow), grow), decodedBytes }
+  if (decodedBytes <= largeAbove) {
+    grow(decodedBytes)
+    return { value: parseJson(toText(payload), grow), decodedBytes }
+  }
+  const toValue = () => ({ value: parseJson(takeText(payload), grow), decodedBytes })
+  const waiting = makeRoom(toWorkBytes(decodedBytes))
+  return waiting ? waiting.then(toValue) : toValue()
 }
 
-/** The bytes are given back at once, also where there is no room for the text. */
-function takeText(payload: Payload, bytes: number, grow: DecodeInput['grow']): string {
-  try {
-    grow(bytes)
-    return toText(payload)
-  } finally {
-    discard(payload)
-  }
+/** Beyond it a body is charged with all that it will come to, where below its text will do. */
+const largeAbove = 64 * 1024
+
+/** The bytes are given back at once. */
+function takeText(payload: Payload): string {
+  const text = toText(payload)
+  discard(payload)
+  return text
 }

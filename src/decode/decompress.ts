@@ -1,7 +1,6 @@
 import type { Transform } from 'node:stream'
 import zlib, { type BrotliOptions, type ZlibOptions, type ZstdOptions } from 'node:zlib'
 import { IngestError } from '../core/errors.ts'
-import { createTurns } from './turns.ts'
 
 export type Codec = 'gzip' | 'deflate' | 'br' | 'zstd'
 
@@ -13,18 +12,17 @@ export type Bounds = {
 
 /**
  * Decompresses within `bytesMax`, bounded while it runs. Small bodies are opened here and now, in
- * microseconds; large ones on zlib's own threads, so that 20 MB stall nobody else.
+ * microseconds; large ones once the answer is called, on zlib's own threads, so that 20 MB stall nobody else.
  * Throws or rejects with invalid_encoding, body_too_large and what `grow` throws.
  */
 export function decompress(
   codec: Codec,
   bytes: Uint8Array,
   bounds: Bounds,
-): Uint8Array | Promise<Uint8Array> {
+): Uint8Array | (() => Promise<Uint8Array>) {
   const opener = codec === 'deflate' ? toInflate(bytes) : openers[codec]
   const opened = bytes.length > inputBytesNow ? undefined : openNow(opener, bytes, bounds.bytesMax)
-  if (opened === undefined)
-    return takeTurn(() => drain(opener.createStream(streamOptions), bytes, bounds))
+  if (opened === undefined) return () => drain(opener.createStream(streamOptions), bytes, bounds)
   bounds.grow(opened.length)
   return opened
 }
@@ -38,12 +36,6 @@ export function toCodec(contentEncoding: string | null): Codec | undefined {
 export function isGzip(bytes: Uint8Array): boolean {
   return bytes[0] === 0x1f && bytes[1] === 0x8b && bytes[2] === 0x08
 }
-
-/**
- * Large bodies opened at once. More would be no faster on zlib's few threads, and hundreds of half-opened ones are
- * memory that the collector sees too late: beyond a short queue they are refused.
- */
-const takeTurn = createTurns({ max: 4, waitingMax: 32 })
 
 type Options = ZlibOptions & BrotliOptions & ZstdOptions
 type Opener = {

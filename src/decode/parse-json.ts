@@ -4,8 +4,8 @@ import { scanJson } from './scan-json.ts'
 
 /**
  * JSON.parse within the nesting limit, and without loss: integers beyond 2^53 and numbers beyond a double
- * become `JSON.rawJSON` objects, which stringify as they were sent. `grow` is charged with what a large
- * text's values weigh, before they are made. Throws invalid_json, nesting_too_deep, body_too_large.
+ * become `JSON.rawJSON` objects, which stringify as they were sent. `grow` is charged with what the
+ * structure of a large text's values weighs, before they are made. Throws invalid_json, nesting_too_deep, body_too_large.
  */
 export function parseJson(text: string, grow: (bytes: number) => void = () => {}): unknown {
   if (text.length > scanAbove) weigh(text, grow)
@@ -19,12 +19,17 @@ const scanAbove = 64 * 1024
 /** What an object or array, and a string that is no key, take in memory beside their text. */
 const containerBytes = 64
 const stringBytes = 24
-/** The values' own text, their properties as text once more, and the line that is journalled. */
-const copies = 3
+/** The text, the values' own, their properties as text once more, the line, and the journal's block, which doubles. */
+const copies = 6
 /** Recordings are the densest of honest bodies: 25 MB of them hold half of this beside their text. */
 const valuesBytesMax = 256 * 1024 * 1024
 /** However dense it is, one body that comes alone fits the intake's room. */
-const chargeBytesMax = 128 * 1024 * 1024
+const chargeBytesMax = 104 * 1024 * 1024
+
+/** What it takes to make events of a text, without the structure of its values: `parseJson` charges that. */
+export function toWorkBytes(textBytes: number): number {
+  return Math.min(textBytes * copies, chargeBytesMax)
+}
 
 function weigh(text: string, grow: (bytes: number) => void): void {
   const { depth, containers, strings } = scanJson(text, nestingMax)
@@ -33,7 +38,7 @@ function weigh(text: string, grow: (bytes: number) => void): void {
   if (bytes > valuesBytesMax) {
     throw new IngestError('body_too_large', 'the JSON holds more values than the server can')
   }
-  grow(Math.min(bytes + text.length * copies, chargeBytesMax))
+  grow(Math.min(bytes, chargeBytesMax - toWorkBytes(text.length)))
 }
 
 /** JSC's message may quote what it stumbled over at any length. */

@@ -17,7 +17,7 @@ export function discard(payload: Payload): void {
 }
 
 /** Smaller ones may come from a pool, and cost little. */
-const discardBytesMin = 1024 * 1024
+const discardBytesMin = 64 * 1024
 
 export function payloadBytes(payload: Payload): number {
   return typeof payload === 'string' ? Buffer.byteLength(payload) : payload.length

@@ -54,7 +54,10 @@ async function gather(
     ticket.grow(chunk.byteLength)
     chunks.push(chunk)
   }
-  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes)
+  if (chunks.length === 1) return chunks[0]!
+  // For a moment there are both the pieces and the whole.
+  ticket.grow(bytes)
+  return Buffer.concat(chunks, bytes)
 }
 
 const tooLarge = (bytesMax: number) =>

@@ -4,24 +4,53 @@ import { createSweep } from '../../src/admit/sweep.ts'
 const mib = 1024 * 1024
 
 function sweepOf(everyBytes: number) {
+  const deferred: (() => void)[] = []
   let collections = 0
-  const left = createSweep({
+  const sweep = createSweep({
     everyBytes,
     collect: () => {
       collections += 1
     },
+    defer: (run) => deferred.push(run),
   })
-  return { left, collections: () => collections }
+  const endTurn = () => {
+    for (const run of deferred.splice(0)) run()
+    return collections
+  }
+  return { sweep, endTurn }
 }
 
 test('collects each time large requests have left enough behind', () => {
-  const { left, collections } = sweepOf(64 * mib)
-  for (let request = 0; request < 12; request += 1) left(16 * mib)
-  expect(collections()).toBe(3)
+  const { sweep, endTurn } = sweepOf(64 * mib)
+  let gone = 0
+  const collections: number[] = []
+  for (let request = 0; request < 12; request += 1) {
+    sweep.keep(16 * mib, () => {
+      gone += 1
+    })
+    collections.push(endTurn())
+  }
+  expect(collections).toEqual([0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3])
+  expect(gone).toBe(12)
 })
 
-test('small requests never make it collect', () => {
-  const { left, collections } = sweepOf(mib)
-  for (let request = 0; request < 10_000; request += 1) left(64 * 1024)
-  expect(collections()).toBe(0)
+test('calls back after the collection, and collects once for all of one turn', () => {
+  const { sweep, endTurn } = sweepOf(mib)
+  const calls: string[] = []
+  sweep.keep(mib, () => calls.push('first'))
+  sweep.keep(mib, () => calls.push('second'))
+  expect(calls).toEqual([])
+  expect(endTurn()).toBe(1)
+  expect(calls).toEqual(['first', 'second'])
+})
+
+test('in a hurry, collects what is there, and nothing where nothing is', () => {
+  const { sweep, endTurn } = sweepOf(64 * mib)
+  sweep.hurry()
+  expect(endTurn()).toBe(0)
+  sweep.keep(1, () => {})
+  sweep.hurry()
+  expect(endTurn()).toBe(1)
+  sweep.hurry()
+  expect(endTurn()).toBe(1)
 })

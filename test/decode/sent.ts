@@ -24,6 +24,7 @@ export type Sent = {
   method?: string
   rules?: DecodeRules
   grow?: (bytes: number) => void
+  makeRoom?: (bytes: number) => Promise<void> | undefined
 }
 
 export function decode({ body = '', query = '', type, encoding, ...rest }: Sent) {
@@ -33,7 +34,12 @@ export function decode({ body = '', query = '', type, encoding, ...rest }: Sent)
   const request = { method: rest.method ?? 'POST', query: new URLSearchParams(query), headers }
   const bytes = typeof body === 'string' ? new TextEncoder().encode(body) : body
   const { rules = capture, grow = () => {} } = rest
-  return decodeBody({ request, body: new Uint8Array(bytes), rules, grow })
+  const growNow = (more: number) => {
+    grow(more)
+    return undefined
+  }
+  const { makeRoom = growNow } = rest
+  return decodeBody({ request, body: new Uint8Array(bytes), rules, grow, makeRoom })
 }
 
 export async function codeOf(sent: Sent): Promise<string> {
