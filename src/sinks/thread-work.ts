@@ -39,6 +39,7 @@ export async function startWork(options: ThreadOptions, outlets: WorkOutlets): P
   const lines = await Promise.all(
     parts.map((part) => createLine(part, { options, cursors, window, outlets })),
   )
+  const sweep = createSweep()
   announce(endOffset, 0)
   for (const { shipper } of lines) shipper.start()
 
@@ -52,6 +53,7 @@ export async function startWork(options: ThreadOptions, outlets: WorkOutlets): P
     take(block) {
       window.push(block)
       announce(window.endOffset, block.bytes.byteLength)
+      sweep(block.bytes.byteLength)
     },
     skip(end, bytes) {
       window.skipTo(end)
@@ -64,6 +66,22 @@ export async function startWork(options: ThreadOptions, outlets: WorkOutlets): P
     close: () => close(lines, cursors),
   }
 }
+
+/**
+ * As many bytes leave the ring as come in, and the collector hardly sees them: its heap is small.
+ * Left to itself, it lets several rings gather.
+ */
+function createSweep(): (bytes: number) => void {
+  let sinceBytes = 0
+  return (bytes) => {
+    sinceBytes += bytes
+    if (sinceBytes < sweepEveryBytes) return
+    sinceBytes = 0
+    setImmediate(() => Bun.gc(true))
+  }
+}
+
+const sweepEveryBytes = 32 * 1024 * 1024
 
 type LineParts = {
   options: ThreadOptions
