@@ -1,21 +1,26 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { gzipSync } from 'node:zlib'
 import { intakeIsEmpty, memoryOf } from '../support/intake.ts'
+import { freePort } from '../support/port.ts'
 import { rawHttp } from '../support/raw-http.ts'
 import { type Spillway, startSpillway } from '../support/spillway.ts'
 
 const mib = 1024 * 1024
 const requests = 600
 const intakeBytes = 256 * mib
-/**
- * The collector is behind by a body or two, each several times its size while it is worked on; without bounds these
- * requests would take 12 GB.
- */
-const growthBytesMax = 3 * intakeBytes
+/** A tenth for what the allocator has freed and not yet given back. Without bounds these requests would take 12 GB. */
+const growthBytesMax = 1.1 * intakeBytes
+/** They fill the ring: what it keeps is not the intake's. */
+const warmingBodies = 4
 
 let server: Spillway
 beforeAll(async () => {
-  server = await startSpillway({ ACCESS_LOG: 'false', INTAKE_BYTES_MAX: String(intakeBytes) })
+  server = await startSpillway({
+    ACCESS_LOG: 'false',
+    INTAKE_BYTES_MAX: String(intakeBytes),
+    // Nobody listens there. The engine takes memory of its own for what was accepted, within bounds of its own.
+    CLICKHOUSE_URL: `http://127.0.0.1:${freePort()}`,
+  })
 })
 afterAll(async () => {
   await server[Symbol.asyncDispose]()
@@ -63,8 +68,9 @@ test.each<[string, Uint8Array, boolean]>([
 ])(
   '600 requests of %s at once: memory stays bounded, the rest is refused, small events get in',
   async (_, body, isChunked) => {
-    // Warm: what the ring and the engine keep is not the intake's.
-    await postLarge(body, isChunked)
+    for (let sent = 0; sent < warmingBodies; sent += 1)
+      expect(await postLarge(body, isChunked)).toBe('200')
+    await intakeIsEmpty(server.url)
     const before = memoryOf(server.pid())
     before.reset()
 
