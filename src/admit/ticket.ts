@@ -37,8 +37,8 @@ type Waiting = { tryStart(): boolean; outcome: PromiseWithResolvers<void> }
 
 /** Most requests are below a kilobyte, and batches of SDKs below fifty: beyond this a request is large. */
 const smallBytesMax = 64 * 1024
-/** What is smaller dies young: a full collection would cost batches of SDKs more than it gains. */
-const keptBytesMin = 1024 * 1024
+/** Bodies of some 300 KB: what is smaller dies young, and collections would cost batches of SDKs more than they gain. */
+const keptBytesMin = 2 * 1024 * 1024
 /** A collection takes as long as the work on some megabytes. */
 const hurryBytesMin = 8 * 1024 * 1024
 
