@@ -25,7 +25,7 @@ export async function storeIdentity(
   await removeIfThere(fileSystem, draft)
   const file = await fileSystem.open(draft, 'create')
   try {
-    await writeAll(file, Buffer.from(`${id} ${toChecksum(id)}\n`), 0)
+    await writeAll(file.write, Buffer.from(`${id} ${toChecksum(id)}\n`), 0)
     await file.sync()
   } finally {
     await file.close()

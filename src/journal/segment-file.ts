@@ -22,7 +22,8 @@ export async function createSegmentFile(
   const file = await fileSystem.open(path, 'create')
   try {
     for (let position = 0; position < bytes; position += fillBytes) {
-      await writeAll(file, zeros.subarray(0, Math.min(fillBytes, bytes - position)), position)
+      const fill = zeros.subarray(0, Math.min(fillBytes, bytes - position))
+      await writeAll(file.write, fill, position)
       await file.dataSync()
     }
     await file.sync()

@@ -81,8 +81,14 @@ export class Writer {
   ): Promise<void> {
     const place = { sequence: this.#lastSequence + 1, firstOffset }
     const frame = block.seal({ segment: segment.number, seed: this.#seed }, place)
-    await writeAll(segment.file, frame, segment.position)
-    await this.#sync(segment)
+    const { file, position, entry } = segment
+    // The first commit's sync covers the header as well.
+    if (entry.isDurable && this.#options.isSynced) {
+      await writeAll(file.writeThrough, frame, position)
+    } else {
+      await writeAll(file.write, frame, position)
+      await this.#sync(segment)
+    }
     extend(segment, frame.length)
     this.#lastSequence += 1
   }
@@ -103,7 +109,7 @@ export class Writer {
     this.#open = undefined
     try {
       if (this.#carried) await this.#carry(segment, this.#carried)
-      await writeAll(segment.file, this.#toHeader(entry), 0)
+      await writeAll(segment.file.write, this.#toHeader(entry), 0)
     } catch (error) {
       await closeQuietly(segment)
       throw error
@@ -128,7 +134,7 @@ export class Writer {
   async #carry(segment: OpenSegment, frame: Frame): Promise<void> {
     const bytes = Buffer.concat([Buffer.alloc(frameHeaderBytes), frame.payload])
     sealFrame(bytes, { segment: segment.number, seed: this.#seed }, frame)
-    await writeAll(segment.file, bytes, segment.position)
+    await writeAll(segment.file.write, bytes, segment.position)
     if (this.#options.isSynced) await segment.file.dataSync()
     extend(segment, bytes.length)
   }

@@ -166,7 +166,7 @@ function toFileSystem(disk: Disk, ask: Ask): FileSystem {
 function toFile(disk: Disk, ask: Ask, inode: Inode): OpenFile {
   const { path } = inode
 
-  async function sync(call: 'sync' | 'dataSync'): Promise<void> {
+  async function sync(call: 'sync' | 'dataSync', only = inode.dirty): Promise<void> {
     try {
       await ask(call, path)
     } catch (error) {
@@ -175,9 +175,28 @@ function toFile(disk: Disk, ask: Ask, inode: Inode): OpenFile {
     }
     const durable = Buffer.alloc(inode.bytes.length)
     inode.durable.copy(durable)
-    for (const sector of inode.dirty) copySector(inode.bytes, durable, sector)
+    for (const sector of only) copySector(inode.bytes, durable, sector)
     inode.durable = durable
     inode.dirty.clear()
+  }
+
+  async function write(bytes: Uint8Array, position: number): Promise<number> {
+    const verdict = await ask('write', path).catch((error: Error) => error)
+    const taken = typeof verdict === 'number' ? bytes.subarray(0, verdict) : bytes
+    const growth = position + taken.length - inode.bytes.length
+    if (growth > 0 && disk.usedBytes + growth > disk.capacity) throw toError('ENOSPC', path)
+    apply(inode, taken, position)
+    if (verdict instanceof Error) throw verdict
+    return taken.length
+  }
+
+  /** Syncs what it wrote and leaves the rest dirty; either half of it may fail. */
+  async function writeThrough(bytes: Uint8Array, position: number): Promise<number> {
+    const dirtyBefore = new Set(inode.dirty)
+    const written = await write(bytes, position)
+    await sync('dataSync', new Set(sectorsOf(position, written)))
+    for (const sector of dirtyBefore) inode.dirty.add(sector)
+    return written
   }
 
   return {
@@ -187,15 +206,8 @@ function toFile(disk: Disk, ask: Ask, inode: Inode): OpenFile {
       into.set(found)
       return found.length
     },
-    async write(bytes, position) {
-      const verdict = await ask('write', path).catch((error: Error) => error)
-      const taken = typeof verdict === 'number' ? bytes.subarray(0, verdict) : bytes
-      const growth = position + taken.length - inode.bytes.length
-      if (growth > 0 && disk.usedBytes + growth > disk.capacity) throw toError('ENOSPC', path)
-      apply(inode, taken, position)
-      if (verdict instanceof Error) throw verdict
-      return taken.length
-    },
+    write,
+    writeThrough,
     sync: () => sync('sync'),
     dataSync: () => sync('dataSync'),
     async truncate(bytes) {
@@ -219,8 +231,13 @@ function apply(inode: Inode, bytes: Uint8Array, position: number): void {
     inode.bytes = longer
   }
   inode.bytes.set(bytes, position)
-  for (let sector = Math.floor(position / sectorBytes); sector * sectorBytes < end; sector += 1)
-    inode.dirty.add(sector)
+  for (const sector of sectorsOf(position, bytes.length)) inode.dirty.add(sector)
+}
+
+function sectorsOf(position: number, bytes: number): number[] {
+  const first = Math.floor(position / sectorBytes)
+  const end = Math.ceil((position + bytes) / sectorBytes)
+  return Array.from({ length: end - first }, (_, index) => first + index)
 }
 
 function settle(inode: Inode, chance: () => boolean): void {
