@@ -71,6 +71,8 @@ const busyCodes = new Set([
 function toKind(code: number, message: string): FailureKind {
   // A full disk comes under many codes, the standard library's among them.
   if (/no space left|ENOSPC|errno: 28\b/i.test(message)) return 'busy'
+  // Older servers say this to each insert after one that met a full disk, until they are restarted.
+  if (/(canceled|finalized) buffer/i.test(message)) return 'busy'
   // An operator's materialised view fails after the table itself took the rows.
   if (/pushing to view/i.test(message)) return 'unknown'
   if (code === 243 && moreThanLeast.test(message)) return 'large'
