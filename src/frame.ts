@@ -53,7 +53,12 @@ export function createFrame(config: Config, log: Log): Frame {
     log,
     meter: createMeter(),
     room,
-    pace: createPace({ ...turn, now: () => performance.now(), atTurnEnd: setImmediate }),
+    pace: createPace({
+      ...turn,
+      requests: () => room.used().requests,
+      now: () => performance.now(),
+      atTurnEnd: setImmediate,
+    }),
     projects: createProjects({ path: config.PROJECTS_FILE, log }),
     clientIp: createClientIp(config.TRUSTED_PROXIES),
     isOriginAllowed: toOriginRule(config.CORS_ORIGINS, config.NODE_ENV === 'production'),
@@ -87,11 +92,8 @@ function connectRedis({ REDIS_URL: url, ...config }: Config, log: Log) {
 /** A body of 20 MB takes some 150 MB while it is worked on, and ten times as long as a collection does. */
 const sweepEveryBytes = 64 * 1024 * 1024
 
-/**
- * A request may wait for the rest of one turn and all of the next, and the promise is a P95 below 200 ms. As many as the
- * requests of a busy proxy's connections are never too many.
- */
-const turn = { turnMsMax: 25, turnRequestsMin: 64 }
+/** The promise is a P95 below 200 ms, and a commit takes up to two turns more. */
+const turn = { turnMsMax: 10, waitMsMax: 40, requestsMin: 64 }
 
 /** A message to other nodes may take longer than an event's intake may wait. */
 const streamsTimeoutMs = 1000

@@ -82,7 +82,8 @@ async function take<S extends Submission>(
   { incoming, ticket }: Reading,
 ): Promise<Reply> {
   const bytes = await incoming.read(contract.decode.bodyBytesMax, ticket)
-  parts.pace.take()
+  const turn = parts.pace.take()
+  if (turn) await turn
   const grow = (more: number) => ticket.grow(more)
   const makeRoom = (more: number) => ticket.makeRoom(more)
   const { decode: rules } = contract

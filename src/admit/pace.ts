@@ -1,47 +1,112 @@
 import { IngestError } from '../core/errors.ts'
 
 /**
- * Sheds load when there is more than this thread can do: what one turn of the event loop has begun keeps all its clients
- * waiting, since none is answered before the turn ends. Once a turn has taken in its share and its time is over, the rest
- * of what arrived is refused, and sent again later. A slow disk is no reason: its waits overlap.
+ * Keeps the turns of the event loop short, since replies leave only between them, and sheds load when there is more than
+ * this thread can do. Once a turn has used its time, requests wait in their order for the next ones; those who would
+ * wait too long, going by what the turns take in, are refused. A slow disk is no reason for that: its waits overlap.
  */
-export function createPace({ turnMsMax, turnRequestsMin, now, atTurnEnd }: PaceParts): Pace {
-  let startedMs = 0
-  let taken = 0
-  let refused = 0
-  // One error for all: its stack would cost more than the refusal.
-  const overload = new IngestError('too_busy', 'more arrives than the server can take', {
-    retryAfterSeconds: 1,
-  })
-  const end = () => {
-    taken = 0
-  }
-  return {
-    take() {
-      if (taken === 0) {
-        startedMs = now()
-        atTurnEnd(end)
-      } else if (taken >= turnRequestsMin && now() - startedMs > turnMsMax) {
-        refused += 1
-        throw overload
-      }
-      taken += 1
-    },
-    refused: () => refused,
-  }
+export function createPace(parts: PaceParts): Pace {
+  return new Line(parts)
 }
 
 export type PaceParts = {
+  /** How long one turn takes requests in. */
   turnMsMax: number
-  /** A few large requests may take longer than a turn should: as many are always taken. */
-  turnRequestsMin: number
+  /** How long a request may have to wait in the line. */
+  waitMsMax: number
+  /** So many may be in flight in any case: the connections of a busy proxy. */
+  requestsMin: number
+  /** Requests in flight, those that wait for their commit included. */
+  requests(): number
   now(): number
   /** Calls back once what this turn of the event loop brought has been looked at. */
   atTurnEnd(callback: () => void): void
 }
 
 export type Pace = {
-  /** Before a request's work begins. Throws `too_busy` with `retryAfterSeconds`. */
-  take(): void
+  /**
+   * Before a request's work begins: undefined where it may begin at once, else when its turn has come. Throws `too_busy`
+   * with `retryAfterSeconds`.
+   */
+  take(): Promise<void> | undefined
   refused(): number
+}
+
+class Line implements Pace {
+  readonly #parts: PaceParts
+  /** Those before `#first` have begun. */
+  #waiting: (() => void)[] = []
+  #first = 0
+  /** Of the turn under way; `#taken` are the requests that have begun in it. */
+  #isInTurn = false
+  #startMs = 0
+  #taken = 0
+  /** From one turn's start to the next one's, where they follow each other. */
+  #intervalMs: number
+  #refused = 0
+  // One for all: an error's stack costs more than the refusal.
+  readonly #overload = new IngestError('too_busy', 'more arrives than the server can take', {
+    retryAfterSeconds: 1,
+  })
+
+  constructor(parts: PaceParts) {
+    this.#parts = parts
+    this.#intervalMs = 2 * parts.turnMsMax
+  }
+
+  take(): Promise<void> | undefined {
+    if (!this.#isInTurn) this.#startTurn(this.#parts.now())
+    const count = this.#waiting.length - this.#first
+    if (count === 0 && !this.#isOver()) {
+      this.#taken += 1
+      return undefined
+    }
+    const { waitMsMax, requestsMin, requests } = this.#parts
+    const isLong = count * this.#intervalMs >= this.#taken * waitMsMax
+    if (isLong && requests() > requestsMin) {
+      this.#refused += 1
+      throw this.#overload
+    }
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#waiting.push(resolve)
+    return promise
+  }
+
+  refused(): number {
+    return this.#refused
+  }
+
+  #isOver(): boolean {
+    return this.#parts.now() - this.#startMs >= this.#parts.turnMsMax
+  }
+
+  #startTurn(nowMs: number): void {
+    this.#isInTurn = true
+    this.#startMs = nowMs
+    this.#taken = 0
+    this.#parts.atTurnEnd(() => this.#endTurn())
+  }
+
+  #endTurn(): void {
+    this.#isInTurn = false
+    if (this.#waiting.length === 0) return
+    const nowMs = this.#parts.now()
+    this.#intervalMs = Math.max(this.#parts.turnMsMax, nowMs - this.#startMs)
+    this.#startTurn(nowMs)
+    this.#beginNext()
+  }
+
+  /** One at a time: what the one before does at once shows in the time. */
+  #beginNext(): void {
+    const begin = this.#waiting[this.#first]
+    if (begin && !this.#isOver()) {
+      this.#first += 1
+      this.#taken += 1
+      begin()
+      queueMicrotask(() => this.#beginNext())
+      return
+    }
+    this.#waiting = this.#waiting.slice(this.#first)
+    this.#first = 0
+  }
 }

@@ -2,48 +2,99 @@ import { expect, test } from 'bun:test'
 import { createPace } from '../../src/admit/pace.ts'
 import { IngestError } from '../../src/core/errors.ts'
 
-function createTestPace() {
-  const state = { nowMs: 1000, ends: [] as (() => void)[] }
+type Arrival = 'at once' | 'waits' | 'refused'
+
+/** A loop whose turns are played by hand, and a thread that each request keeps busy for `workMs`. */
+function createTestLoop({ workMs, inFlight = 1000 }: { workMs: number; inFlight?: number }) {
+  const loop = { nowMs: 1000, begun: [] as number[], ends: [] as (() => void)[] }
   const pace = createPace({
-    turnMsMax: 25,
-    turnRequestsMin: 3,
-    now: () => state.nowMs,
-    atTurnEnd: (end) => state.ends.push(end),
+    ...{ turnMsMax: 10, waitMsMax: 40, requestsMin: 64 },
+    requests: () => inFlight,
+    now: () => loop.nowMs,
+    atTurnEnd: (end) => loop.ends.push(end),
   })
-  /** How many of `count` requests that each take `ms` one turn lets in. */
-  function turn(count: number, ms: number): number {
-    let taken = 0
-    for (let index = 0; index < count; index += 1) {
-      try {
-        pace.take()
-      } catch (error) {
-        expect(error).toBeInstanceOf(IngestError)
-        expect((error as IngestError).code).toBe('too_busy')
-        expect((error as IngestError).details.retryAfterSeconds).toBe(1)
-        continue
-      }
-      taken += 1
-      state.nowMs += ms
-    }
-    for (const end of state.ends.splice(0)) end()
-    return taken
+  const work = (id: number) => {
+    loop.begun.push(id)
+    loop.nowMs += workMs
   }
-  return { pace, turn }
+  function arrive(id: number): Arrival {
+    try {
+      const turn = pace.take()
+      if (turn) void turn.then(() => work(id))
+      else work(id)
+      return turn ? 'waits' : 'at once'
+    } catch (error) {
+      expect(error).toBeInstanceOf(IngestError)
+      expect((error as IngestError).code).toBe('too_busy')
+      expect((error as IngestError).details.retryAfterSeconds).toBe(1)
+      return 'refused'
+    }
+  }
+  /** Ends the turn, and lets what may begin do so. */
+  async function endTurn(): Promise<void> {
+    for (const end of loop.ends.splice(0)) end()
+    for (let hop = 0; hop < 1000; hop += 1) await Promise.resolve()
+  }
+  return { loop, pace, arrive, endTurn }
 }
 
-test.each([
-  ['many small requests that fit the time', 1000, 0.02, 1000],
-  ['more than fits the time', 1000, 1, 26],
-  ['a few large ones', 3, 400, 3],
-  ['many large ones', 10, 400, 3],
-])('one turn takes of %s', (_, count, ms, expected) => {
-  const { pace, turn } = createTestPace()
-  expect(turn(count, ms)).toBe(expected)
-  expect(pace.refused()).toBe(count - expected)
+const ids = (count: number) => Array.from({ length: count }, (_, id) => id)
+
+function tally(arrivals: readonly Arrival[]): Record<Arrival, number> {
+  const count = (kind: Arrival) => arrivals.filter((arrival) => arrival === kind).length
+  return { 'at once': count('at once'), waits: count('waits'), refused: count('refused') }
+}
+
+test('what fits a turn begins at once', () => {
+  const { arrive } = createTestLoop({ workMs: 0.01 })
+  expect(tally(ids(900).map(arrive))).toEqual({ 'at once': 900, waits: 0, refused: 0 })
 })
 
-test('each turn begins afresh, and asks only once to be told of its end', () => {
-  const { pace, turn } = createTestPace()
-  expect([turn(100, 1), turn(100, 1), turn(3, 400), turn(1, 1)]).toEqual([26, 26, 3, 1])
-  expect(pace.refused()).toBe(148)
+test('what does not fit waits in order, as much as the next turns can take in time', async () => {
+  const { loop, pace, arrive, endTurn } = createTestLoop({ workMs: 0.5 })
+  // A turn takes 20, so in 40 ms of turns that last 20 ms in all it is 40 that can follow.
+  expect(tally(ids(200).map(arrive))).toEqual({ 'at once': 20, waits: 40, refused: 140 })
+  expect(pace.refused()).toBe(140)
+  await endTurn()
+  expect(loop.begun).toEqual(ids(40))
+  await endTurn()
+  expect(loop.begun).toEqual(ids(60))
+})
+
+test('who comes while others wait goes behind them', async () => {
+  const { loop, arrive, endTurn } = createTestLoop({ workMs: 4 })
+  expect(tally(ids(5).map(arrive))).toEqual({ 'at once': 3, waits: 2, refused: 0 })
+  await endTurn()
+  expect(arrive(5)).toBe('at once')
+  expect(tally(ids(2).map((id) => arrive(id + 6)))).toEqual({ 'at once': 0, waits: 2, refused: 0 })
+  await endTurn()
+  await endTurn()
+  expect(loop.begun).toEqual(ids(8))
+})
+
+test('slower turns let fewer wait', async () => {
+  const { loop, arrive, endTurn } = createTestLoop({ workMs: 0.5 })
+  ids(60).map(arrive)
+  // Replies and refusals kept the thread busy as well.
+  loop.nowMs += 70
+  await endTurn()
+  expect(loop.begun).toHaveLength(40)
+  expect(arrive(60)).toBe('refused')
+})
+
+test('as many as a proxy’s connections are never refused, however long they take', async () => {
+  const { loop, arrive, endTurn } = createTestLoop({ workMs: 400, inFlight: 64 })
+  expect(tally(ids(64).map(arrive))).toEqual({ 'at once': 1, waits: 63, refused: 0 })
+  for (let turn = 0; turn < 63; turn += 1) await endTurn()
+  expect(loop.begun).toEqual(ids(64))
+})
+
+test('an idle loop asks to be told of a turn’s end only when there is one', async () => {
+  const { loop, arrive, endTurn } = createTestLoop({ workMs: 1 })
+  expect(loop.ends).toHaveLength(0)
+  arrive(0)
+  arrive(1)
+  expect(loop.ends).toHaveLength(1)
+  await endTurn()
+  expect(loop.ends).toHaveLength(0)
 })
