@@ -8,9 +8,10 @@ export type SpareSegment = { number: number; path: string; file: OpenFile; bytes
 /** Below this a segment would be mostly header and directory work. */
 export const segmentBytesMin = 256 * 1024
 /**
- * One write of zeros. Each is synced, so that a commit never waits behind a whole segment of them.
+ * One write of zeros. Each is synced, so that a commit never waits behind a whole segment of them;
+ * and they are few, since under load each takes a turn of the event loop.
  */
-const fillBytes = 1024 * 1024
+const fillBytes = 4 * 1024 * 1024
 const zeros = Buffer.alloc(fillBytes)
 
 /** Leaves nothing behind when it fails. */
@@ -23,8 +24,7 @@ export async function createSegmentFile(
   try {
     for (let position = 0; position < bytes; position += fillBytes) {
       const fill = zeros.subarray(0, Math.min(fillBytes, bytes - position))
-      await writeAll(file.write, fill, position)
-      await file.dataSync()
+      await writeAll(file.writeThrough, fill, position)
     }
     await file.sync()
     await fileSystem.syncFolder(dir)
