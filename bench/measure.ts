@@ -17,7 +17,7 @@ export type Row = {
   passed: boolean
 }
 
-const warmUpSeconds = 2
+const warmUpSeconds = 4
 
 /** One scenario against the bare baseline and against the server, each freshly started. */
 export async function measureScenario(

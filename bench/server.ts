@@ -44,6 +44,8 @@ export async function startBench(
   const settings: Record<string, string> = {
     PORT: '0',
     HOST: '127.0.0.1',
+    // As `bun run start` sets it.
+    UV_THREADPOOL_SIZE: '8',
     NODE_ENV: 'production',
     AUTH_KEYS_FILE: keys,
     DATA_DIR: join(folder, name),

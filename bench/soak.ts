@@ -10,6 +10,8 @@ export type Sample = { second: number; rssBytes: number; lag: number }
 const pauseMs = 5000
 /** Memory and lag of the first fifth (2 minutes of 10) are what the rest is held against. */
 const settledShare = 1 / 5
+/** The collector lets memory rise and fall from one sample to the next: a mean of the last minute of 10 tells. */
+const meanShare = 1 / 10
 const growthMax = 1.1
 
 /** Full load for minutes: memory stays flat, the sinks keep up, nothing fails. */
@@ -46,10 +48,15 @@ export async function runSoak(
 /** Resident memory at the end within 10 % of that after a fifth of the time, and no lag beyond twice what it was by then. */
 export function judgeSoak(samples: readonly Sample[], seconds: number) {
   const early = samples.filter(({ second }) => second <= Math.max(seconds * settledShare, 10))
-  const [from, to] = [early.at(-1), samples.at(-1)]
-  if (!from || !to) return { passed: false, growth: Number.NaN, lagMax: Number.NaN }
-  const growth = to.rssBytes / from.rssBytes
+  if (early.length === 0) return { passed: false, growth: Number.NaN, lagMax: Number.NaN }
+  const growth = meanAtEnd(samples, seconds) / meanAtEnd(early, seconds)
   const worst = (some: readonly Sample[]) => Math.max(...some.map(({ lag }) => lag))
   const lagMax = worst(samples)
   return { passed: growth <= growthMax && lagMax <= 2 * worst(early) + 10_000, growth, lagMax }
+}
+
+function meanAtEnd(samples: readonly Sample[], seconds: number): number {
+  const end = samples.at(-1)!.second
+  const last = samples.filter(({ second }) => second > end - seconds * meanShare)
+  return last.reduce((sum, { rssBytes }) => sum + rssBytes, 0) / last.length
 }

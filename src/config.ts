@@ -42,7 +42,7 @@ export const settingsSchema = Type.Object({
   ]),
   INTAKE_BYTES_MAX: integer('request bodies in flight, with what they decode to', [
     256 * mib,
-    // Seven eighths of it hold the heaviest body there is: 25 MB, its text, and 128 MiB of values.
+    // Three quarters of it hold the heaviest body there is: 25 MB, in pieces and whole, and 104 MiB for the work.
     208 * mib,
     64 * gib,
   ]),

@@ -55,7 +55,12 @@ const flat: Sample[] = Array.from({ length: 60 }, (_, index) => ({
 }))
 test.each([
   ['flat memory and a steady lag', flat, true],
-  ['memory that grew by a fifth', [...flat, { second: 600, rssBytes: 480 * mib, lag: 0 }], false],
+  ['one sample before a collection', [...flat, { second: 600, rssBytes: 480 * mib, lag: 0 }], true],
+  [
+    'memory that grew by a fifth',
+    flat.map((one) => (one.second < 400 ? one : { ...one, rssBytes: 480 * mib })),
+    false,
+  ],
   ['a lag that keeps growing', [...flat, { second: 600, rssBytes: 400 * mib, lag: 60_000 }], false],
   ['nothing at all', [], false],
 ])('a soak with %s', (_, samples, passed) => {
