@@ -26,9 +26,15 @@ export type DecodeInput = {
  * A large `body` may be empty afterwards.
  */
 export function decodeBody(input: DecodeInput): DecodedBody | Promise<DecodedBody> {
-  const bare = unwrap(toWrapped(input))
+  const bare = isBare(input) ? input.body : unwrap(toWrapped(input))
   if (typeof bare !== 'function') return toDecoded(bare, input)
   return openInTurn(bare, input)
+}
+
+/** JSON as it stands, whatever hints say: most requests are, and need no wrappings looked for. */
+function isBare({ request, body, rules }: DecodeInput): boolean {
+  if (!isJsonLike(body) || (rules.forms && request.query.get('data'))) return false
+  return toCodec(request.headers.get('content-encoding')) === undefined
 }
 
 /**
