@@ -6,10 +6,10 @@ import type {
   Rejection,
 } from '../core/event.ts'
 import { deadLetterRawBytesMax } from '../core/limits.ts'
-import type { LinkRow } from '../core/link-row.ts'
 import type { IngestRequest, ProtocolName } from '../core/protocol.ts'
 import type { JournalRecord } from '../core/record.ts'
 import { createIsoTime } from './iso-time.ts'
+import { toLinkLine } from './link-line.ts'
 import { cutBytes, escapeJson, toWellFormedJson } from './text.ts'
 
 /** The one place where an event becomes the bytes that journal, ClickHouse and Kafka share. */
@@ -103,21 +103,4 @@ function toEventLine(row: EventRow): string {
  */
 function toRecordingLine(row: RecordingRow): string {
   return `${toRecordingHead(row)}${row.snapshot_items}}`
-}
-
-const linkTimes = new Set(['event_time', 'link_created_at', 'link_expires_at', 'received_at'])
-
-function toLinkLine(row: LinkRow): string {
-  let line = ''
-  for (const [name, value] of Object.entries(row)) {
-    line += `${line ? ',' : '{'}"${name}":${toLinkValue(name, value)}`
-  }
-  return `${line}}`
-}
-
-function toLinkValue(name: string, value: unknown): string {
-  if (value === undefined || value === null) return 'null'
-  if (typeof value === 'number' && linkTimes.has(name)) return `"${toTime(value)}"`
-  if (typeof value !== 'string') return toWellFormedJson(JSON.stringify(value) ?? 'null')
-  return name.endsWith('_attributes') ? toWellFormedJson(value) : `"${escapeJson(value)}"`
 }
