@@ -93,7 +93,7 @@ function connectRedis({ REDIS_URL: url, ...config }: Config, log: Log) {
 const sweepEveryBytes = 64 * 1024 * 1024
 
 /** The promise is a P95 below 200 ms, and a commit takes up to two turns more. */
-const turn = { turnMsMax: 10, waitMsMax: 40, requestsMin: 64 }
+const turn = { turnMsMax: 10, waitMsMax: 40, patienceMs: 250, requestsMin: 64 }
 
 /** A message to other nodes may take longer than an event's intake may wait. */
 const streamsTimeoutMs = 1000

@@ -2,8 +2,9 @@ import { IngestError } from '../core/errors.ts'
 
 /**
  * Keeps the turns of the event loop short, since replies leave only between them, and sheds load when there is more than
- * this thread can do. Once a turn has used its time, requests wait in their order for the next ones; those who would
- * wait too long, going by what the turns take in, are refused. A slow disk is no reason for that: its waits overlap.
+ * this thread can do. Once a turn has used its time, requests wait in their order for the next ones. Where a line has
+ * lasted, those who would wait too long are refused, going by what the turns take in. Neither a crowd that comes once nor
+ * a slow disk is a reason for that: the one passes, and waits for the other overlap.
  */
 export function createPace(parts: PaceParts): Pace {
   return new Line(parts)
@@ -14,6 +15,8 @@ export type PaceParts = {
   turnMsMax: number
   /** How long a request may have to wait in the line. */
   waitMsMax: number
+  /** How long there may be a line before anybody is refused. Gaps that are shorter do not end it. */
+  patienceMs: number
   /** So many may be in flight in any case: the connections of a busy proxy. */
   requestsMin: number
   /** Requests in flight, those that wait for their commit included. */
@@ -37,6 +40,8 @@ class Line implements Pace {
   /** Those before `#first` have begun. */
   #waiting: (() => void)[] = []
   #first = 0
+  #lineSinceMs = 0
+  #lineSeenMs = Number.NEGATIVE_INFINITY
   /** Of the turn under way; `#taken` are the requests that have begun in it. */
   #isInTurn = false
   #startMs = 0
@@ -61,9 +66,7 @@ class Line implements Pace {
       this.#taken += 1
       return undefined
     }
-    const { waitMsMax, requestsMin, requests } = this.#parts
-    const isLong = count * this.#intervalMs >= this.#taken * waitMsMax
-    if (isLong && requests() > requestsMin) {
+    if (this.#isTooLong(count)) {
       this.#refused += 1
       throw this.#overload
     }
@@ -74,6 +77,19 @@ class Line implements Pace {
 
   refused(): number {
     return this.#refused
+  }
+
+  #isTooLong(count: number): boolean {
+    const { waitMsMax, patienceMs, requestsMin, requests } = this.#parts
+    const nowMs = this.#parts.now()
+    this.#seeLine(nowMs)
+    const isLong = count * this.#intervalMs >= this.#taken * waitMsMax
+    return isLong && nowMs - this.#lineSinceMs > patienceMs && requests() > requestsMin
+  }
+
+  #seeLine(nowMs: number): void {
+    if (nowMs - this.#lineSeenMs > this.#parts.patienceMs) this.#lineSinceMs = nowMs
+    this.#lineSeenMs = nowMs
   }
 
   #isOver(): boolean {
@@ -91,6 +107,7 @@ class Line implements Pace {
     this.#isInTurn = false
     if (this.#waiting.length === 0) return
     const nowMs = this.#parts.now()
+    this.#seeLine(nowMs)
     this.#intervalMs = Math.max(this.#parts.turnMsMax, nowMs - this.#startMs)
     this.#startTurn(nowMs)
     this.#beginNext()

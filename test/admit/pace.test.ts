@@ -4,11 +4,13 @@ import { IngestError } from '../../src/core/errors.ts'
 
 type Arrival = 'at once' | 'waits' | 'refused'
 
+type TestLoopOptions = { workMs: number; inFlight?: number; patienceMs?: number }
+
 /** A loop whose turns are played by hand, and a thread that each request keeps busy for `workMs`. */
-function createTestLoop({ workMs, inFlight = 1000 }: { workMs: number; inFlight?: number }) {
+function createTestLoop({ workMs, inFlight = 1000, patienceMs = -1 }: TestLoopOptions) {
   const loop = { nowMs: 1000, begun: [] as number[], ends: [] as (() => void)[] }
   const pace = createPace({
-    ...{ turnMsMax: 10, waitMsMax: 40, requestsMin: 64 },
+    ...{ turnMsMax: 10, waitMsMax: 40, patienceMs, requestsMin: 64 },
     requests: () => inFlight,
     now: () => loop.nowMs,
     atTurnEnd: (end) => loop.ends.push(end),
@@ -87,6 +89,22 @@ test('as many as a proxy’s connections are never refused, however long they ta
   expect(tally(ids(64).map(arrive))).toEqual({ 'at once': 1, waits: 63, refused: 0 })
   for (let turn = 0; turn < 63; turn += 1) await endTurn()
   expect(loop.begun).toEqual(ids(64))
+})
+
+test('nobody is refused before there has been a line for a while, and then again', async () => {
+  const { loop, arrive, endTurn } = createTestLoop({ workMs: 1, patienceMs: 100 })
+  expect(tally(ids(500).map(arrive))).toEqual({ 'at once': 10, waits: 490, refused: 0 })
+  for (let turn = 0; turn < 5; turn += 1) await endTurn()
+  expect(arrive(500)).toBe('waits')
+  for (let turn = 0; turn < 6; turn += 1) await endTurn()
+  expect(arrive(501)).toBe('refused')
+  for (let turn = 0; turn < 41; turn += 1) await endTurn()
+  expect(loop.begun).toEqual(ids(501))
+  // The line is gone, but not for long enough to be forgotten.
+  expect(tally(ids(100).map(arrive)).refused).toBeGreaterThan(0)
+  for (let turn = 0; turn < 10; turn += 1) await endTurn()
+  loop.nowMs += 101
+  expect(tally(ids(100).map(arrive)).refused).toBe(0)
 })
 
 test('an idle loop asks to be told of a turn’s end only when there is one', async () => {
