@@ -72,12 +72,14 @@ async function main(folder: string): Promise<boolean> {
     const first = await attack({ folder, server, name: 'capacity', arguments: full })
     const capacity = Math.round(countOf(first, 200) / capacitySeconds)
     await settle(server.url)
-    const before = readRssBytes(server.pid)
     const rate = Math.round(capacity * Number(values.times))
     console.error(`capacity ${capacity} requests/s; offering ${rate}/s for ${values.seconds} s`)
     const open = ['-z', `${values.seconds}s`, '-c', values.connections, '-q', String(rate)]
+    const memory: number[] = []
+    const timer = setInterval(() => memory.push(readRssBytes(server.pid)), 250)
     const second = await attack({ folder, server, name: 'overload', arguments: open })
-    const growth = readRssBytes(server.pid) / before
+    clearInterval(timer)
+    const growth = toGrowth(memory)
     await settle(server.url)
     const acknowledged = (countOf(first, 200) + countOf(second, 200)) * eventsPerRequest
     const stored = await countRows(server.queryUrl, 'events')
@@ -85,6 +87,13 @@ async function main(folder: string): Promise<boolean> {
   } finally {
     await server.stop()
   }
+}
+
+/** From the second third of the samples to the last: the collector lets memory rise and fall within seconds. */
+function toGrowth(samples: readonly number[]): number {
+  const third = Math.floor(samples.length / 3)
+  const mean = (some: readonly number[]) => some.reduce((sum, one) => sum + one, 0) / some.length
+  return mean(samples.slice(2 * third)) / mean(samples.slice(third, 2 * third))
 }
 
 type Outcome = {
