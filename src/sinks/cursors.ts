@@ -102,6 +102,10 @@ function openDatabase(path: string): Database {
     journal TEXT NOT NULL, sink TEXT NOT NULL, next INTEGER,
     first INTEGER, last INTEGER, attempt TEXT,
     PRIMARY KEY (journal, sink)) WITHOUT ROWID`)
+  // Of no journal. The first change to a page takes room in the rollback journal: not only once the disk is full.
+  database.run(
+    `INSERT INTO cursors (journal, sink) SELECT '', '' WHERE NOT EXISTS (SELECT 1 FROM cursors)`,
+  )
   return database
 }
 

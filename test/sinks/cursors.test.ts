@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { loadFurthestOffset, openCursors, type Pending } from '../../src/sinks/cursors.ts'
 import { temporaryFolder } from '../support/folder.ts'
+import { canMount, mountTinyDisk } from '../support/tiny-disk.ts'
 
 const range: Pending = { firstOffset: 3, lastOffset: 9, attempt: 'a' }
 
@@ -24,6 +25,18 @@ describe('cursors', () => {
     cursors.advance('clickhouse', 10)
     expect(cursors.pending('clickhouse')).toBeUndefined()
     expect(cursors.offset('clickhouse')).toBe(10)
+    cursors.close()
+  })
+
+  test.skipIf(!canMount)('can be written for the first time on a disk that is full', () => {
+    using disk = mountTinyDisk(1024 * 1024)
+    const cursors = openCursors({ dir: disk.path, journalId: 'j' })
+    disk.fill()
+    cursors.begin('clickhouse', range)
+    cursors.advance('clickhouse', 10)
+    cursors.advance('kafka', 7)
+    cursors.begin('clickhouse', { ...range, attempt: 'b'.repeat(12) })
+    expect([cursors.offset('clickhouse'), cursors.offset('kafka')]).toEqual([10, 7])
     cursors.close()
   })
 
