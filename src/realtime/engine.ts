@@ -30,6 +30,11 @@ export type Engine = {
   bufferedBytes(connection: Connection): number
   /** Ends a connection at once, with whatever waits for it. */
   cut(connection: Connection): void
+  /**
+   * Resolves once nothing is held back for anybody, as it is while a connection changes its transport; or when
+   * `msMax` is over.
+   */
+  flushed(msMax: number): Promise<void>
 }
 
 /** Less than the 30 s after which Bun closes a silent connection. */
@@ -58,18 +63,16 @@ export function createEngine({
   const sockets = new WeakMap<object, BunWebSocket>()
   const senders = new WeakMap<Request, string>()
   const addresses = new WeakMap<Connection, string>()
-  let open = 0
+  const connections = new Set<Connection>()
   let begun = 0
 
   raw.on('connection', (socket, request) => {
     const connection = socket as unknown as Connection
     const takePacket = createBucket({ perSecond: packetsPerSecond, burst: packetsBurst })
     addresses.set(connection, senders.get(request) ?? '')
-    open += 1
+    connections.add(connection)
     begun += 1
-    connection.on('close', () => {
-      open -= 1
-    })
+    connection.on('close', () => void connections.delete(connection))
     connection.on('packet', () => {
       if (takePacket(now())) return
       onCut('flood')
@@ -109,13 +112,23 @@ export function createEngine({
       // Engine.IO pings every 25 s: whoever is silent for twice that is gone.
       idleTimeout: 60,
     },
-    open: () => open,
+    open: () => connections.size,
     begun: () => begun,
     addressOf: (connection) => addresses.get(connection) ?? '',
     bufferedBytes: (connection) =>
       sockets.get(connection.transport)?.getBufferedAmount() ?? toBytes(connection.writeBuffer),
     cut,
+    flushed: (msMax) => untilFlushed(connections, msMax),
   }
+}
+
+const flushLookMs = 10
+
+async function untilFlushed(connections: ReadonlySet<Connection>, msMax: number): Promise<void> {
+  const endMs = performance.now() + msMax
+  const isHeldBack = ({ writeBuffer }: Connection) => writeBuffer.length > 0
+  while (performance.now() < endMs && connections.values().some(isHeldBack))
+    await new Promise((resolve) => setTimeout(resolve, flushLookMs))
 }
 
 function createRaw(headersOf: (request: Request) => Record<string, string>): BunEngine {

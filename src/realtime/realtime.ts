@@ -43,6 +43,9 @@ export type RealtimeParts<I extends Identity> = {
   now: Clock
 }
 
+/** How long the farewell may take to reach everybody. */
+const farewellMsMax = 1000
+
 /** A watch over the sockets that is later than this is stuck. */
 const sweepMsMax = 10_000
 
@@ -86,6 +89,7 @@ export function createRealtime<I extends Identity>(parts: RealtimeParts<I>): Rea
       closing = true
       clearInterval(sweeping)
       voice.announce({ level: 'warning', message: 'the server is shutting down' }, { here: true })
+      await engine.flushed(farewellMsMax)
       await closeIo()
     },
   }

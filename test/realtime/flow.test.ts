@@ -222,6 +222,9 @@ describe('a server', () => {
   test('announces its end, and clients come back by themselves to the next on that port', async () => {
     await using first = startHost({ guests: guests() })
     const bob = await first.connected('bob')
+    // This host, unlike the real one, waits for no poll that is under way: both sides are at the websocket then.
+    await until(() => bob.io.engine.transport.name === 'websocket')
+    await send(bob, 'subscribe', { topic: 'public:a' })
     const reasons = collect<string>(bob, 'disconnect')
     const farewell = next(bob, 'notification')
     await first.stop()
