@@ -41,7 +41,7 @@ function isBare({ request, body, rules }: DecodeInput): boolean {
  * Large bodies that are opened, or wait for room, at once. More would be no faster on zlib's few threads, and
  * hundreds of half-opened ones are memory that the collector sees too late: beyond a short queue they are refused.
  */
-const takeTurn = createTurns({ max: 1, waitingMax: 16 })
+const takeTurn = createTurns({ max: 1, waitingMax: 64 })
 
 async function openInTurn(open: Later<Payload>, input: DecodeInput): Promise<DecodedBody> {
   let hasTurn = false
