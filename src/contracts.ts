@@ -9,8 +9,6 @@ import { linkProtocol } from './protocols/link.ts'
 import { createReportProtocol } from './protocols/report.ts'
 import { createTelemetryProtocol } from './protocols/telemetry.ts'
 
-export type Contracts = ReturnType<typeof createContracts>
-
 /** The wire contracts: each one's words and its way to canonical events. */
 export function createContracts({
   reportEventsMax,

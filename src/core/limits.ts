@@ -14,5 +14,3 @@ export const tokenBytesMax = 64
 export const sessionIdLengthMax = 70
 /** A dead letter keeps this much of what was sent. */
 export const deadLetterRawBytesMax = 16 * 1024
-/** How long a repeated event is recognised. */
-export const dedupMs = 24 * 60 * 60 * 1000

@@ -39,7 +39,7 @@ function isBare({ request, body, rules }: DecodeInput): boolean {
 
 /**
  * Large bodies that are opened, or wait for room, at once. More would be no faster on zlib's few threads, and
- * hundreds of half-opened ones are memory that the collector sees too late: beyond a short queue they are refused.
+ * hundreds of half-opened ones are memory that the collector sees too late: beyond a line of them they are refused.
  */
 const takeTurn = createTurns({ max: 1, waitingMax: 64 })
 

@@ -73,6 +73,11 @@ export function listen(
   // Routes are handed the server through their app, which did not start it itself.
   plain.server = server
   browser.server = server
+  return toListening(server, port)
+}
+
+/** A server that has begun to listen. `port` is the one that was asked for. */
+export function toListening(server: Server<EngineData>, port: number): Listening {
   return {
     port: server.port ?? port,
     url: server.url.href.replace(/\/$/, ''),

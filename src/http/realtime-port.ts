@@ -1,6 +1,6 @@
 import type { Server } from 'bun'
 import type { EngineData } from '../realtime/engine.ts'
-import type { Listening, ListenSettings, SocketRoute } from './listen.ts'
+import { type Listening, type ListenSettings, type SocketRoute, toListening } from './listen.ts'
 
 /** Silent connections are closed above the 25 s between Socket.IO's pings. */
 const idleSeconds = 30
@@ -21,15 +21,7 @@ export function listenRealtime(
     fetch: (request, bun) => route(request, bun, socket),
     websocket: socket.websocket,
   })
-  return {
-    port: server.port ?? port,
-    url: server.url.href.replace(/\/$/, ''),
-    stop: async (withinMs) => {
-      const closed = server.stop()
-      await Promise.race([closed, Bun.sleep(withinMs)])
-      await server.stop(true)
-    },
-  }
+  return toListening(server, port)
 }
 
 /** What the other port says of Socket.IO then. */
