@@ -240,6 +240,17 @@ describe('a server', () => {
     expect(second.realtime.stats().sockets).toBe(1)
   })
 
+  test('says farewell to who is between two polls', async () => {
+    await using host = startHost({ guests: guests() })
+    const url = `${host.url}/socket.io/?EIO=4&transport=polling`
+    const { sid } = JSON.parse((await (await fetch(url)).text()).slice(1))
+    await fetch(`${url}&sid=${sid}`, { method: 'POST', body: '40{"token":"bob"}' })
+    await until(() => host.realtime.stats().sockets === 1)
+    const closing = host.realtime.close()
+    expect(await (await fetch(`${url}&sid=${sid}`)).text()).toContain('the server is shutting down')
+    await closing
+  })
+
   test('that is closing takes nobody in', async () => {
     await using host = startHost({ guests: guests() })
     await host.realtime.close()
