@@ -246,7 +246,13 @@ describe('a server', () => {
     const { sid } = JSON.parse((await (await fetch(url)).text()).slice(1))
     await fetch(`${url}&sid=${sid}`, { method: 'POST', body: '40{"token":"bob"}' })
     await until(() => host.realtime.stats().sockets === 1)
-    const closing = host.realtime.close()
+    let isClosed = false
+    const closing = host.realtime.close().then(() => {
+      isClosed = true
+    })
+    // Whoever closes the port next would cut off who has not heard it.
+    await fetch(`${host.url}/elsewhere`)
+    expect(isClosed).toBe(false)
     expect(await (await fetch(`${url}&sid=${sid}`)).text()).toContain('the server is shutting down')
     await closing
   })
