@@ -1,5 +1,6 @@
+import { openConnection } from '../src/engine/connection.ts'
+import { loadNative } from '../src/engine/native.ts'
 import { insertSettings } from '../src/sinks/clickhouse.ts'
-import { loadEngine } from '../src/sinks/clickhouse-embedded.ts'
 import { createStore } from '../src/sinks/clickhouse-store.ts'
 import { makeLine, rowsPerInsert, toStoreSettings } from './clickhouse-lines.ts'
 import { measure } from './kafka-records.ts'
@@ -19,18 +20,17 @@ for (let from = 0; from < count; from += rowsPerInsert) {
 const store = await createStore(toStoreSettings(path))
 await store.prepare()
 await store.clickhouse.close()
-const vendor = await loadEngine()
-const { chdb } = vendor.createChdbConnection({ path })
-const settings = { ...insertSettings }
+const connection = openConnection(await loadNative(), path)
+const settings = Object.entries(insertSettings).map(([name, value]) => `${name} = '${value}'`)
 const run = await measure('engine alone', count, async () => {
-  for (const [index, values] of blocks.entries()) {
-    const token = { insert_deduplication_token: `bare-${index}` }
-    await chdb.rawInsert({
-      table: 'events',
-      values,
-      format: 'JSONEachRow',
-      settings: { ...settings, ...token },
-    })
+  for (const [index, rows] of blocks.entries()) {
+    const all = [...settings, `insert_deduplication_token = 'bare-${index}'`]
+    const stream = connection.openInsert(
+      `INSERT INTO events SETTINGS ${all.join(', ')}`,
+      'JSONEachRow',
+    )
+    stream.append(rows)
+    stream.finish()
   }
 })
 console.log(JSON.stringify(run))

@@ -9,7 +9,7 @@ const files = [...new Glob('src/**/*.ts').scanSync(root)].sort()
 /** Imports go down only: a module may import modules of a lower level, and its own folder. */
 const levels: readonly (readonly string[])[] = [
   ['core'],
-  ['settings', 'redis'],
+  ['settings', 'redis', 'engine'],
   [
     ...['protocols', 'decode', 'normalise', 'projects', 'admit', 'journal'],
     ...['sinks', 'auth', 'realtime', 'ops', 'query', 'sdk'],
@@ -42,7 +42,7 @@ const homes: Record<string, RegExp> = {
   kafkajs: /^src\/sinks\/kafka[a-z-]*\.ts$/,
   '@clickhouse/client': /^src\/sinks\/clickhouse[a-z-]*\.ts$/,
   'chdb/connection': /^src\/(sinks\/clickhouse[a-z-]*|query\/[a-z-]+)\.ts$/,
-  'chdb/libchdb': /^src\/query\/[a-z-]+\.ts$/,
+  'chdb/libchdb': /^src\/engine\/[a-z-]+\.ts$/,
   ioredis: /^src\/redis\.ts$/,
   jose: /^src\/auth\//,
   'socket.io': /^src\/realtime\//,

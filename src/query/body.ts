@@ -1,4 +1,4 @@
-import { refusal } from './exceptions.ts'
+import { refusal } from '../engine/exceptions.ts'
 import type { Encoding } from './request.ts'
 
 /** A request's body in pieces, decompressed. `next` is undefined at its end, and rejects when it was cut off. */

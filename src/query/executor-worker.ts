@@ -1,8 +1,8 @@
 import { closeSync } from 'node:fs'
-import type { InsertStream } from './connection.ts'
-import { asQueryError, refusal } from './exceptions.ts'
+import type { InsertStream } from '../engine/connection.ts'
+import { asQueryError, refusal } from '../engine/exceptions.ts'
+import { loadNative } from '../engine/native.ts'
 import type { FromExecutor, Job, ToExecutor } from './messages.ts'
-import { loadNative } from './native.ts'
 import { createRunner, type Runner } from './runner.ts'
 
 /** A thread that runs one statement at a time and blocks while it does. */

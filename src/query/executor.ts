@@ -1,5 +1,5 @@
-import type { Summary } from './connection.ts'
-import { QueryError } from './exceptions.ts'
+import type { Summary } from '../engine/connection.ts'
+import { QueryError } from '../engine/exceptions.ts'
 import type { FromExecutor, Job, Start, ToExecutor } from './messages.ts'
 import type { Mode } from './settings.ts'
 

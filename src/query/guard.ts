@@ -1,5 +1,5 @@
-import type { Parameters } from './connection.ts'
-import { refusal } from './exceptions.ts'
+import type { Parameters } from '../engine/connection.ts'
+import { refusal } from '../engine/exceptions.ts'
 import type { Statement } from './statement.ts'
 import type { Token } from './tokens.ts'
 

@@ -1,4 +1,4 @@
-import { refusal } from './exceptions.ts'
+import { refusal } from '../engine/exceptions.ts'
 import { toForeignReason } from './local-only.ts'
 import { type EngineFacts, toErrorReply, toReply } from './reply.ts'
 import { parseQueryRequest, type QueryRequest } from './request.ts'

@@ -1,8 +1,8 @@
-import type { Connection } from './connection.ts'
-import { refusal } from './exceptions.ts'
+import type { Connection } from '../engine/connection.ts'
+import { refusal } from '../engine/exceptions.ts'
+import type { Native } from '../engine/native.ts'
 import type { Execution, Executor } from './executor.ts'
 import type { Job } from './messages.ts'
-import type { Native } from './native.ts'
 import { type Output, openPipe } from './pipe.ts'
 import { toLiteral } from './settings.ts'
 

@@ -1,4 +1,4 @@
-import type { Parameters, Summary } from './connection.ts'
+import type { Parameters, Summary } from '../engine/connection.ts'
 import type { Mode, Settings } from './settings.ts'
 
 /** What an executor is to run. Its output is written to `outputFd`, which it closes. */

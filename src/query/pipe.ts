@@ -1,5 +1,5 @@
 import { closeSync } from 'node:fs'
-import type { Native } from './native.ts'
+import type { Native } from '../engine/native.ts'
 
 /** Output on its way from an executor: what is not read holds the executor up. */
 export type Output = {

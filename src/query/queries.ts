@@ -1,9 +1,9 @@
-import { openConnection } from './connection.ts'
-import { asQueryError, refusal } from './exceptions.ts'
+import { openConnection } from '../engine/connection.ts'
+import { asQueryError, refusal } from '../engine/exceptions.ts'
+import type { Native } from '../engine/native.ts'
 import { type Executor, startExecutor } from './executor.ts'
 import { launch, type Query } from './launch.ts'
 import type { Job } from './messages.ts'
-import type { Native } from './native.ts'
 import type { Mode } from './settings.ts'
 import { createSlots } from './slots.ts'
 

@@ -1,6 +1,7 @@
+import type { Summary } from '../engine/connection.ts'
+import { asQueryError } from '../engine/exceptions.ts'
 import { codecs } from './body.ts'
-import type { Summary } from './connection.ts'
-import { asQueryError, toHttpStatus } from './exceptions.ts'
+import { toHttpStatus } from './http-status.ts'
 import type { Query } from './launch.ts'
 import type { QueryRequest } from './request.ts'
 

@@ -1,4 +1,4 @@
-import { refusal } from './exceptions.ts'
+import { refusal } from '../engine/exceptions.ts'
 import type { Settings } from './settings.ts'
 
 /** What the URL and the headers of a request say; the rest of the statement may come in its body. */

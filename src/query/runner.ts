@@ -1,9 +1,14 @@
 import { writeSync } from 'node:fs'
-import { type Connection, type InsertStream, openConnection, type Summary } from './connection.ts'
-import { refusal } from './exceptions.ts'
+import {
+  type Connection,
+  type InsertStream,
+  openConnection,
+  type Summary,
+} from '../engine/connection.ts'
+import { refusal } from '../engine/exceptions.ts'
+import type { Native } from '../engine/native.ts'
 import { assertHarmless, assertRead } from './guard.ts'
 import type { Job, Start } from './messages.ts'
-import type { Native } from './native.ts'
 import { withClientIds } from './processes.ts'
 import { inspectorSettings, type Mode, toSetStatement } from './settings.ts'
 import { parseStatement, type Statement, toSyntaxTree } from './statement.ts'

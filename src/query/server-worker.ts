@@ -1,6 +1,6 @@
-import { type Connection, openConnection } from './connection.ts'
+import { type Connection, openConnection } from '../engine/connection.ts'
+import { loadNative } from '../engine/native.ts'
 import { createHandler } from './handler.ts'
-import { loadNative } from './native.ts'
 import { createQueries } from './queries.ts'
 import { type EngineFacts, toErrorReply } from './reply.ts'
 import type { Limits, Mode } from './settings.ts'

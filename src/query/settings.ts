@@ -1,4 +1,4 @@
-import { ownCodes, QueryError, refusal } from './exceptions.ts'
+import { ownCodes, QueryError, refusal } from '../engine/exceptions.ts'
 
 export type Mode = 'read-only' | 'writable'
 

@@ -1,4 +1,4 @@
-import { refusal } from './exceptions.ts'
+import { refusal } from '../engine/exceptions.ts'
 
 /** A bounded number of workers, started when first needed, and a bounded queue before them. */
 export type Slots<T> = {

@@ -1,5 +1,5 @@
-import type { Classification, Connection, Parameters } from './connection.ts'
-import { QueryError, refusal } from './exceptions.ts'
+import type { Classification, Connection, Parameters } from '../engine/connection.ts'
+import { QueryError, refusal } from '../engine/exceptions.ts'
 import { isKeyword, type Token, toTokens } from './tokens.ts'
 
 /** One statement as the engine itself understands and writes it: on one line, without comments. */

@@ -1,4 +1,4 @@
-import { refusal } from './exceptions.ts'
+import { refusal } from '../engine/exceptions.ts'
 
 export type User = { name: string; password: string }
 

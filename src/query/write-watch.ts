@@ -1,4 +1,4 @@
-import type { Connection } from './connection.ts'
+import type { Connection } from '../engine/connection.ts'
 
 /**
  * The engine ignores that a write to the disk failed: a statement or a merge says OK and leaves a

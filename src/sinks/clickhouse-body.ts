@@ -20,12 +20,7 @@ export function* toChunks(lines: readonly Uint8Array[]): Generator<Buffer> {
   }
 }
 
-/**
- * The lines as one buffer, for an engine that takes the statement and its data as one text.
- * `breathe` is awaited before and in between. To such an engine an empty line ends the data and
- * begins the next statement, so a line break within a line becomes a space: outside strings it
- * means nothing, and inside them JSON has none.
- */
+/** The lines as one buffer. `breathe` is awaited before and in between. */
 export async function toBuffer(
   lines: readonly Uint8Array[],
   breathe: () => Promise<void>,
@@ -37,7 +32,6 @@ export async function toBuffer(
   await breathe()
   for (const line of lines) {
     whole.set(line, at)
-    flatten(whole, at, at + line.length - 1)
     at += line.length
     sinceBreath += line.length
     if (sinceBreath < breathBytes) continue
@@ -48,14 +42,6 @@ export async function toBuffer(
 }
 
 const breathBytes = 4 * 1024 * 1024
-const newline = 0x0a
-const space = 0x20
-
-function flatten(bytes: Buffer, from: number, to: number): void {
-  for (let at = bytes.indexOf(newline, from); at >= 0 && at < to; at = bytes.indexOf(newline, at))
-    bytes[at] = space
-}
-
 function copyLines(
   lines: readonly Uint8Array[],
   { from, to }: { from: number; to: number },

@@ -32,12 +32,6 @@ describe('the body of an insert', () => {
     )
   })
 
-  test('as one buffer has no empty line that would end the data', async () => {
-    const lines = toLines(['{"a":\n\n1}', '{"b":\n2}\n'])
-    const whole = await toBuffer(lines, async () => {})
-    expect(whole.toString()).toBe('{"a":  1}\n{"b": 2} \n')
-  })
-
   test('as one buffer lets others work in between', async () => {
     let breaths = 0
     const lines = Array(20).fill(Buffer.alloc(1024 * 1024, '\n'))

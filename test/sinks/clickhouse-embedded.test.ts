@@ -10,6 +10,7 @@ import {
 import type { StoredRecord } from '../../src/core/record.ts'
 import type { ClickHouse } from '../../src/sinks/clickhouse.ts'
 import { loadEngine } from '../../src/sinks/clickhouse-embedded.ts'
+import { createInserter } from '../../src/sinks/clickhouse-inserter.ts'
 import { migrate } from '../../src/sinks/clickhouse-schema.ts'
 import { createClickHouseSink } from '../../src/sinks/clickhouse-sink.ts'
 import { createStore, type Store } from '../../src/sinks/clickhouse-store.ts'
@@ -104,6 +105,20 @@ describe('the embedded engine', () => {
       ["['a','b']", '[1]', 'true', '', null],
       ['[]', '', 'false', '', '2020-02-03 04:05:06.789'],
     ])
+  })
+
+  test('says what is wrong with an insert, and gives its memory back', async () => {
+    const freed: ArrayBuffer[] = []
+    const inserter = createInserter({ path: folder.path, onFree: (room) => freed.push(room) })
+    const rows = Buffer.from(new ArrayBuffer(64), 8, 3).fill('{}\n')
+    const inserting = inserter.insert('INSERT INTO nowhere', rows)
+    await expect(inserting).rejects.toMatchObject({
+      code: 60,
+      message: expect.stringContaining('UNKNOWN_TABLE'),
+    })
+    inserter.close()
+    expect(freed.map(({ byteLength }) => byteLength)).toEqual([64])
+    expect(rows.length).toBe(0)
   })
 
   test('takes 200 months in one block', async () => {

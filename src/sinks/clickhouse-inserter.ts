@@ -1,0 +1,71 @@
+import type { FromInserter, ToInserter } from './clickhouse-inserter-messages.ts'
+
+/**
+ * The engine's own stream of rows, in a thread of its own, since its calls block. It takes half the CPU of the package's
+ * `rawInsert`, which hands the rows over as the text of a statement (4.5 µs a row instead of 8), and keeps off the
+ * thread pool that the journal writes by.
+ */
+export function createInserter(options: InserterOptions): Inserter {
+  return new ThreadedInserter(options)
+}
+
+export type Inserter = {
+  /** `statement` ends before FORMAT. Resolves once the rows are stored; rejects with the engine's word. */
+  insert(statement: string, rows: Buffer): Promise<void>
+  /** Once nothing is under way. */
+  close(): void
+}
+
+export type InserterOptions = {
+  /** The engine's folder. */
+  path: string
+  /** The memory that the rows came in: while they are inserted it belongs to the thread. */
+  onFree(room: ArrayBuffer): void
+}
+
+class ThreadedInserter implements Inserter {
+  readonly #options: InserterOptions
+  #waiting: PromiseWithResolvers<void>[] = []
+  #thread: Worker | undefined
+
+  constructor(options: InserterOptions) {
+    this.#options = options
+  }
+
+  insert(statement: string, rows: Buffer): Promise<void> {
+    const { path } = this.#options
+    const room = rows.buffer as ArrayBuffer
+    const { byteOffset: offset, length } = rows
+    const order: ToInserter = { path, statement, room, offset, length }
+    const outcome = Promise.withResolvers<void>()
+    this.#waiting.push(outcome)
+    this.#thread ??= this.#start()
+    this.#thread.postMessage(order, [room])
+    return outcome.promise
+  }
+
+  close(): void {
+    this.#thread?.terminate()
+    this.#thread = undefined
+  }
+
+  #start(): Worker {
+    const thread = new Worker(new URL('./clickhouse-inserter-worker.ts', import.meta.url).href)
+    thread.onmessage = ({ data }: MessageEvent<FromInserter>) => this.#hear(data)
+    // A fault of ours or of the runtime's: whoever waits tries again, with another thread.
+    thread.onerror = ({ message }) => {
+      const waiting = this.#waiting
+      this.#waiting = []
+      this.close()
+      for (const { reject } of waiting) reject(new Error(message))
+    }
+    return thread
+  }
+
+  #hear({ room, failure }: FromInserter): void {
+    this.#options.onFree(room)
+    const outcome = this.#waiting.shift()
+    if (failure) outcome?.reject(Object.assign(new Error(failure.text), { code: failure.code }))
+    else outcome?.resolve()
+  }
+}
