@@ -87,14 +87,40 @@ const toReceivedAt = createIsoTime()
 
 function toEventLine(row: EventRow): string {
   return (
-    `{"uuid":"${row.uuid}","project":"${escapeJson(row.project)}","source":"${row.source}"` +
-    `,"event":"${escapeJson(row.event)}","distinct_id":"${escapeJson(row.distinct_id)}"` +
-    `,"session_id":"${escapeJson(row.session_id)}","timestamp":"${toTime(row.timestamp)}"` +
-    `,"received_at":"${toReceivedAt(row.received_at)}","ip":"${escapeJson(row.ip)}"` +
-    `,"user_agent":"${escapeJson(row.user_agent)}","library":"${escapeJson(row.library)}"` +
-    `,"properties":${toWellFormedJson(row.properties)},"user":${toWellFormedJson(row.user)}` +
-    `,"historical":${row.historical}}`
+    `{"uuid":"${row.uuid}${toOrigin(row)}${escapeJson(row.event)}` +
+    `","distinct_id":"${escapeJson(row.distinct_id)}","session_id":"${escapeJson(row.session_id)}` +
+    `","timestamp":"${toTime(row.timestamp)}${toReceipt(row)}${toWellFormedJson(row.properties)}` +
+    toEventEnd(row)
   )
+}
+
+// What the events of a request mostly have in common is written once. No row is like the first two.
+let lastOrigin = { project: '', source: '', text: '' }
+let lastReceipt = { received_at: Number.NaN, ip: '', user_agent: '', library: '', text: '' }
+
+function toOrigin({ project, source }: EventRow): string {
+  if (project !== lastOrigin.project || source !== lastOrigin.source) {
+    const text = `","project":"${escapeJson(project)}","source":"${source}","event":"`
+    lastOrigin = { project, source, text }
+  }
+  return lastOrigin.text
+}
+
+function toReceipt({ received_at, ip, user_agent, library }: EventRow): string {
+  const last = lastReceipt
+  const isSame = received_at === last.received_at && library === last.library
+  if (!isSame || ip !== last.ip || user_agent !== last.user_agent) {
+    const text =
+      `","received_at":"${toReceivedAt(received_at)}","ip":"${escapeJson(ip)}"` +
+      `,"user_agent":"${escapeJson(user_agent)}","library":"${escapeJson(library)}","properties":`
+    lastReceipt = { received_at, ip, user_agent, library, text }
+  }
+  return lastReceipt.text
+}
+
+function toEventEnd({ user, historical }: EventRow): string {
+  if (user === '{}' && !historical) return ',"user":{},"historical":false}'
+  return `,"user":${toWellFormedJson(user)},"historical":${historical}}`
 }
 
 /**

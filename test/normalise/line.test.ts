@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test'
+import fc from 'fast-check'
 import type { EventRow, RecordingRow } from '../../src/core/event.ts'
 import { deadLetterRawBytesMax } from '../../src/core/limits.ts'
 import type { LinkRow } from '../../src/core/link-row.ts'
@@ -27,6 +28,8 @@ const event: EventRow = {
 }
 const toEvent = (changes: Partial<EventRow>) =>
   toRecord({ kind: 'event', row: { ...event, ...changes }, ...routed })
+
+const word = fc.constantFrom('', 'a', 'b')
 
 const recording: RecordingRow = {
   uuid,
@@ -90,6 +93,26 @@ describe('an event’s line', () => {
     const { line } = toEvent({ [column]: text })
     expect(line.split('\n').length).toBe(1)
     expect(JSON.parse(line)[column]).toBe(text.toWellFormed())
+  })
+
+  test('is of its own row, whatever rows before it had in common', () => {
+    const row = fc.record({
+      source: fc.constantFrom('capture', 'telemetry', 'report'),
+      received_at: fc.constantFrom(receivedMs, receivedMs + 1),
+      historical: fc.boolean(),
+      user: fc.constantFrom('{}', '{"$set":{"a":1}}'),
+      ...{ project: word, ip: word, user_agent: word, library: word },
+    })
+    fc.assert(
+      fc.property(fc.array(row, { maxLength: 20 }), (rows) => {
+        for (const changes of rows) {
+          const { received_at, user, ...same } = changes
+          const times = { received_at: new Date(received_at).toISOString() }
+          const read = JSON.parse(toEvent(changes).line)
+          expect(read).toMatchObject({ ...same, ...times, user: JSON.parse(user) })
+        }
+      }),
+    )
   })
 
   test('has U+FFFD for each lone surrogate of its JSON, and the text \\ud800 as it is', () => {
