@@ -1,4 +1,5 @@
 import type { Connection } from '../engine/connection.ts'
+import { countWriteFailures } from '../engine/write-failures.ts'
 
 /**
  * The engine ignores that a write to the disk failed: a statement or a merge says OK and leaves a
@@ -11,11 +12,12 @@ export type WriteWatch = {
 }
 
 export function createWriteWatch(connection: Pick<Connection, 'query'>): WriteWatch {
-  const read = (sql: string) => new TextDecoder().decode(connection.query(sql).bytes).trimEnd()
-  let failures = read(countFailures)
+  const count = () => countWriteFailures(connection)
+  const read = (sql: string) => new TextDecoder().decode(connection.query(sql).bytes)
+  let failures = count()
   return {
     settle() {
-      const seen = read(countFailures)
+      const seen = count()
       if (seen === failures) return false
       // As a table is loaded its parts are checked, and those of a failed merge come back.
       for (const table of read(listTables).split('\n').filter(Boolean)) {
@@ -28,7 +30,5 @@ export function createWriteWatch(connection: Pick<Connection, 'query'>): WriteWa
   }
 }
 
-const countFailures = `SELECT sum(value) FROM system.events
-WHERE event = 'WriteBufferFromFileDescriptorWriteFailed'`
 const listTables = `SELECT concat('"', database, '"."', name, '"') FROM system.tables
 WHERE database != 'system' AND endsWith(engine, 'MergeTree')`

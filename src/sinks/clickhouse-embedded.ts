@@ -72,24 +72,19 @@ export function openEmbeddedClickHouse(
     staged.set(lines, values)
   }
 
+  /** Of an insert's parts, those before may be broken; and a part that a merge has just broken fails every read. */
+  async function settled(error: unknown): Promise<never> {
+    await writes.settle()
+    throw error
+  }
+
   async function insert({ table, token, lines }: Insert) {
     const values = await (staged.get(lines) ?? toBody(lines))
     staged.delete(lines)
     const failuresBefore = writes.failures
-    const inserting = inserter.insert(toStatement(table, token), values)
-    // Also where it fails: of several parts, those before may be broken.
-    await inserting.finally(writes.settle)
+    const failures = await inserter.insert(toStatement(table, token), values).catch(settled)
+    if (failures !== failuresBefore) await writes.settle()
     if (writes.failures !== failuresBefore) throw unwritten()
-  }
-
-  /** A part that a merge has just broken is the likeliest reason, and it would stay one. */
-  async function read<Row>(sql: string): Promise<Row[]> {
-    try {
-      return await statements.query<Row>(sql)
-    } catch (error) {
-      await writes.settle()
-      throw error
-    }
   }
 
   /**
@@ -109,7 +104,8 @@ export function openEmbeddedClickHouse(
   looking.unref()
   return {
     stage,
-    query: (sql, signal) => seenThrough(() => read(sql), signal),
+    query: <Row>(sql: string, signal?: AbortSignal) =>
+      seenThrough(() => statements.query<Row>(sql).catch(settled), signal),
     command: (sql, signal) => seenThrough(() => statements.command(sql), signal),
     insert: (rows, signal) => seenThrough(() => insert(rows), signal),
     async close() {

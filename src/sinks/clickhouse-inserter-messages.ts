@@ -9,10 +9,9 @@ export type ToInserter = {
   length: number
 }
 
-/** One for each, in their order. */
+/** One for each, in their order: what `countWriteFailures` says behind the insert, or the engine's refusal. */
 export type FromInserter = {
   /** Transferred back, whatever became of the rows. */
   room: ArrayBuffer
-  /** As the engine words it, with its code. */
-  failure: { code: number; text: string } | undefined
+  outcome: { writeFailures: number } | { code: number; text: string }
 }

@@ -1,6 +1,7 @@
 import { openConnection } from '../engine/connection.ts'
 import { asQueryError } from '../engine/exceptions.ts'
 import { loadNative, type Native } from '../engine/native.ts'
+import { countWriteFailures } from '../engine/write-failures.ts'
 import type { FromInserter, ToInserter } from './clickhouse-inserter-messages.ts'
 
 /** A thread that inserts, and blocks while it does. */
@@ -14,21 +15,25 @@ loading.catch(() => {}) // Every insert says so.
 
 self.onmessage = async ({ data: order }: MessageEvent<ToInserter>) => {
   const { room } = order
-  const reply: FromInserter = { room, failure: undefined }
+  const reply: FromInserter = { room, outcome: await insert(order) }
+  self.postMessage(reply, [room])
+}
+
+async function insert(order: ToInserter): Promise<FromInserter['outcome']> {
   try {
-    insert(await loading, order)
+    return { writeFailures: insertRows(await loading, order) }
   } catch (error) {
     const { code, message: text } = asQueryError(error)
-    reply.failure = { code, text }
+    return { code, text }
   }
-  self.postMessage(reply, [room])
 }
 
 /**
  * Throws QueryError; then none of the rows is stored. Each insert has a connection of its own (0.2 ms): one that is kept
  * holds on to the table after an insert that failed, and whoever reloads the table waits for ever.
  */
-function insert(native: Native, { path, statement, room, offset, length }: ToInserter): void {
+function insertRows(native: Native, order: ToInserter): number {
+  const { path, statement, room, offset, length } = order
   const rows = new Uint8Array(room, offset, length)
   const connection = openConnection(native, path)
   try {
@@ -37,6 +42,7 @@ function insert(native: Native, { path, statement, room, offset, length }: ToIns
     // Where a piece is refused, the end of the insert says why.
     while (at < rows.length && stream.append(rows.subarray(at, at + pieceBytes))) at += pieceBytes
     stream.finish()
+    return countWriteFailures(connection)
   } finally {
     connection.close()
   }

@@ -10,8 +10,11 @@ export function createInserter(options: InserterOptions): Inserter {
 }
 
 export type Inserter = {
-  /** `statement` ends before FORMAT. Resolves once the rows are stored; rejects with the engine's word. */
-  insert(statement: string, rows: Buffer): Promise<void>
+  /**
+   * `statement` ends before FORMAT. Resolves once the engine says that the rows are stored, with how many of its writes
+   * have failed so far; rejects with its word.
+   */
+  insert(statement: string, rows: Buffer): Promise<number>
   /** Once nothing is under way. */
   close(): void
 }
@@ -25,19 +28,19 @@ export type InserterOptions = {
 
 class ThreadedInserter implements Inserter {
   readonly #options: InserterOptions
-  #waiting: PromiseWithResolvers<void>[] = []
+  #waiting: PromiseWithResolvers<number>[] = []
   #thread: Worker | undefined
 
   constructor(options: InserterOptions) {
     this.#options = options
   }
 
-  insert(statement: string, rows: Buffer): Promise<void> {
+  insert(statement: string, rows: Buffer): Promise<number> {
     const { path } = this.#options
     const room = rows.buffer as ArrayBuffer
     const { byteOffset: offset, length } = rows
     const order: ToInserter = { path, statement, room, offset, length }
-    const outcome = Promise.withResolvers<void>()
+    const outcome = Promise.withResolvers<number>()
     this.#waiting.push(outcome)
     this.#thread ??= this.#start()
     this.#thread.postMessage(order, [room])
@@ -62,10 +65,10 @@ class ThreadedInserter implements Inserter {
     return thread
   }
 
-  #hear({ room, failure }: FromInserter): void {
+  #hear({ room, outcome }: FromInserter): void {
     this.#options.onFree(room)
-    const outcome = this.#waiting.shift()
-    if (failure) outcome?.reject(Object.assign(new Error(failure.text), { code: failure.code }))
-    else outcome?.resolve()
+    const { resolve, reject } = this.#waiting.shift()!
+    if ('code' in outcome) reject(Object.assign(new Error(outcome.text), { code: outcome.code }))
+    else resolve(outcome.writeFailures)
   }
 }
