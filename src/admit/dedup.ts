@@ -5,6 +5,10 @@ import { type MarkerWords, readMarker, type SeenTable } from './markers.ts'
 import { Pending } from './pending.ts'
 import type { SharedMarkers } from './shared-markers.ts'
 
+/** A fifth of a millisecond at a time, so that no request is held up: 256 MiB take some 2 s. */
+const pagesPerReservation = 64
+const reservationMs = 2
+
 /**
  * Tells copies from new events over 24 hours. A request claims its events, and then either commits, which marks them as
  * seen, or releases them, which leaves them as if they had never come: what was refused is accepted when it is retried.
@@ -12,7 +16,10 @@ import type { SharedMarkers } from './shared-markers.ts'
 export function createDedup(options: DedupOptions): Dedup {
   const parts = { waitMsMax: 10_000, pending: new Pending(), ...options }
   const sweeping = setInterval(() => options.table.sweep(), 1000)
-  sweeping.unref()
+  const reserving = setInterval(() => {
+    if (!options.table.reserve(pagesPerReservation)) clearInterval(reserving)
+  }, reservationMs)
+  for (const timer of [sweeping, reserving]) timer.unref()
   return {
     claim: (markers) => claim(parts, markers),
     mark: (markers) => mark(parts, markers),
@@ -20,6 +27,7 @@ export function createDedup(options: DedupOptions): Dedup {
     pending: () => parts.pending.size,
     async close() {
       clearInterval(sweeping)
+      clearInterval(reserving)
       await options.files?.close()
     },
   }

@@ -25,7 +25,7 @@ const scratch = Buffer.alloc(16)
 const scratchWords = new Int32Array(scratch.buffer, scratch.byteOffset, 4)
 
 /**
- * Remembers markers for 24 hours (25 at most: they expire by the hour) in `bytesMax` bytes, reserved at once.
+ * Remembers markers for 24 hours (25 at most: they expire by the hour) in `bytesMax` bytes: see `reserve`.
  * When it is full, the oldest of the sixteen entries in a newcomer's way is forgotten: the first at two thirds,
  * 1 in 1000 at four fifths.
  *
@@ -53,6 +53,7 @@ class Table {
   #hour: number
   #hourEndsMs: number
   #pass: Pass
+  #reservedPages = 0
 
   constructor({ bytesMax, now }: { bytesMax: number; now: Clock }) {
     const pages = Math.max(1, floor(bytesMax / pageBytes))
@@ -119,6 +120,20 @@ class Table {
     this.keepTime()
     const pages = Math.ceil(this.#touched.length / sweepsPerPass)
     for (let count = 0; count < pages; count += 1) this.#sweepNext()
+  }
+
+  /**
+   * Has the system give memory to the next `pages`, some 3 µs each, and says whether any are left: else the first marker
+   * of a page would have to wait for it.
+   */
+  reserve(pages: number): boolean {
+    const end = Math.min(this.#reservedPages + pages, this.#touched.length)
+    for (let page = this.#reservedPages; page < end; page += 1) {
+      // Only a write takes memory, and this one, which changes nothing, is never optimised away.
+      Atomics.or(this.#shards[page >>> shardBits]!, toStart(page), 0)
+    }
+    this.#reservedPages = end
+    return end < this.#touched.length
   }
 
   #pageOf(c: number): number {

@@ -6,6 +6,7 @@ import { createSeenTable } from '../../src/admit/markers.ts'
 import type { SharedMarkers } from '../../src/admit/shared-markers.ts'
 import { hourMs } from '../../src/core/clock.ts'
 import type { Marker } from '../../src/core/event.ts'
+import { until } from '../support/until.ts'
 import { createTestClock, toMarkers } from './support.ts'
 
 function create(options: Partial<DedupOptions> = {}) {
@@ -167,4 +168,24 @@ test('a released request is marked nowhere', async () => {
   const claim = await dedup.claim([a])
   claim.release()
   expect(seen.size).toBe(0)
+})
+
+test('memory is reserved until none is left, or the end', async () => {
+  const reserve = (slices: number) => {
+    const table = createSeenTable({ bytesMax: 4096, now: createTestClock().now })
+    const asked = { count: 0 }
+    table.reserve = () => {
+      asked.count += 1
+      return asked.count < slices
+    }
+    return { asked, dedup: createDedup({ table }) }
+  }
+  const isAskedBy = (asked: { count: number }, count: number) => () => asked.count >= count
+  const [short, endless] = [reserve(3), reserve(Number.POSITIVE_INFINITY)]
+  await until(isAskedBy(short.asked, 3), { timeoutMs: 5000 })
+  await endless.dedup.close()
+  const askedUntilEnd = endless.asked.count
+  const later = reserve(10)
+  await until(isAskedBy(later.asked, 10), { timeoutMs: 5000 })
+  expect([short.asked.count, endless.asked.count]).toEqual([3, askedUntilEnd])
 })

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { createSeenTable, readMarker } from '../../src/admit/markers.ts'
 import { hourMs } from '../../src/core/clock.ts'
 import type { Marker } from '../../src/core/event.ts'
+import { readResidentBytes } from '../support/resident-bytes.ts'
 import { createTestClock, toMarker, toMarkers } from './support.ts'
 
 function createTable(bytesMax: number) {
@@ -125,7 +126,7 @@ test('no new marker is taken for a seen one', () => {
   expect(toMarkers(100_000, 1_000_000).filter(has)).toEqual([])
 })
 
-test('reserving 256 MiB costs neither time nor memory', () => {
+test('a table of 256 MiB costs neither time nor memory to begin with', () => {
   const before = process.memoryUsage.rss()
   const start = performance.now()
   const { table, has } = createTable(256 * 1024 * 1024)
@@ -133,4 +134,20 @@ test('reserving 256 MiB costs neither time nor memory', () => {
   expect(performance.now() - start).toBeLessThan(200)
   expect(process.memoryUsage.rss() - before).toBeLessThan(64 * 1024 * 1024)
   expect(table.capacity).toBe(2 ** 25)
+})
+
+test('what is reserved is memory, slice by slice', () => {
+  const { table } = createTable(32 * 1024 * 1024)
+  const residentBytes = readResidentBytes(process.pid)
+  const slices = Array.from({ length: 128 }, () => table.reserve(64))
+  expect(slices.indexOf(false)).toBe(127)
+  expect(readResidentBytes(process.pid) - residentBytes).toBeGreaterThan(20 * 1024 * 1024)
+})
+
+test('what is there already stays when its memory is reserved', () => {
+  const { table, has, add } = createTable(64 * 1024)
+  const markers = toMarkers(5000)
+  for (const marker of markers) add(marker)
+  while (table.reserve(3)) expect(markers.every(has)).toBe(true)
+  expect(markers.every(has)).toBe(true)
 })
