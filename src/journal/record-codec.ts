@@ -28,16 +28,18 @@ export function toEncodedBytesMax(record: JournalRecord): number {
 
 /** Writes `record` at `at`, where `toEncodedBytesMax` bytes must be free; returns where it ends. */
 export function encodeRecord(record: JournalRecord, into: RecordBuffer, at: number): number {
-  const { bytes, view } = into
+  const { view } = into
+  const bytes = into.bytes as Buffer & Writes
+  const { length } = bytes
   let end = at + fixedBytes
-  const uuidBytes = bytes.write(record.uuid, end)
+  const uuidBytes = bytes.utf8Write(record.uuid, end, length - end)
   end += uuidBytes
-  const eventBytes = bytes.write(record.event, end)
+  const eventBytes = bytes.utf8Write(record.event, end, length - end)
   end += eventBytes
-  const keyBytes = bytes.write(record.key, end)
+  const keyBytes = bytes.utf8Write(record.key, end, length - end)
   end += keyBytes
   if (record.marker !== undefined) end += writeMarker(record.marker, bytes, end)
-  const lineBytes = bytes.write(record.line, end) + 1
+  const lineBytes = bytes.utf8Write(record.line, end, length - end) + 1
   end += lineBytes
   bytes[end - 1] = newline
   view.setUint32(at, end - at, true)
@@ -157,8 +159,14 @@ class RecordView implements StoredRecord {
   }
 }
 
-function writeMarker(marker: Marker, bytes: Buffer, at: number): number {
-  if (bytes.write(marker, at, 'hex') !== markerBytes)
+/** What `write` calls once it has made sense of its arguments, which takes as long as a short text. */
+type Writes = {
+  utf8Write(text: string, at: number, bytesMax: number): number
+  hexWrite(digits: string, at: number, bytesMax: number): number
+}
+
+function writeMarker(marker: Marker, bytes: Writes, at: number): number {
+  if (marker.length !== 2 * markerBytes || bytes.hexWrite(marker, at, markerBytes) !== markerBytes)
     throw new TypeError(`a marker is 32 hex digits, not ${JSON.stringify(marker)}`)
   return markerBytes
 }

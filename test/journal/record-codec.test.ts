@@ -56,10 +56,26 @@ test('a cursor begins at any offset of its block, and ends where the block does'
   expect(createRecordCursor(committed, 10).nextLineBytes).toBe(0)
 })
 
-test('a marker that is not 32 hex digits is refused, and nothing of its request stays', () => {
+test.each([
+  ['too few', 'ab'],
+  ['too many', 'ab'.repeat(20)],
+  ['other characters', `${'ab'.repeat(15)}g0`],
+])(
+  'a marker that is not 32 hex digits but %s is refused, and nothing of its request stays',
+  (_, marker) => {
+    const block = createBlock()
+    block.add([toRecord('a')])
+    const { count, frameBytes } = block
+    expect(() => block.add([toRecord('b'), { ...toRecord('c'), marker }])).toThrow(TypeError)
+    expect({ count, frameBytes }).toEqual({ count: block.count, frameBytes: block.frameBytes })
+  },
+)
+
+test('a lone surrogate, which has no UTF-8, becomes U+FFFD and shifts nothing', () => {
   const block = createBlock()
-  block.add([toRecord('a')])
-  const { count, frameBytes } = block
-  expect(() => block.add([toRecord('b'), { ...toRecord('c'), marker: 'ab' }])).toThrow(TypeError)
-  expect({ count, frameBytes }).toEqual({ count: block.count, frameBytes: block.frameBytes })
+  block.add([{ ...toRecord('a'), event: '\ud83e', key: '\udd8a:ü' }, toRecord('b')])
+  const [first, second] = toRecords({ firstOffset: 0, count: 2, bytes: block.copyPayload() })
+  expect(first!.head()).toMatchObject({ event: '\ufffd', key: '\ufffd:ü' })
+  expect(Buffer.from(first!.line).toString()).toBe('{"name":"a"}\n')
+  expect(second!.head().event).toBe('b')
 })
