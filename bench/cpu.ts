@@ -3,7 +3,11 @@ import { readdirSync, readFileSync } from 'node:fs'
 type ThreadReading = { name: string; us: number }
 
 /** CPU time in microseconds by thread id. */
-export type CpuReading = ReadonlyMap<number, ThreadReading>
+export type CpuReading = {
+  threads: ReadonlyMap<number, ThreadReading>
+  /** Of the process, with threads that have ended. */
+  allUs: number
+}
 
 /** `httpUs` is the main thread's, where requests are served; `allUs` every thread's of the process. */
 export type CpuUse = { httpUs: number; allUs: number; threads: Record<string, number> }
@@ -13,24 +17,25 @@ const tickUs = 10_000
 
 /** Source: proc(5), /proc/pid/task/tid/stat, fields utime and stime. */
 export function readCpu(pid: number): CpuReading {
-  const reading = new Map<number, ThreadReading>()
+  const threads = new Map<number, ThreadReading>()
   for (const tid of readdirSync(`/proc/${pid}/task`)) {
     const thread = readThread(`/proc/${pid}/task/${tid}/stat`)
-    if (thread) reading.set(Number(tid), Number(tid) === pid ? { ...thread, name: 'http' } : thread)
+    if (thread) threads.set(Number(tid), Number(tid) === pid ? { ...thread, name: 'http' } : thread)
   }
-  return reading
+  return { threads, allUs: readThread(`/proc/${pid}/stat`)?.us ?? 0 }
 }
 
-/** Threads that ended in between are left out: their time is nowhere to be read. */
-export function toCpuUse(pid: number, before: CpuReading, after: CpuReading): CpuUse {
+export function toCpuUse(before: CpuReading, after: CpuReading): CpuUse {
   const threads: Record<string, number> = {}
-  let allUs = 0
-  for (const [tid, { name, us }] of after) {
-    const used = us - (before.get(tid)?.us ?? 0)
-    allUs += used
-    threads[name] = (threads[name] ?? 0) + used
+  const add = (name: string, us: number) => {
+    threads[name] = (threads[name] ?? 0) + us
   }
-  return { httpUs: (after.get(pid)?.us ?? 0) - (before.get(pid)?.us ?? 0), allUs, threads }
+  for (const [tid, { name, us }] of after.threads)
+    add(name, us - (before.threads.get(tid)?.us ?? 0))
+  const allUs = after.allUs - before.allUs
+  const livingUs = Object.values(threads).reduce((sum, us) => sum + us, 0)
+  add('ended', Math.max(0, allUs - livingUs))
+  return { httpUs: threads.http ?? 0, allUs, threads }
 }
 
 export function readRssBytes(pid: number): number {
@@ -38,7 +43,7 @@ export function readRssBytes(pid: number): number {
   return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024
 }
 
-/** A command's name may hold spaces and brackets. Nothing if the thread is gone. */
+/** A command's name may hold spaces and brackets. Nothing if the thread, or the process, is gone. */
 function readThread(path: string): ThreadReading | undefined {
   try {
     const text = readFileSync(path, 'utf8')

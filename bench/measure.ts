@@ -17,7 +17,8 @@ export type Row = {
   passed: boolean
 }
 
-const warmUpSeconds = 4
+/** Until the compiler has been through what is called for each request. */
+const warmUpSeconds = 8
 
 /** One scenario against the bare baseline and against the server, each freshly started. */
 export async function measureScenario(
@@ -58,7 +59,7 @@ async function measureBaseline(folder: string, script: string, pace: Pace): Prom
     await runWrk({ ...load, seconds: warmUpSeconds }, 'wrap')
     const before = readCpu(server.pid)
     const result = await runWrk(load, 'wrap')
-    const use = toCpuUse(server.pid, before, readCpu(server.pid))
+    const use = toCpuUse(before, readCpu(server.pid))
     return { ...result, ...use, rssBytes: readRssBytes(server.pid) }
   } finally {
     await server.stop()
@@ -72,5 +73,5 @@ async function measureServer(server: Bench, load: () => Promise<WrkResult>) {
   const lag = await readLag(server.url)
   const rssBytes = readRssBytes(server.pid)
   await settle(server.url)
-  return { ...result, ...toCpuUse(server.pid, before, readCpu(server.pid)), rssBytes, lag }
+  return { ...result, ...toCpuUse(before, readCpu(server.pid)), rssBytes, lag }
 }

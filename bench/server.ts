@@ -46,6 +46,7 @@ export async function startBench(
     HOST: '127.0.0.1',
     // As `bun run start` sets it.
     UV_THREADPOOL_SIZE: '8',
+    MIMALLOC_PURGE_DELAY: '-1',
     NODE_ENV: 'production',
     AUTH_KEYS_FILE: keys,
     DATA_DIR: join(folder, name),

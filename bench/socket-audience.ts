@@ -40,7 +40,7 @@ export async function gatherAudience(
     await sendPaced(pace, () => publish(publisher!))
     await until(() => delaysMs.length >= expected, 'every message').catch(() => {})
     const seconds = (performance.now() - startMs) / 1000
-    const { httpUs } = toCpuUse(server.pid, before, readCpu(server.pid))
+    const { httpUs } = toCpuUse(before, readCpu(server.pid))
     const delivered = delaysMs.length
     const missing = expected - delivered
     const rates = { perSecond: delivered / seconds, cpuUsPerDelivery: httpUs / delivered }

@@ -1,10 +1,10 @@
 import { type Log, silentLog } from '../core/log.ts'
 import type { ClickHouse } from './clickhouse.ts'
 import { assertEngineInstalled, loadEngine, openEmbeddedClickHouse } from './clickhouse-embedded.ts'
+import { tuneTables } from './clickhouse-embedded-tables.ts'
 import { ClickHouseFailure } from './clickhouse-failure.ts'
 import { createHttpClickHouse, databaseOf } from './clickhouse-http.ts'
 import { createDatabase, migrate, type SchemaOptions } from './clickhouse-schema.ts'
-import { tolerateBrokenParts } from './clickhouse-write-watch.ts'
 
 /**
  * What the ClickHouse sink needs to know. It travels to the shippers' thread, so it is plain data.
@@ -88,7 +88,7 @@ async function createEmbeddedStore(settings: ClickHouseSettings, log: Log): Prom
     async prepare() {
       engine ??= openEmbeddedClickHouse(vendor, settings.path, log)
       await migrate(engine, settings)
-      await tolerateBrokenParts(engine)
+      await tuneTables(engine)
     },
   }
 }

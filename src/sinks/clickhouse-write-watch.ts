@@ -49,21 +49,7 @@ export function createWriteWatch({ engine, log }: WriteWatchOptions): WriteWatch
   }
 }
 
-/**
- * Without this a table does not load that has a broken part of a gigabyte, as a merge leaves them.
- */
-export async function tolerateBrokenParts(engine: WriteWatchOptions['engine']): Promise<void> {
-  const wanting = await engine.query<{ name: string }>(
-    `SELECT name FROM system.tables WHERE database = currentDatabase()
-AND name IN ('${tables.join("','")}') AND position(engine_full, 'max_suspicious_broken_parts') = 0`,
-  )
-  for (const { name } of wanting)
-    await engine.command(`ALTER TABLE ${name} MODIFY SETTING ${tolerance}`)
-}
-
 const tables = Object.values(tableOf)
-const tolerance =
-  'max_suspicious_broken_parts = 1000000, max_suspicious_broken_parts_bytes = 1000000000000000'
 
 async function countFailures({ query }: WriteWatchOptions['engine']): Promise<number> {
   const [row] = await query<{ failures: string | number }>(

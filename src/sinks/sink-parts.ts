@@ -60,10 +60,10 @@ async function createClickHousePart({
 }
 
 /**
- * The embedded engine is as fast with 20,000 rows an insert as with 50,000, and its inserts take
- * memory of this process several times over.
+ * Some 40,000 rows: larger parts are merged less often, and what lies between two inserts weighs
+ * less; but they take memory of this process several times over.
  */
-const embeddedBytesMax = 16 * 1024 * 1024
+const embeddedBytesMax = 32 * 1024 * 1024
 
 const toBytesMax = ({ url, bytesMax }: ClickHouseSettings) =>
   url === undefined ? Math.min(bytesMax, embeddedBytesMax) : bytesMax

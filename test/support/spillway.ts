@@ -41,6 +41,9 @@ export async function startSpillway(environment: Record<string, string> = {}): P
     child = Bun.spawn([process.execPath, main], {
       env: {
         PATH: process.env.PATH ?? '',
+        // As `bun run start` sets them.
+        UV_THREADPOOL_SIZE: '8',
+        MIMALLOC_PURGE_DELAY: '-1',
         PORT: String(port),
         HOST: '127.0.0.1',
         DATA_DIR: join(folder.path, 'data'),
