@@ -12,10 +12,10 @@ local function size_of(bytes)
   return a + b * 256 + c * 65536 + d * 16777216
 end
 
--- A warm-up takes from the last sixth, so that the run after it has bodies that nobody has sent.
+-- A warm-up takes from the last third, so that the run after it has bodies that nobody has sent.
 function init()
   if not os.getenv('BENCH_POOL_TAIL') then return end
-  local tail = pool:seek('end') * 5 / 6
+  local tail = pool:seek('end') * 2 / 3
   pool:seek('set', 0)
   while pool:seek() < tail do pool:seek('cur', size_of(pool:read(4))) end
 end
