@@ -12,7 +12,7 @@ import { makeRecord, measure, type Run } from './kafka-records.ts'
  * `bun bench/clickhouse-drain.ts [records] [rounds]`. Prints each run, then the median ratio; exits with 1 where that is
  * below 0.8.
  */
-const count = Number(process.argv[2] ?? 1_000_000)
+const count = Number(process.argv[2] ?? 2_000_000)
 const rounds = Number(process.argv[3] ?? 3)
 const ratioMin = 0.8
 const recordsPerCommit = 500

@@ -125,7 +125,7 @@ function toStatement(table: string, token: string): string {
 }
 
 /** One is filled while another is inserted; a batch of `embeddedBytesMax` ends with the row that crosses it. */
-const bodies = { bytesMin: 36 * 1024 * 1024, keptMax: 2 }
+const bodies = { bytesMin: 44 * 1024 * 1024, keptMax: 2 }
 
 /** What a broken merge was made from is kept for eight minutes. */
 const lookMs = 60_000

@@ -60,10 +60,10 @@ async function createClickHousePart({
 }
 
 /**
- * Some 40,000 rows: larger parts are merged less often, and what lies between two inserts weighs
+ * Some 50,000 rows: larger parts are merged less often, and what lies between two inserts weighs
  * less; but they take memory of this process several times over.
  */
-const embeddedBytesMax = 32 * 1024 * 1024
+const embeddedBytesMax = 40 * 1024 * 1024
 
 const toBytesMax = ({ url, bytesMax }: ClickHouseSettings) =>
   url === undefined ? Math.min(bytesMax, embeddedBytesMax) : bytesMax
