@@ -24,7 +24,7 @@ export async function measure(
 const filler = 'x'.repeat(200)
 
 /** Page views of ten thousand users, 606 bytes a line. */
-export function makeRecord(index: number): JournalRecord {
+export function makeRecord(index: number): JournalRecord & { line: string } {
   const uuid = `01900000-0000-7000-8000-${String(index).padStart(12, '0')}`
   const user = `user-${index % 10_007}`
   const line =

@@ -11,9 +11,15 @@ export type JournalRecord = {
   /** Kafka partition key. */
   key: string
   receivedMs: number
-  /** The canonical JSON line, without the newline. */
-  line: string
+  line: Line
 }
+
+/**
+ * The canonical JSON line, without the newline: whole, or in pieces, since to join many costs more
+ * than to write each. Pieces meet at JSON's own syntax, so that no surrogate pair lies across two:
+ * only then is their UTF-8 that of the whole.
+ */
+export type Line = string | readonly string[]
 
 /** A record as read back. `line` is a view that ends with a newline; `head` is decoded on demand. */
 export type StoredRecord = {

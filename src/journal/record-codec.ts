@@ -1,5 +1,5 @@
 import type { Kind, Marker, Route, Source } from '../core/event.ts'
-import type { CommittedBlock, JournalRecord, StoredRecord } from '../core/record.ts'
+import type { CommittedBlock, JournalRecord, Line, StoredRecord } from '../core/record.ts'
 
 /**
  * A record's bytes, little-endian: u32 length of the whole, u32 of the line, f64 receivedMs, u8
@@ -39,11 +39,12 @@ export function encodeRecord(record: JournalRecord, into: RecordBuffer, at: numb
   const keyBytes = bytes.utf8Write(record.key, end, length - end)
   end += keyBytes
   if (record.marker !== undefined) end += writeMarker(record.marker, bytes, end)
-  const lineBytes = bytes.utf8Write(record.line, end, length - end) + 1
-  end += lineBytes
-  bytes[end - 1] = newline
+  const lineAt = end
+  for (const piece of toPieces(record.line)) end += bytes.utf8Write(piece, end, length - end)
+  bytes[end] = newline
+  end += 1
   view.setUint32(at, end - at, true)
-  view.setUint32(at + 4, lineBytes, true)
+  view.setUint32(at + 4, end - lineAt, true)
   view.setFloat64(at + 8, record.receivedMs, true)
   bytes[at + 16] = kinds.indexOf(record.kind)
   bytes[at + 17] = routes.indexOf(record.route)
@@ -171,10 +172,18 @@ function writeMarker(marker: Marker, bytes: Writes, at: number): number {
   return markerBytes
 }
 
+function toPieces(line: Line): readonly string[] {
+  return typeof line === 'string' ? [line] : line
+}
+
 /**
  * Three bytes for each UTF-16 unit is quick and never short; for a long line it would waste
  * megabytes.
  */
-function toUtf8BytesMax(text: string): number {
-  return text.length < 4096 ? text.length * 3 : Buffer.byteLength(text)
+function toUtf8BytesMax(line: Line): number {
+  const pieces = toPieces(line)
+  let units = 0
+  for (const piece of pieces) units += piece.length
+  if (units < 4096) return units * 3
+  return pieces.reduce((bytes, piece) => bytes + Buffer.byteLength(piece), 0)
 }

@@ -7,6 +7,7 @@ import { normaliseCapture } from '../../src/normalise/capture.ts'
 import { toDeadLetter, toRecord } from '../../src/normalise/line.ts'
 import { normaliseRecording } from '../../src/normalise/recording.ts'
 import { captureProtocol } from '../../src/protocols/capture.ts'
+import { toLine } from '../support/line.ts'
 import { project, receivedMs, toBody, toRequest } from './capture-request.ts'
 
 const columns = {
@@ -131,7 +132,9 @@ function run(value: unknown, from: typeof request extends fc.Arbitrary<infer R> 
   }
 }
 
-function check({ kind, line, uuid, marker }: JournalRecord) {
+function check(record: JournalRecord) {
+  const { kind, uuid, marker } = record
+  const line = toLine(record)
   expect(line).not.toContain('\n')
   const row = JSON.parse(line)
   expect(Object.keys(row)).toEqual(columns[kind])

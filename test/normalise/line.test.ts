@@ -5,6 +5,7 @@ import { deadLetterRawBytesMax } from '../../src/core/limits.ts'
 import type { LinkRow } from '../../src/core/link-row.ts'
 import { toDeadLetter, toRecord } from '../../src/normalise/line.ts'
 import { normaliseLink } from '../../src/normalise/link.ts'
+import { toLine } from '../support/line.ts'
 import { receivedMs, toRequest } from './capture-request.ts'
 
 const uuid = '0192f0c1-2b3c-7d4e-8f50-617283940a1b'
@@ -65,7 +66,7 @@ const link = {
 
 describe('an event’s line', () => {
   test('has the columns of its row in their order, objects spliced as they stand', () => {
-    expect(toEvent({}).line).toBe(
+    expect(toLine(toEvent({}))).toBe(
       `{"uuid":"${uuid}","project":"p","source":"report","event":"e","distinct_id":"u",` +
         `"session_id":"s","timestamp":"2026-01-01T11:59:59.999Z",` +
         `"received_at":"2026-01-01T12:00:00.000Z","ip":"198.51.100.1","user_agent":"agent",` +
@@ -79,7 +80,7 @@ describe('an event’s line', () => {
       ...{ kind: 'event', row: event, route: 'overflow', category: 'events' },
       ...{ key: 'p:u', marker: 'f'.repeat(32) },
     })
-    expect(line).toStartWith('{')
+    expect(toLine({ line })).toStartWith('{')
     expect(head).toEqual({
       ...{ kind: 'event', route: 'overflow', source: 'report', uuid, marker: 'f'.repeat(32) },
       ...{ event: 'e', key: 'p:u', receivedMs },
@@ -90,9 +91,22 @@ describe('an event’s line', () => {
     ...(['project', 'event', 'distinct_id', 'session_id', 'ip', 'user_agent', 'library'] as const),
   ])('holds any %s', (column) => {
     const text = '"\\\n\u0000\u2028🦊\ud800</script>'
-    const { line } = toEvent({ [column]: text })
+    const line = toLine(toEvent({ [column]: text }))
     expect(line.split('\n').length).toBe(1)
     expect(JSON.parse(line)[column]).toBe(text.toWellFormed())
+  })
+
+  test('is in pieces that have each its own UTF-8: no surrogate pair lies across two', () => {
+    const text = fc.string({ unit: fc.constantFrom('\ud83e', '\udd8a', '"', 'a', '🦊') })
+    const columns = { project: text, event: text, distinct_id: text, session_id: text }
+    const json = fc.record({ a: text }).map((value) => JSON.stringify(value))
+    fc.assert(
+      fc.property(fc.record({ ...columns, properties: json, user: json }), (changes) => {
+        const pieces = [toEvent(changes).line].flat()
+        expect(pieces.length).toBeGreaterThan(1)
+        expect(pieces.filter((piece) => !piece.isWellFormed())).toEqual([])
+      }),
+    )
   })
 
   test('is of its own row, whatever rows before it had in common', () => {
@@ -108,7 +122,7 @@ describe('an event’s line', () => {
         for (const changes of rows) {
           const { received_at, user, ...same } = changes
           const times = { received_at: new Date(received_at).toISOString() }
-          const read = JSON.parse(toEvent(changes).line)
+          const read = JSON.parse(toLine(toEvent(changes)))
           expect(read).toMatchObject({ ...same, ...times, user: JSON.parse(user) })
         }
       }),
@@ -117,7 +131,7 @@ describe('an event’s line', () => {
 
   test('has U+FFFD for each lone surrogate of its JSON, and the text \\ud800 as it is', () => {
     const value = { '\udc00': ['\ud800', '\\ud800', '🦊'] }
-    const { line } = toEvent({ properties: JSON.stringify(value), user: JSON.stringify(value) })
+    const line = toLine(toEvent({ properties: JSON.stringify(value), user: JSON.stringify(value) }))
     const { properties, user } = JSON.parse(line)
     expect(properties).toEqual({ '\ufffd': ['\ufffd', '\\ud800', '🦊'] })
     expect(user).toEqual(properties)
@@ -127,9 +141,10 @@ describe('an event’s line', () => {
 test('a recording’s line leaves the bytes of its snapshots alone, and mends the rest', () => {
   const row = { ...recording, window_id: '\ud800' }
   const record = toRecord({ kind: 'recording', row, ...routed, category: 'recordings', key: 's' })
-  expect(Object.keys(JSON.parse(record.line))).toEqual(Object.keys(recording))
-  expect(record.line).toContain('"window_id":"\ufffd"')
-  expect(record.line).toEndWith('"chunk":2,"chunks":3,"snapshot_items":"[\\"\\ud800"}')
+  const line = toLine(record)
+  expect(Object.keys(JSON.parse(line))).toEqual(Object.keys(recording))
+  expect(line).toContain('"window_id":"\ufffd"')
+  expect(line).toEndWith('"chunk":2,"chunks":3,"snapshot_items":"[\\"\\ud800"}')
   expect(record).toMatchObject({
     source: 'capture',
     event: '$snapshot_items',
@@ -144,8 +159,9 @@ test('a link’s line has all columns in order, times in ISO, attributes as JSON
   }).events
   const row = { ...(blank!.row as LinkRow), ...link }
   const record = toRecord({ kind: 'link', row, ...routed })
+  const line = toLine(record)
   expect(record).toMatchObject({ source: 'link', event: 'click', uuid, receivedMs })
-  const read = JSON.parse(record.line)
+  const read = JSON.parse(line)
   expect(Object.keys(read)).toEqual(Object.keys(blank!.row))
   expect(read).toEqual({
     ...row,
@@ -155,9 +171,9 @@ test('a link’s line has all columns in order, times in ISO, attributes as JSON
     ...{ link_attributes: {}, user_attributes: {}, team_attributes: {} },
     ...{ project_attributes: {}, qr_code_attributes: {} },
   })
-  expect(record.line).toStartWith(`{"uuid":"${uuid}","received_at":"2026-01-01T12:00:00.000Z"`)
+  expect(line).toStartWith(`{"uuid":"${uuid}","received_at":"2026-01-01T12:00:00.000Z"`)
   // Numbers in attributes stay as they were written.
-  expect(record.line).toContain(`"event_attributes":{"a":"\ufffd","b":[1.50]},`)
+  expect(line).toContain(`"event_attributes":{"a":"\ufffd","b":[1.50]},`)
 })
 
 describe('a dead letter', () => {
@@ -171,7 +187,7 @@ describe('a dead letter', () => {
 
   test('tells why, where and of what', () => {
     const { line, ...head } = toLetter({ a: 1 })
-    expect(JSON.parse(line)).toEqual({
+    expect(JSON.parse(toLine({ line }))).toEqual({
       ...{ uuid: head.uuid, project: 'p', protocol: 'capture', stage: 'normalise' },
       ...{ reason: 'invalid_event', detail: 'an event must be an object' },
       ...{ received_at: '2026-01-01T12:00:00.000Z', ip: '198.51.100.1', raw: '{"a":1}' },
@@ -187,11 +203,11 @@ describe('a dead letter', () => {
     ['a lone surrogate', '\ud800', '"\\ud800"'],
     ['quotes and lines', 'a"\n', '"a\\"\\n"'],
   ])('of %s', (_, raw, expected) => {
-    expect(JSON.parse(toLetter(raw).line).raw).toBe(expected)
+    expect(JSON.parse(toLine(toLetter(raw))).raw).toBe(expected)
   })
 
   test('keeps no more than its share, cut between characters', () => {
-    const { raw } = JSON.parse(toLetter('🦊'.repeat(100_000)).line)
+    const { raw } = JSON.parse(toLine(toLetter('🦊'.repeat(100_000))))
     expect(Buffer.byteLength(raw)).toBeLessThanOrEqual(deadLetterRawBytesMax)
     expect(Buffer.byteLength(raw)).toBeGreaterThan(deadLetterRawBytesMax - 4)
     expect(raw.isWellFormed()).toBe(true)

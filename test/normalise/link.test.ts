@@ -6,6 +6,7 @@ import { toRecord } from '../../src/normalise/line.ts'
 import { normaliseLink } from '../../src/normalise/link.ts'
 import { linkProtocol } from '../../src/protocols/link.ts'
 import { receivedMs, toRequest } from '../protocols/link-report-telemetry.ts'
+import { toLine } from '../support/line.ts'
 
 const headers = { 'user-agent': 'Mozilla/5.0', referer: 'https://example.com/from' }
 
@@ -244,7 +245,7 @@ describe('the examples of the document', () => {
   test('the detailed one, down to its line', () => {
     const event = normalise(conversion)
     expect(event).toMatchObject({ kind: 'link', route: 'main', key: 'proj789:vis987' })
-    expect(JSON.parse(toRecord(event).line)).toMatchObject({
+    expect(JSON.parse(toLine(toRecord(event)))).toMatchObject({
       ...conversion,
       event_time: '2026-01-01T12:00:00.000Z',
       received_at: '2026-01-01T12:00:00.000Z',

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import type { ErrorCode } from '../../src/core/errors.ts'
 import type { RecordingRow } from '../../src/core/event.ts'
 import { toRecord } from '../../src/normalise/line.ts'
+import { toLine } from '../support/line.ts'
 import { type Run, receivedMs, record, recordAll, token } from './capture-request.ts'
 
 const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown }
@@ -111,7 +112,7 @@ describe('snapshots of one request', () => {
     const event = one(ofData(data))
     const items = '["\\ud800\\u0000\\u001f\\udfff\\"\\\\",12345678901234567890,"🦊"]'
     expect(event.row.snapshot_items).toBe(items)
-    expect(toRecord(event).line).toEndWith(`,"snapshot_items":${items}}`)
+    expect(toLine(toRecord(event))).toEndWith(`,"snapshot_items":${items}}`)
   })
 
   test('have no limit of 2 MB', () => {
@@ -135,7 +136,7 @@ describe('snapshots of one request', () => {
     const events = recordAll([ofData(data.slice(0, 30)), ofData(data.slice(30))], run)
     expect(events.every(({ row }) => row.chunk === 0 && row.chunks === 1)).toBe(true)
     expect(events.flatMap(({ row }) => JSON.parse(row.snapshot_items))).toEqual(data)
-    const lengths = events.map((event) => Buffer.byteLength(toRecord(event).line))
+    const lengths = events.map((event) => Buffer.byteLength(toLine(toRecord(event))))
     expect(Math.max(...lengths)).toBeLessThanOrEqual(2000)
     expect(Math.min(...lengths.slice(0, -1))).toBeGreaterThan(1500)
   })
@@ -161,7 +162,7 @@ describe('snapshots of one request', () => {
         const byText = (items: unknown[]) => items.map((item) => JSON.stringify(item)).sort()
         expect(byText(reassemble(events.map(({ row }) => row)))).toEqual(byText(data))
         for (const event of events) {
-          expect(Buffer.byteLength(toRecord(event).line)).toBeLessThanOrEqual(lineBytesMax)
+          expect(Buffer.byteLength(toLine(toRecord(event)))).toBeLessThanOrEqual(lineBytesMax)
         }
       }),
       { numRuns: 200 },

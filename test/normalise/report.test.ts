@@ -4,6 +4,7 @@ import { parseJson } from '../../src/decode/parse-json.ts'
 import { toRecord } from '../../src/normalise/line.ts'
 import { normaliseReport } from '../../src/normalise/report.ts'
 import { context, receivedMs, toRequest } from '../protocols/link-report-telemetry.ts'
+import { toLine } from '../support/line.ts'
 
 const contractHeaders = {
   'X-API-KEY': 'YOUR_API_KEY',
@@ -161,7 +162,7 @@ describe('the examples of the document', () => {
     ['JavaScript', [{ ...opened, extra: { ...opened.extra, screen: 'home' } }, purchased]],
     ['batch', [{ ...event, extra: {} }]],
   ])('%s, down to the line', (_, events) => {
-    const lines = normalise(events).map((canonical) => JSON.parse(toRecord(canonical).line))
+    const lines = normalise(events).map((canonical) => JSON.parse(toLine(toRecord(canonical))))
     expect(lines).toEqual(
       events.map(({ name, user, sessionId, extra }) =>
         expect.objectContaining({

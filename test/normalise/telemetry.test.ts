@@ -5,6 +5,7 @@ import { parseJson } from '../../src/decode/parse-json.ts'
 import { toRecord } from '../../src/normalise/line.ts'
 import { normaliseTelemetry } from '../../src/normalise/telemetry.ts'
 import { receivedMs, toRequest } from '../protocols/link-report-telemetry.ts'
+import { toLine } from '../support/line.ts'
 
 const event = {
   ...{ id: 'evt_abc123', type: 'page', name: '/dashboard', ts: 1703123456789 },
@@ -140,7 +141,7 @@ describe('a telemetry event is rejected for', () => {
       fc.property(fc.constantFrom(...fields), fc.jsonValue(), (field, value) => {
         const { events, rejections } = normalise({ ...event, [field]: value })
         expect(events.length + rejections.length).toBe(1)
-        for (const accepted of events) JSON.parse(toRecord(accepted).line)
+        for (const accepted of events) JSON.parse(toLine(toRecord(accepted)))
       }),
     )
   })
@@ -182,7 +183,7 @@ describe('the examples of the document', () => {
   test.each(Object.entries(props))('%s, down to the line', (type, own) => {
     const user = { id: 'user_123', email: 'user@example.com' }
     const [accepted] = normalise({ ...event, type, user, props: own }).events
-    expect(JSON.parse(toRecord(accepted!).line)).toMatchObject({
+    expect(JSON.parse(toLine(toRecord(accepted!)))).toMatchObject({
       project: 'my-app',
       source: 'telemetry',
       event: '/dashboard',
