@@ -2,8 +2,8 @@ import { IngestError } from '../core/errors.ts'
 
 /** Encoded and not yet written: more than this only gathers when the disk cannot keep up. */
 const pendingBytesMax = 256 * 1024 * 1024
-/** The journal counts as full once a request of everyday size finds no room. */
-const everydayBytes = 64 * 1024
+/** The journal counts as full once a request of everyday size, some fifty events, finds no room. */
+const everydayBytes = 192 * 1024
 /** Headers of a segment and of its first frames. */
 const overheadBytes = 2 * 1024
 

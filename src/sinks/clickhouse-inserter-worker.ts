@@ -29,7 +29,7 @@ async function insert(order: ToInserter): Promise<FromInserter['outcome']> {
 }
 
 /**
- * Throws QueryError; then none of the rows is stored. Each insert has a connection of its own (0.2 ms): one that is kept
+ * Throws QueryError; where a row was refused, none is stored. Each insert has a connection of its own (0.2 ms): one that is kept
  * holds on to the table after an insert that failed, and whoever reloads the table waits for ever.
  */
 function insertRows(native: Native, order: ToInserter): number {

@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import { createBudget } from '../../src/journal/budget.ts'
 import { until } from '../support/until.ts'
 import { createFakeDisk } from './fake-disk.ts'
 import { openOn, toRecord } from './support.ts'
@@ -69,3 +70,19 @@ test('a journal that is full of one delivered giant takes records again', async 
   journal.reserve(20_000).release()
   expect(journal.stats().bytes).toBeLessThan(bytesMax)
 })
+
+test.each([
+  ['less than fifty events', 150, true],
+  ['fifty events', 200, false],
+])(
+  'a journal whose disk gives no more, with room for %s (%d KiB): full is %p',
+  (_, roomKib, isFull) => {
+    const usage = {
+      fileBytes: () => 0,
+      roomBytes: () => roomKib * 1024,
+      pendingBytes: () => 0,
+      isStarved: () => true,
+    }
+    expect(createBudget({ bytesMax: 2 ** 30, usage }).isFull).toBe(isFull)
+  },
+)
