@@ -15,8 +15,8 @@ COPY src ./src
 # A new volume takes over the owner of the folder that it covers.
 RUN install -d -o bun -g bun -m 0750 /data
 
-# The engine's calls and the journal's writes share these threads; without it they are as many as cores. And memory that
-# was freed is kept for what comes next.
+# The journal's writes and what is asked of the engine share these threads; without it they are as many as cores. And
+# memory that was freed is kept for what comes next.
 ENV DATA_DIR=/data UV_THREADPOOL_SIZE=8 MIMALLOC_PURGE_DELAY=-1
 # By number: a cluster that admits no root cannot tell who a name is.
 USER 1000:1000

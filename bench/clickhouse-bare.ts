@@ -1,6 +1,6 @@
 import { openConnection } from '../src/engine/connection.ts'
 import { loadNative } from '../src/engine/native.ts'
-import { insertSettings } from '../src/sinks/clickhouse.ts'
+import { toInsert } from '../src/sinks/clickhouse-embedded.ts'
 import { createStore } from '../src/sinks/clickhouse-store.ts'
 import { makeLine, rowsPerInsert, toStoreSettings } from './clickhouse-lines.ts'
 import { measure } from './kafka-records.ts'
@@ -21,14 +21,9 @@ const store = await createStore(toStoreSettings(path))
 await store.prepare()
 await store.clickhouse.close()
 const connection = openConnection(await loadNative(), path)
-const settings = Object.entries(insertSettings).map(([name, value]) => `${name} = '${value}'`)
 const run = await measure('engine alone', count, async () => {
   for (const [index, rows] of blocks.entries()) {
-    const all = [...settings, `insert_deduplication_token = 'bare-${index}'`]
-    const stream = connection.openInsert(
-      `INSERT INTO events SETTINGS ${all.join(', ')}`,
-      'JSONEachRow',
-    )
+    const stream = connection.openInsert(toInsert('events', `bare-${index}`), 'JSONEachRow')
     stream.append(rows)
     stream.finish()
   }

@@ -5,8 +5,9 @@ import type { Connection } from './connection.ts'
  * and leaves a broken part.
  */
 export function countWriteFailures(connection: Pick<Connection, 'query'>): number {
-  return Number(new TextDecoder().decode(connection.query(statement).bytes))
+  return Number(new TextDecoder().decode(connection.query(writeFailuresStatement).bytes))
 }
 
-const statement = `SELECT sum(value) FROM system.events
+/** One row of one column. */
+export const writeFailuresStatement = `SELECT sum(value) AS failures FROM system.events
 WHERE event = 'WriteBufferFromFileDescriptorWriteFailed'`

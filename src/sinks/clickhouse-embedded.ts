@@ -82,7 +82,7 @@ export function openEmbeddedClickHouse(
     const values = await (staged.get(lines) ?? toBody(lines))
     staged.delete(lines)
     const failuresBefore = writes.failures
-    const failures = await inserter.insert(toStatement(table, token), values).catch(settled)
+    const failures = await inserter.insert(toInsert(table, token), values).catch(settled)
     if (failures !== failuresBefore) await writes.settle()
     if (writes.failures !== failuresBefore) throw unwritten()
   }
@@ -118,7 +118,7 @@ export function openEmbeddedClickHouse(
 }
 
 /** The table's name and the token are ours: neither holds a quote. */
-function toStatement(table: string, token: string): string {
+export function toInsert(table: string, token: string): string {
   const settings = { ...insertSettings, insert_deduplication_token: token }
   const pairs = Object.entries(settings).map(([name, value]) => `${name} = '${value}'`)
   return `INSERT INTO ${table} SETTINGS ${pairs.join(', ')}`

@@ -1,5 +1,5 @@
 import { openConnection } from '../engine/connection.ts'
-import { asQueryError } from '../engine/exceptions.ts'
+import { asQueryError, refusal } from '../engine/exceptions.ts'
 import { loadNative, type Native } from '../engine/native.ts'
 import { countWriteFailures } from '../engine/write-failures.ts'
 import type { FromInserter, ToInserter } from './clickhouse-inserter-messages.ts'
@@ -29,8 +29,8 @@ async function insert(order: ToInserter): Promise<FromInserter['outcome']> {
 }
 
 /**
- * Throws QueryError; where a row was refused, none is stored. Each insert has a connection of its own (0.2 ms): one that is kept
- * holds on to the table after an insert that failed, and whoever reloads the table waits for ever.
+ * Throws QueryError; where a row was refused, none is stored. Each insert has a connection of its own (0.2 ms): one that
+ * is kept holds on to the table after an insert that failed, and whoever reloads the table waits for ever.
  */
 function insertRows(native: Native, order: ToInserter): number {
   const { path, statement, room, offset, length } = order
@@ -42,6 +42,7 @@ function insertRows(native: Native, order: ToInserter): number {
     // Where a piece is refused, the end of the insert says why.
     while (at < rows.length && stream.append(rows.subarray(at, at + pieceBytes))) at += pieceBytes
     stream.finish()
+    if (at < rows.length) throw refusal('UNKNOWN_EXCEPTION', 'The engine refused rows and said OK')
     return countWriteFailures(connection)
   } finally {
     connection.close()

@@ -24,7 +24,12 @@ export type InserterOptions = {
   path: string
   /** The memory that the rows came in: while they are inserted it belongs to the thread. */
   onFree(room: ArrayBuffer): void
+  /** How the thread is started; for tests. */
+  spawn?: () => Worker
 }
+
+const spawnThread = () =>
+  new Worker(new URL('./clickhouse-inserter-worker.ts', import.meta.url).href)
 
 class ThreadedInserter implements Inserter {
   readonly #options: InserterOptions
@@ -48,21 +53,30 @@ class ThreadedInserter implements Inserter {
   }
 
   close(): void {
-    this.#thread?.terminate()
+    const thread = this.#thread
     this.#thread = undefined
+    thread?.terminate()
   }
 
   #start(): Worker {
-    const thread = new Worker(new URL('./clickhouse-inserter-worker.ts', import.meta.url).href)
+    const { spawn = spawnThread } = this.#options
+    const thread = spawn()
+    let lastError = 'the thread that inserts ended'
     thread.onmessage = ({ data }: MessageEvent<FromInserter>) => this.#hear(data)
-    // A fault of ours or of the runtime's: whoever waits tries again, with another thread.
     thread.onerror = ({ message }) => {
-      const waiting = this.#waiting
-      this.#waiting = []
-      this.close()
-      for (const { reject } of waiting) reject(new Error(message))
+      lastError = message
     }
+    thread.addEventListener('close', () => this.#ended(thread, lastError))
     return thread
+  }
+
+  /** By a fault of ours or of the runtime's: whoever waits tries again, with another thread. */
+  #ended(thread: Worker, error: string): void {
+    if (thread !== this.#thread) return
+    this.#thread = undefined
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const { reject } of waiting) reject(new Error(error))
   }
 
   #hear({ room, outcome }: FromInserter): void {

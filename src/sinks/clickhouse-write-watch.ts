@@ -1,4 +1,5 @@
 import type { Log } from '../core/log.ts'
+import { writeFailuresStatement } from '../engine/write-failures.ts'
 import type { ClickHouse } from './clickhouse.ts'
 import { tableOf } from './clickhouse-tables.ts'
 
@@ -52,10 +53,7 @@ export function createWriteWatch({ engine, log }: WriteWatchOptions): WriteWatch
 const tables = Object.values(tableOf)
 
 async function countFailures({ query }: WriteWatchOptions['engine']): Promise<number> {
-  const [row] = await query<{ failures: string | number }>(
-    `SELECT sum(value) AS failures FROM system.events
-WHERE event = 'WriteBufferFromFileDescriptorWriteFailed'`,
-  )
+  const [row] = await query<{ failures: string | number }>(writeFailuresStatement)
   return Number(row?.failures ?? 0)
 }
 

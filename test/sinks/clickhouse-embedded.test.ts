@@ -7,6 +7,7 @@ import {
   setDefaultTimeout,
   test,
 } from 'bun:test'
+import { join } from 'node:path'
 import type { StoredRecord } from '../../src/core/record.ts'
 import type { ClickHouse } from '../../src/sinks/clickhouse.ts'
 import { loadEngine } from '../../src/sinks/clickhouse-embedded.ts'
@@ -25,6 +26,7 @@ setDefaultTimeout(60_000)
 // One engine for the file: a process has one data folder.
 const folder = temporaryFolder()
 const midnight = new Date(fixtures.receivedMs).toISOString().replace('T', ' ').replace('Z', '')
+const inserterThread = '../../src/sinks/clickhouse-inserter-worker.ts'
 const schema = { cluster: undefined, ttlDays: 0 }
 let store: Store
 let clickhouse: ClickHouse
@@ -119,6 +121,21 @@ describe('the embedded engine', () => {
     inserter.close()
     expect(freed.map(({ byteLength }) => byteLength)).toEqual([64])
     expect(rows.length).toBe(0)
+  })
+
+  test('is given rows by another thread where the one that inserts has ended', async () => {
+    const script = join(folder.path, 'faulty-thread.ts')
+    await Bun.write(script, "self.onmessage = () => { throw new Error('gone') }")
+    const scripts = [script]
+    const inserter = createInserter({
+      path: folder.path,
+      onFree() {},
+      spawn: () => new Worker(scripts.pop() ?? import.meta.resolve(inserterThread)),
+    })
+    const insert = () => inserter.insert('INSERT INTO nowhere', Buffer.from(new ArrayBuffer(3)))
+    await expect(insert()).rejects.toThrow('gone')
+    await expect(insert()).rejects.toMatchObject({ code: 60 })
+    inserter.close()
   })
 
   test('takes 200 months in one block', async () => {
