@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 
@@ -14,7 +14,9 @@ export async function makePool(bodies: number, report: (done: number) => void): 
   const folder = join(import.meta.dir, '.pool')
   mkdirSync(folder, { recursive: true })
   const path = join(folder, 'batch-gzip.bin')
-  const writer = Bun.file(path).writer({ highWaterMark: 4 * 1024 * 1024 })
+  // A writer does not cut off what a longer file held before.
+  const draft = `${path}.${process.pid}`
+  const writer = Bun.file(draft).writer({ highWaterMark: 4 * 1024 * 1024 })
   for (let body = 0; body < bodies; body += 1) {
     const packed = gzipSync(toBatch(), { level: 6 })
     const size = Buffer.alloc(4)
@@ -27,6 +29,7 @@ export async function makePool(bodies: number, report: (done: number) => void): 
     }
   }
   await writer.end()
+  renameSync(draft, path)
   return path
 }
 

@@ -26,14 +26,16 @@ export type Insert = {
 
 /**
  * How an insert reads its rows. Objects, arrays and scalars go into string columns as they stand;
- * nothing is skipped in silence; however many months a block touches, it goes in; and one thread
- * parses it, since the others have requests to serve.
+ * nothing is skipped in silence; however many months a block touches, it goes in; one thread parses
+ * it, since the others have requests to serve; and copies, which are rare, are left for the merges
+ * to find: to look for them in each insert costs half a microsecond a row.
  */
 export const insertSettings = {
   async_insert: 0,
   insert_deduplicate: 1,
   max_insert_threads: 1,
   max_partitions_per_insert_block: 0,
+  optimize_on_insert: 0,
   date_time_input_format: 'best_effort',
   input_format_allow_errors_num: 0,
   input_format_parallel_parsing: 0,
