@@ -6,6 +6,7 @@ import { openJournal } from '../src/journal/journal.ts'
 import { createShipping } from '../src/sinks/shipping.ts'
 import { toStoreSettings } from './clickhouse-lines.ts'
 import { makeRecord, measure, type Run } from './kafka-records.ts'
+import { startEnvironment } from './launch.ts'
 
 /**
  * How fast a prefilled journal drains into the embedded ClickHouse, beside the engine alone with the same lines, in turn:
@@ -36,10 +37,9 @@ async function prefill(dir: string): Promise<Prefilled> {
   return { dir, id, endOffset }
 }
 
-async function runBare(folder: string): Promise<Run> {
+function runBare(folder: string): Promise<Run> {
   const script = join(import.meta.dir, 'clickhouse-bare.ts')
-  const child = Bun.spawn([process.execPath, script, folder, String(count)])
-  return JSON.parse(await child.stdout.text())
+  return runApart([script, folder, String(count)])
 }
 
 /** The shippers' thread as the server starts it, from the journal's first record to its last. */
@@ -51,7 +51,7 @@ async function runShipping(journal: Prefilled, folder: string): Promise<Run> {
     log: silentLog,
     onAdvanced() {},
   })
-  // Opening the engine and making its tables is on its clock, and not on the other's. The last batch waits for no more.
+  // The last batch waits for no more.
   const run = await measure('journal', count, async () => {
     await shipping.start()
     if (!(await shipping.drain(drainMsMax))) throw new Error('the journal was not drained')
@@ -61,9 +61,14 @@ async function runShipping(journal: Prefilled, folder: string): Promise<Run> {
 }
 
 /** In a process of its own, as the engine is. */
-async function runDrain(folder: string, journal: Prefilled): Promise<Run> {
+function runDrain(folder: string, journal: Prefilled): Promise<Run> {
   const words = ['--drain', folder, JSON.stringify(journal)]
-  const child = Bun.spawn([process.execPath, import.meta.path, String(count), '1', ...words])
+  return runApart([import.meta.path, String(count), '1', ...words])
+}
+
+async function runApart(script: string[]): Promise<Run> {
+  const env = { ...process.env, ...startEnvironment }
+  const child = Bun.spawn([process.execPath, ...script], { env })
   return JSON.parse(await child.stdout.text())
 }
 

@@ -2,6 +2,9 @@ import type { Subprocess } from 'bun'
 
 export type Launched = { pid: number; url: string; stop(): Promise<void> }
 
+/** What `bun run start` tells the runtime. */
+export const startEnvironment = { UV_THREADPOOL_SIZE: '8', MIMALLOC_PURGE_DELAY: '-1' }
+
 /** Starts a Bun script and waits for the JSON line that tells its port. Its log goes to a file, as in production. */
 export async function launch(
   script: string,

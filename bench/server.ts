@@ -3,7 +3,7 @@ import { makeKeySet } from '../src/auth/key-set.ts'
 import { startClickHouse } from '../test/services/clickhouse.ts'
 import { startKafka } from '../test/services/kafka.ts'
 import { startRedis } from '../test/services/redis.ts'
-import { type Launched, launch, until } from './launch.ts'
+import { type Launched, launch, startEnvironment, until } from './launch.ts'
 import { freePort } from './rows.ts'
 
 /** The server as in production, and where its rows can be counted. */
@@ -44,9 +44,7 @@ export async function startBench(
   const settings: Record<string, string> = {
     PORT: '0',
     HOST: '127.0.0.1',
-    // As `bun run start` sets it.
-    UV_THREADPOOL_SIZE: '8',
-    MIMALLOC_PURGE_DELAY: '-1',
+    ...startEnvironment,
     NODE_ENV: 'production',
     AUTH_KEYS_FILE: keys,
     DATA_DIR: join(folder, name),

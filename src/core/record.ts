@@ -21,8 +21,15 @@ export type JournalRecord = {
  */
 export type Line = string | readonly string[]
 
+/** A line, newline included, wherever its bytes lie. */
+export type StoredLine = {
+  lineBytes: number
+  /** Takes half the time of a view and a copy from that. */
+  copyLine(into: Buffer, at: number): void
+}
+
 /** A record as read back. `line` is a view that ends with a newline; `head` is decoded on demand. */
-export type StoredRecord = {
+export type StoredRecord = StoredLine & {
   offset: number
   kind: Kind
   route: Route
@@ -34,3 +41,8 @@ export type StoredRecord = {
 
 /** Records that one sync made durable: `count` records from `firstOffset` on, encoded back to back. */
 export type CommittedBlock = { firstOffset: number; count: number; bytes: Uint8Array }
+
+/** Of bytes that lie alone. */
+export function toStoredLine(line: Uint8Array): StoredLine & Pick<StoredRecord, 'line'> {
+  return { line, lineBytes: line.length, copyLine: (into, at) => into.set(line, at) }
+}

@@ -115,7 +115,7 @@ export function createBacklog({ source, limits, flushMs, now, ...start }: Backlo
       for (const record of part) {
         if (record.offset >= beforeOffset) break
         records.push(record)
-        bytes += record.line.length
+        bytes += record.lineBytes
       }
     }
     return { batch: toBatch(records), bytes }

@@ -1,3 +1,5 @@
+import type { StoredLine } from '../core/record.ts'
+
 /**
  * Big enough that a row costs no call of its own, small enough to copy without holding up the
  * thread.
@@ -5,12 +7,12 @@
 const chunkBytesMax = 256 * 1024
 
 /** The lines as few chunks that each end with a line, copied once. */
-export function* toChunks(lines: readonly Uint8Array[]): Generator<Buffer> {
+export function* toChunks(lines: readonly StoredLine[]): Generator<Buffer> {
   for (let from = 0; from < lines.length; ) {
-    let bytes = lines[from]!.length
+    let bytes = lines[from]!.lineBytes
     let to = from + 1
-    while (to < lines.length && bytes + lines[to]!.length <= chunkBytesMax) {
-      bytes += lines[to]!.length
+    while (to < lines.length && bytes + lines[to]!.lineBytes <= chunkBytesMax) {
+      bytes += lines[to]!.lineBytes
       to += 1
     }
     const chunk = Buffer.allocUnsafeSlow(bytes)
@@ -22,18 +24,18 @@ export function* toChunks(lines: readonly Uint8Array[]): Generator<Buffer> {
 
 /** The lines as one buffer. `breathe` is awaited before and in between. */
 export async function toBuffer(
-  lines: readonly Uint8Array[],
+  lines: readonly StoredLine[],
   breathe: () => Promise<void>,
   allocate: (bytes: number) => Buffer = Buffer.allocUnsafeSlow,
 ): Promise<Buffer> {
-  const whole = allocate(lines.reduce((bytes, line) => bytes + line.length, 0))
+  const whole = allocate(lines.reduce((bytes, { lineBytes }) => bytes + lineBytes, 0))
   let at = 0
   let sinceBreath = 0
   await breathe()
   for (const line of lines) {
-    whole.set(line, at)
-    at += line.length
-    sinceBreath += line.length
+    line.copyLine(whole, at)
+    at += line.lineBytes
+    sinceBreath += line.lineBytes
     if (sinceBreath < breathBytes) continue
     sinceBreath = 0
     await breathe()
@@ -42,15 +44,17 @@ export async function toBuffer(
 }
 
 const breathBytes = 4 * 1024 * 1024
+
 function copyLines(
-  lines: readonly Uint8Array[],
+  lines: readonly StoredLine[],
   { from, to }: { from: number; to: number },
   into: Buffer,
 ): void {
   let at = 0
   for (let index = from; index < to; index += 1) {
-    into.set(lines[index]!, at)
-    at += lines[index]!.length
+    const line = lines[index]!
+    line.copyLine(into, at)
+    at += line.lineBytes
   }
 }
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { DeadLetterRow } from '../core/event.ts'
 import { deadLetterRawBytesMax } from '../core/limits.ts'
-import type { StoredRecord } from '../core/record.ts'
+import { type StoredRecord, toStoredLine } from '../core/record.ts'
 import type { ClickHouseFailure } from './clickhouse-failure.ts'
 
 /** A record that ClickHouse cannot take, and why. */
@@ -24,10 +24,10 @@ export function toDeadLetter({ record, failure }: Burial, journalId: string): St
     received_at: new Date(record.receivedMs).toISOString(),
     raw,
   } satisfies Record<keyof DeadLetterRow, string>
-  const line = encoder.encode(`${JSON.stringify(row)}\n`)
+  const line = toStoredLine(encoder.encode(`${JSON.stringify(row)}\n`))
   const head = { uuid, marker: undefined, event: '', key: '' }
   const { offset, route, source, receivedMs } = record
-  return { offset, route, source, receivedMs, kind: 'dead_letter', line, head: () => head }
+  return { offset, route, source, receivedMs, kind: 'dead_letter', ...line, head: () => head }
 }
 
 const decoder = new TextDecoder()

@@ -3,6 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import {
   type ClickHouse,
   createVendorClient,
+  type Insert,
   insertSettings,
   type ReplyFacts,
   toStatements,
@@ -93,7 +94,7 @@ const toLiteral = (value: string | number) =>
   typeof value === 'number' ? String(value) : `'${value.replace(/[\\']/g, '\\$&')}'`
 
 /** Others have their turn between chunks. */
-async function* toBody(lines: readonly Uint8Array[]): AsyncGenerator<Buffer> {
+async function* toBody(lines: Insert['lines']): AsyncGenerator<Buffer> {
   for (const chunk of toChunks(lines)) {
     yield chunk
     await nextTurn()

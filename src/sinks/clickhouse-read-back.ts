@@ -128,14 +128,14 @@ function* toParts(records: readonly StoredRecord[]): Generator<StoredRecord[]> {
   for (const record of records) {
     if (
       part.length === rowsPerQueryMax ||
-      (bytes > 0 && bytes + record.line.length > bytesPerQueryMax)
+      (bytes > 0 && bytes + record.lineBytes > bytesPerQueryMax)
     ) {
       yield part
       part = []
       bytes = 0
     }
     part.push(record)
-    bytes += record.line.length
+    bytes += record.lineBytes
   }
   if (part.length > 0) yield part
 }

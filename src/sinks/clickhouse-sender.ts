@@ -52,13 +52,6 @@ export type SenderOptions = {
 
 export function createSender(options: SenderOptions): Sender {
   const { clickhouse, readBack, pause, succeeded, sleep } = options
-  const staged = new WeakMap<Records, Lines>()
-
-  function stage(records: Records): void {
-    const lines = toLines(records)
-    staged.set(records, lines)
-    clickhouse.stage?.(lines)
-  }
 
   async function send(
     table: TableName,
@@ -66,8 +59,7 @@ export function createSender(options: SenderOptions): Sender {
     signal: AbortSignal,
   ): Promise<Rest> {
     try {
-      const lines = staged.get(records) ?? toLines(records)
-      await clickhouse.insert({ table, token, lines }, signal)
+      await clickhouse.insert({ table, token, lines: records }, signal)
     } catch (error) {
       signal.throwIfAborted()
       const failure = toFailure(error)
@@ -99,9 +91,5 @@ export function createSender(options: SenderOptions): Sender {
     await sleep(graceMs, signal)
     return findMissing(table, missing, signal)
   }
-  return { stage, send, findMissingAtLast }
+  return { stage: (records) => clickhouse.stage?.(records), send, findMissingAtLast }
 }
-
-type Lines = readonly Uint8Array[]
-
-const toLines = (records: Records): Lines => records.map(({ line }) => line)

@@ -1,4 +1,5 @@
 import { type ClickHouseClient, ClickHouseLogLevel, createClient } from '@clickhouse/client'
+import type { StoredLine } from '../core/record.ts'
 import { toFailure } from './clickhouse-failure.ts'
 
 /**
@@ -21,7 +22,7 @@ export type Insert = {
   /** Deduplication token and query id: no two sets of rows that are both new ever share one. */
   token: string
   /** JSON lines, each ending with a newline. */
-  lines: readonly Uint8Array[]
+  lines: readonly StoredLine[]
 }
 
 /**

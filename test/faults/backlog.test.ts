@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
+import { toStoredLine } from '../../src/core/record.ts'
 import { createHttpClickHouse } from '../../src/sinks/clickhouse-http.ts'
 import { type ClickHouseService, startClickHouse } from '../services/clickhouse.ts'
 import { readResidentBytes } from '../support/resident-bytes.ts'
@@ -126,7 +127,7 @@ async function measureBareInserts(): Promise<number> {
   const lines = text
     .trimEnd()
     .split('\n')
-    .map((line) => Buffer.from(`${line}\n`))
+    .map((line) => toStoredLine(Buffer.from(`${line}\n`)))
   const clickhouse = createHttpClickHouse({ url: engine.url, timeoutMs: 60_000 })
   await clickhouse.command('CREATE TABLE bare AS events')
   const inserts = 6

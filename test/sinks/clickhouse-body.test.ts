@@ -1,8 +1,11 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
+import { toStoredLine } from '../../src/core/record.ts'
 import { createBufferPool, toBuffer, toChunks } from '../../src/sinks/clickhouse-body.ts'
 
-const toLines = (texts: readonly string[]) => texts.map((text) => Buffer.from(`${text}\n`))
+const toBytes = (texts: readonly string[]) => Buffer.from(texts.map((text) => `${text}\n`).join(''))
+const toLines = (texts: readonly string[]) =>
+  texts.map((text) => toStoredLine(Buffer.from(`${text}\n`)))
 const anyLines = fc.array(fc.string({ unit: 'binary' }).map((text) => JSON.stringify(text)))
 
 describe('the body of an insert', () => {
@@ -10,7 +13,7 @@ describe('the body of an insert', () => {
     fc.assert(
       fc.property(anyLines, (texts) => {
         const chunks = [...toChunks(toLines(texts))]
-        expect(Buffer.concat(chunks)).toEqual(Buffer.concat(toLines(texts)))
+        expect(Buffer.concat(chunks)).toEqual(toBytes(texts))
         expect(chunks.every((chunk) => chunk.at(-1) === 0x0a)).toBe(true)
       }),
     )
@@ -27,14 +30,14 @@ describe('the body of an insert', () => {
     await fc.assert(
       fc.asyncProperty(anyLines, async (texts) => {
         const whole = await toBuffer(toLines(texts), async () => {})
-        expect(whole).toEqual(Buffer.concat(toLines(texts)))
+        expect(whole).toEqual(toBytes(texts))
       }),
     )
   })
 
   test('as one buffer lets others work in between', async () => {
     let breaths = 0
-    const lines = Array(20).fill(Buffer.alloc(1024 * 1024, '\n'))
+    const lines = Array(20).fill(toStoredLine(Buffer.alloc(1024 * 1024, '\n')))
     await toBuffer(lines, async () => {
       breaths += 1
     })

@@ -1,5 +1,5 @@
 import type { Kind, Source } from '../../src/core/event.ts'
-import type { StoredRecord } from '../../src/core/record.ts'
+import { type StoredRecord, toStoredLine } from '../../src/core/record.ts'
 import type { Batch } from '../../src/core/sink.ts'
 import type { Pending } from '../../src/sinks/cursors.ts'
 import type { SinkReport } from '../../src/sinks/report.ts'
@@ -50,7 +50,7 @@ export function makeDeadLetter(offset: number, row: Record<string, unknown> = {}
 
 /** The record whose line is just this text. */
 export function withLine(record: StoredRecord, line: string): StoredRecord {
-  return { ...record, line: Buffer.from(`${line}\n`) }
+  return { ...record, ...toStoredLine(Buffer.from(`${line}\n`)) }
 }
 
 export function toBatch(records: readonly StoredRecord[]): Batch {
@@ -78,7 +78,7 @@ function toStored(offset: number, kind: Kind, row: Record<string, unknown>): Sto
   return {
     ...{ offset, kind, route: 'main', source: sources[kind] },
     receivedMs: receivedMs + offset,
-    line: Buffer.from(`${JSON.stringify(row)}\n`),
+    ...toStoredLine(Buffer.from(`${JSON.stringify(row)}\n`)),
     head: () => head,
   }
 }

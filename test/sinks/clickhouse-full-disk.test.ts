@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import type { StoredLine } from '../../src/core/record.ts'
 import { createClickHouseSink } from '../../src/sinks/clickhouse-sink.ts'
 import { createStore, type Store } from '../../src/sinks/clickhouse-store.ts'
 import { temporaryFolder } from '../support/folder.ts'
@@ -40,9 +41,9 @@ describe.skipIf(!canMount)('the embedded engine on a disk that fills up while it
     return rows.map(({ uuid }) => uuid).sort()
   }
 
-  const insert = (lines: readonly Uint8Array[]) =>
+  const insert = (lines: readonly StoredLine[]) =>
     store.clickhouse.insert({ table: 'events', token: crypto.randomUUID(), lines }, fixtures.never)
-  const linesOf = (count: number) => fixtures.makeEvents(count).map(({ line }) => line)
+  const linesOf = (count: number) => fixtures.makeEvents(count)
 
   test('is not believed when it says OK to an insert that it could not write', async () => {
     disk.fill()

@@ -1,3 +1,4 @@
+import type { StoredLine } from '../../src/core/record.ts'
 import type { ClickHouse, Insert } from '../../src/sinks/clickhouse.ts'
 import { ClickHouseFailure } from '../../src/sinks/clickhouse-failure.ts'
 
@@ -60,7 +61,7 @@ export function createFakeClickHouse({ plan = [], poison }: FakeOptions = {}): F
   function store({ table, token, lines }: Insert, share = 1): void {
     if (known.has(token)) return
     known.add(token)
-    const parsed = lines.map((line) => JSON.parse(Buffer.from(line).toString()) as Row)
+    const parsed = lines.map(toRow)
     tables.set(table, [...rows(table), ...parsed.slice(0, Math.ceil(parsed.length * share))])
   }
 
@@ -76,7 +77,7 @@ export function createFakeClickHouse({ plan = [], poison }: FakeOptions = {}): F
       looks = 0
       fake.tokens.push(insert.token)
       for (const [index, line] of insert.lines.entries()) {
-        const failure = poison?.(JSON.parse(Buffer.from(line).toString()) as Row, index)
+        const failure = poison?.(toRow(line), index)
         if (failure) throw failure
       }
       suffer(plan.shift() ?? 'none', insert)
@@ -124,4 +125,10 @@ function toFailure(fault: Fault): ClickHouseFailure {
   if (fault === 'no-memory') return new ClickHouseFailure(fault, { kind: 'large', code: 241 })
   if (fault === 'disk-full') return new ClickHouseFailure(fault, { kind: 'busy', code: 243 })
   return new ClickHouseFailure(fault, { kind: 'unknown', code: 49 })
+}
+
+function toRow(line: StoredLine): Row {
+  const bytes = Buffer.alloc(line.lineBytes)
+  line.copyLine(bytes, 0)
+  return JSON.parse(bytes.toString())
 }

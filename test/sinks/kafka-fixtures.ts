@@ -1,6 +1,6 @@
 import type { Kind, Route } from '../../src/core/event.ts'
 import type { Log } from '../../src/core/log.ts'
-import type { StoredRecord } from '../../src/core/record.ts'
+import { type StoredRecord, toStoredLine } from '../../src/core/record.ts'
 import type { Batch } from '../../src/core/sink.ts'
 import type { SendFault } from '../../src/sinks/kafka-fault.ts'
 import type { KafkaSettings } from '../../src/sinks/kafka-settings.ts'
@@ -27,9 +27,9 @@ export function makeRecord(fields: RecordFields = {}): StoredRecord {
     ...{ ip: '203.0.113.9', user_agent: '', library: '', properties: fields.properties ?? {} },
     ...{ user: { $set: { user: 1, properties: 2 } }, historical: false },
   }
-  const line = Buffer.from(`${fields.line ?? JSON.stringify(row)}\n`)
+  const line = toStoredLine(Buffer.from(`${fields.line ?? JSON.stringify(row)}\n`))
   const head = { uuid, marker: undefined, event, key: `p1:${user}` }
-  return { offset, kind, route, source: 'capture', receivedMs: 0, line, head: () => head }
+  return { offset, kind, route, source: 'capture', receivedMs: 0, ...line, head: () => head }
 }
 
 export function toBatch(records: readonly StoredRecord[]): Batch {
