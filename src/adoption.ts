@@ -4,12 +4,9 @@ import { createMarkerFiles } from './admit/marker-files.ts'
 import type { Config } from './config.ts'
 import type { Marker } from './core/event.ts'
 import type { Log } from './core/log.ts'
-import type { SinkName } from './core/sink.ts'
 import { type Journal, openJournal } from './journal/journal.ts'
-import { toClickHouseSettings } from './sinks/clickhouse-store.ts'
+import { shipJournal, toStateDir } from './ship-journal.ts'
 import { loadFurthestOffset } from './sinks/cursors.ts'
-import { toKafkaSettings } from './sinks/kafka-settings.ts'
-import { createShipping, type SinkOffsets } from './sinks/shipping.ts'
 import type { Storage } from './storage.ts'
 
 /** Journals of processes that no longer run: after a change of WORKERS somebody else has to deliver them. */
@@ -78,7 +75,6 @@ async function deliver(
   folder: string,
   closing: Promise<void>,
 ): Promise<boolean> {
-  const stateDir = join(folder, 'state')
   const journal = await openJournal({
     dir: join(folder, 'journal'),
     segmentBytes: config.JOURNAL_SEGMENT_BYTES,
@@ -87,7 +83,7 @@ async function deliver(
     now,
     log,
     onCommitted() {},
-    endOffsetMin: loadFurthestOffset(stateDir),
+    endOffsetMin: loadFurthestOffset(toStateDir(folder)),
   })
   try {
     await mark(journal, storage)
@@ -113,7 +109,7 @@ async function mark(journal: Journal, { dedup }: AdoptionParts['storage']): Prom
 /** As many as one script of Redis takes. */
 const markersPerCall = 1000
 
-type Shipment = {
+type Delivery = {
   config: Config
   log: Log
   journal: Journal
@@ -122,32 +118,17 @@ type Shipment = {
 }
 
 /** Whether every sink has all of it. */
-async function ship({ config, log, journal, folder, closing }: Shipment): Promise<boolean> {
-  const delivered = Promise.withResolvers<void>()
-  const offsets: SinkOffsets = {}
-  const check = () => {
-    const cursors = Object.values(offsets)
-    if (cursors.length > 0 && Math.min(...cursors) >= journal.endOffset) delivered.resolve()
-  }
-  const shipping = createShipping({
-    journalDir: join(folder, 'journal'),
-    journalId: journal.id,
-    stateDir: join(folder, 'state'),
-    endOffset: journal.endOffset,
-    ringBytesMax: config.RING_BYTES_MAX,
-    clickhouse: toClickHouseSettings(config, join(config.dataDir, 'clickhouse')),
-    kafka: config.KAFKA_BROKERS.length > 0 ? toKafkaSettings(config) : undefined,
-    log,
-    onAdvanced(sink: SinkName, offset: number) {
-      offsets[sink] = offset
-      check()
+async function ship({ closing, ...parts }: Delivery): Promise<boolean> {
+  const delivered = Promise.withResolvers<true>()
+  const { shipping, started } = shipJournal({
+    ...parts,
+    onOffsets(offsets) {
+      if (Math.min(...Object.values(offsets)) >= parts.journal.endOffset) delivered.resolve(true)
     },
   })
   try {
-    Object.assign(offsets, await shipping.start())
-    check()
-    const isDelivered = delivered.promise.then(() => true)
-    return await Promise.race([isDelivered, closing.then(() => false)])
+    await started
+    return await Promise.race([delivered.promise, closing.then(() => false)])
   } finally {
     await shipping.close()
   }

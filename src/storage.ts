@@ -9,11 +9,10 @@ import type { Marker } from './core/event.ts'
 import type { Log } from './core/log.ts'
 import type { SinkName } from './core/sink.ts'
 import { type Journal, openJournal } from './journal/journal.ts'
-import { toClickHouseSettings } from './sinks/clickhouse-store.ts'
+import { shipJournal, toStateDir } from './ship-journal.ts'
 import { loadFurthestOffset, loadOffsets } from './sinks/cursors.ts'
-import { toKafkaSettings } from './sinks/kafka-settings.ts'
 import { createRecoveredCount, type Recovered } from './sinks/recovered.ts'
-import { createShipping, type Shipping, type SinkOffsets } from './sinks/shipping.ts'
+import type { Shipping } from './sinks/shipping.ts'
 
 /** What outlives the process: the journal, the markers beside it, and the shippers that read it. */
 export type Storage = {
@@ -60,7 +59,7 @@ export async function openStorage(parts: StorageParts): Promise<Storage> {
     log,
     onCommitted: (block) => shipping?.push(block),
     beforeUnlink: () => dedup.sync(),
-    endOffsetMin: loadFurthestOffset(stateDirOf(config)),
+    endOffsetMin: loadFurthestOffset(toStateDir(config.dataDir)),
   })
   await files.load(seen)
   const recovered = await replay(journal, dedup, config)
@@ -76,8 +75,6 @@ export async function openStorage(parts: StorageParts): Promise<Storage> {
     close: (withinMs) => close(journal, dedup, { ...shippers, withinMs }),
   }
 }
-
-const stateDirOf = ({ dataDir }: Config) => join(dataDir, 'state')
 
 function createFiles({ config, log, now }: StorageParts) {
   return createMarkerFiles({
@@ -98,7 +95,7 @@ const markersPerCall = 1000
 async function replay(journal: Journal, dedup: Dedup, config: Config): Promise<Recovered> {
   const sinks: SinkName[] =
     config.KAFKA_BROKERS.length > 0 ? ['clickhouse', 'kafka'] : ['clickhouse']
-  const offsets = loadOffsets({ dir: stateDirOf(config), journalId: journal.id })
+  const offsets = loadOffsets({ dir: toStateDir(config.dataDir), journalId: journal.id })
   const recovered = createRecoveredCount(sinks, offsets)
   let markers: Marker[] = []
   let marking: Promise<void> | undefined
@@ -122,27 +119,10 @@ async function replay(journal: Journal, dedup: Dedup, config: Config): Promise<R
 
 /** Whole segments go once every sink has them. */
 function startShipping({ config, log }: StorageParts, journal: Journal): Shippers {
-  const offsets: SinkOffsets = {}
-  const release = () => void journal.release(Math.min(...Object.values(offsets)))
-  const shipping = createShipping({
-    journalDir: join(config.dataDir, 'journal'),
-    journalId: journal.id,
-    stateDir: stateDirOf(config),
-    endOffset: journal.endOffset,
-    ringBytesMax: config.RING_BYTES_MAX,
-    clickhouse: toClickHouseSettings(config, join(config.dataDir, 'clickhouse')),
-    kafka: config.KAFKA_BROKERS.length > 0 ? toKafkaSettings(config) : undefined,
-    log,
-    onAdvanced(sink: SinkName, offset: number) {
-      offsets[sink] = offset
-      release()
-    },
+  return shipJournal({
+    ...{ config, log, journal, folder: config.dataDir },
+    onOffsets: (offsets) => void journal.release(Math.min(...Object.values(offsets))),
   })
-  const started = shipping.start().then((cursors) => {
-    Object.assign(offsets, cursors)
-    release()
-  })
-  return { shipping, started }
 }
 
 type Shippers = Pick<Storage, 'shipping' | 'started'>

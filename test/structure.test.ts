@@ -18,7 +18,7 @@ const levels: readonly (readonly string[])[] = [
   ['ingest'],
   ['http'],
   ['config'],
-  ['workers'],
+  ['workers', 'ship-journal'],
   ['storage', 'platform'],
   ['adoption'],
   ['frame'],

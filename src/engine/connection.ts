@@ -1,5 +1,5 @@
 import { type Pointer, ptr, read, toArrayBuffer } from 'bun:ffi'
-import { QueryError, toQueryError } from './exceptions.ts'
+import { QueryError, refusal, toQueryError } from './exceptions.ts'
 import type { Native } from './native.ts'
 
 /** One connection to the engine: settings, current database and parameters are its own. Every call blocks. */
@@ -19,7 +19,7 @@ export type QueryOptions = { format?: string; parameters?: Parameters }
 export type InsertStream = {
   /** Waits while the engine is behind. False once the insert has failed: `finish` says why. */
   append(bytes: Uint8Array): boolean
-  /** Commits. Throws QueryError. */
+  /** Commits. Throws QueryError, also where the engine refused rows and says OK all the same. */
   finish(): Result
   /** Ends it without committing what is not yet a part. */
   cancel(): void
@@ -153,12 +153,18 @@ function openInsert(native: Native, connection: Pointer, call: Call): InsertStre
     throw toQueryError(String(error))
   }
   const free = () => native.chdb_destroy_insert_stream(stream)
+  let isWhole = true
   return {
-    append: (bytes) =>
-      bytes.length === 0 || native.chdb_stream_append(stream, bytes, bytes.length) === 0,
+    append(bytes) {
+      if (bytes.length > 0 && native.chdb_stream_append(stream, bytes, bytes.length) !== 0)
+        isWhole = false
+      return isWhole
+    },
     finish() {
       try {
-        return takeResult(native, native.chdb_stream_done(stream))
+        const result = takeResult(native, native.chdb_stream_done(stream))
+        if (isWhole) return result
+        throw refusal('UNKNOWN_EXCEPTION', 'The engine refused rows and said OK')
       } finally {
         free()
       }

@@ -1,5 +1,5 @@
 import type { Connection } from '../engine/connection.ts'
-import { countWriteFailures } from '../engine/write-failures.ts'
+import { countWriteFailures, toReload } from '../engine/write-failures.ts'
 
 /**
  * The engine ignores that a write to the disk failed: a statement or a merge says OK and leaves a
@@ -19,11 +19,8 @@ export function createWriteWatch(connection: Pick<Connection, 'query'>): WriteWa
     settle() {
       const seen = count()
       if (seen === failures) return false
-      // As a table is loaded its parts are checked, and those of a failed merge come back.
-      for (const table of read(listTables).split('\n').filter(Boolean)) {
-        connection.query(`DETACH TABLE IF EXISTS ${table} SYNC`)
-        connection.query(`ATTACH TABLE IF NOT EXISTS ${table}`)
-      }
+      const tables = read(listTables).split('\n').filter(Boolean)
+      for (const statement of tables.flatMap(toReload)) connection.query(statement)
       failures = seen
       return true
     },

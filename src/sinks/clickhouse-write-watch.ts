@@ -1,5 +1,5 @@
 import type { Log } from '../core/log.ts'
-import { writeFailuresStatement } from '../engine/write-failures.ts'
+import { toReload, writeFailuresStatement } from '../engine/write-failures.ts'
 import type { ClickHouse } from './clickhouse.ts'
 import { tableOf } from './clickhouse-tables.ts'
 
@@ -29,7 +29,7 @@ export function createWriteWatch({ engine, log }: WriteWatchOptions): WriteWatch
     // What is left of a reply that broke off comes with the next one, which then cannot be read.
     const seen = await countFailures(engine).catch(() => countFailures(engine))
     if (seen === failures) return failures
-    for (const table of tables) await reload(engine, table)
+    for (const statement of tables.flatMap(toReload)) await engine.command(statement)
     log.error(
       { failures: seen - failures },
       'the engine could not write: its disk is full or fails',
@@ -55,14 +55,4 @@ const tables = Object.values(tableOf)
 async function countFailures({ query }: WriteWatchOptions['engine']): Promise<number> {
   const [row] = await query<{ failures: string | number }>(writeFailuresStatement)
   return Number(row?.failures ?? 0)
-}
-
-/**
- * As a table is loaded the sizes of its files are checked: a broken part is moved to the detached
- * ones, and those that it was merged from take its place again, for the eight minutes that the
- * engine keeps them.
- */
-async function reload({ command }: Pick<ClickHouse, 'command'>, table: string): Promise<void> {
-  await command(`DETACH TABLE IF EXISTS ${table} SYNC`)
-  await command(`ATTACH TABLE IF NOT EXISTS ${table}`)
 }

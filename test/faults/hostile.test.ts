@@ -5,6 +5,7 @@ import { scrape } from '../support/metrics.ts'
 import { type Spillway, startSpillway } from '../support/spillway.ts'
 import { until } from '../support/until.ts'
 import { bombs, months, packings, routes, texts } from './hostile-corpus.ts'
+import { body, request } from './hostile-values.ts'
 
 /** Whatever is thrown at any route: a reply that is no fault of ours, and good events still get through. */
 let server: Spillway
@@ -136,90 +137,6 @@ test('events of every year and of 200 months in one request are stored', async (
   await expectSound()
 }, 60_000)
 
-const anyText = fc.string({ unit: 'binary', maxLength: 40 })
-const hostileValue = fc.anything({
-  withBigInt: false,
-  withDate: false,
-  maxDepth: 4,
-  key: fc.oneof(
-    anyText,
-    fc.constantFrom(
-      '__proto__',
-      'constructor',
-      'toJSON',
-      'toString',
-      'length',
-      'properties',
-      'uuid',
-    ),
-  ),
-  values: [
-    anyText,
-    fc.double(),
-    fc.integer(),
-    fc.constantFrom(
-      null,
-      true,
-      '\ud800',
-      '\u0000',
-      1e308,
-      -0,
-      '9'.repeat(400),
-      '0000-00-00T00:00:00Z',
-    ),
-  ],
-})
-const fields = [
-  ...[
-    'event',
-    'name',
-    'properties',
-    'distinct_id',
-    'uuid',
-    'timestamp',
-    'offset',
-    'sent_at',
-    'token',
-  ],
-  ...[
-    'batch',
-    'events',
-    'id',
-    'type',
-    'app',
-    'release',
-    'sessionId',
-    'ts',
-    'props',
-    'user',
-    'extra',
-  ],
-  ...['event_id', 'event_type', 'event_time', 'link_tags', 'project_id', 'ip', '$set', '__proto__'],
-  ...[
-    '$session_id',
-    '$snapshot_data',
-    'grant_type',
-    'client_id',
-    'historical_migration',
-    'api_key',
-  ],
-] as const
-const hostileObject = fc.dictionary(fc.constantFrom(...fields), hostileValue, { maxKeys: 14 })
-const event = fc.record(
-  {
-    event: fc.oneof(anyText, hostileValue),
-    distinct_id: fc.oneof(anyText, hostileValue),
-    properties: fc.oneof(hostileObject, hostileValue),
-    timestamp: fc.oneof(fc.date({ noInvalidDate: true }).map(String), anyText, hostileValue),
-    uuid: fc.oneof(fc.uuid(), hostileValue),
-    api_key: fc.constant('phc_fuzz'),
-  },
-  { requiredKeys: ['api_key'] },
-)
-const body = fc
-  .oneof(hostileValue, hostileObject, event, fc.array(event, { maxLength: 5 }))
-  .map((value) => JSON.stringify(value) ?? '')
-
 test('values of every type in every place are answered, and what is taken is stored', async () => {
   await fc.assert(
     fc.asyncProperty(
@@ -234,84 +151,7 @@ test('values of every type in every place are answered, and what is taken is sto
   await expectSound()
 }, 120_000)
 
-const method = fc.constantFrom('GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'HEAD')
-const segment = fc.oneof(
-  fc.constantFrom(
-    '',
-    '%2f',
-    '%2e%2e',
-    '..',
-    '%00',
-    '%',
-    '%zz',
-    '*',
-    ':token',
-    'array',
-    'x'.repeat(5000),
-  ),
-  fc.string({ maxLength: 20 }).map(encodeURIComponent),
-)
-const path = fc.oneof(
-  fc.constantFrom(
-    ...routes,
-    '/metrics',
-    '/array/t/config.js',
-    '/flags',
-    '/decide',
-    '/api/health',
-    '/socket.io/',
-  ),
-  fc.array(segment, { minLength: 1, maxLength: 6 }).map((parts) => `/${parts.join('/')}`),
-)
-const query = fc.oneof(
-  fc.constant(''),
-  fc.constantFrom(
-    '?',
-    '?data',
-    '?data=%',
-    '?data=%ff',
-    '?compression=lz64&data=AAAA',
-    '?_=1e999',
-    '?&&=&=',
-  ),
-  fc.string({ maxLength: 60 }).map((text) => `?data=${encodeURIComponent(text)}`),
-  fc.constant(`?data=${'A'.repeat(8000)}`),
-)
-const headerNames = [
-  ...['content-type', 'content-encoding', 'origin', 'x-forwarded-for', 'authorization', 'token'],
-  ...[
-    'access-control-request-headers',
-    'idempotency-key',
-    'user-agent',
-    'x-api-key',
-    'cookie',
-    'upgrade',
-  ],
-]
-const header = fc
-  .oneof(
-    fc.string({ maxLength: 100 }),
-    fc.constantFrom(
-      'gzip',
-      'gzip, gzip',
-      'br',
-      'identity',
-      'multipart/form-data',
-      'null',
-      'https://a.b',
-      'Bearer x.y.z',
-    ),
-  )
-  .map((text) => text.replace(/[^\x20-\x7e]/g, ''))
-
 test('methods, paths, queries and headers of any kind are answered', async () => {
-  const request = fc.record({
-    path,
-    query,
-    method,
-    body,
-    headers: fc.dictionary(fc.constantFrom(...headerNames), header),
-  })
   await fc.assert(
     fc.asyncProperty(fc.array(request, { minLength: 40, maxLength: 40 }), async (sent) => {
       const all = sent.map((one) => ({ ...one, path: one.path + one.query }))
