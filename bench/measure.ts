@@ -18,7 +18,7 @@ export type Row = {
 }
 
 /** Until the compiler has been through what is called for each request. */
-const warmUpSeconds = 8
+export const warmUpSeconds = 8
 
 /** One scenario against the bare baseline and against the server, each freshly started. */
 export async function measureScenario(

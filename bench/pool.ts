@@ -1,19 +1,21 @@
-import { mkdirSync, renameSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 
 /** One request's worth, as server SDKs send it. */
 const eventsPerBatch = 50
-const bodiesDefault = 60_000
+const bodiesDefault = 100_000
+/** They are of much the same size. */
+const bodyBytesMin = 2400
+const folder = join(import.meta.dir, '.pool')
+const path = join(folder, 'batch-gzip.bin')
 
 /**
  * `bun run bench:pool [--bodies N]` writes distinct gzip batches, each behind its length (4 bytes, little endian).
  * Lua cannot compress, and a body sent twice would be measured as fifty duplicates.
  */
 export async function makePool(bodies: number, report: (done: number) => void): Promise<string> {
-  const folder = join(import.meta.dir, '.pool')
   mkdirSync(folder, { recursive: true })
-  const path = join(folder, 'batch-gzip.bin')
   // A writer does not cut off what a longer file held before.
   const draft = `${path}.${process.pid}`
   const writer = Bun.file(draft).writer({ highWaterMark: 4 * 1024 * 1024 })
@@ -31,6 +33,10 @@ export async function makePool(bodies: number, report: (done: number) => void): 
   await writer.end()
   renameSync(draft, path)
   return path
+}
+
+export function poolHas(bodies: number): boolean {
+  return existsSync(path) && statSync(path).size >= bodies * bodyBytesMin
 }
 
 export function toBatch(): string {

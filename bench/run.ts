@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { describeMachine } from './machine.ts'
-import { measureScenario, type Row } from './measure.ts'
+import { measureScenario, type Row, warmUpSeconds } from './measure.ts'
 import { toPicture } from './picture.ts'
-import { makePool } from './pool.ts'
+import { makePool, poolHas } from './pool.ts'
 import { needsPool, scenarios } from './scenarios.ts'
 import { startServices } from './server.ts'
 import { runSoak } from './soak.ts'
@@ -19,13 +19,15 @@ const usage = `bun run bench [name…] [--alone] [--seconds N] [--connections N]
   --write        results go to bench/results/results.md and results.svg beside it
   --soak         one scenario (single) for 10 minutes, or --seconds: memory, lag, errors`
 
-const bodiesMin = 60_000
+/** A third more than two cores take. */
+const batchesPerSecondMax = 4000
 
 async function main(): Promise<number> {
   const { values, positionals } = readArguments()
   const names = positionals.length > 0 ? positionals : Object.keys(scenarios)
   requireWrk()
-  if (!values.soak && needsPool(names)) await requirePool()
+  const seconds = Number(values.seconds ?? 10)
+  if (!values.soak && needsPool(names)) await requirePool(seconds)
   const folder = mkdtempSync(join(tmpdir(), 'spillway-bench-'))
   const services = await startServices(values.alone)
   const given = { folder, environment: services.environment }
@@ -35,7 +37,7 @@ async function main(): Promise<number> {
       const pace = { seconds: Number(values.seconds ?? 600), connections }
       return (await runSoak(positionals[0] ?? 'single', { ...given, pace })) ? 0 : 1
     }
-    const pace = { seconds: Number(values.seconds ?? 10), connections }
+    const pace = { seconds, connections }
     const rows: Row[] = []
     for (const name of names)
       rows.push(await measureScenario(name, scenarios[name]!, { ...given, pace }))
@@ -66,11 +68,12 @@ function readArguments() {
   }
 }
 
-/** Lua cannot compress, so the bodies are made once; a fast machine needs more of them. */
-async function requirePool(): Promise<void> {
-  if (await Bun.file(join(import.meta.dir, '.pool/batch-gzip.bin')).exists()) return
+/** Lua cannot compress, so the bodies are made once. The warm-up has a third of them, the run the others. */
+async function requirePool(seconds: number): Promise<void> {
+  const bodies = Math.ceil(1.5 * batchesPerSecondMax * Math.max(2 * warmUpSeconds, seconds))
+  if (poolHas(bodies)) return
   console.error('making the pool of distinct gzip batches once (bun run bench:pool)')
-  await makePool(bodiesMin, (done) => console.error(`${done} of ${bodiesMin} bodies`))
+  await makePool(bodies, (done) => console.error(`${done} of ${bodies} bodies`))
 }
 
 async function report(rows: readonly Row[], { alone, write }: { alone: boolean; write: boolean }) {
