@@ -27,7 +27,17 @@ function toField(text: string, name: string): string | undefined {
   if (start === 0 && !text.startsWith(`${name}=`)) return undefined
   const from = start + name.length + 1
   const end = text.indexOf('&', from)
-  const raw = text.slice(from, end < 0 ? undefined : end)
-  if (!raw.includes('%') && !raw.includes('+')) return raw
+  return toValue(text.slice(from, end < 0 ? undefined : end))
+}
+
+function toValue(raw: string): string {
+  if (!raw.includes('+')) {
+    const value = toBase64(raw)
+    if (!value.includes('%')) return value
+  }
   return new URLSearchParams(`value=${raw}`).get('value') ?? ''
 }
+
+/** All that is escaped in base64. To search for these takes a third of the parser's time. */
+const toBase64 = (raw: string) =>
+  raw.replaceAll('%2B', '+').replaceAll('%2F', '/').replaceAll('%3D', '=')
