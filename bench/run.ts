@@ -61,6 +61,9 @@ function readArguments() {
     const read = parseArgs({ args: process.argv.slice(2), options, allowPositionals: true })
     const unknown = read.positionals.filter((name) => !(name in scenarios))
     if (unknown.length > 0) throw new Error(`no such scenario: ${unknown.join(', ')}`)
+    for (const name of ['seconds', 'connections'] as const)
+      if (!/^[1-9]\d*$/.test(read.values[name] ?? '1'))
+        throw new Error(`--${name} is a whole number above zero`)
     return read
   } catch (error) {
     console.error(`${error instanceof Error ? error.message : error}\n\n${usage}`)

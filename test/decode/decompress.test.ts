@@ -35,6 +35,13 @@ test.each([0, 1, 500 * kib, 2 ** 32 - 1])(
   },
 )
 
+test('zeros may follow the last member, and nothing else', async () => {
+  const followedBy = (rest: Buffer) => ({ body: Buffer.concat([zlib.gzipSync(easy(3000)), rest]) })
+  expect((await decode(followedBy(Buffer.alloc(9)))).decodedBytes).toBe(3000)
+  for (const rest of [Buffer.alloc(9, 0xff), Buffer.from('once more')])
+    expect(await codeOf(followedBy(rest))).toBe('invalid_encoding')
+})
+
 test('what is cut off is refused, wherever the cut is', async () => {
   const whole = zlib.gzipSync(hard(300))
   for (let length = 3; length < whole.length; length += 1)
