@@ -13,7 +13,13 @@ export type Source = {
 }
 
 /** Each shipper has a reader of its own: a reader remembers one place. */
-export function createSource({ ring, reader }: { ring: Ring; reader: Reader }): Source {
+export function createSource({
+  ring,
+  reader,
+}: {
+  ring: Ring
+  reader: Pick<Reader, 'read'>
+}): Source {
   return {
     get endOffset() {
       return ring.endOffset

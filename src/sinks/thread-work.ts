@@ -36,10 +36,10 @@ export async function startWork(options: ThreadOptions, outlets: WorkOutlets): P
   const bounds = { bytesMax: ringBytesMax, blocksMax: ringBlocksMax }
   const window = createJournalWindow({ ...bounds, endOffset })
   const parts = await createSinkParts({ options, cursors, log: outlets.log })
-  const lines = await Promise.all(
-    parts.map((part) => createLine(part, { options, cursors, window, outlets })),
-  )
   const sweep = createSweep()
+  const lines = await Promise.all(
+    parts.map((part) => createLine(part, { options, cursors, window, outlets, sweep })),
+  )
   announce(endOffset, 0)
   for (const { shipper } of lines) shipper.start()
 
@@ -68,8 +68,8 @@ export async function startWork(options: ThreadOptions, outlets: WorkOutlets): P
 }
 
 /**
- * As many bytes leave the ring as come in, and the collector hardly sees them: its heap is small.
- * Left to itself, it lets several rings gather.
+ * As many bytes leave the ring as come in, and a shipper that catches up drops what it has read, and
+ * the collector hardly sees them: its heap is small. Left to itself, it lets several rings gather.
  */
 function createSweep(): (bytes: number) => void {
   let sinceBytes = 0
@@ -88,18 +88,20 @@ type LineParts = {
   cursors: Cursors
   window: JournalWindow
   outlets: WorkOutlets
+  /** Is told how many bytes of lines were read from the disk. */
+  sweep(bytes: number): void
 }
 
 async function createLine(
   part: SinkPart,
-  { options, cursors, window, outlets }: LineParts,
+  { options, cursors, window, outlets, sweep }: LineParts,
 ): Promise<Line> {
   const { sink, tally, limits, flushMs } = part
   const reader = await openReader({ dir: options.journalDir, log: outlets.log })
   const shipper = createShipper({
     ...{ sink, cursors, limits, flushMs, fromOffset: 0, now: Date.now },
     ...persistence,
-    source: createSource({ ring: window, reader }),
+    source: createSource({ ring: window, reader: counted(reader, sweep) }),
     onShipped: tally.shipped,
     onAdvanced: (offset) => outlets.post({ type: 'advanced', sink: sink.name, offset }),
     onFault(error) {
@@ -107,6 +109,17 @@ async function createLine(
     },
   })
   return { ...part, shipper, reader }
+}
+
+/** Calls back with what is read. */
+function counted(reader: Reader, count: (bytes: number) => void): Pick<Reader, 'read'> {
+  return {
+    async read(fromOffset, limits) {
+      const records = await reader.read(fromOffset, limits)
+      count(records.reduce((bytes, { lineBytes }) => bytes + lineBytes, 0))
+      return records
+    },
+  }
 }
 
 function toStatus(lines: readonly Line[], window: JournalWindow): ThreadStatus {
