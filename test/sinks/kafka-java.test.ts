@@ -15,7 +15,8 @@ async function java(program: string, args: string[], input = ''): Promise<string
   const classPath = join(await requireKafkaJars(), '*')
   const source = join(import.meta.dir, '..', 'services', 'kafka', `${program}.java`)
   const quiet = '-Dorg.slf4j.simpleLogger.defaultLogLevel=error'
-  const child = Bun.spawn(['java', quiet, '-cp', classPath, source, ...args], {
+  const options = ['-Dfile.encoding=UTF-8', quiet, '-cp', classPath]
+  const child = Bun.spawn(['java', ...options, source, ...args], {
     stdin: Buffer.from(input),
     stdout: 'pipe',
     stderr: 'pipe',
