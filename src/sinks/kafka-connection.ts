@@ -9,6 +9,7 @@ import type {
   Producer,
   SASLOptions,
 } from 'kafkajs'
+import { type BrokerList, createBrokerList } from './kafka-broker-list.ts'
 import type { KafkaSettings } from './kafka-settings.ts'
 import { kafkajs } from './kafka-vendor.ts'
 
@@ -38,7 +39,7 @@ export function openConnection(options: ConnectionOptions): Connection {
   const { timeoutMs } = options.settings
   let connected: Promise<void> | undefined
 
-  /** One dial for all who wait. After a failure the next one dials the next broker of the list. */
+  /** One dial for all who wait. After a failure the next one dials another broker of the list. */
   function dial(): Promise<void> {
     connected ??= producer.connect().catch((error) => {
       connected = undefined
@@ -90,34 +91,34 @@ function toProducer(kafka: Kafka, { metadataMsMax, onPartitions }: ConnectionOpt
 }
 
 function toClientOptions({ settings, ca }: ConnectionOptions, sockets: Set<Socket>): KafkaConfig {
-  const { brokers, timeoutMs, tls, sasl } = settings
+  const { timeoutMs, tls, sasl } = settings
+  const list = createBrokerList(settings.brokers)
   return {
     clientId: 'spillway',
-    brokers: () => toShuffled(brokers),
+    brokers: list.toDial,
     retry,
     requestTimeout: timeoutMs,
     connectionTimeout: Math.min(timeoutMs, 10_000),
     authenticationTimeout: timeoutMs,
     logLevel: kafkajs.logLevel.NOTHING, // What fails is thrown, and told by whoever tries again.
-    socketFactory: toSocketFactory(sockets),
+    socketFactory: toSocketFactory(sockets, list),
     ...(tls ? { ssl: ca ? { ca } : true } : {}),
     ...(sasl ? { sasl: sasl as SASLOptions } : {}),
   }
 }
 
-/** Begins anywhere each time: every part of kafkajs dials the first, which may be the one that is away. */
-function toShuffled(brokers: readonly string[]): string[] {
-  const start = Math.floor(Math.random() * brokers.length)
-  return [...brokers.slice(start), ...brokers.slice(0, start)]
-}
-
 /** As kafkajs' own, but remembers the sockets: kafkajs keeps those on which a request timed out. */
-function toSocketFactory(sockets: Set<Socket>): ISocketFactory {
+function toSocketFactory(sockets: Set<Socket>, list: BrokerList): ISocketFactory {
   return ({ host, port, ssl, onConnect }) => {
+    list.dialing(host, port)
+    const onReached = () => {
+      list.reached(host, port)
+      onConnect()
+    }
     const name = isIP(host) ? {} : { servername: host }
     const socket = ssl
-      ? connectTls({ host, port, ...name, ...(typeof ssl === 'object' ? ssl : {}) }, onConnect)
-      : connect({ host, port }, onConnect)
+      ? connectTls({ host, port, ...name, ...(typeof ssl === 'object' ? ssl : {}) }, onReached)
+      : connect({ host, port }, onReached)
     socket.setKeepAlive(true, 60_000)
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
