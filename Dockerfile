@@ -15,9 +15,7 @@ COPY src ./src
 # A new volume takes over the owner of the folder that it covers.
 RUN install -d -o bun -g bun -m 0750 /data
 
-# The journal's writes and what is asked of the engine share these threads; without it they are as many as cores. And
-# memory that was freed is kept for what comes next.
-ENV DATA_DIR=/data UV_THREADPOOL_SIZE=8 MIMALLOC_PURGE_DELAY=-1
+ENV DATA_DIR=/data
 # By number: a cluster that admits no root cannot tell who a name is.
 USER 1000:1000
 VOLUME /data
@@ -25,5 +23,5 @@ EXPOSE 3000 3001
 STOPSIGNAL SIGTERM
 # Liveness and not readiness: whoever replaces what is unhealthy must not replace a server whose journal is full.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["bun", "-e", "const { PORT = 3000, TLS_CERT_FILE } = process.env; const url = `http${TLS_CERT_FILE ? 's' : ''}://127.0.0.1:${PORT}/_liveness`; const { ok } = await fetch(url, { tls: { rejectUnauthorized: false } }); process.exit(ok ? 0 : 1)"]
-# As a list, so that no shell stands between a signal and the server.
-CMD ["bun", "src/main.ts"]
+# As a list, and the script makes way for the server: no shell stands between a signal and it.
+CMD ["sh", "src/start.sh"]

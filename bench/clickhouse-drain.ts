@@ -6,7 +6,7 @@ import { openJournal } from '../src/journal/journal.ts'
 import { createShipping } from '../src/sinks/shipping.ts'
 import { toStoreSettings } from './clickhouse-lines.ts'
 import { makeRecord, measure, type Run } from './kafka-records.ts'
-import { startEnvironment } from './launch.ts'
+import { startCommand } from './launch.ts'
 
 /**
  * How fast a prefilled journal drains into the embedded ClickHouse, beside the engine alone with the same lines, in turn:
@@ -67,8 +67,7 @@ function runDrain(folder: string, journal: Prefilled): Promise<Run> {
 }
 
 async function runApart(script: string[]): Promise<Run> {
-  const env = { ...process.env, ...startEnvironment }
-  const child = Bun.spawn([process.execPath, ...script], { env })
+  const child = Bun.spawn([...startCommand, ...script])
   return JSON.parse(await child.stdout.text())
 }
 

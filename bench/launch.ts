@@ -1,18 +1,19 @@
+import { join } from 'node:path'
 import type { Subprocess } from 'bun'
 
 export type Launched = { pid: number; url: string; stop(): Promise<void> }
 
-/** What `bun run start` tells the runtime. */
-export const startEnvironment = { UV_THREADPOOL_SIZE: '8', MIMALLOC_PURGE_DELAY: '-1' }
+/** What `bun run start` runs; given a script, it runs that as it would the server. */
+export const startCommand = ['sh', join(import.meta.dir, '../src/start.sh')]
 
-/** Starts a Bun script and waits for the JSON line that tells its port. Its log goes to a file, as in production. */
+/** Starts a server and waits for the JSON line that tells its port. Its log goes to a file, as in production. */
 export async function launch(
-  script: string,
+  command: string[],
   environment: Record<string, string>,
   logPath: string,
 ): Promise<Launched> {
   await Bun.write(logPath, '')
-  const child = Bun.spawn(['bun', script], {
+  const child = Bun.spawn(command, {
     env: { ...process.env, ...environment },
     stdout: Bun.file(logPath),
     stderr: 'inherit',

@@ -3,7 +3,7 @@ import { makeKeySet } from '../src/auth/key-set.ts'
 import { startClickHouse } from '../test/services/clickhouse.ts'
 import { startKafka } from '../test/services/kafka.ts'
 import { startRedis } from '../test/services/redis.ts'
-import { type Launched, launch, startEnvironment, until } from './launch.ts'
+import { type Launched, launch, startCommand, until } from './launch.ts'
 import { freePort } from './rows.ts'
 
 /** The server as in production, and where its rows can be counted. */
@@ -44,7 +44,6 @@ export async function startBench(
   const settings: Record<string, string> = {
     PORT: '0',
     HOST: '127.0.0.1',
-    ...startEnvironment,
     NODE_ENV: 'production',
     AUTH_KEYS_FILE: keys,
     DATA_DIR: join(folder, name),
@@ -55,7 +54,7 @@ export async function startBench(
     OVERFLOW_PER_SECOND: '0',
     ...environment,
   }
-  const server = await launch(join(root, 'src/main.ts'), settings, join(folder, `${name}.log`))
+  const server = await launch(startCommand, settings, join(folder, `${name}.log`))
   const queryUrl = settings.CLICKHOUSE_URL ?? `http://127.0.0.1:${queryPort}`
   // The embedded engine answers a moment after the server does.
   const answers = () =>
@@ -68,4 +67,4 @@ export async function startBench(
 }
 
 export const startBaseline = (folder: string) =>
-  launch(join(root, 'bench/baseline.ts'), {}, join(folder, 'baseline.log'))
+  launch(['bun', join(root, 'bench/baseline.ts')], {}, join(folder, 'baseline.log'))

@@ -62,7 +62,7 @@ describe.skipIf(!tool)('the image', () => {
   test('runs as a user that is not root, and keeps its data in a volume', () => {
     expect(config.User).toBe('1000:1000')
     expect(Object.keys(config.Volumes)).toEqual(['/data'])
-    expect(config.Cmd).toEqual(['bun', 'src/main.ts'])
+    expect(config.Cmd).toEqual(['sh', 'src/start.sh'])
   })
 
   test('captures into a ClickHouse beside it, is healthy, and loses nothing when it is stopped', async () => {

@@ -21,7 +21,7 @@ export type Spillway = {
   [Symbol.asyncDispose](): Promise<void>
 }
 
-const main = join(import.meta.dir, '../../src/main.ts')
+const script = join(import.meta.dir, '../../src/start.sh')
 const startMsMax = 30_000
 /** Of a server that did not start. */
 const logBytesMax = 4096
@@ -38,12 +38,9 @@ export async function startSpillway(environment: Record<string, string> = {}): P
   let child: Subprocess
 
   async function start(): Promise<void> {
-    child = Bun.spawn([process.execPath, main], {
+    child = Bun.spawn(['sh', script], {
       env: {
         PATH: process.env.PATH ?? '',
-        // As `bun run start` sets them.
-        UV_THREADPOOL_SIZE: '8',
-        MIMALLOC_PURGE_DELAY: '-1',
         PORT: String(port),
         HOST: '127.0.0.1',
         DATA_DIR: join(folder.path, 'data'),
