@@ -11,11 +11,11 @@ import type {
   IngestRequest,
   Normalised,
   Project,
+  ProtocolName,
   Reply,
   Submission,
 } from './core/protocol.ts'
 import { decodeBody } from './decode/body.ts'
-import type { Reservation } from './journal/budget.ts'
 import type { Journal } from './journal/journal.ts'
 import { toDeadLetter, toRecord } from './normalise/line.ts'
 import type { Meter } from './ops/meter.ts'
@@ -56,16 +56,53 @@ const encodedBytesPerDecoded = 2
 
 /**
  * The pipeline: a request of any contract in, its reply out, and what it acknowledges is on disk. It waits only for what
- * is not there yet: with nothing shared between nodes that is the body and the commit.
+ * is not there yet: with nothing shared between nodes that is the body and the commit. It is one function, since a chain
+ * of them that wait for each other takes a twentieth longer.
  */
 export function createIngest(parts: IngestParts): Ingest {
+  const { dedupIdentity, lineBytesMax } = parts
   return async function ingest(contract, incoming) {
     let ticket: Ticket | undefined
+    let claim: Claim | undefined
+    let received = 0
     try {
       parts.assertOpen()
       ticket = parts.room.enter(incoming.announcedBytes)
-      return await take(parts, contract, { incoming, ticket })
+      const bytes = await incoming.read(contract.decode.bodyBytesMax, ticket)
+      const turn = parts.pace.take()
+      if (turn) await turn
+      const opened = open(contract, { incoming, bytes, ticket })
+      const body = opened instanceof Promise ? await opened : opened
+      const submission = contract.parse(incoming, body)
+      received = submission.received
+      const project = parts.projects.find(contract.name, submission.credential)
+      assertOrigin(project, incoming)
+      const rate = parts.admission.takeRate(contract.name, project, incoming)
+      if (rate) await rate
+      const normalised = contract.normalise(incoming, submission, {
+        project,
+        dedupIdentity,
+        lineBytesMax,
+      })
+      const quota = parts.admission.underQuota(normalised.events)
+      const { kept, limited } = quota instanceof Promise ? await quota : quota
+      const claiming = parts.dedup.claim(kept.map((event) => event.marker))
+      claim = claiming instanceof Promise ? await claiming : claiming
+      const judged = { incoming, project, normalised, kept, claim, decodedBytes: body.decodedBytes }
+      const stored = store(parts, contract.name, judged)
+      if (stored.durable) await stored.durable
+      parts.meter.committed(contract.name, stored.fresh.length)
+      const marking = claim.commit()
+      if (marking) await marking
+      settle(parts, contract.name, { judged, stored })
+      const duplicates = kept.length - stored.fresh.length
+      const { rejections } = normalised
+      const outcome = { events: stored.fresh, rejections, duplicates, quotaLimited: limited }
+      return contract.reply(incoming, submission, outcome)
     } catch (error) {
+      // What is refused may be sent again; once it is committed, this does nothing.
+      claim?.release()
+      if (received > 0) parts.meter.refused(contract.name, received, toCode(error))
       return contract.refuse(toRefusal(error, incoming, parts.log), incoming)
     } finally {
       ticket?.leave()
@@ -73,45 +110,13 @@ export function createIngest(parts: IngestParts): Ingest {
   }
 }
 
-type Reading = { incoming: Incoming; ticket: Ticket }
+type Arrived = { incoming: Incoming; bytes: Uint8Array; ticket: Ticket }
 
-/** From bytes to the reply: 200 is said only once what it acknowledges is synced. */
-async function take<S extends Submission>(
-  parts: IngestParts,
-  contract: Contract<S>,
-  { incoming, ticket }: Reading,
-): Promise<Reply> {
-  const bytes = await incoming.read(contract.decode.bodyBytesMax, ticket)
-  const turn = parts.pace.take()
-  if (turn) await turn
+function open<S extends Submission>({ decode: rules }: Contract<S>, arrived: Arrived) {
+  const { incoming: request, bytes: body, ticket } = arrived
   const grow = (more: number) => ticket.grow(more)
   const makeRoom = (more: number) => ticket.makeRoom(more)
-  const { decode: rules } = contract
-  const opened = decodeBody({ request: incoming, body: bytes, rules, grow, makeRoom })
-  const body = opened instanceof Promise ? await opened : opened
-  const submission = contract.parse(incoming, body)
-  try {
-    const project = parts.projects.find(contract.name, submission.credential)
-    assertOrigin(project, incoming)
-    const rate = parts.admission.takeRate(contract.name, project, incoming)
-    if (rate) await rate
-    const { dedupIdentity, lineBytesMax } = parts
-    const context = { project, dedupIdentity, lineBytesMax }
-    const normalised = contract.normalise(incoming, submission, context)
-    const quota = parts.admission.underQuota(normalised.events)
-    const { kept, limited } = quota instanceof Promise ? await quota : quota
-    const claiming = parts.dedup.claim(kept.map((event) => event.marker))
-    const claim = claiming instanceof Promise ? await claiming : claiming
-    const judged = { incoming, project, normalised, kept, claim, decodedBytes: body.decodedBytes }
-    const fresh = await store(parts, contract, judged)
-    const { rejections } = normalised
-    const duplicates = kept.length - fresh.length
-    const outcome = { events: fresh, rejections, duplicates, quotaLimited: limited }
-    return contract.reply(incoming, submission, outcome)
-  } catch (error) {
-    parts.meter.refused(contract.name, submission.received, toCode(error))
-    throw error
-  }
+  return decodeBody({ request, body, rules, grow, makeRoom })
 }
 
 type Judged = {
@@ -124,43 +129,48 @@ type Judged = {
   decodedBytes: number
 }
 
-/** Commits what is new, and counts what became of all. Claims of what is refused are released: it may be sent again. */
-async function store<S extends Submission>(
-  parts: IngestParts,
-  contract: Contract<S>,
+/** `durable` resolves once they are synced; undefined where there is nothing to store. */
+type Stored = { fresh: CanonicalEvent[]; diverted: number; durable: Promise<void> | undefined }
+
+/** Hands what is new to the journal, and what was rejected as dead letters. */
+function store(
+  { admission, journal }: IngestParts,
+  protocol: ProtocolName,
   { incoming, project, normalised, kept, claim, decodedBytes }: Judged,
-): Promise<CanonicalEvent[]> {
-  const { admission, journal, meter } = parts
-  const { events, rejections, dropped } = normalised
+): Stored {
   const fresh = kept.filter((_, index) => claim.isFresh(index))
-  let diverted = 0
-  let room: Reservation | undefined
+  const { rejections } = normalised
+  const count = fresh.length + rejections.length
+  const room = journal.reserve(decodedBytes * encodedBytesPerDecoded + count * recordOverheadBytes)
   try {
-    const count = fresh.length + rejections.length
-    room = journal.reserve(decodedBytes * encodedBytesPerDecoded + count * recordOverheadBytes)
-    diverted = admission.divert(fresh, incoming.receivedMs)
+    const diverted = admission.divert(fresh, incoming.receivedMs)
     const records = fresh.map(toRecord)
     for (const rejection of rejections) {
-      const rejected = { rejection, project: project.id, protocol: contract.name }
+      const rejected = { rejection, project: project.id, protocol }
       records.push(toDeadLetter({ ...rejected, request: incoming }))
     }
-    if (count > 0) await journal.append(records)
-  } catch (error) {
-    claim.release()
-    throw error
+    return { fresh, diverted, durable: count > 0 ? journal.append(records) : undefined }
   } finally {
-    room?.release()
+    // From here on the journal counts the bytes that it holds.
+    room.release()
   }
-  meter.committed(contract.name, fresh.length)
-  const marking = claim.commit()
-  if (marking) await marking
+}
+
+/** Counts what became of each event, once it is durable. */
+function settle(
+  { admission, meter }: IngestParts,
+  protocol: ProtocolName,
+  { judged, stored }: { judged: Judged; stored: Stored },
+): void {
+  const { normalised, kept } = judged
+  const { events, rejections, dropped } = normalised
+  const { fresh, diverted } = stored
   admission.charge(fresh)
-  const duplicates = kept.length - fresh.length
-  const quotaDropped = events.length - kept.length
   const accepted = fresh.length
+  const duplicates = kept.length - accepted
+  const quotaDropped = events.length - kept.length
   const settlement = { accepted, duplicates, dropped, quotaDropped, diverted, rejections }
-  meter.settled(contract.name, settlement)
-  return fresh
+  meter.settled(protocol, settlement)
 }
 
 function assertOrigin(project: Project, request: IngestRequest): void {

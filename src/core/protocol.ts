@@ -8,7 +8,7 @@ export type IngestRequest = {
   method: string
   /** Path without a trailing slash; `/` stays. */
   path: string
-  query: URLSearchParams
+  query: Pick<URLSearchParams, 'get'>
   headers: Headers
   clientIp: string
   receivedMs: number

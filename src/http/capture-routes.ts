@@ -16,12 +16,12 @@ const raw = { parse: 'none' } as const
 export function captureRoutes({ capture, recording }: CaptureContracts, respond: Respond) {
   const app = new Elysia({ name: 'capture' })
   for (const path of eventPaths.flatMap((path) => [path, `${path}/`])) {
-    app.get(path, ({ request, server, set }) => respond(capture, { request, server, set }), raw)
-    app.post(path, ({ request, server, set }) => respond(capture, { request, server, set }), raw)
+    app.get(path, ({ request, server }) => respond(capture, { request, server }), raw)
+    app.post(path, ({ request, server }) => respond(capture, { request, server }), raw)
   }
   for (const path of recordingPaths.flatMap((path) => [path, `${path}/`])) {
-    app.get(path, ({ request, server, set }) => respond(recording, { request, server, set }), raw)
-    app.post(path, ({ request, server, set }) => respond(recording, { request, server, set }), raw)
+    app.get(path, ({ request, server }) => respond(recording, { request, server }), raw)
+    app.post(path, ({ request, server }) => respond(recording, { request, server }), raw)
   }
   return app
 }

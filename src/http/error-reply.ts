@@ -1,21 +1,20 @@
 import { IngestError, statusOf } from '../core/errors.ts'
 import { parseTarget } from './incoming.ts'
-import type { Context } from './respond.ts'
+import { send } from './respond.ts'
 
-type Failure = Pick<Context, 'request' | 'set'> & { code: string | number; error: unknown }
+type Failure = { request: Request; code: string | number; error: unknown }
 
 /**
  * What no contract answered: an unknown route, a method nobody offers, a fault outside the pipeline.
  * `methodsOf` names the methods of a path without a trailing slash.
  */
 export function createErrorReply(methodsOf: (path: string) => readonly string[]) {
-  return ({ code, error, request, set }: Failure): string => {
+  return ({ code, error, request }: Failure): Response => {
     const methods = code === 'NOT_FOUND' ? methodsOf(parseTarget(request.url).path) : []
-    if (methods.length > 0) set.headers.allow = [...methods, 'OPTIONS'].join(', ')
+    const allow = methods.length > 0 ? { allow: [...methods, 'OPTIONS'].join(', ') } : {}
     const { status, name, detail } = toReply(methods.length > 0 ? 'NOT_ALLOWED' : code, error)
-    set.status = status
-    set.headers['content-type'] = 'application/json'
-    return JSON.stringify({ code: 0, status: 'error', error: name, detail })
+    const body = JSON.stringify({ code: 0, status: 'error', error: name, detail })
+    return send({ status, body, headers: allow })
   }
 }
 

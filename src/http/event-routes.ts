@@ -19,7 +19,7 @@ export function eventRoutes({ link, report, telemetry }: EventContracts, respond
     ['/api/telemetry/events', telemetry],
   ] as const
   for (const [path, contract] of paths) {
-    app.post(path, ({ request, server, set }) => respond(contract, { request, server, set }), raw)
+    app.post(path, ({ request, server }) => respond(contract, { request, server }), raw)
   }
   return app
 }

@@ -1,5 +1,6 @@
 import type { Server } from 'bun'
 import type { Clock } from '../core/clock.ts'
+import type { IngestRequest } from '../core/protocol.ts'
 import type { Incoming } from '../ingest.ts'
 import { readBody } from './body.ts'
 import type { ClientIp } from './client-ip.ts'
@@ -39,10 +40,11 @@ export function createToIncoming({
   }
 }
 
-const noQuery = new URLSearchParams()
+/** Most requests have none, and a `URLSearchParams` takes 50 ns to say so each time it is asked. */
+const noQuery: IngestRequest['query'] = { get: () => null }
 
 /** The URL parser costs more than the rest of a small request's routing, so the string is cut by hand. */
-export function parseTarget(url: string): { path: string; query: URLSearchParams } {
+export function parseTarget(url: string): { path: string; query: IngestRequest['query'] } {
   const start = url.indexOf('/', url.indexOf('://') + 3)
   if (start < 0) return { path: '/', query: noQuery }
   const mark = url.indexOf('?', start)

@@ -22,27 +22,25 @@ export function platformRoutes(services: PlatformServices, answer: Answer) {
   const app = new Elysia({ name: 'platform' })
   app.post(
     '/api/auth/token',
-    ({ request, server, set }) =>
-      answer('auth', { request, server, set }, (ip) => auth.token(request, ip)),
+    ({ request, server }) => answer('auth', { request, server }, (ip) => auth.token(request, ip)),
     raw,
   )
   app.post(
     '/api/auth/refresh',
-    ({ request, server, set }) =>
-      answer('auth', { request, server, set }, (ip) => auth.refresh(request, ip)),
+    ({ request, server }) => answer('auth', { request, server }, (ip) => auth.refresh(request, ip)),
     raw,
   )
-  app.get('/api/auth/verify', ({ request, server, set }) =>
-    answer('auth', { request, server, set }, (ip) => auth.verify(request, ip)),
+  app.get('/api/auth/verify', ({ request, server }) =>
+    answer('auth', { request, server }, (ip) => auth.verify(request, ip)),
   )
-  app.get('/.well-known/jwks.json', ({ request, server, set }) =>
-    answer('auth', { request, server, set }, () => auth.jwks()),
+  app.get('/.well-known/jwks.json', ({ request, server }) =>
+    answer('auth', { request, server }, () => auth.jwks()),
   )
-  app.get('/api/sdk/config', ({ request, server, set }) =>
-    answer('sdk', { request, server, set }, () => sdk.reply(request, isByTls({ request, server }))),
+  app.get('/api/sdk/config', ({ request, server }) =>
+    answer('sdk', { request, server }, () => sdk.reply(request, isByTls({ request, server }))),
   )
-  app.get('/api/health', ({ request, server, set }) =>
-    answer('health', { request, server, set }, () => health()),
+  app.get('/api/health', ({ request, server }) =>
+    answer('health', { request, server }, () => health()),
   )
   return app
 }

@@ -8,13 +8,12 @@ import type { ToIncoming } from './incoming.ts'
 export type Context = {
   request: Request
   server: Server<unknown> | null
-  set: { status?: number | string; headers: Record<string, unknown> }
 }
 
 export type Respond = <S extends Submission>(
   contract: Contract<S>,
   context: Context,
-) => Promise<string | Response>
+) => Promise<Response>
 
 export type RespondParts = {
   toIncoming: ToIncoming
@@ -27,30 +26,33 @@ export type Answer = (
   name: string,
   context: Context,
   reply: (clientIp: string) => Reply | Promise<Reply>,
-) => Promise<string | Response>
+) => Promise<Response>
 
 /** Runs the pipeline for one request, and writes its access line and latency. */
 export function createRespond({ ingest, ...parts }: RespondParts & { ingest: Ingest }): Respond {
-  return async (contract, { request, server, set }) => {
+  return async (contract, { request, server }) => {
     const startedMs = performance.now()
     const incoming = parts.toIncoming(request, server)
     const reply = await ingest(contract, incoming)
     note(parts, contract.name, { incoming, reply, startedMs })
-    // The rest of a body that came too slowly is still on its way: only closing ends it.
-    if (reply.status === 408) set.headers.connection = 'close'
-    return send(set, reply)
+    return send(reply.status === 408 ? toLast(reply) : reply)
   }
 }
 
 /** The same for every other route. `name` is what the latency is counted under. */
 export function createAnswer(parts: RespondParts): Answer {
-  return async (name, { request, server, set }, toReply) => {
+  return async (name, { request, server }, toReply) => {
     const startedMs = performance.now()
     const incoming = parts.toIncoming(request, server)
     const reply = await toReply(incoming.clientIp)
     note(parts, name, { incoming, reply, startedMs })
-    return send(set, reply)
+    return send(reply)
   }
+}
+
+/** The rest of a body that came too slowly is still on its way: only closing ends it. */
+function toLast(reply: Reply): Reply {
+  return { ...reply, headers: { ...reply.headers, connection: 'close' } }
 }
 
 type Answered = { incoming: Incoming; reply: Reply; startedMs: number }
@@ -63,11 +65,10 @@ function note({ access, observe }: RespondParts, name: string, answered: Answere
   access({ id, method, path, status, ms, bytes, ip })
 }
 
-/** A reply in Elysia's terms. Bodies are JSON unless the reply says otherwise. */
-export function send(set: Context['set'], { status, body, headers }: Reply): string | Response {
-  set.status = status
-  if (headers) Object.assign(set.headers, headers)
-  if (body === null) return new Response(null, { status })
-  set.headers['content-type'] ??= 'application/json'
-  return body
+/** Bodies are JSON unless the reply says otherwise. */
+export function send({ status, body, headers }: Reply): Response {
+  const type = body === null ? {} : json
+  return new Response(body, { status, headers: headers ? { ...type, ...headers } : type })
 }
+
+const json = { 'content-type': 'application/json' }

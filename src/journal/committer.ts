@@ -62,12 +62,11 @@ export class Committer {
     } catch (error) {
       return Promise.reject(error)
     }
-    const outcome = Promise.withResolvers<void>()
-    batch.waiting.push(outcome)
+    batch.requests += 1
     this.#counts.pendingRequests += 1
     this.#counts.pendingBytes += batch.block.frameBytes - bytesBefore
     this.#gather(batch)
-    return outcome.promise
+    return batch.outcome.promise
   }
 
   /** Runs `errand` between two commits. */
@@ -91,7 +90,8 @@ export class Committer {
   }
 
   #toBatch(): Batch {
-    return { block: this.#idle.pop() ?? createBlock(), waiting: [], firstOffset: 0 }
+    const block = this.#idle.pop() ?? createBlock()
+    return { block, firstOffset: 0, requests: 0, outcome: Promise.withResolvers() }
   }
 
   #gather(batch: Batch): void {
@@ -153,7 +153,8 @@ export class Committer {
     this.#counts.commits += 1
     this.#counts.eventsAppended += block.count
     this.#hand(batch)
-    this.#settle(batch, (outcome) => outcome.resolve())
+    this.#counts.pendingRequests -= batch.requests
+    batch.outcome.resolve()
   }
 
   /** Whatever becomes of this, shippers find the block in the journal. */
@@ -171,13 +172,8 @@ export class Committer {
     this.#counts.failures += 1
     this.#isFailing = true
     this.#lastError = error instanceof Error ? error.message : String(error)
-    this.#settle(batch, (outcome) => outcome.reject(error))
-  }
-
-  #settle(batch: Batch, tell: (outcome: PromiseWithResolvers<void>) => void): void {
-    this.#counts.pendingRequests -= batch.waiting.length
-    for (const outcome of batch.waiting) tell(outcome)
-    batch.waiting = []
+    this.#counts.pendingRequests -= batch.requests
+    batch.outcome.reject(error)
   }
 
   get #isWrittenFirst(): boolean {
@@ -195,7 +191,13 @@ export type CommitterOptions = {
   onCommitted(block: CommittedBlock, receivedMs: number): void
 }
 
-type Batch = { block: Block; waiting: PromiseWithResolvers<void>[]; firstOffset: number }
+/** What one commit holds. Its requests share one outcome: a promise each costs more than the rest of an append. */
+type Batch = {
+  block: Block
+  firstOffset: number
+  requests: number
+  outcome: PromiseWithResolvers<void>
+}
 
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
