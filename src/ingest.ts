@@ -16,6 +16,7 @@ import type {
   Submission,
 } from './core/protocol.ts'
 import { decodeBody } from './decode/body.ts'
+import type { Reservation } from './journal/budget.ts'
 import type { Journal } from './journal/journal.ts'
 import { toDeadLetter, toRecord } from './normalise/line.ts'
 import type { Meter } from './ops/meter.ts'
@@ -64,6 +65,7 @@ export function createIngest(parts: IngestParts): Ingest {
   return async function ingest(contract, incoming) {
     let ticket: Ticket | undefined
     let claim: Claim | undefined
+    let stored: Stored | undefined
     let received = 0
     try {
       parts.assertOpen()
@@ -89,7 +91,7 @@ export function createIngest(parts: IngestParts): Ingest {
       const claiming = parts.dedup.claim(kept.map((event) => event.marker))
       claim = claiming instanceof Promise ? await claiming : claiming
       const judged = { incoming, project, normalised, kept, claim, decodedBytes: body.decodedBytes }
-      const stored = store(parts, contract.name, judged)
+      stored = store(parts, contract.name, judged)
       if (stored.durable) await stored.durable
       parts.meter.committed(contract.name, stored.fresh.length)
       const marking = claim.commit()
@@ -105,6 +107,7 @@ export function createIngest(parts: IngestParts): Ingest {
       if (received > 0) parts.meter.refused(contract.name, received, toCode(error))
       return contract.refuse(toRefusal(error, incoming, parts.log), incoming)
     } finally {
+      stored?.room.release()
       ticket?.leave()
     }
   }
@@ -129,8 +132,13 @@ type Judged = {
   decodedBytes: number
 }
 
-/** `durable` resolves once they are synced; undefined where there is nothing to store. */
-type Stored = { fresh: CanonicalEvent[]; diverted: number; durable: Promise<void> | undefined }
+/** `durable` resolves once they are synced; undefined where there is nothing to store. `room` is kept until then. */
+type Stored = {
+  fresh: CanonicalEvent[]
+  diverted: number
+  durable: Promise<void> | undefined
+  room: Reservation
+}
 
 /** Hands what is new to the journal, and what was rejected as dead letters. */
 function store(
@@ -149,10 +157,10 @@ function store(
       const rejected = { rejection, project: project.id, protocol }
       records.push(toDeadLetter({ ...rejected, request: incoming }))
     }
-    return { fresh, diverted, durable: count > 0 ? journal.append(records) : undefined }
-  } finally {
-    // From here on the journal counts the bytes that it holds.
+    return { fresh, diverted, durable: count > 0 ? journal.append(records) : undefined, room }
+  } catch (error) {
     room.release()
+    throw error
   }
 }
 
