@@ -1,7 +1,7 @@
-import { openConnection } from '../src/engine/connection.ts'
-import { loadNative } from '../src/engine/native.ts'
-import { toInsert } from '../src/sinks/clickhouse-embedded.ts'
-import { createStore } from '../src/sinks/clickhouse-store.ts'
+import { toInsert } from '../src/delivery/clickhouse/embedded.ts'
+import { createStore } from '../src/delivery/clickhouse/store.ts'
+import { openConnection } from '../src/embedded/chdb/connection.ts'
+import { loadNative } from '../src/embedded/chdb/native.ts'
 import { makeLine, rowsPerInsert, toStoreSettings } from './clickhouse-lines.ts'
 import { measure } from './kafka-records.ts'
 

@@ -1,5 +1,5 @@
-import { loadConfig } from '../src/config.ts'
-import { toClickHouseSettings } from '../src/sinks/clickhouse-store.ts'
+import { loadConfig } from '../src/config/config.ts'
+import { toClickHouseSettings } from '../src/delivery/clickhouse/store.ts'
 import { makeRecord } from './kafka-records.ts'
 
 /** As many as the server sends to the embedded engine at once. */

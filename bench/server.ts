@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { makeKeySet } from '../src/auth/key-set.ts'
+import { makeKeySet } from '../src/platform/auth/key-set.ts'
 import { startClickHouse } from '../test/services/clickhouse.ts'
 import { startKafka } from '../test/services/kafka.ts'
 import { startRedis } from '../test/services/redis.ts'

@@ -1,9 +1,9 @@
-import { type Config, loadConfig } from './config.ts'
-import { exitNow } from './ops/exit.ts'
-import { startServer } from './server.ts'
-import { toRole } from './supervisor/messages.ts'
-import { startSupervisor } from './supervisor/supervisor.ts'
-import { startSupervised } from './supervisor/worker.ts'
+import { exitNow } from './app/exit.ts'
+import { startServer } from './app/server.ts'
+import { toRole } from './cluster/messages.ts'
+import { startSupervisor } from './cluster/supervisor.ts'
+import { startSupervised } from './cluster/worker.ts'
+import { type Config, loadConfig } from './config/config.ts'
 
 /** What closing may take beyond SHUTDOWN_MS_MAX: the engine sees a running insert through. */
 const closeMsMax = 20_000

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
-import { type Config, loadConfig } from '../src/config.ts'
-import { SettingsError } from '../src/settings.ts'
+import { type Config, loadConfig } from '../src/config/config.ts'
+import { SettingsError } from '../src/config/environment.ts'
 
 const faultsOf = (environment: Record<string, string>): string => {
   try {

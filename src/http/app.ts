@@ -1,11 +1,11 @@
 import { Elysia } from 'elysia'
 import { bootRoutes } from './boot-routes.ts'
-import { type CaptureContracts, captureRoutes } from './capture-routes.ts'
 import { createErrorReply } from './error-reply.ts'
 import { type EventContracts, eventRoutes } from './event-routes.ts'
 import { type HealthParts, healthRoutes } from './health-routes.ts'
 import { type PlatformServices, platformRoutes } from './platform-routes.ts'
 import type { Answer, Respond } from './respond.ts'
+import { type CaptureContracts, captureRoutes } from './routes.ts'
 
 export type AppParts = {
   contracts: CaptureContracts & EventContracts

@@ -1,5 +1,5 @@
 import { Elysia } from 'elysia'
-import { toConfig, toConfigScript, toFlags } from '../protocols/posthog-boot.ts'
+import { toConfig, toConfigScript, toFlags } from '../contracts/capture/posthog-boot.ts'
 import { send } from './respond.ts'
 
 const raw = { parse: 'none' } as const

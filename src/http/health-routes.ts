@@ -1,5 +1,5 @@
 import { Elysia } from 'elysia'
-import type { Health } from '../ops/health.ts'
+import type { Health } from '../observability/health.ts'
 import { send } from './respond.ts'
 
 export type HealthParts = { health: Health; metrics(): Promise<{ type: string; text: string }> }

@@ -1,7 +1,7 @@
 import type { Server } from 'bun'
 import type { Clock } from '../core/clock.ts'
 import type { IngestRequest } from '../core/protocol.ts'
-import type { Incoming } from '../ingest.ts'
+import type { Incoming } from '../ingest/pipeline.ts'
 import { readBody } from './body.ts'
 import type { ClientIp } from './client-ip.ts'
 import { createDeadlines } from './deadlines.ts'

@@ -1,7 +1,7 @@
 import type { Server } from 'bun'
 import { Elysia } from 'elysia'
 import { recordingBodyBytesMax } from '../core/limits.ts'
-import type { EngineData } from '../realtime/engine.ts'
+import type { EngineData } from '../platform/realtime/engine.ts'
 import { type App, anyHostname } from './app.ts'
 import { corsPlugin, type OriginRule } from './cors.ts'
 

@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
-import type { Auth } from '../auth/auth.ts'
-import type { PlatformHealth } from '../ops/platform-health.ts'
-import type { SdkConfig } from '../sdk/config.ts'
+import type { PlatformHealth } from '../observability/platform-health.ts'
+import type { Auth } from '../platform/auth/auth.ts'
+import type { SdkConfig } from '../platform/sdk-config/config.ts'
 import type { IsForwardedTls } from './forwarded-tls.ts'
 import type { Answer, Context } from './respond.ts'
 

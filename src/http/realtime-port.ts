@@ -1,5 +1,5 @@
 import type { Server } from 'bun'
-import type { EngineData } from '../realtime/engine.ts'
+import type { EngineData } from '../platform/realtime/engine.ts'
 import { type Listening, type ListenSettings, type SocketRoute, toListening } from './listen.ts'
 
 /** Silent connections are closed above the 25 s between Socket.IO's pings. */

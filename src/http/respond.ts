@@ -1,7 +1,7 @@
 import type { Server } from 'bun'
 import type { Contract, Reply, Submission } from '../core/protocol.ts'
-import type { Incoming, Ingest } from '../ingest.ts'
-import type { AccessLog } from '../ops/log.ts'
+import type { Incoming, Ingest } from '../ingest/pipeline.ts'
+import type { AccessLog } from '../observability/log.ts'
 import type { ToIncoming } from './incoming.ts'
 
 /** The part of Elysia's context that our routes destructure; it reads their source to know what they need. */

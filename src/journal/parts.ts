@@ -12,9 +12,9 @@ import type { JournalOptions } from './journal.ts'
 import type { Lock } from './lock.ts'
 import { type Recovered, recover } from './recovery.ts'
 import { createRetention, type Retention } from './retention.ts'
+import { Supply } from './segment-allocator.ts'
 import { removeSegmentFile } from './segment-file.ts'
 import { listSegments } from './segments.ts'
-import { Supply } from './supply.ts'
 import { Writer } from './writer.ts'
 
 /** No segment takes more of the budget than this share: some must always be free to go. */

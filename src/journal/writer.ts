@@ -6,8 +6,8 @@ import { isNoSpace, writeAll } from './file-system.ts'
 import { frameHeaderBytes, sealFrame, toSeed } from './frame.ts'
 import { closeQuietly, cut, extend, type OpenSegment } from './open-segment.ts'
 import type { Frame } from './scanner.ts'
+import type { Supply } from './segment-allocator.ts'
 import { segmentHeaderBytes, toHeaderBytes } from './segment-header.ts'
-import type { Supply } from './supply.ts'
 
 /** Appends frames to segments. One call at a time: callers await each before the next. */
 export class Writer {

@@ -1,4 +1,4 @@
-import type { KeptFile, MarkerDisk } from '../../src/admit/marker-disk.ts'
+import type { KeptFile, MarkerDisk } from '../../src/ingest/dedup/marker-disk.ts'
 
 type Operation = 'create' | 'write' | 'datasync'
 

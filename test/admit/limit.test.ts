@@ -1,8 +1,8 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { createLimiter, type Verdict } from '../../src/admit/limit.ts'
-import { createOverflow } from '../../src/admit/overflow.ts'
-import { RecentKeys } from '../../src/admit/recent-keys.ts'
+import { RecentKeys } from '../../src/ingest/limits/bounded-key-map.ts'
+import { createOverflow } from '../../src/ingest/limits/overflow.ts'
+import { createLimiter, type Verdict } from '../../src/ingest/limits/rate-limiter.ts'
 import { createTestClock } from './support.ts'
 
 const atOnce = (verdict: Verdict | Promise<Verdict>): Verdict => {

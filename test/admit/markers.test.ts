@@ -1,8 +1,8 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { createSeenTable, readMarker } from '../../src/admit/markers.ts'
 import { hourMs } from '../../src/core/clock.ts'
 import type { Marker } from '../../src/core/event.ts'
+import { createSeenTable, readMarker } from '../../src/ingest/dedup/seen-table.ts'
 import { readResidentBytes } from '../support/resident-bytes.ts'
 import { createTestClock, toMarker, toMarkers } from './support.ts'
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
-import { createPace } from '../../src/admit/pace.ts'
 import { IngestError } from '../../src/core/errors.ts'
+import { createPace } from '../../src/ingest/load-shedding/turn-scheduler.ts'
 
 type Arrival = 'at once' | 'waits' | 'refused'
 

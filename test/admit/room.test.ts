@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { createRoom, type Room, type Ticket } from '../../src/admit/room.ts'
+import { createRoom, type Room, type Ticket } from '../../src/ingest/load-shedding/room.ts'
 
 const mib = 1024 * 1024
 

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'bun:test'
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Auth } from '../../src/auth/auth.ts'
-import { createPasswordThread } from '../../src/auth/password-thread.ts'
-import type { RefreshStore } from '../../src/auth/refresh-store.ts'
 import type { Log } from '../../src/core/log.ts'
 import type { Reply } from '../../src/core/protocol.ts'
+import type { Auth } from '../../src/platform/auth/auth.ts'
+import { createPasswordThread } from '../../src/platform/auth/password-thread.ts'
+import type { RefreshStore } from '../../src/platform/auth/refresh-store.ts'
 import {
   alice,
   aliceLogin,

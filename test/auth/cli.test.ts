@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { importKeySet } from '../../src/auth/key-set.ts'
+import { importKeySet } from '../../src/platform/auth/key-set.ts'
 
 const run = (name: string, input: string) =>
-  Bun.spawnSync(['bun', join(import.meta.dir, '../../src/auth', name)], {
+  Bun.spawnSync(['bun', join(import.meta.dir, '../../src/cli', name)], {
     stdin: Buffer.from(input),
     env: { PATH: process.env.PATH },
   })

@@ -2,9 +2,9 @@ import { describe, expect, test } from 'bun:test'
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { exportJWK, generateKeyPair, type JWK } from 'jose'
-import { importKeySet, makeKeySet } from '../../src/auth/key-set.ts'
-import { createKeys } from '../../src/auth/keys.ts'
 import { silentLog } from '../../src/core/log.ts'
+import { importKeySet, makeKeySet } from '../../src/platform/auth/key-set.ts'
+import { createKeys } from '../../src/platform/auth/keys.ts'
 import { temporaryFolder } from '../support/folder.ts'
 
 const ed = await jwkOf('EdDSA')

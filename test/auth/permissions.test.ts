@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { covers, coversAll, grantedTo, narrow } from '../../src/auth/permissions.ts'
+import { covers, coversAll, grantedTo, narrow } from '../../src/platform/auth/permissions.ts'
 import { alice, page, shop } from '../support/auth.ts'
 
 describe('permissions', () => {

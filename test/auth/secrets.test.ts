@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from 'bun:test'
 import { getPriority } from 'node:os'
-import { createPasswordThread, type Verifier } from '../../src/auth/password-thread.ts'
-import { createSecrets } from '../../src/auth/secrets.ts'
+import { createPasswordThread, type Verifier } from '../../src/platform/auth/password-thread.ts'
+import { createSecrets } from '../../src/platform/auth/secrets.ts'
 
 /** A verifier that answers when it is told to. */
 function heldVerifier() {

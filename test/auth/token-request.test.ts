@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { OAuthError } from '../../src/auth/oauth-error.ts'
-import { parseRefreshRequest, parseTokenRequest } from '../../src/auth/token-request.ts'
+import { OAuthError } from '../../src/platform/auth/oauth-error.ts'
+import { parseRefreshRequest, parseTokenRequest } from '../../src/platform/auth/token-request.ts'
 
 const json = (headers: Record<string, string> = {}) =>
   new Headers({ 'content-type': 'application/json', ...headers })

@@ -7,9 +7,9 @@ import {
   type JWTPayload,
   SignJWT,
 } from 'jose'
-import { importKeySet, makeKeySet } from '../../src/auth/key-set.ts'
-import type { Keys } from '../../src/auth/keys.ts'
-import { createTokens } from '../../src/auth/tokens.ts'
+import { importKeySet, makeKeySet } from '../../src/platform/auth/key-set.ts'
+import type { Keys } from '../../src/platform/auth/keys.ts'
+import { createTokens } from '../../src/platform/auth/tokens.ts'
 
 const nowMs = Date.parse('2026-01-01T12:00:00Z')
 const nowSeconds = nowMs / 1000

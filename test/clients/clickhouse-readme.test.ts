@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { firstTables } from '../../src/sinks/clickhouse-tables.ts'
+import { firstTables } from '../../src/delivery/clickhouse/tables.ts'
 import { type Spillway, startSpillway } from '../support/spillway.ts'
 import { until } from '../support/until.ts'
 

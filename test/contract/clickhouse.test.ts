@@ -1,5 +1,5 @@
-import { createClickHouseSink } from '../../src/sinks/clickhouse-sink.ts'
-import { createStore } from '../../src/sinks/clickhouse-store.ts'
+import { createClickHouseSink } from '../../src/delivery/clickhouse/sink.ts'
+import { createStore } from '../../src/delivery/clickhouse/store.ts'
 import { shared } from '../services/shared.ts'
 import { instantly, makeLedger, makeReport } from '../sinks/clickhouse-fixtures.ts'
 import { describeSink, type SinkUnderTest } from './sink-contract.ts'

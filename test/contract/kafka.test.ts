@@ -1,5 +1,5 @@
 import { silentLog } from '../../src/core/log.ts'
-import { createKafkaSink } from '../../src/sinks/kafka.ts'
+import { createKafkaSink } from '../../src/delivery/kafka/sink.ts'
 import { shared } from '../services/shared.ts'
 import { makeSettings } from '../sinks/kafka-fixtures.ts'
 import { readTopic, requireKcat } from '../sinks/kafka-reader.ts'

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { parseForm } from '../../src/decode/form.ts'
+import { parseForm } from '../../src/ingest/decode/form.ts'
 
 /** What escapes, half escapes and fields are made of. */
 const pieces = ['%', '2', 'B', 'F', '3', 'D', '%2B', '%2F', '%3D', '%2b', '%25', '%C3%BC', '%ff']

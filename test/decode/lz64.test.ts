@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import lz from 'lz-string'
-import { decompressLz64 } from '../../src/decode/lz64.ts'
+import { decompressLz64 } from '../../src/ingest/decode/lz64.ts'
 
 const open = (base64: string, bytesMax = 1_000_000) =>
   decompressLz64(base64, { bytesMax, grow() {} })

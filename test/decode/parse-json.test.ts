@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { parseJson } from '../../src/decode/parse-json.ts'
+import { parseJson } from '../../src/ingest/decode/parse-json.ts'
 
 describe('numbers', () => {
   test.each([

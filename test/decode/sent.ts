@@ -2,7 +2,7 @@ import zlib from 'node:zlib'
 import lz from 'lz-string'
 import { IngestError } from '../../src/core/errors.ts'
 import type { DecodeRules } from '../../src/core/protocol.ts'
-import { decodeBody } from '../../src/decode/body.ts'
+import { decodeBody } from '../../src/ingest/decode/body.ts'
 
 export const capture: DecodeRules = { bodyBytesMax: 2 * 1024 * 1024, forms: true, base64: true }
 export const browser: DecodeRules = { ...capture, base64: false }

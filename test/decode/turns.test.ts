@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { createTurns } from '../../src/decode/turns.ts'
+import { createTurns } from '../../src/ingest/decode/turns.ts'
 
 test('runs no more than it may at once, in order, whatever fails', async () => {
   const takeTurn = createTurns({ max: 2, waitingMax: 4 })

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { type Connection, openConnection } from '../../src/engine/connection.ts'
-import { loadNative, type Native } from '../../src/engine/native.ts'
+import { type Connection, openConnection } from '../../src/embedded/chdb/connection.ts'
+import { loadNative, type Native } from '../../src/embedded/chdb/native.ts'
 import { temporaryFolder } from '../support/folder.ts'
 
 describe('an insert by the stream of the engine', () => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { toStoredLine } from '../../src/core/record.ts'
-import { createHttpClickHouse } from '../../src/sinks/clickhouse-http.ts'
+import { createHttpClickHouse } from '../../src/delivery/clickhouse/http.ts'
 import { type ClickHouseService, startClickHouse } from '../services/clickhouse.ts'
 import { readResidentBytes } from '../support/resident-bytes.ts'
 import { type Spillway, startSpillway } from '../support/spillway.ts'

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { createContracts } from '../../src/contracts.ts'
+import { createContracts } from '../../src/contracts/registry.ts'
 import { IngestError } from '../../src/core/errors.ts'
 import { type Spillway, startSpillway } from '../support/spillway.ts'
 
@@ -8,7 +8,7 @@ import { type Spillway, startSpillway } from '../support/spillway.ts'
 let open: Spillway
 let production: Spillway
 const projects = join(import.meta.dir, '../fixtures/projects.toml')
-const keys = join(import.meta.dir, '../../src/auth/make-key.ts')
+const keys = join(import.meta.dir, '../../src/cli/make-key.ts')
 beforeAll(async () => {
   open = await startSpillway({ ACCESS_LOG: 'false', PROJECTS_FILE: projects })
   const made = Bun.spawnSync([process.execPath, keys])

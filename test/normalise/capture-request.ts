@@ -1,12 +1,12 @@
+import { normaliseCapture } from '../../src/contracts/capture/normalise.ts'
+import { captureProtocol } from '../../src/contracts/capture/protocol.ts'
+import { normaliseRecording } from '../../src/contracts/capture/recording.ts'
 import type {
   DecodedBody,
   IngestRequest,
   NormaliseContext,
   Project,
 } from '../../src/core/protocol.ts'
-import { normaliseCapture } from '../../src/normalise/capture.ts'
-import { normaliseRecording } from '../../src/normalise/recording.ts'
-import { captureProtocol } from '../../src/protocols/capture.ts'
 
 export const receivedMs = Date.parse('2026-01-01T12:00:00.000Z')
 export const token = 'phc_project'

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
+import { toDeadLetter, toRecord } from '../../src/contracts/encode.ts'
+import { normaliseLink } from '../../src/contracts/link/normalise.ts'
 import type { EventRow, RecordingRow } from '../../src/core/event.ts'
 import { deadLetterRawBytesMax } from '../../src/core/limits.ts'
 import type { LinkRow } from '../../src/core/link-row.ts'
-import { toDeadLetter, toRecord } from '../../src/normalise/line.ts'
-import { normaliseLink } from '../../src/normalise/link.ts'
 import { toLine } from '../support/line.ts'
 import { receivedMs, toRequest } from './capture-request.ts'
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { toPieces } from '../../src/normalise/recording-pieces.ts'
+import { toPieces } from '../../src/contracts/capture/recording-chunks.ts'
 
 const whole = (items: string) => ({ items, chunk: 0, chunks: 1 })
 

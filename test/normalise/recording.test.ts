@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
+import { toRecord } from '../../src/contracts/encode.ts'
 import type { ErrorCode } from '../../src/core/errors.ts'
 import type { RecordingRow } from '../../src/core/event.ts'
-import { toRecord } from '../../src/normalise/line.ts'
 import { toLine } from '../support/line.ts'
 import { type Run, receivedMs, record, recordAll, token } from './capture-request.ts'
 

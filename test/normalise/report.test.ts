@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test'
+import { toRecord } from '../../src/contracts/encode.ts'
+import { normaliseReport } from '../../src/contracts/report/normalise.ts'
 import type { CanonicalEvent, EventRow } from '../../src/core/event.ts'
-import { parseJson } from '../../src/decode/parse-json.ts'
-import { toRecord } from '../../src/normalise/line.ts'
-import { normaliseReport } from '../../src/normalise/report.ts'
+import { parseJson } from '../../src/ingest/decode/parse-json.ts'
 import { context, receivedMs, toRequest } from '../protocols/link-report-telemetry.ts'
 import { toLine } from '../support/line.ts'
 

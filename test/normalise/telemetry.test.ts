@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
+import { toRecord } from '../../src/contracts/encode.ts'
+import { normaliseTelemetry } from '../../src/contracts/telemetry/normalise.ts'
 import type { EventRow } from '../../src/core/event.ts'
-import { parseJson } from '../../src/decode/parse-json.ts'
-import { toRecord } from '../../src/normalise/line.ts'
-import { normaliseTelemetry } from '../../src/normalise/telemetry.ts'
+import { parseJson } from '../../src/ingest/decode/parse-json.ts'
 import { receivedMs, toRequest } from '../protocols/link-report-telemetry.ts'
 import { toLine } from '../support/line.ts'
 

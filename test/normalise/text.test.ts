@@ -6,7 +6,7 @@ import {
   escapeJson,
   isLongerThan,
   toWellFormedJson,
-} from '../../src/normalise/text.ts'
+} from '../../src/contracts/shared/text.ts'
 
 const anyText = fc.string({
   unit: fc.integer({ max: 0xffff }).map((code) => String.fromCharCode(code)),

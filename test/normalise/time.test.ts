@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { createIsoTime } from '../../src/normalise/iso-time.ts'
-import { correctTimestamp, parseSentAt, parseTime } from '../../src/normalise/time.ts'
+import { createIsoTime } from '../../src/contracts/shared/iso-time.ts'
+import { correctTimestamp, parseSentAt, parseTime } from '../../src/contracts/shared/time.ts'
 
 const noonMs = Date.parse('2024-03-21T12:00:00.000Z')
 
@@ -82,7 +82,7 @@ describe('a time is read from', () => {
   })
 
   test.each(['America/New_York', 'Asia/Kolkata'])('in UTC on a server in %s', (zone) => {
-    const script = `import { parseTime } from '${import.meta.dir}/../../src/normalise/time.ts'
+    const script = `import { parseTime } from '${import.meta.dir}/../../src/contracts/shared/time.ts'
       console.log(['2024-03-21T12:00:00', '2024-03-21 12:00', '2024-03-21'].map(parseTime).join())`
     const { stdout } = Bun.spawnSync(['bun', '-e', script], { env: { ...process.env, TZ: zone } })
     expect(stdout.toString().trim()).toBe([noonMs, noonMs, noonMs - 43_200_000].join())

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { createHealth, type HealthParts } from '../../src/ops/health.ts'
+import { createHealth, type HealthParts } from '../../src/observability/health.ts'
 
 type State = {
   phase?: ReturnType<HealthParts['phase']>

@@ -1,5 +1,10 @@
 import { expect, test } from 'bun:test'
-import { onlyTotals, parseMetrics, sumMetrics, toMetricsText } from '../../src/ops/sum-metrics.ts'
+import {
+  onlyTotals,
+  parseMetrics,
+  sumMetrics,
+  toMetricsText,
+} from '../../src/observability/sum-metrics.ts'
 
 const toText = (values: Record<string, number>) => `# HELP events_total Events, by "contract"
 # TYPE events_total counter

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { Histogram, Registry } from 'prom-client'
-import { Timings } from '../../src/ops/timings.ts'
+import { Timings } from '../../src/observability/timings.ts'
 
 const upperBounds = [0.001, 0.01, 0.1, 1]
 const naming = { name: 'spillway_request_seconds', help: 'Time' }

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { makeKeySet } from '../../src/auth/key-set.ts'
+import { makeKeySet } from '../../src/platform/auth/key-set.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import { startSpillway } from '../support/spillway.ts'
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test'
+import { captureProtocol, recordingProtocol } from '../../src/contracts/capture/protocol.ts'
 import { type ErrorCode, IngestError } from '../../src/core/errors.ts'
 import type { Rejection } from '../../src/core/event.ts'
 import type { Outcome } from '../../src/core/protocol.ts'
-import { captureProtocol, recordingProtocol } from '../../src/protocols/capture.ts'
 import { toBody, toRequest } from '../normalise/capture-request.ts'
 
 type Request = Parameters<typeof toRequest>[0]

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
+import { normaliseLink } from '../../src/contracts/link/normalise.ts'
+import { linkProtocol } from '../../src/contracts/link/protocol.ts'
 import { type ErrorCode, IngestError, statusOf } from '../../src/core/errors.ts'
-import { normaliseLink } from '../../src/normalise/link.ts'
-import { linkProtocol } from '../../src/protocols/link.ts'
 import { exchange, refusal, toRequest } from './link-report-telemetry.ts'
 
 const contract = { protocol: linkProtocol, normalise: normaliseLink }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
+import { normaliseReport } from '../../src/contracts/report/normalise.ts'
+import { createReportProtocol } from '../../src/contracts/report/protocol.ts'
 import { type ErrorCode, IngestError, statusOf } from '../../src/core/errors.ts'
-import { normaliseReport } from '../../src/normalise/report.ts'
-import { createReportProtocol } from '../../src/protocols/report.ts'
 import { exchange, refusal, toRequest } from './link-report-telemetry.ts'
 
 const protocol = createReportProtocol({ eventsMax: 3 })

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test'
+import { normaliseTelemetry } from '../../src/contracts/telemetry/normalise.ts'
+import { createTelemetryProtocol } from '../../src/contracts/telemetry/protocol.ts'
 import { type ErrorCode, IngestError, statusOf } from '../../src/core/errors.ts'
 import type { Outcome } from '../../src/core/protocol.ts'
-import { normaliseTelemetry } from '../../src/normalise/telemetry.ts'
-import { createTelemetryProtocol } from '../../src/protocols/telemetry.ts'
 import { exchange, refusal, toRequest } from './link-report-telemetry.ts'
 
 const protocol = createTelemetryProtocol({ eventsMax: 4 })

@@ -12,7 +12,7 @@ afterEach(async () => {
 
 /** Starts `bun run clickhouse`, and awaits its first line. */
 async function start(...options: string[]) {
-  const command = [process.execPath, 'src/query/cli.ts', ...options]
+  const command = [process.execPath, 'src/cli/clickhouse.ts', ...options]
   const server = Bun.spawn(command, { stdout: 'pipe', stderr: 'pipe' })
   started.push(server)
   const reader = server.stdout.getReader()

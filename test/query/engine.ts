@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import type { QueryServerParts } from '../../src/query/server.ts'
+import type { QueryServerParts } from '../../src/embedded/query-api/server.ts'
 import { temporaryFolder } from '../support/folder.ts'
 
 /** The engine in a process of its own, with both interfaces: see host.ts. */

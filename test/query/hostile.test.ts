@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { toTokens } from '../../src/query/tokens.ts'
+import { toTokens } from '../../src/embedded/query-api/tokens.ts'
 import { type Engine, query, startEngine } from './engine.ts'
 
 let engine: Engine

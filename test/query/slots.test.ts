@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { createSlots } from '../../src/query/slots.ts'
+import { createSlots } from '../../src/embedded/query-api/slots.ts'
 
 const never = new AbortController().signal
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { splitInsert } from '../../src/query/insert.ts'
-import { withClientIds } from '../../src/query/processes.ts'
-import { toTokens } from '../../src/query/tokens.ts'
+import { splitInsert } from '../../src/embedded/query-api/insert.ts'
+import { withClientIds } from '../../src/embedded/query-api/processes.ts'
+import { toTokens } from '../../src/embedded/query-api/tokens.ts'
 
 const read = (sql: string) => [...toTokens(sql)].map(({ kind, value }) => `${kind} ${value}`)
 

@@ -1,5 +1,8 @@
 import { describe, expect, test } from 'bun:test'
-import { createAdapterClient, type RedisStreams } from '../../src/realtime/adapter-client.ts'
+import {
+  createAdapterClient,
+  type RedisStreams,
+} from '../../src/platform/realtime/adapter-client.ts'
 
 const away = async () => {
   throw new Error('connection lost')

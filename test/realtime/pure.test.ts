@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { createBucket } from '../../src/realtime/bucket.ts'
-import { type Action, judge } from '../../src/realtime/channels.ts'
-import type { Identity } from '../../src/realtime/identity.ts'
-import { defaultLimits } from '../../src/realtime/limits.ts'
-import { MessageFault, parsePublication } from '../../src/realtime/messages.ts'
-import { weigh } from '../../src/realtime/payload.ts'
-import { recover } from '../../src/realtime/recovery.ts'
+import { createBucket } from '../../src/platform/realtime/bucket.ts'
+import { type Action, judge } from '../../src/platform/realtime/channels.ts'
+import type { Identity } from '../../src/platform/realtime/identity.ts'
+import { defaultLimits } from '../../src/platform/realtime/limits.ts'
+import { MessageFault, parsePublication } from '../../src/platform/realtime/messages.ts'
+import { weigh } from '../../src/platform/realtime/payload.ts'
+import { recover } from '../../src/platform/realtime/recovery.ts'
 
 const who = (permissions: string[], kind: Identity['kind'] = 'user'): Identity => ({
   kind,

@@ -13,7 +13,7 @@ export async function startClickHouse(
 ): Promise<ClickHouseService> {
   const port = await freePort()
   const folder = serviceFolder('clickhouse')
-  const cli = join(import.meta.dir, '..', '..', 'src', 'query', 'cli.ts')
+  const cli = join(import.meta.dir, '..', '..', 'src', 'cli', 'clickhouse.ts')
   const place = ['--port', String(port), '--path', given.path ?? join(folder, 'data')]
   const service = await startService({
     name: 'clickhouse',

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { silentLog } from '../../src/core/log.ts'
-import { createRedis, createRedisStreams, type RedisHandle } from '../../src/redis.ts'
+import { createRedis, createRedisStreams, type RedisHandle } from '../../src/redis/redis.ts'
 import { redisCli } from '../support/redis-cluster.ts'
 import { until } from '../support/until.ts'
 import { type RedisService, startRedis } from './redis.ts'

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { toStoredLine } from '../../src/core/record.ts'
-import { createBufferPool, toBuffer, toChunks } from '../../src/sinks/clickhouse-body.ts'
+import { createBufferPool, toBuffer, toChunks } from '../../src/delivery/clickhouse/body.ts'
 
 const toBytes = (texts: readonly string[]) => Buffer.from(texts.map((text) => `${text}\n`).join(''))
 const toLines = (texts: readonly string[]) =>

@@ -9,12 +9,12 @@ import {
 } from 'bun:test'
 import { join } from 'node:path'
 import type { StoredRecord } from '../../src/core/record.ts'
-import type { ClickHouse } from '../../src/sinks/clickhouse.ts'
-import { loadEngine } from '../../src/sinks/clickhouse-embedded.ts'
-import { createInserter } from '../../src/sinks/clickhouse-inserter.ts'
-import { migrate } from '../../src/sinks/clickhouse-schema.ts'
-import { createClickHouseSink } from '../../src/sinks/clickhouse-sink.ts'
-import { createStore, type Store } from '../../src/sinks/clickhouse-store.ts'
+import type { ClickHouse } from '../../src/delivery/clickhouse/client.ts'
+import { loadEngine } from '../../src/delivery/clickhouse/embedded.ts'
+import { createInserter } from '../../src/delivery/clickhouse/inserter.ts'
+import { migrate } from '../../src/delivery/clickhouse/schema.ts'
+import { createClickHouseSink } from '../../src/delivery/clickhouse/sink.ts'
+import { createStore, type Store } from '../../src/delivery/clickhouse/store.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import * as fixtures from './clickhouse-fixtures.ts'
 
@@ -26,7 +26,7 @@ setDefaultTimeout(60_000)
 // One engine for the file: a process has one data folder.
 const folder = temporaryFolder()
 const midnight = new Date(fixtures.receivedMs).toISOString().replace('T', ' ').replace('Z', '')
-const inserterThread = '../../src/sinks/clickhouse-inserter-worker.ts'
+const inserterThread = '../../src/delivery/clickhouse/inserter-worker.ts'
 const schema = { cluster: undefined, ttlDays: 0 }
 let store: Store
 let clickhouse: ClickHouse

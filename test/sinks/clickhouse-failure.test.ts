@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { ClickHouseFailure, toFailure } from '../../src/sinks/clickhouse-failure.ts'
+import { ClickHouseFailure, toFailure } from '../../src/delivery/clickhouse/failure.ts'
 
 const server = (code: number, text: string, type = 'SOME_ERROR') =>
   new Error(`Code: ${code}. DB::Exception: ${text}. (${type}) (version 26.7.2.1).`)

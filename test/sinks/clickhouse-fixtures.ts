@@ -1,9 +1,9 @@
 import type { Kind, Source } from '../../src/core/event.ts'
 import { type StoredRecord, toStoredLine } from '../../src/core/record.ts'
 import type { Batch } from '../../src/core/sink.ts'
-import type { Pending } from '../../src/sinks/cursors.ts'
-import type { SinkReport } from '../../src/sinks/report.ts'
-import type { Persistence } from '../../src/sinks/retry.ts'
+import type { Persistence } from '../../src/delivery/async.ts'
+import type { Pending } from '../../src/delivery/cursors.ts'
+import type { SinkReport } from '../../src/delivery/report.ts'
 
 /** Today, since old dead letters go by themselves. */
 export const receivedMs = new Date().setUTCHours(0, 0, 0, 0)

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import type { StoredRecord } from '../../src/core/record.ts'
-import { createClickHouseSink } from '../../src/sinks/clickhouse-sink.ts'
+import { createClickHouseSink } from '../../src/delivery/clickhouse/sink.ts'
 import {
   type ClickHouseSettings,
   createStore,
   toClickHouseSettings,
-} from '../../src/sinks/clickhouse-store.ts'
+} from '../../src/delivery/clickhouse/store.ts'
 import { shared } from '../services/shared.ts'
 import { type FaultProxy, type ProxyFault, startFaultProxy } from '../support/fault-proxy.ts'
 import * as fixtures from './clickhouse-fixtures.ts'

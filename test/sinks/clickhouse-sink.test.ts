@@ -2,11 +2,11 @@ import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import type { Kind } from '../../src/core/event.ts'
 import type { StoredRecord } from '../../src/core/record.ts'
-import { ClickHouseFailure } from '../../src/sinks/clickhouse-failure.ts'
+import { ClickHouseFailure } from '../../src/delivery/clickhouse/failure.ts'
 import {
   type ClickHouseSinkOptions,
   createClickHouseSink,
-} from '../../src/sinks/clickhouse-sink.ts'
+} from '../../src/delivery/clickhouse/sink.ts'
 import * as fixtures from './clickhouse-fixtures.ts'
 import { createFakeClickHouse, type FakeClickHouse, type Fault, faults } from './fake-clickhouse.ts'
 

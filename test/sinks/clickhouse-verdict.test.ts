@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
-import { ClickHouseFailure, type FailureKind } from '../../src/sinks/clickhouse-failure.ts'
-import { type Case, judge } from '../../src/sinks/clickhouse-verdict.ts'
+import { ClickHouseFailure, type FailureKind } from '../../src/delivery/clickhouse/failure.ts'
+import { type Case, judge } from '../../src/delivery/clickhouse/retry-policy.ts'
 
 const failed = (kind: FailureKind, code?: number) => new ClickHouseFailure('x', { kind, code })
 const scene = { rows: 10, failures: 1, hasWitness: false, isAlone: false }

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { loadFurthestOffset, openCursors, type Pending } from '../../src/sinks/cursors.ts'
+import { loadFurthestOffset, openCursors, type Pending } from '../../src/delivery/cursors.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import { canMount, mountTinyDisk } from '../support/tiny-disk.ts'
 

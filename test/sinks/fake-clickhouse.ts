@@ -1,6 +1,6 @@
 import type { StoredLine } from '../../src/core/record.ts'
-import type { ClickHouse, Insert } from '../../src/sinks/clickhouse.ts'
-import { ClickHouseFailure } from '../../src/sinks/clickhouse-failure.ts'
+import type { ClickHouse, Insert } from '../../src/delivery/clickhouse/client.ts'
+import { ClickHouseFailure } from '../../src/delivery/clickhouse/failure.ts'
 
 /**
  * What goes wrong with one insert. The names of those that say nothing to the client end with

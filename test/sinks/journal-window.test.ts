@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { createJournalWindow } from '../../src/sinks/journal-window.ts'
+import { createJournalWindow } from '../../src/journal/recent-records.ts'
 import { encodeBlock } from './block-fixtures.ts'
 
 const limits = { bytesMax: 1_000_000, recordsMax: 1000 }

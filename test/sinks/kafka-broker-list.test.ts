@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { createBrokerList } from '../../src/sinks/kafka-broker-list.ts'
+import { createBrokerList } from '../../src/delivery/kafka/broker-list.ts'
 
 const brokers = ['a:9092', 'b:9092', 'c:9093']
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
-import { createKafkaClient } from '../../src/sinks/kafka-client.ts'
-import type { Connection } from '../../src/sinks/kafka-connection.ts'
+import { createKafkaClient } from '../../src/delivery/kafka/client.ts'
+import type { Connection } from '../../src/delivery/kafka/connection.ts'
 import { makeSettings } from './kafka-fixtures.ts'
 
 type Fake = Connection & { sends: number; closed: boolean }

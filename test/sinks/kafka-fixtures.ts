@@ -2,9 +2,9 @@ import type { Kind, Route } from '../../src/core/event.ts'
 import type { Log } from '../../src/core/log.ts'
 import { type StoredRecord, toStoredLine } from '../../src/core/record.ts'
 import type { Batch } from '../../src/core/sink.ts'
-import type { SendFault } from '../../src/sinks/kafka-fault.ts'
-import type { KafkaSettings } from '../../src/sinks/kafka-settings.ts'
-import type { SinkReport } from '../../src/sinks/report.ts'
+import type { SendFault } from '../../src/delivery/kafka/fault.ts'
+import type { KafkaSettings } from '../../src/delivery/kafka/settings.ts'
+import type { SinkReport } from '../../src/delivery/report.ts'
 
 export type RecordFields = {
   offset?: number

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { createDelivery } from '../../src/sinks/kafka-delivery.ts'
-import type { SendFault } from '../../src/sinks/kafka-fault.ts'
-import { createLane, type Parcel } from '../../src/sinks/kafka-lane.ts'
-import { toBytesMax, toMessage } from '../../src/sinks/kafka-message.ts'
+import { createDelivery } from '../../src/delivery/kafka/delivery.ts'
+import type { SendFault } from '../../src/delivery/kafka/fault.ts'
+import { toBytesMax, toMessage } from '../../src/delivery/kafka/message.ts'
+import { createLane, type Parcel } from '../../src/delivery/kafka/partition-queue.ts'
 import { makeFault, makeRecord } from './kafka-fixtures.ts'
 
 const retry = makeFault('retry')

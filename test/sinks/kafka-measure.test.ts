@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { isValueLarger } from '../../src/sinks/kafka-measure.ts'
+import { isValueLarger } from '../../src/delivery/kafka/measure.ts'
 
 const awkward = fc.oneof(
   fc.string({ unit: 'grapheme' }),

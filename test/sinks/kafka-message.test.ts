@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import type { Kind, Route } from '../../src/core/event.ts'
-import { toBytesMax, toMessage, toTopic } from '../../src/sinks/kafka-message.ts'
-import { kafkajs } from '../../src/sinks/kafka-vendor.ts'
+import { kafkajs } from '../../src/delivery/kafka/kafkajs-patches.ts'
+import { toBytesMax, toMessage, toTopic } from '../../src/delivery/kafka/message.ts'
 import { makeRecord, makeSettings } from './kafka-fixtures.ts'
 
 const { topics } = makeSettings([], 't')

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import kafkajs from 'kafkajs'
-import { murmur2, toPartition } from '../../src/sinks/kafka-partition.ts'
+import { murmur2, toPartition } from '../../src/delivery/kafka/partition.ts'
 
 describe('murmur2', () => {
   /** From Apache Kafka's own UtilsTest. */

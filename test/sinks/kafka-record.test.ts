@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { createRequire } from 'node:module'
 import fc from 'fast-check'
-import { type Encoded, type RecordInput, toRecordEncoder } from '../../src/sinks/kafka-record.ts'
+import { type Encoded, type RecordInput, toRecordEncoder } from '../../src/delivery/kafka/record.ts'
 
 /** The module as kafkajs ships it, whether or not it is mended in this process. */
 function loadOriginal(): (input: RecordInput) => Encoded {

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
-import { loadConfig } from '../../src/config.ts'
-import { toKafkaSettings } from '../../src/sinks/kafka-settings.ts'
+import { loadConfig } from '../../src/config/config.ts'
+import { toKafkaSettings } from '../../src/delivery/kafka/settings.ts'
 
 const load = (environment: Record<string, string>) =>
   toKafkaSettings(loadConfig({ KAFKA_BROKERS: 'a:9092,b:9092', ...environment }).config)

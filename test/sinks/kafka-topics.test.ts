@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import type { Admin } from 'kafkajs'
-import { type EnsureOptions, ensureTopic } from '../../src/sinks/kafka-topics.ts'
+import { type EnsureOptions, ensureTopic } from '../../src/delivery/kafka/topics.ts'
 import { makeLog, makeSettings } from './kafka-fixtures.ts'
 
 const unknown = Object.assign(new Error('no such topic'), { type: 'UNKNOWN_TOPIC_OR_PARTITION' })

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { createRequire } from 'node:module'
 import fc from 'fast-check'
-import { kafkajs } from '../../src/sinks/kafka-vendor.ts'
+import { kafkajs } from '../../src/delivery/kafka/kafkajs-patches.ts'
 
 const load = createRequire(import.meta.url)
 const loadSource = (file: string) => load(`kafkajs/src/${file}`)

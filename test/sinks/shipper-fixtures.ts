@@ -1,8 +1,8 @@
 import type { StoredRecord } from '../../src/core/record.ts'
 import type { Batch, Sink } from '../../src/core/sink.ts'
-import type { Source } from '../../src/sinks/backlog.ts'
-import type { Cursors, Pending } from '../../src/sinks/cursors.ts'
-import { createShipper, type ShipperOptions } from '../../src/sinks/shipper.ts'
+import type { Source } from '../../src/delivery/backlog.ts'
+import type { Cursors, Pending } from '../../src/delivery/cursors.ts'
+import { createShipper, type ShipperOptions } from '../../src/delivery/shipper.ts'
 import { instantly, makeEvent } from './clickhouse-fixtures.ts'
 
 /** A journal in memory. `offsets` are those it holds, in order; there may be gaps. */

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test'
 import { silentLog } from '../../src/core/log.ts'
-import { createShipping, type ShippingOptions } from '../../src/sinks/shipping.ts'
-import type { ThreadHandleOptions } from '../../src/sinks/thread-handle.ts'
-import type { FromThread, SinkStatus, ToThread } from '../../src/sinks/thread-messages.ts'
+import { createShipping, type ShippingOptions } from '../../src/delivery/shipping.ts'
+import type { ThreadHandleOptions } from '../../src/delivery/thread-handle.ts'
+import type { FromThread, SinkStatus, ToThread } from '../../src/delivery/thread-messages.ts'
 import { until } from '../support/until.ts'
 import { encodeBlock } from './block-fixtures.ts'
 

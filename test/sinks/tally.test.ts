@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { silentLog } from '../../src/core/log.ts'
-import { addTallies, createTally } from '../../src/sinks/tally.ts'
+import { addTallies, createTally } from '../../src/delivery/tally.ts'
 import { makeDeadLetter, makeEvent, makeLink, toBatch } from './clickhouse-fixtures.ts'
 import { makeLog } from './kafka-fixtures.ts'
 

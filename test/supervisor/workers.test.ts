@@ -1,8 +1,8 @@
 import { expect, test } from 'bun:test'
 import { mkdirSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import { loadConfig } from '../../src/config.ts'
-import { findLeftovers, toShare } from '../../src/workers.ts'
+import { loadConfig } from '../../src/config/config.ts'
+import { findLeftovers, toShare } from '../../src/config/per-worker.ts'
 import { temporaryFolder } from '../support/folder.ts'
 
 const mib = 1024 * 1024

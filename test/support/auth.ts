@@ -1,8 +1,8 @@
-import { type Auth, type AuthParts, createAuth } from '../../src/auth/auth.ts'
-import { type Client, createDirectory, type User } from '../../src/auth/directory.ts'
-import type { Verifier } from '../../src/auth/password-thread.ts'
-import { createSqliteRefreshStore } from '../../src/auth/refresh-sqlite.ts'
 import { silentLog } from '../../src/core/log.ts'
+import { type Auth, type AuthParts, createAuth } from '../../src/platform/auth/auth.ts'
+import { type Client, createDirectory, type User } from '../../src/platform/auth/directory.ts'
+import type { Verifier } from '../../src/platform/auth/password-thread.ts'
+import { createSqliteRefreshStore } from '../../src/platform/auth/refresh-sqlite.ts'
 import { temporaryFolder } from './folder.ts'
 
 /** Takes `hash:<secret>` for the hash of a secret, at once. */

@@ -1,4 +1,4 @@
-import { settingsSchema } from '../../src/config.ts'
+import { settingsSchema } from '../../src/config/config.ts'
 
 type Field = {
   description?: string

@@ -1,8 +1,12 @@
 import { io, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client'
 import { silentLog } from '../../src/core/log.ts'
-import type { EngineData } from '../../src/realtime/engine.ts'
-import type { AuthFault, Identity } from '../../src/realtime/identity.ts'
-import { createRealtime, type Realtime, type RealtimeParts } from '../../src/realtime/realtime.ts'
+import type { EngineData } from '../../src/platform/realtime/engine.ts'
+import type { AuthFault, Identity } from '../../src/platform/realtime/identity.ts'
+import {
+  createRealtime,
+  type Realtime,
+  type RealtimeParts,
+} from '../../src/platform/realtime/realtime.ts'
 import { until } from './until.ts'
 
 /** Identities by token; a token that is not there is invalid. */

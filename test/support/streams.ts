@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis'
-import type { RedisStreams } from '../../src/realtime/adapter-client.ts'
+import type { RedisStreams } from '../../src/platform/realtime/adapter-client.ts'
 
 /** What realtime needs of Redis, by connections of the test's own. */
 export function connectStreams(url: string): RedisStreams & { isReady(): boolean; close(): void } {

@@ -1,4 +1,0 @@
-import { makeKeySet } from './key-set.ts'
-
-/** Prints a fresh signing key as a JWK set, for AUTH_KEYS_FILE: `bun run make-key > keys.json`. */
-console.log(await makeKeySet())

@@ -1,0 +1,114 @@
+import type { Config } from '../config/config.ts'
+import { SettingsError } from '../config/environment.ts'
+import { createLogs } from '../observability/log.ts'
+import { type Child, startChild } from './child.ts'
+import { createGathering } from './gather.ts'
+import { type FromChild, type Role, toArgument } from './messages.ts'
+
+export type Supervisor = {
+  /** Every process finishes its own work; what is left stays in the journals. */
+  stop(signal: NodeJS.Signals): Promise<void>
+}
+
+export type SupervisorOptions = {
+  config: Config
+  warnings: readonly string[]
+  /** What starts a child; its role is added. */
+  command: readonly string[]
+  environment: Record<string, string | undefined>
+}
+
+type Member = { role: Role; key: string; child: Child }
+
+/** WORKERS processes on one port, and one for realtime. Rejects when one of them cannot start at all. */
+export async function startSupervisor(options: SupervisorOptions): Promise<Supervisor> {
+  const { config, warnings } = options
+  assertShared(config)
+  const { log, flush } = createLogs({ level: config.LOG_LEVEL, access: false })
+  const port = config.PORT || freePort(config.HOST)
+  const realtimePort = config.REALTIME_PORT || freePort(config.HOST)
+  const environment = {
+    ...options.environment,
+    PORT: String(port),
+    REALTIME_PORT: String(realtimePort),
+  }
+  const gathering = createGathering()
+  const members = new Map<string, Member>()
+
+  function hear(key: string, message: FromChild): void {
+    if (message.type === 'metrics') gathering.answered(key, message)
+    if (message.type === 'gather') void reply(key, message.id)
+  }
+
+  async function reply(key: string, id: number): Promise<void> {
+    const all = [...members.values()]
+    const sources = all.map(({ key, child }) => ({ key, ...child }))
+    const text = await gathering.text(sources, toOwnMetrics(all))
+    members.get(key)?.child.send({ type: 'gathered', id, text })
+  }
+
+  function add(role: Role): Promise<void> {
+    const key = toArgument(role)
+    const onFallen = () => gathering.fallen(key)
+    const onMessage = (message: FromChild) => hear(key, message)
+    const child = startChild({ ...options, environment, role, log, onMessage, onFallen })
+    members.set(key, { role, key, child })
+    return child.started
+  }
+
+  async function stop(signal: NodeJS.Signals): Promise<void> {
+    log.info({ signal }, 'stopping every process')
+    await Promise.all([...members.values()].map(({ child }) => child.stop(signal)))
+    flush()
+  }
+
+  log.info({ port, realtimePort, workers: config.WORKERS, pid: process.pid }, 'supervising')
+  for (const warning of warnings) log.warn({}, warning)
+  const roles = Array.from({ length: config.WORKERS }, (_, index) => ({ kind: 'worker', index }))
+  try {
+    // First the one that makes what all share, such as a development key.
+    await add({ kind: 'realtime' })
+    await Promise.all((roles as Role[]).map(add))
+  } catch (error) {
+    await stop('SIGTERM')
+    throw error
+  }
+  log.info({ port, workers: config.WORKERS }, 'every process is ready')
+  return { stop }
+}
+
+/** What several processes cannot each have for themselves. */
+function assertShared({ WORKERS, CLICKHOUSE_URL, REDIS_URL }: Config): void {
+  const needs = { CLICKHOUSE_URL, REDIS_URL }
+  const reasons = {
+    CLICKHOUSE_URL: 'the embedded engine belongs to one process',
+    REDIS_URL: 'copies, limits and rooms are told across processes there',
+  }
+  const missing = (Object.keys(needs) as (keyof typeof needs)[]).filter((name) => !needs[name])
+  if (missing.length === 0) return
+  throw new SettingsError(
+    missing.map((name) => `WORKERS=${WORKERS} needs ${name}: ${reasons[name]}`),
+  )
+}
+
+/** Children share a port, so it is chosen before the first of them listens. */
+function freePort(hostname: string): number {
+  const probe = Bun.listen({ hostname, port: 0, socket: { data() {} } })
+  const { port } = probe
+  probe.stop(true)
+  return port
+}
+
+function toOwnMetrics(members: readonly Member[]): string {
+  const ready = members.filter(({ child }) => child.isReady()).length
+  const restarts = members.reduce((sum, { child }) => sum + child.restarts(), 0)
+  return [
+    '# HELP spillway_processes_ready Processes under the supervisor that serve',
+    '# TYPE spillway_processes_ready gauge',
+    `spillway_processes_ready ${ready}`,
+    '# HELP spillway_process_restarts_total Processes that fell and were started again',
+    '# TYPE spillway_process_restarts_total counter',
+    `spillway_process_restarts_total ${restarts}`,
+    '',
+  ].join('\n')
+}

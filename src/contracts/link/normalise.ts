@@ -1,0 +1,154 @@
+import { IngestError } from '../../core/errors.ts'
+import type { CanonicalEvent } from '../../core/event.ts'
+import type {
+  LinkInteraction,
+  LinkPeople,
+  LinkReferral,
+  LinkRow,
+  LinkTarget,
+  LinkVisitor,
+} from '../../core/link-row.ts'
+import type { IngestRequest, Normalised } from '../../core/protocol.ts'
+import { toPlausibleTime } from '../shared/plausible-time.ts'
+import { cutText } from '../shared/text.ts'
+import { type Identified, identify } from '../shared/uuid5.ts'
+import { createLinkFields, type LinkFields } from './fields.ts'
+
+/** What the link protocol found in a request, as far as it matters here. */
+export type LinkEvent = {
+  event: Readonly<Record<string, unknown>>
+  eventId: string
+  hasOwnId: boolean
+}
+
+/**
+ * A link event → its row, one typed column per documented field. One bad field refuses the request: it
+ * throws missing_field and invalid_field. Source: link-tracking-api.md; spec README, "Link tracking".
+ */
+export function normaliseLink(request: IngestRequest, submission: LinkEvent): Normalised {
+  const fields = createLinkFields(submission.event)
+  const project = fields.given('project_id') ?? 'default'
+  const { marker, uuid } = toIdentity(project, submission)
+  const row = toRow({ request, fields, project, eventId: submission.eventId, uuid })
+  const key = `${project}:${row.visitor_id}`
+  const event: CanonicalEvent = {
+    kind: 'link',
+    row,
+    route: 'main',
+    category: 'events',
+    key,
+    marker,
+  }
+  return { events: [event], rejections: [], dropped: 0 }
+}
+
+type Identity = Pick<Identified, 'uuid'> & { marker: Identified['marker'] | undefined }
+
+/** An id that was made here is a uuid already, and no copy of it can come. */
+function toIdentity(project: string, { eventId, hasOwnId }: LinkEvent): Identity {
+  if (!hasOwnId) return { uuid: eventId, marker: undefined }
+  return identify(['link', project, eventId])
+}
+
+type Source = {
+  request: IngestRequest
+  fields: LinkFields
+  project: string
+  eventId: string
+  uuid: string
+}
+
+function toRow({ request, fields, project, eventId, uuid }: Source): LinkRow {
+  const eventType = fields.given('event_type')
+  if (eventType === undefined) {
+    throw new IngestError('missing_field', 'event_type is required', { field: 'event_type' })
+  }
+  fields.text('event_id')
+  const { receivedMs } = request
+  return {
+    uuid,
+    received_at: receivedMs,
+    event_id: eventId,
+    event_type: eventType,
+    event_time: toPlausibleTime(fields.time('event_time') ?? receivedMs, receivedMs),
+    event_attributes: fields.json('event_attributes'),
+    ...toTarget(fields),
+    ...toPeople(fields, project),
+    ...toVisitor(fields, request),
+    ...toReferral(fields, request),
+    ...toInteraction(fields),
+  }
+}
+
+function toTarget({ text, json, time, tags }: LinkFields): LinkTarget {
+  return {
+    link_id: text('link_id'),
+    link_slug: text('link_slug'),
+    link_label: text('link_label'),
+    link_title: text('link_title'),
+    link_original_url: text('link_original_url'),
+    link_attributes: json('link_attributes'),
+    link_created_at: time('link_created_at'),
+    link_expires_at: time('link_expires_at'),
+    link_tags: tags('link_tags'),
+  }
+}
+
+function toPeople({ text, json }: LinkFields, project: string): LinkPeople {
+  return {
+    user_id: text('user_id'),
+    user_name: text('user_name'),
+    user_email: text('user_email'),
+    user_attributes: json('user_attributes'),
+    team_id: text('team_id'),
+    team_name: text('team_name'),
+    team_attributes: json('team_attributes'),
+    project_id: project,
+    project_name: text('project_name'),
+    project_attributes: json('project_attributes'),
+    qr_code_id: text('qr_code_id'),
+    qr_code_name: text('qr_code_name'),
+    qr_code_attributes: json('qr_code_attributes'),
+  }
+}
+
+function toVisitor({ text, given }: LinkFields, request: IngestRequest): LinkVisitor {
+  return {
+    visitor_id: given('visitor_id') ?? Bun.randomUUIDv7(),
+    session_id: given('session_id') ?? Bun.randomUUIDv7(),
+    ip_address: given('ip_address') ?? request.clientIp,
+    country: text('country'),
+    city: text('city'),
+    device_type: text('device_type'),
+    browser: text('browser'),
+    os: text('os'),
+    user_agent: given('user_agent') ?? toHeader(request, 'user-agent'),
+  }
+}
+
+function toReferral({ text, given }: LinkFields, request: IngestRequest): LinkReferral {
+  return {
+    referrer: given('referrer') ?? toHeader(request, 'referer'),
+    utm_source: text('utm_source'),
+    utm_medium: text('utm_medium'),
+    utm_campaign: text('utm_campaign'),
+    utm_term: text('utm_term'),
+    utm_content: text('utm_content'),
+  }
+}
+
+function toInteraction({ text, number, flag }: LinkFields): LinkInteraction {
+  return {
+    time_spent_sec: number('time_spent_sec'),
+    is_bounce: flag('is_bounce', true),
+    is_qr_scan: flag('is_qr_scan', false),
+    conversion_type: text('conversion_type'),
+    conversion_value: number('conversion_value'),
+  }
+}
+
+/** No honest client's is longer. */
+const headerLengthMax = 1024
+
+const toHeader = ({ headers }: IngestRequest, name: string) =>
+  cutText(headers.get(name) ?? '', headerLengthMax)

@@ -1,0 +1,60 @@
+import { IngestError } from '../../core/errors.ts'
+import { bodyBytesMax } from '../../core/limits.ts'
+import type {
+  DecodedBody,
+  IngestRequest,
+  Outcome,
+  Protocol,
+  Reply,
+  Submission,
+} from '../../core/protocol.ts'
+import { toRetryAfter } from '../shared/retry-after.ts'
+
+/** Link tracking: `POST /api/events/track`, one event a request. Source: link-tracking-api.md. */
+export const linkProtocol: Protocol<LinkSubmission> = {
+  name: 'link',
+  decode: { bodyBytesMax, forms: true, base64: false },
+  parse: parseLink,
+  reply: replyLink,
+  refuse: refuseLink,
+}
+
+export type LinkSubmission = Submission & {
+  /** As parsed; its fields are judged by normalisation. */
+  event: Readonly<Record<string, unknown>>
+  /** The client's, or one made here: the reply names it even where a quota drops the event. */
+  eventId: string
+  hasOwnId: boolean
+}
+
+/** Open to all: there is no credential. Throws invalid_event. */
+function parseLink(_request: IngestRequest, { value }: DecodedBody): LinkSubmission {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new IngestError('invalid_event', 'the body must be one event, a JSON object')
+  }
+  const event = value as Record<string, unknown>
+  const own = event.event_id
+  const hasOwnId = typeof own === 'string' && own !== ''
+  const eventId = hasOwnId ? own : Bun.randomUUIDv7()
+  return { credential: '', received: 1, event, eventId, hasOwnId }
+}
+
+/** The same for a copy of an event that was stored before. */
+function replyLink(_request: IngestRequest, { eventId }: LinkSubmission, _outcome: Outcome): Reply {
+  const body = { success: true, message: 'Event tracked successfully', event_id: eventId }
+  return { status: 201, body: JSON.stringify(body) }
+}
+
+function refuseLink(error: IngestError): Reply {
+  const body = JSON.stringify(toErrorBody(error))
+  return { status: error.status, body, headers: toRetryAfter(error) }
+}
+
+/** The contract knows three errors; what has no name there keeps the shape of the nearest. */
+function toErrorBody({ code, status, message, details }: IngestError) {
+  if (status >= 500) return { error: 'Failed to track event', details: message }
+  if (code === 'missing_field') return { error: `Missing required field: ${details.field}` }
+  if (code === 'invalid_field') return { error: `Invalid field: ${details.field}` }
+  if (status === 400) return { error: 'Invalid field: body', details: message }
+  return { error: message }
+}

@@ -1,0 +1,32 @@
+import type { Contract, Submission } from '../core/protocol.ts'
+import { normaliseCapture } from './capture/normalise.ts'
+import { captureProtocol, recordingProtocol } from './capture/protocol.ts'
+import { normaliseRecording } from './capture/recording.ts'
+import { normaliseLink } from './link/normalise.ts'
+import { linkProtocol } from './link/protocol.ts'
+import { normaliseReport } from './report/normalise.ts'
+import { createReportProtocol } from './report/protocol.ts'
+import { normaliseTelemetry } from './telemetry/normalise.ts'
+import { createTelemetryProtocol } from './telemetry/protocol.ts'
+
+/** The wire contracts: each one's words and its way to canonical events. */
+export function createContracts({
+  reportEventsMax,
+  telemetryEventsMax,
+}: {
+  reportEventsMax: number
+  telemetryEventsMax: number
+}) {
+  const report = createReportProtocol({ eventsMax: reportEventsMax })
+  const telemetry = createTelemetryProtocol({ eventsMax: telemetryEventsMax })
+  return {
+    capture: toContract({ ...captureProtocol, normalise: normaliseCapture }),
+    recording: toContract({ ...recordingProtocol, normalise: normaliseRecording }),
+    link: toContract({ ...linkProtocol, normalise: normaliseLink }),
+    report: toContract({ ...report, normalise: normaliseReport }),
+    telemetry: toContract({ ...telemetry, normalise: normaliseTelemetry }),
+  }
+}
+
+/** Only the compiler needs it: a protocol and its normalisation must speak of the same submission. */
+const toContract = <S extends Submission>(contract: Contract<S>): Contract<S> => contract

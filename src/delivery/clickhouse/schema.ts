@@ -1,0 +1,111 @@
+import type { ClickHouse } from './client.ts'
+import { firstTables, type Table } from './tables.ts'
+
+export type SchemaOptions = {
+  /** Name of the cluster, where there is one. */
+  cluster: string | undefined
+  /**
+   * Events, link events and recordings go this many days after they were received; 0 keeps them.
+   */
+  ttlDays: number
+}
+
+/**
+ * Brings the database to the schema of this version. Every statement may run twice and on two nodes
+ * at once, so a migration that was cut off is simply run again. Rejects with a ClickHouseFailure.
+ */
+export async function migrate(clickhouse: ClickHouse, options: SchemaOptions): Promise<void> {
+  const dialect = toDialect(options.cluster)
+  await clickhouse.command(toCreate(migrationsTable, dialect))
+  const applied = await clickhouse.query<{ version: number }>(
+    `SELECT version FROM ${migrationsTable.name}`,
+  )
+  const isApplied = new Set(applied.map(({ version }) => Number(version)))
+  for (const [index, statements] of migrations.entries()) {
+    const version = index + 1
+    if (isApplied.has(version)) continue
+    for (const statement of statements(dialect)) await clickhouse.command(statement)
+    await clickhouse.command(`INSERT INTO ${migrationsTable.name} (version) VALUES (${version})`)
+  }
+  for (const name of retained) await retain(clickhouse, { name, dialect, days: options.ttlDays })
+}
+
+/** Creates the database, from a connection to one that exists. */
+export async function createDatabase(
+  clickhouse: ClickHouse,
+  { name, cluster }: { name: string; cluster: string | undefined },
+): Promise<void> {
+  await clickhouse.command(
+    `CREATE DATABASE IF NOT EXISTS ${quoted(name)}${toDialect(cluster).onCluster}`,
+  )
+}
+
+/** What differs between one server and a cluster. */
+type Dialect = { onCluster: string; engine: string; deduplication: string }
+
+function toDialect(cluster: string | undefined): Dialect {
+  if (cluster === undefined)
+    return {
+      onCluster: '',
+      engine: 'ReplacingMergeTree',
+      deduplication: 'non_replicated_deduplication_window = 1000',
+    }
+  return {
+    onCluster: ` ON CLUSTER ${quoted(cluster)}`,
+    engine: 'ReplicatedReplacingMergeTree',
+    deduplication: 'replicated_deduplication_window = 1000',
+  }
+}
+
+/** Migration n stands at index n - 1, and never changes once it was released. */
+const migrations: readonly ((dialect: Dialect) => string[])[] = [
+  (dialect) => firstTables.map((table) => toCreate({ ...table, version: 'received_at' }, dialect)),
+]
+
+type Creation = Omit<Table, 'name'> & { name: string; version: string }
+
+const migrationsTable: Creation = {
+  name: 'schema_migrations',
+  columns: ['version UInt32', `applied_at DateTime64(3, 'UTC') DEFAULT now64(3)`],
+  partitionBy: 'tuple()',
+  orderBy: 'version',
+  version: 'applied_at',
+}
+
+/**
+ * What was acknowledged may leave the journal once it is inserted, so an insert must reach the
+ * disk.
+ */
+const durability = 'fsync_after_insert = 1, fsync_part_directory = 1'
+
+function toCreate(table: Creation, { onCluster, engine, deduplication }: Dialect): string {
+  return `CREATE TABLE IF NOT EXISTS ${table.name}${onCluster} (${table.columns.join(', ')})
+ENGINE = ${engine}(${table.version})
+PARTITION BY ${table.partitionBy}
+ORDER BY (${table.orderBy})
+${table.ttl ? `TTL ${table.ttl}` : ''}
+SETTINGS ${durability}, ${deduplication}`
+}
+
+const retained = ['events', 'recordings', 'link_events'] as const
+
+/**
+ * By time of receipt: an event that was acknowledged today is not gone tomorrow because its
+ * client's clock stands in the past. Only a changed setting alters the table, as the change
+ * rewrites parts.
+ */
+async function retain(
+  clickhouse: ClickHouse,
+  { name, dialect, days }: { name: string; dialect: Dialect; days: number },
+): Promise<void> {
+  const [table] = await clickhouse.query<{ engine_full: string }>(
+    `SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = '${name}'`,
+  )
+  const current = / TTL (.+?) SETTINGS /.exec(table?.engine_full ?? '')?.[1]
+  const wanted = days > 0 ? `toDateTime(received_at) + toIntervalDay(${days})` : undefined
+  if (current === wanted) return
+  const change = wanted === undefined ? 'REMOVE TTL' : `MODIFY TTL ${wanted}`
+  await clickhouse.command(`ALTER TABLE ${name}${dialect.onCluster} ${change}`)
+}
+
+const quoted = (name: string) => `\`${name.replace(/[\\`]/g, '\\$&')}\``

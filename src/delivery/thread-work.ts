@@ -1,0 +1,141 @@
+import type { Log } from '../core/log.ts'
+import type { CommittedBlock } from '../core/record.ts'
+import type { SinkName } from '../core/sink.ts'
+import { openReader, type Reader } from '../journal/reader.ts'
+import { createJournalWindow, type JournalWindow } from '../journal/recent-records.ts'
+import { createSource } from '../journal/source.ts'
+import { createSinkParts, persistence, type SinkPart } from './create-sinks.ts'
+import { type Cursors, openCursors } from './cursors.ts'
+import { createShipper, type Shipper } from './shipper.ts'
+import type { FromThread, ThreadOptions, ThreadStatus } from './thread-messages.ts'
+
+/** What the shippers' thread does between its messages. */
+export type Work = {
+  cursors(): Partial<Record<SinkName, number>>
+  take(block: CommittedBlock): void
+  skip(endOffset: number, bytes: number): void
+  status(): ThreadStatus
+  drain(): Promise<void>
+  close(): Promise<void>
+}
+
+export type WorkOutlets = { post(message: FromThread): void; log: Log }
+
+type Line = SinkPart & { shipper: Shipper; reader: Reader }
+
+/** A ring of many small blocks costs more in memory than their bytes tell. */
+const ringBlocksMax = 16_384
+
+/**
+ * Opens cursors, sinks and journal, and ships. Rejects, in words for the operator, where that
+ * cannot be.
+ */
+export async function startWork(options: ThreadOptions, outlets: WorkOutlets): Promise<Work> {
+  const { endOffset, ringBytesMax } = options
+  const cursors = openCursors({ dir: options.stateDir, journalId: options.journalId })
+  const bounds = { bytesMax: ringBytesMax, blocksMax: ringBlocksMax }
+  const window = createJournalWindow({ ...bounds, endOffset })
+  const parts = await createSinkParts({ options, cursors, log: outlets.log })
+  const sweep = createSweep()
+  const lines = await Promise.all(
+    parts.map((part) => createLine(part, { options, cursors, window, outlets, sweep })),
+  )
+  announce(endOffset, 0)
+  for (const { shipper } of lines) shipper.start()
+
+  function announce(end: number, bytes: number): void {
+    for (const { shipper } of lines) shipper.announce(end, bytes)
+  }
+
+  return {
+    cursors: () =>
+      Object.fromEntries(lines.map(({ sink, shipper }) => [sink.name, shipper.cursor()])),
+    take(block) {
+      window.push(block)
+      announce(window.endOffset, block.bytes.byteLength)
+      sweep(block.bytes.byteLength)
+    },
+    skip(end, bytes) {
+      window.skipTo(end)
+      announce(end, bytes)
+    },
+    status: () => toStatus(lines, window),
+    async drain() {
+      await Promise.all(lines.map(({ shipper }) => shipper.drain()))
+    },
+    close: () => close(lines, cursors),
+  }
+}
+
+/**
+ * As many bytes leave the ring as come in, and a shipper that catches up drops what it has read, and
+ * the collector hardly sees them: its heap is small. Left to itself, it lets several rings gather.
+ */
+function createSweep(): (bytes: number) => void {
+  let sinceBytes = 0
+  return (bytes) => {
+    sinceBytes += bytes
+    if (sinceBytes < sweepEveryBytes) return
+    sinceBytes = 0
+    setImmediate(() => Bun.gc(true))
+  }
+}
+
+const sweepEveryBytes = 32 * 1024 * 1024
+
+type LineParts = {
+  options: ThreadOptions
+  cursors: Cursors
+  window: JournalWindow
+  outlets: WorkOutlets
+  /** Is told how many bytes of lines were read from the disk. */
+  sweep(bytes: number): void
+}
+
+async function createLine(
+  part: SinkPart,
+  { options, cursors, window, outlets, sweep }: LineParts,
+): Promise<Line> {
+  const { sink, tally, limits, flushMs } = part
+  const reader = await openReader({ dir: options.journalDir, log: outlets.log })
+  const shipper = createShipper({
+    ...{ sink, cursors, limits, flushMs, fromOffset: 0, now: Date.now },
+    ...persistence,
+    source: createSource({ ring: window, reader: counted(reader, sweep) }),
+    onShipped: tally.shipped,
+    onAdvanced: (offset) => outlets.post({ type: 'advanced', sink: sink.name, offset }),
+    onFault(error) {
+      tally.report.retried('fault', error instanceof Error ? error.message : String(error))
+    },
+  })
+  return { ...part, shipper, reader }
+}
+
+/** Calls back with what is read. */
+function counted(reader: Reader, count: (bytes: number) => void): Pick<Reader, 'read'> {
+  return {
+    async read(fromOffset, limits) {
+      const records = await reader.read(fromOffset, limits)
+      count(records.reduce((bytes, { lineBytes }) => bytes + lineBytes, 0))
+      return records
+    },
+  }
+}
+
+function toStatus(lines: readonly Line[], window: JournalWindow): ThreadStatus {
+  const sinks = lines.map(({ sink, tally, counts }) => {
+    const isHealthy = sink.isHealthy()
+    const lastError = isHealthy ? undefined : tally.lastError()
+    return [sink.name, { ...counts(), isHealthy, lastError }]
+  })
+  const { bytes, blocks } = window.stats
+  return { sinks: Object.fromEntries(sinks), ring: { bytes, blocks } }
+}
+
+/** In this order: nothing may use what is closed already. */
+async function close(lines: readonly Line[], cursors: Cursors): Promise<void> {
+  await Promise.all(lines.map(({ shipper }) => shipper.stop()))
+  await Promise.all(lines.map(({ sink }) => sink.close()))
+  await Promise.all(lines.map(({ reader }) => reader.close()))
+  cursors.close()
+}

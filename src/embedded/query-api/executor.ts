@@ -1,0 +1,100 @@
+import type { Summary } from '../chdb/connection.ts'
+import { QueryError } from '../chdb/exceptions.ts'
+import type { FromExecutor, Job, Start, ToExecutor } from './messages.ts'
+import type { Mode } from './settings.ts'
+
+/** A thread of the engine's. Runs one job at a time. */
+export type Executor = {
+  run(job: Job): Execution
+  close(): void
+}
+
+export type Execution = {
+  /** Resolves once the statement was understood. Rejects with QueryError. */
+  started: Promise<Start>
+  /** Settles when the statement has ended and the executor is free. Rejects with QueryError. */
+  finished: Promise<Summary>
+  /** Sends rows of an insert; resolves when the engine took them, or failed. */
+  sendRows(bytes: Uint8Array): Promise<void>
+  commit(): void
+  abandon(): void
+}
+
+/** Starts the thread. Rejects where the engine cannot be loaded. */
+export async function startExecutor(parts: { path: string; mode: Mode }): Promise<Executor> {
+  const worker = new Worker(new URL('./executor-worker.ts', import.meta.url))
+  const send = (message: ToExecutor, transfer: ArrayBuffer[] = []) =>
+    worker.postMessage(message, transfer)
+  let current: Listener | undefined
+
+  await new Promise<void>((resolve, reject) => {
+    worker.onmessage = ({ data }: MessageEvent<FromExecutor>) => {
+      if (data.type === 'ready') resolve()
+      else current?.(data)
+    }
+    worker.onerror = ({ message }) => {
+      const failure = new QueryError(
+        1002,
+        `Code: 1002. DB::Exception: ${message}. (UNKNOWN_EXCEPTION)`,
+      )
+      current?.({ type: 'failed', code: failure.code, text: failure.message })
+      reject(failure)
+    }
+    send({ type: 'open', ...parts })
+  })
+
+  return {
+    run(job) {
+      const { execution, listener } = createExecution(send)
+      current = listener
+      send({ type: 'run', job })
+      return execution
+    },
+    close: () => worker.terminate(),
+  }
+}
+
+type Listener = (message: FromExecutor) => void
+type Send = (message: ToExecutor, transfer?: ArrayBuffer[]) => void
+
+function createExecution(send: Send): { execution: Execution; listener: Listener } {
+  const started = Promise.withResolvers<Start>()
+  const finished = Promise.withResolvers<Summary>()
+  // Whoever asks only one of them still hears of the failure; nobody has to ask both.
+  for (const { promise } of [started, finished]) promise.catch(() => {})
+  let room = Promise.withResolvers<void>()
+  let isOver = false
+
+  function listener(message: FromExecutor): void {
+    if (message.type === 'started') started.resolve(message.start)
+    if (message.type === 'finished' || message.type === 'failed') isOver = true
+    if (message.type === 'finished') finished.resolve(message.summary)
+    if (message.type === 'failed') {
+      const error = new QueryError(message.code, message.text)
+      started.reject(error)
+      finished.reject(error)
+    }
+    room.resolve()
+  }
+
+  /** What comes too late must not reach the executor: it may be at the next job already. */
+  const sendInTime: Send = (message, transfer) => {
+    if (!isOver) send(message, transfer)
+  }
+  async function sendRows(bytes: Uint8Array): Promise<void> {
+    if (isOver || bytes.length === 0) return
+    room = Promise.withResolvers()
+    // A copy of its own to give away: slicing a Buffer would share the pool it came from.
+    const own = new Uint8Array(bytes)
+    sendInTime({ type: 'rows', bytes: own }, [own.buffer])
+    await room.promise
+  }
+  const execution = {
+    started: started.promise,
+    finished: finished.promise,
+    sendRows,
+    commit: () => sendInTime({ type: 'commit' }),
+    abandon: () => sendInTime({ type: 'abandon' }),
+  }
+  return { execution, listener }
+}

@@ -1,0 +1,96 @@
+import type { Connection } from '../chdb/connection.ts'
+import { refusal } from '../chdb/exceptions.ts'
+import type { Native } from '../chdb/native.ts'
+import type { Execution, Executor } from './executor.ts'
+import type { Job } from './messages.ts'
+import { type Output, openPipe } from './pipe.ts'
+import { toLiteral } from './settings.ts'
+
+/** A statement under way, as its client sees it. */
+export type Query = Execution & { output: Output }
+
+export type Launched = {
+  query: Query
+  /** Settles when the executor is free again: at the end, or, for what cannot be cancelled, after it. */
+  released: Promise<unknown>
+  /** Nobody waits for it any more: ends a read, and an insert that is not committed yet. Writes are seen through. */
+  leave(): void
+}
+
+type LaunchParts = {
+  job: Omit<Job, 'outputFd'>
+  executor: Executor
+  /** A connection that is free at any time. */
+  control: Connection
+  native: Native
+  /** A query that takes longer is cancelled, in ms. */
+  readMsMax: number
+}
+
+/** Starts a job on an executor. */
+export function launch({ job, executor, control, native, readMsMax }: LaunchParts): Launched {
+  const { writeFd, output } = openPipe(native)
+  const execution = executor.run({ ...job, outputFd: writeFd })
+  let isCommitted = false
+
+  function cancel(): void {
+    const kill = () => killQuery(control, job.settings.log_comment ?? '')
+    kill()
+    const repeat = setInterval(kill, killEveryMs)
+    whenSettled(execution.finished, () => clearInterval(repeat))
+    void output.discard()
+  }
+  async function leave(): Promise<void> {
+    if (job.isInsert && !isCommitted) execution.abandon()
+    const { isRead } = await execution.started.catch(() => ({ isRead: false }))
+    if (isRead) cancel()
+  }
+  function commit(): void {
+    isCommitted = true
+    execution.commit()
+  }
+  const inTime = withDeadline({ ...execution, output, commit }, { readMsMax, cancel })
+  return { query: inTime, released: execution.finished, leave: () => void leave() }
+}
+
+/** A killed query leaves the engine within milliseconds. A kill that came before the engine knew it is repeated. */
+const killEveryMs = 50
+/** From its cancellation until its client is told at the latest, in ms. */
+const giveUpMs = 5_000
+
+function killQuery(control: Connection, logComment: string): void {
+  control.query(`KILL QUERY WHERE Settings['log_comment'] = ${toLiteral(logComment)} ASYNC`)
+}
+
+type Deadline = { readMsMax: number; cancel(): void }
+
+/**
+ * The same query, cancelled when its time is over. A single call of a function cannot be cancelled: then its client is
+ * told all the same, and its executor stays out until it ends.
+ */
+function withDeadline(query: Query, { readMsMax, cancel }: Deadline): Query {
+  if (!Number.isFinite(readMsMax)) return query
+  const timeout = refusal('TIMEOUT_EXCEEDED', `Timeout exceeded: ${readMsMax} ms`)
+  const gaveUp = Promise.withResolvers<never>()
+  const cancelTimer = setTimeout(late, readMsMax)
+  let giveUpTimer: Timer | undefined
+
+  function late(): void {
+    giveUpTimer = setTimeout(() => gaveUp.reject(timeout), giveUpMs)
+    cancel()
+  }
+  whenSettled(query.finished, () => {
+    clearTimeout(cancelTimer)
+    clearTimeout(giveUpTimer)
+  })
+  const finished = Promise.race([query.finished, gaveUp.promise]).catch((error) => {
+    throw giveUpTimer ? timeout : error
+  })
+  const started = Promise.race([query.started, gaveUp.promise])
+  for (const promise of [started, finished, gaveUp.promise]) promise.catch(() => {})
+  const untilGivenUp = gaveUp.promise.catch(() => undefined)
+  const read = () => Promise.race([query.output.read(), untilGivenUp])
+  return { ...query, started, finished, output: { ...query.output, read } }
+}
+
+const whenSettled = (promise: Promise<unknown>, then: () => void) => promise.then(then, then)

@@ -1,0 +1,104 @@
+import { refusal } from '../chdb/exceptions.ts'
+import type { Settings } from './settings.ts'
+
+/** What the URL and the headers of a request say; the rest of the statement may come in its body. */
+export type QueryRequest = {
+  sql: string
+  database: string | undefined
+  queryId: string
+  format: string
+  parameters: Record<string, string>
+  /** Settings of the engine's. */
+  settings: Settings
+  isGet: boolean
+  /** The reply starts when the query has ended, or as many bytes are there. */
+  waitsForEnd: boolean
+  bufferBytes: number | undefined
+  encoding: Encoding | undefined
+}
+
+export type Encoding = 'gzip' | 'deflate' | 'br' | 'zstd'
+
+type Parts = { url: URL; headers: Headers; method: string; fields?: Iterable<[string, string]> }
+
+/** Throws QueryError for what this interface does not do. `fields` are those of a form in the body. */
+export function parseQueryRequest({ url, headers, method, fields = [] }: Parts): QueryRequest {
+  const given = new Map([...url.searchParams, ...fields])
+  const take = (name: string) => {
+    const value = given.get(name)
+    given.delete(name)
+    return value === '' ? undefined : value
+  }
+  refuseUnsupported(take)
+  const request = {
+    sql: take('query') ?? '',
+    database: take('database') ?? headers.get('x-clickhouse-database') ?? undefined,
+    queryId: take('query_id') ?? crypto.randomUUID(),
+    format: take('default_format') ?? headers.get('x-clickhouse-format') ?? 'TabSeparated',
+    isGet: method === 'GET',
+    waitsForEnd: [take('wait_end_of_query'), take('http_wait_end_of_query')].includes('1'),
+    bufferBytes: toCount(take('buffer_size')),
+    encoding: given.get('enable_http_compression') === '0' ? undefined : toEncoding(headers),
+  }
+  if (!/^\w+$/.test(request.format))
+    throw refusal('UNKNOWN_FORMAT', `Unknown format ${request.format}`)
+  if (request.queryId.includes('\n')) throw refusal('BAD_ARGUMENTS', 'A query_id is one line')
+  for (const name of unused) given.delete(name)
+  return { ...request, ...sortOut(given) }
+}
+
+/** For the HTTP server alone, or without meaning here. */
+const unused = [
+  'user',
+  'password',
+  'quota_key',
+  'stacktrace',
+  'client_protocol_version',
+  'enable_http_compression',
+  'http_zlib_compression_level',
+  'http_response_buffer_size',
+  'http_headers_progress_interval_ms',
+  'http_write_exception_in_output_format',
+  'send_progress_in_http_headers',
+  'add_http_cors_header',
+  'cancel_http_readonly_queries_on_client_close',
+  'log_queries',
+]
+
+const unsupported = ['session_id', 'session_check', 'session_timeout', 'close_session', 'role']
+
+function refuseUnsupported(take: (name: string) => string | undefined): void {
+  for (const name of unsupported)
+    if (take(name) !== undefined)
+      throw refusal('NOT_IMPLEMENTED', `${name}: there are no sessions and no roles here`)
+  for (const name of ['compress', 'decompress'])
+    if (![undefined, '0'].includes(take(name)))
+      throw refusal('NOT_IMPLEMENTED', `${name}: use HTTP's own Content-Encoding`)
+}
+
+const parameterPrefix = 'param_'
+
+function sortOut(given: ReadonlyMap<string, string>) {
+  const entries = [...given]
+  const isParameter = (name: string) => name.startsWith(parameterPrefix)
+  const parameters = entries
+    .filter(([name]) => isParameter(name))
+    .map(([name, value]) => [name.slice(parameterPrefix.length), value] as const)
+  return {
+    parameters: Object.fromEntries(parameters),
+    settings: Object.fromEntries(entries.filter(([name]) => !isParameter(name))),
+  }
+}
+
+/** The first of ours that the client takes. Brotli packs at its slowest level here: never in replies. */
+function toEncoding(headers: Headers): Encoding | undefined {
+  const accepted = (headers.get('accept-encoding') ?? '')
+    .split(',')
+    .map((item) => item.trim().toLowerCase())
+    .filter((item) => !/;\s*q=0(\.0*)?$/.test(item))
+    .map((item) => item.split(';')[0]!.trim())
+  return (['gzip', 'zstd', 'deflate'] as const).find((name) => accepted.includes(name))
+}
+
+const toCount = (text: string | undefined) =>
+  text !== undefined && /^\d{1,12}$/.test(text) ? Number(text) : undefined

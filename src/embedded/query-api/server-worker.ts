@@ -1,0 +1,91 @@
+import { type Connection, openConnection } from '../chdb/connection.ts'
+import { loadNative } from '../chdb/native.ts'
+import { createHandler } from './handler.ts'
+import { createQueries } from './queries.ts'
+import { type EngineFacts, toErrorReply } from './reply.ts'
+import type { Limits, Mode } from './settings.ts'
+import type { User } from './user.ts'
+
+/** The thread that speaks HTTP. It waits for the threads that run queries, and never blocks for long itself. */
+declare const self: Worker
+
+export type ServerOptions = Limits & {
+  port: number
+  enginePath: string
+  mode: Mode
+  concurrencyMax: number
+  queueMax: number
+  user: User
+}
+
+export type ToServer = { type: 'start'; options: ServerOptions } | { type: 'close' }
+export type FromServer =
+  | { type: 'listening'; port: number }
+  | { type: 'failed'; reason: string }
+  | { type: 'closed' }
+
+const tell = (message: FromServer) => self.postMessage(message)
+let close: (() => Promise<void>) | undefined
+
+self.onmessage = async ({ data: message }: MessageEvent<ToServer>) => {
+  if (message.type === 'close') {
+    await close?.()
+    tell({ type: 'closed' })
+    return
+  }
+  try {
+    tell({ type: 'listening', port: await start(message.options) })
+  } catch (error) {
+    await close?.()
+    tell({ type: 'failed', reason: error instanceof Error ? error.message : String(error) })
+  }
+}
+
+const kib = 1024
+const mib = 1024 * kib
+/** A second for the engine to end a query by its own bound. */
+const graceMs = 1_000
+
+async function start(options: ServerOptions): Promise<number> {
+  const { enginePath: path, mode, executionMsMax } = options
+  const isReadOnly = mode === 'read-only'
+  const native = await loadNative()
+  const facts = withConnection(openConnection(native, path), readFacts)
+  const queries = createQueries({ ...options, native, path, readMsMax: executionMsMax + graceMs })
+  close = queries.close
+  const sqlBytesMax = isReadOnly ? mib : 64 * mib
+  const handler = createHandler({ ...options, queries, facts, sqlBytesMax, limits: options })
+  const server = Bun.serve({
+    hostname: '127.0.0.1',
+    port: options.port,
+    development: false,
+    // Longer than a query may wait and run; a writer may take its time.
+    idleTimeout: isReadOnly ? 255 : 0,
+    maxRequestBodySize: isReadOnly ? sqlBytesMax + 64 * kib : 16 * 1024 * mib,
+    fetch: handler,
+    error: (error) => toErrorReply(error, { facts }),
+  })
+  close = async () => {
+    const stopped = server.stop()
+    await queries.close()
+    void server.stop(true)
+    await Promise.race([stopped, Bun.sleep(graceMs)])
+  }
+  return server.port ?? options.port
+}
+
+function readFacts(connection: Connection): EngineFacts {
+  const read = (sql: string) => new TextDecoder().decode(connection.query(sql).bytes).trimEnd()
+  const [version = '', timezone = ''] = read('SELECT version(), timezone()').split('\t')
+  const types = read('SELECT name, content_type FROM system.formats').split('\n')
+  const pairs = types.map((line) => line.split('\t') as [string, string])
+  return { version, timezone, contentTypes: new Map(pairs.filter(([, type]) => type)) }
+}
+
+function withConnection<T>(connection: Connection, use: (connection: Connection) => T): T {
+  try {
+    return use(connection)
+  } finally {
+    connection.close()
+  }
+}

@@ -1,0 +1,156 @@
+import { IngestError } from '../../core/errors.ts'
+import type { Marker } from '../../core/event.ts'
+import type { MarkerFiles } from './marker-log.ts'
+import type { Holder, Pending } from './pending.ts'
+import type { SharedMarkers } from './redis-markers.ts'
+import { type MarkerWords, readMarker, type SeenTable } from './seen-table.ts'
+
+/** Memory answers for some dozens of markers in the time it takes for a few. */
+const aheadMarkers = 64
+
+/** Where a marker is looked at: one object for all, so that none is made per event. */
+const words: MarkerWords = { a: 0, b: 0, c: 0 }
+
+/** A request's hold on its events. Ends with `commit` or `release`; calls after the first do nothing. */
+export type Claim = {
+  readonly duplicates: number
+  /** New: neither seen before, nor a copy of an earlier one of the same request. */
+  isFresh(index: number): boolean
+  /** The events are durable. The promise is Redis being told: 50 ms at most. */
+  commit(): void | Promise<void>
+  release(): void
+}
+
+export type ClaimParts = {
+  table: SeenTable
+  pending: Pending
+  files?: MarkerFiles | undefined
+  shared?: SharedMarkers | undefined
+}
+
+/** One request's markers on their way from claimed to seen. See `createDedup`. */
+export class RequestClaim implements Claim, Holder {
+  readonly markers: readonly (Marker | undefined)[]
+  duplicates = 0
+  readonly #parts: ClaimParts
+  /** The markers' words, so that each is read once. */
+  readonly #words: Int32Array
+  #isDuplicate: Uint8Array | undefined
+  #waits = 0
+  #isOver = false
+  #wake: (() => void) | undefined
+
+  constructor(parts: ClaimParts, markers: readonly (Marker | undefined)[]) {
+    this.markers = markers
+    this.#parts = parts
+    this.#words = new Int32Array(markers.length * 3)
+    parts.table.keepTime()
+    this.#readMarkers()
+    for (let index = 0; index < markers.length; index += 1) {
+      if (index % aheadMarkers === 0) this.#prefetch(index)
+      this.#take(index)
+    }
+  }
+
+  get isWaiting(): boolean {
+    return this.#waits > 0
+  }
+
+  isFresh(index: number): boolean {
+    return this.#isDuplicate?.[index] !== 1
+  }
+
+  /** Resolves once nobody else holds an event of this request. */
+  async wait(msMax: number): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#wake = resolve
+    const timer = setTimeout(() => {
+      const details = { retryAfterSeconds: 1 }
+      reject(new IngestError('too_busy', 'a request with the same events is under way', details))
+    }, msMax)
+    await promise.finally(() => clearTimeout(timer))
+  }
+
+  told(index: number, outcome: 'duplicate' | 'held'): void {
+    if (outcome === 'duplicate') this.#drop(index)
+    this.#waits -= 1
+    if (this.#waits === 0) this.#wake?.()
+  }
+
+  /** The events that are this request's to store, as far as they have an identity. */
+  held(): number[] {
+    return [...this.markers.keys()].filter(
+      (index) => this.markers[index] !== undefined && this.isFresh(index),
+    )
+  }
+
+  /** Another node has stored it. */
+  dropSeen(index: number): void {
+    this.#parts.table.add(this.#wordsAt(index))
+    this.#drop(index)
+    this.#parts.pending.settle(this.markers[index]!)
+  }
+
+  commit(): void | Promise<void> {
+    if (this.#isOver) return
+    this.#isOver = true
+    const { table, files, pending, shared } = this.#parts
+    table.keepTime()
+    for (let index = 0; index < this.markers.length; index += 1) {
+      if (index % aheadMarkers === 0) this.#prefetch(index)
+      const marker = this.markers[index]
+      if (marker === undefined || !this.isFresh(index)) continue
+      const markerWords = this.#wordsAt(index)
+      table.add(markerWords)
+      files?.append(markerWords, table.hour)
+      pending.settle(marker)
+    }
+    if (!shared?.isAvailable()) return
+    const stored = this.held().map((index) => this.markers[index]!)
+    if (stored.length > 0) return shared.mark(stored)
+  }
+
+  release(): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    for (const index of this.held()) this.#parts.pending.giveUp(this.markers[index]!, this)
+  }
+
+  #readMarkers(): void {
+    for (let index = 0; index < this.markers.length; index += 1) {
+      const marker = this.markers[index]
+      if (marker === undefined) continue
+      readMarker(marker, words)
+      this.#words[index * 3] = words.a
+      this.#words[index * 3 + 1] = words.b
+      this.#words[index * 3 + 2] = words.c
+    }
+  }
+
+  #prefetch(from: number): void {
+    const end = Math.min(from + aheadMarkers, this.markers.length)
+    for (let index = from; index < end; index += 1) this.#parts.table.prefetch(this.#wordsAt(index))
+  }
+
+  #wordsAt(index: number): MarkerWords {
+    words.a = this.#words[index * 3]!
+    words.b = this.#words[index * 3 + 1]!
+    words.c = this.#words[index * 3 + 2]!
+    return words
+  }
+
+  #take(index: number): void {
+    const marker = this.markers[index]
+    if (marker === undefined) return
+    const isSeen = this.#parts.table.has(this.#wordsAt(index))
+    const outcome = isSeen ? 'copy' : this.#parts.pending.take(marker, this, index)
+    if (outcome === 'copy') this.#drop(index)
+    if (outcome === 'waits') this.#waits += 1
+  }
+
+  #drop(index: number): void {
+    this.#isDuplicate ??= new Uint8Array(this.markers.length)
+    this.#isDuplicate[index] = 1
+    this.duplicates += 1
+  }
+}

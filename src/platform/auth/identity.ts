@@ -1,0 +1,107 @@
+import type { Log } from '../../core/log.ts'
+import { type Directory, findHolder } from './directory.ts'
+import type { Keys } from './keys.ts'
+import { coversAll, grantedTo, narrow } from './permissions.ts'
+import type { RefreshStore } from './refresh-store.ts'
+import type { TokenFault, Tokens } from './tokens.ts'
+
+/** Who holds a token, as of now. */
+export type Identity = {
+  kind: 'user' | 'client'
+  id: string
+  clientId: string
+  email: string | undefined
+  name: string | undefined
+  permissions: readonly string[]
+  expiresAtMs: number
+  session: string | undefined
+  keyId: string
+}
+
+export type Authentication = { identity: Identity } | { fault: TokenFault }
+
+export type Identities = {
+  /** Judges an access token, bare or as `Bearer <token>`. */
+  authenticate(credential: unknown): Promise<Authentication>
+  /**
+   * Whether the projects file, the keys and the sessions revoked here still stand behind an identity. Cheap,
+   * for sockets that live long; other nodes' revocations and expiry are not looked at.
+   */
+  isCurrent(identity: Identity): boolean
+  /** Notes that a session was revoked. */
+  revoked(session: string): void
+}
+
+/** Sessions revoked here, kept so that live sockets end at once. The oldest have long ended theirs. */
+const revokedMax = 10_000
+
+export function createIdentities({
+  tokens,
+  keys,
+  directory,
+  store,
+  log,
+}: {
+  tokens: Tokens
+  keys: Keys
+  directory: Directory
+  store: RefreshStore
+  log: Log
+}): Identities {
+  const revokedHere = new Set<string>()
+
+  async function isRevoked(session: string | undefined): Promise<boolean> {
+    if (session === undefined) return false
+    if (revokedHere.has(session)) return true
+    try {
+      return await store.isRevoked(session)
+    } catch (error) {
+      // Access tokens are short-lived: a store that is away must not shut everybody out.
+      log.warn({ error: String(error) }, 'revocation could not be looked up')
+      return false
+    }
+  }
+
+  async function authenticate(credential: unknown): Promise<Authentication> {
+    const token = toToken(credential)
+    if (token === undefined) return { fault: 'token_missing' }
+    const read = await tokens.read(token)
+    if ('fault' in read) return read
+    const { claims } = read
+    const holder = findHolder(directory, { ...claims, id: claims.subject })
+    if (!holder || (await isRevoked(claims.session))) return { fault: 'token_revoked' }
+    return {
+      identity: {
+        kind: claims.kind,
+        id: claims.subject,
+        clientId: claims.clientId,
+        email: holder.user?.email,
+        name: holder.user?.name,
+        permissions: narrow(grantedTo(holder.client, holder.user), claims.permissions),
+        expiresAtMs: claims.expiresAtMs,
+        session: claims.session,
+        keyId: claims.keyId,
+      },
+    }
+  }
+
+  function isCurrent(identity: Identity): boolean {
+    if (identity.session !== undefined && revokedHere.has(identity.session)) return false
+    const holder = findHolder(directory, identity)
+    if (!holder || !keys.has(identity.keyId)) return false
+    return coversAll(grantedTo(holder.client, holder.user), identity.permissions)
+  }
+
+  function revoked(session: string): void {
+    const [oldest] = revokedHere
+    if (revokedHere.size >= revokedMax && oldest !== undefined) revokedHere.delete(oldest)
+    revokedHere.add(session)
+  }
+  return { authenticate, isCurrent, revoked }
+}
+
+function toToken(credential: unknown): string | undefined {
+  if (typeof credential !== 'string') return undefined
+  const token = credential.replace(/^Bearer +/i, '').trim()
+  return token === '' ? undefined : token
+}

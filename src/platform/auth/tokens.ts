@@ -1,0 +1,102 @@
+import { randomUUID } from 'node:crypto'
+import { errors, type JWTPayload, jwtVerify, SignJWT } from 'jose'
+import type { Clock } from '../../core/clock.ts'
+import type { Keys } from './keys.ts'
+
+/** What an access token says. `session` names the refresh family it came with, if any. */
+export type Claims = {
+  kind: 'user' | 'client'
+  subject: string
+  clientId: string
+  permissions: readonly string[]
+  session: string | undefined
+  tokenId: string
+  keyId: string
+  expiresAtMs: number
+}
+
+export type NewClaims = Omit<Claims, 'tokenId' | 'keyId' | 'expiresAtMs'>
+
+export type TokenFault = 'token_missing' | 'token_invalid' | 'token_expired' | 'token_revoked'
+
+export type Tokens = {
+  issue(claims: NewClaims): Promise<string>
+  /** What the token says, or why it does not count. Says nothing about revocation. */
+  read(token: string): Promise<{ claims: Claims } | { fault: TokenFault }>
+}
+
+/** Longer than any token we issue: nothing longer is worth parsing. */
+const tokenLengthMax = 16 * 1024
+
+/**
+ * Access tokens as RFC 9068 has them. A token names its key, and the key decides the algorithm: what the token
+ * claims about it is only compared.
+ */
+export function createTokens({
+  keys,
+  issuer,
+  accessSeconds,
+  now,
+}: {
+  keys: Keys
+  issuer: string
+  accessSeconds: number
+  now: Clock
+}): Tokens {
+  async function issue(claims: NewClaims): Promise<string> {
+    const key = keys.signing()
+    const issuedAt = Math.floor(now() / 1000)
+    return await new SignJWT(toPayload(claims))
+      .setProtectedHeader({ alg: key.alg, kid: key.kid, typ: 'at+jwt' })
+      .setIssuer(issuer)
+      .setAudience(issuer)
+      .setSubject(claims.subject)
+      .setIssuedAt(issuedAt)
+      .setExpirationTime(issuedAt + accessSeconds)
+      .setJti(randomUUID())
+      .sign(key.privateKey!)
+  }
+
+  async function read(token: string): Promise<{ claims: Claims } | { fault: TokenFault }> {
+    if (token.length > tokenLengthMax) return { fault: 'token_invalid' }
+    try {
+      const { payload, protectedHeader } = await jwtVerify(token, keyOf, {
+        algorithms: ['EdDSA', 'RS256'],
+        issuer,
+        audience: issuer,
+        typ: 'at+jwt',
+        requiredClaims: ['sub', 'exp', 'jti', 'client_id', 'kind', 'scope'],
+        currentDate: new Date(now()),
+      })
+      return { claims: toClaims(payload, protectedHeader.kid!) }
+    } catch (error) {
+      return { fault: error instanceof errors.JWTExpired ? 'token_expired' : 'token_invalid' }
+    }
+  }
+
+  function keyOf({ kid, alg }: { kid?: string; alg?: string }): CryptoKey {
+    const key = keys.find(kid, alg)
+    if (!key) throw new errors.JWKSNoMatchingKey()
+    return key.publicKey
+  }
+  return { issue, read }
+}
+
+function toPayload({ kind, clientId, permissions, session }: NewClaims): JWTPayload {
+  const payload = { client_id: clientId, kind, scope: permissions.join(' ') }
+  return session === undefined ? payload : { ...payload, sid: session }
+}
+
+/** The signature is ours, so the claims are as we wrote them. */
+function toClaims(payload: JWTPayload, keyId: string): Claims {
+  return {
+    kind: payload.kind as Claims['kind'],
+    subject: payload.sub!,
+    clientId: payload.client_id as string,
+    permissions: (payload.scope as string).split(' ').filter((scope) => scope !== ''),
+    session: payload.sid as string | undefined,
+    tokenId: payload.jti!,
+    keyId,
+    expiresAtMs: payload.exp! * 1000,
+  }
+}

@@ -1,0 +1,77 @@
+import type { Clock } from '../../core/clock.ts'
+import { type Action, judge, notificationsTopic } from './channels.ts'
+import type { Voice } from './emitter.ts'
+import type { RealtimeLimits } from './limits.ts'
+import type { Member } from './member.ts'
+import {
+  MessageFault,
+  parseAnnouncement,
+  parseHeartbeat,
+  parsePublication,
+  parseSubscription,
+} from './messages.ts'
+
+/** What a client may ask for, by the name of its event. Each throws MessageFault to refuse. */
+export type Actions = ReadonlyMap<string, (member: Member, data: unknown) => void>
+
+export function createActions({
+  voice,
+  limits,
+  now,
+  onPublished,
+}: {
+  voice: Voice
+  limits: RealtimeLimits
+  now: Clock
+  onPublished: () => void
+}): Actions {
+  function subscribe(member: Member, data: unknown): void {
+    const { topic } = parseSubscription(data, limits)
+    requireAllowed(member, topic, 'subscribe')
+    if (member.topics.size >= limits.subscriptionsMax && !member.topics.has(topic))
+      throw new MessageFault(
+        'invalid_message',
+        `a socket may hold ${limits.subscriptionsMax} subscriptions`,
+      )
+    join(member, topic)
+  }
+
+  function unsubscribe(member: Member, data: unknown): void {
+    const { topic } = parseSubscription(data, limits)
+    if (judge(member.identity, topic, 'subscribe') === 'channel_not_found')
+      throw toFault('channel_not_found')
+    member.topics.delete(topic)
+    void member.socket.leave(topic)
+  }
+
+  function publish(member: Member, data: unknown): void {
+    const message = parsePublication(data, limits)
+    requireAllowed(member, message.topic, 'publish')
+    if (message.topic === notificationsTopic)
+      voice.announce(parseAnnouncement(message.payload), { except: member.socket.id })
+    else voice.publish(member.socket, member.identity.id, message)
+    onPublished()
+  }
+
+  function heartbeat(member: Member, data: unknown): void {
+    parseHeartbeat(data)
+    member.heartbeatMs = now()
+  }
+
+  return new Map(Object.entries({ subscribe, unsubscribe, publish, heartbeat }))
+}
+
+export function join(member: Member, topic: string): void {
+  member.topics.add(topic)
+  void member.socket.join(topic)
+}
+
+function requireAllowed({ identity }: Member, topic: string, action: Action): void {
+  const judgement = judge(identity, topic, action)
+  if (judgement !== 'allowed') throw toFault(judgement)
+}
+
+function toFault(code: 'permission_denied' | 'channel_not_found'): MessageFault {
+  const message = code === 'permission_denied' ? 'Permission denied' : 'Channel not found'
+  return new MessageFault(code, message)
+}
