@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { type Browser, chromium, type Page } from 'playwright-core'
-import { firstToken } from '../platform/support.ts'
 import { requireCommand } from '../services/install.ts'
+import { firstToken } from '../services/platform/support.ts'
 import { type Spillway, startSpillway } from '../support/spillway.ts'
 import { until } from '../support/until.ts'
 import { startPage } from './browser-page.ts'

@@ -1,7 +1,7 @@
 import { type ClickHouseService, startClickHouse } from '../services/clickhouse.ts'
 import { type KafkaService, startKafka } from '../services/kafka.ts'
+import { requireKcat } from '../services/kafka-reader.ts'
 import { type RedisService, startRedis } from '../services/redis.ts'
-import { requireKcat } from '../sinks/kafka-reader.ts'
 import { readRecords } from './kafka-records.ts'
 import { scrape } from './metrics.ts'
 import { nothingWrong, reconcile, type Stored } from './reconcile.ts'

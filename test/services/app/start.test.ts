@@ -1,0 +1,121 @@
+import { expect, test } from 'bun:test'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { temporaryFolder } from '../../support/folder.ts'
+import { startSpillway } from '../../support/spillway.ts'
+import { askToken, firstClientOf, run } from '../platform/support.ts'
+
+const main = 'src/main.ts'
+
+/** Starts the server on a free port, which is to fail. */
+function startInVain(folder: string, environment: Record<string, string>) {
+  const data = { DATA_DIR: join(folder, 'data'), PORT: '0', EMBEDDED_CLICKHOUSE_PORT: '0' }
+  return run([main], { environment: { ...data, ...environment } })
+}
+
+test('production refuses to start without signing keys, and says what to do', async () => {
+  using folder = temporaryFolder()
+  const { exitCode, errors } = await startInVain(folder.path, { NODE_ENV: 'production' })
+  expect(exitCode).toBe(1)
+  expect(errors).toBe(
+    'AUTH_KEYS_FILE is not set, and NODE_ENV=production refuses to sign with a development key: ' +
+      'make one with `bun run make-key > keys.json` and name it there\n',
+  )
+})
+
+const files: [string, string, string, string][] = [
+  ['no JSON', 'AUTH_KEYS_FILE', 'sk_secret {', 'holds no signing keys: it is not JSON'],
+  ['no keys', 'AUTH_KEYS_FILE', '{"keys":[]}', 'a JWK set needs a non-empty array "keys"'],
+  ['a faulty project', 'PROJECTS_FILE', '[[projects]]\nid = 3\n', 'projects[0].id must be string'],
+  ['no TOML', 'PROJECTS_FILE', '[[projects]\nsk_secret', 'line 1, column'],
+]
+
+test.each(files)('a file with %s as %s is told by its name', async (_, setting, text, sentence) => {
+  using folder = temporaryFolder()
+  const path = join(folder.path, 'file')
+  writeFileSync(path, text)
+  const { exitCode, errors } = await startInVain(folder.path, { [setting]: path })
+  expect(exitCode).toBe(1)
+  expect(errors).toContain(path)
+  expect(errors).toContain(sentence)
+  expect(errors).not.toContain('sk_secret')
+  // A sentence for the operator, and no stack.
+  expect(errors.trim().split('\n')).toHaveLength(1)
+})
+
+test.each(['AUTH_KEYS_FILE', 'PROJECTS_FILE'])(
+  'a file that is missing as %s, too',
+  async (setting) => {
+    using folder = temporaryFolder()
+    const path = join(folder.path, 'none')
+    const { exitCode, errors } = await startInVain(folder.path, { [setting]: path })
+    expect(exitCode).toBe(1)
+    expect(errors.trim().split('\n')).toEqual([expect.stringContaining(path)])
+  },
+)
+
+test('with keys and a projects file made by our commands, production serves tokens', async () => {
+  using folder = temporaryFolder()
+  const [keysFile, projectsFile] = [join(folder.path, 'keys.json'), join(folder.path, 'p.toml')]
+  const key = await run(['run', '--silent', 'make-key'])
+  expect(key.exitCode).toBe(0)
+  writeFileSync(keysFile, key.output)
+  const hash = async (secret: string) => {
+    const { exitCode, output } = await run(['run', '--silent', 'hash-secret'], {
+      input: `${secret}\n`,
+    })
+    expect(exitCode).toBe(0)
+    return output.trim()
+  }
+  writeFileSync(
+    projectsFile,
+    `[[clients]]
+id = "backend"
+secret_hash = "${await hash('backend-secret')}"
+permissions = ["private:orders"]
+
+[[users]]
+id = "u1"
+username = "ada"
+password_hash = "${await hash('ada-password')}"
+email = "ada@example.com"
+permissions = ["private:*"]
+`,
+  )
+  await using server = await startSpillway({
+    NODE_ENV: 'production',
+    AUTH_KEYS_FILE: keysFile,
+    PROJECTS_FILE: projectsFile,
+  })
+  const client = { client_id: 'backend', client_secret: 'backend-secret' }
+  const granted = await askToken(server.url, { ...client, grant_type: 'client_credentials' })
+  expect(granted).toMatchObject({ status: 200, body: { token_type: 'Bearer', expires_in: 3600 } })
+  expect(granted.body.scope).toEqual(['public:*', 'private:orders'])
+
+  const jwks = await (await fetch(`${server.url}/.well-known/jwks.json`)).json()
+  const { kid, x } = JSON.parse(key.output).keys[0]
+  expect(jwks).toEqual({ keys: [{ kty: 'OKP', crv: 'Ed25519', x, kid, alg: 'EdDSA', use: 'sig' }] })
+
+  const login = { grant_type: 'password', username: 'ada', password: 'ada-password' }
+  const ada = await askToken(server.url, { ...client, ...login })
+  const headers = { authorization: `Bearer ${ada.body.access_token}` }
+  const verified = await fetch(`${server.url}/api/auth/verify`, { headers })
+  expect(await verified.json()).toEqual({
+    valid: true,
+    user: { id: 'u1', email: 'ada@example.com', permissions: ada.body.scope },
+    expires_at: expect.any(Number),
+  })
+  expect(server.log()).not.toContain('client_secret')
+}, 60_000)
+
+test('the first line of the log says where, the next whom to try the flow with', async () => {
+  await using server = await startSpillway()
+  const [first = '', second = ''] = server.log().split('\n')
+  expect(JSON.parse(first)).toMatchObject({ msg: 'listening', url: server.url })
+  expect(JSON.parse(second)).toMatchObject({ client_id: 'first-client' })
+  const before = firstClientOf(server)
+  await server.stop()
+  await server.start()
+  // The same after a restart: it is kept in the data folder.
+  expect(server.log().split(before.secret)).toHaveLength(3)
+}, 60_000)

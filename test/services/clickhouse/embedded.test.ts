@@ -1,0 +1,283 @@
+import {
+  afterAll,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  setDefaultTimeout,
+  test,
+} from 'bun:test'
+import { join } from 'node:path'
+import type { StoredRecord } from '../../../src/core/record.ts'
+import type { ClickHouse } from '../../../src/delivery/clickhouse/client.ts'
+import { loadEngine } from '../../../src/delivery/clickhouse/embedded.ts'
+import { createInserter } from '../../../src/delivery/clickhouse/inserter.ts'
+import { migrate } from '../../../src/delivery/clickhouse/schema.ts'
+import { createClickHouseSink } from '../../../src/delivery/clickhouse/sink.ts'
+import { createStore, type Store } from '../../../src/delivery/clickhouse/store.ts'
+import { temporaryFolder } from '../../support/folder.ts'
+import * as fixtures from '../../unit/delivery/clickhouse/fixtures.ts'
+
+const { makeEvent, makeEvents, makeLink, makeRecording, never, toBatch, uuidsOf } = fixtures
+
+// A part on disk takes some syncs: 200 of them their time on a slow one.
+setDefaultTimeout(60_000)
+
+// One engine for the file: a process has one data folder.
+const folder = temporaryFolder()
+const midnight = new Date(fixtures.receivedMs).toISOString().replace('T', ' ').replace('Z', '')
+const inserterThread = '../../../src/delivery/clickhouse/inserter-worker.ts'
+const schema = { cluster: undefined, ttlDays: 0 }
+let store: Store
+let clickhouse: ClickHouse
+
+beforeAll(async () => {
+  const sizes = { timeoutMs: 60_000, flushMs: 10, rowsMax: 1000, bytesMax: 1024 * 1024 }
+  store = await createStore({ ...schema, ...sizes, url: undefined, path: folder.path })
+  await store.prepare()
+  clickhouse = store.clickhouse
+})
+afterAll(async () => {
+  await clickhouse.close()
+  folder[Symbol.dispose]()
+})
+beforeEach(async () => {
+  for (const table of ['events', 'recordings', 'link_events', 'dead_letters'])
+    await clickhouse.command(`TRUNCATE TABLE ${table}`)
+})
+
+function makeSink() {
+  const ledger = fixtures.makeLedger()
+  const report = fixtures.makeReport()
+  const sink = createClickHouseSink({
+    ...fixtures.instantly,
+    ...{ clickhouse, prepare: store.prepare, cursors: ledger, report, now: Date.now },
+    ...{ journalId: crypto.randomUUID(), cluster: undefined, patienceMs: 1000 },
+  })
+  return { sink, ledger, report }
+}
+
+async function ship(records: readonly StoredRecord[]) {
+  const { sink, report } = makeSink()
+  await sink.ship(toBatch(records), never)
+  return report
+}
+
+async function column<T>(table: string, expression: string): Promise<T[]> {
+  const sql = `SELECT ${expression} AS value FROM ${table} ORDER BY received_at, value`
+  return (await clickhouse.query<{ value: T }>(sql)).map(({ value }) => value)
+}
+
+const storedUuids = async (table = 'events') => (await column<string>(table, 'uuid')).sort()
+
+describe('the embedded engine', () => {
+  test('stores an event as it stands in its line', async () => {
+    const properties = '{"big":12345678901234567890,"f":2.50,"s":"a\\u0000\\ud800","o":{"x":[1]}}'
+    const event = makeEvent(0, { distinct_id: 'a\u0000b', event: 'überall 😀' })
+    const line = new TextDecoder().decode(event.line).replace('{"offset":0}', () => properties)
+    await ship([fixtures.withLine(event, line.trimEnd())])
+    const [row] = await clickhouse.query<Record<string, unknown>>('SELECT * FROM events')
+    expect(row).toMatchObject({
+      ...{ project: 'p1', source: 'capture', event: 'überall 😀', distinct_id: 'a\u0000b' },
+      ...{ timestamp: midnight, received_at: midnight },
+      ...{ properties, user: '{"$set":{"plan":"x"}}', historical: false, library: 'web' },
+    })
+  })
+
+  test('stores a recording’s snapshots, or a piece of them, byte for byte', async () => {
+    const piece = '[{"data":"\\ud83d'
+    await ship([makeRecording(0), makeRecording(1, { chunk: 1, chunks: 2, snapshot_items: piece })])
+    expect(await column('recordings', 'snapshot_items')).toEqual([
+      '[{"type":2,"data":{"html":"<p>"}}]',
+      piece,
+    ])
+  })
+
+  test('stores a link event, what it does not say as the contract’s defaults', async () => {
+    await ship([
+      makeLink(0, { link_tags: ['a', 'b'], event_attributes: [1], is_bounce: null, city: null }),
+      makeLink(1, { link_created_at: '2020-02-03T04:05:06.789Z', is_bounce: false }),
+    ])
+    const expressions = ['link_tags', 'event_attributes', 'is_bounce', 'city', 'link_created_at']
+    const rows = await column<unknown[]>(
+      'link_events',
+      `[${expressions.map((e) => `toString(${e})`)}]`,
+    )
+    expect(rows.map((row) => row.map((value) => value))).toEqual([
+      ["['a','b']", '[1]', 'true', '', null],
+      ['[]', '', 'false', '', '2020-02-03 04:05:06.789'],
+    ])
+  })
+
+  test('says what is wrong with an insert, and gives its memory back', async () => {
+    const freed: ArrayBuffer[] = []
+    const inserter = createInserter({ path: folder.path, onFree: (room) => freed.push(room) })
+    const rows = Buffer.from(new ArrayBuffer(64), 8, 3).fill('{}\n')
+    const inserting = inserter.insert('INSERT INTO nowhere', rows)
+    await expect(inserting).rejects.toMatchObject({
+      code: 60,
+      message: expect.stringContaining('UNKNOWN_TABLE'),
+    })
+    inserter.close()
+    expect(freed.map(({ byteLength }) => byteLength)).toEqual([64])
+    expect(rows.length).toBe(0)
+  })
+
+  test('is given rows by another thread where the one that inserts has ended', async () => {
+    const script = join(folder.path, 'faulty-thread.ts')
+    await Bun.write(script, "self.onmessage = () => { throw new Error('gone') }")
+    const scripts = [script]
+    const inserter = createInserter({
+      path: folder.path,
+      onFree() {},
+      spawn: () => new Worker(scripts.pop() ?? import.meta.resolve(inserterThread)),
+    })
+    const insert = () => inserter.insert('INSERT INTO nowhere', Buffer.from(new ArrayBuffer(3)))
+    await expect(insert()).rejects.toThrow('gone')
+    await expect(insert()).rejects.toMatchObject({ code: 60 })
+    inserter.close()
+  })
+
+  test('takes 200 months in one block', async () => {
+    const events = Array.from({ length: 200 }, (_, month) =>
+      makeEvent(month, { timestamp: new Date(Date.UTC(1990, month, 1)).toISOString() }),
+    )
+    const report = await ship(events)
+    expect(await storedUuids()).toEqual(uuidsOf(events))
+    expect(report.retries).toEqual([])
+  })
+
+  test('takes rows of many megabytes', async () => {
+    const events = [makeEvent(0), makeEvent(1, { properties: { a: 'x'.repeat(20_000_000) } })]
+    await ship(events)
+    expect(await column('events', 'length(properties) > 19000000')).toEqual([0, 1])
+  })
+
+  test('does not run what a line says', async () => {
+    const events = makeEvents(3).map((event) => {
+      const text = new TextDecoder().decode(event.line).trimEnd()
+      const said = text.replace('{"offset"', '{\n\nDROP TABLE events;\n\n"quote\'": 1, "offset"')
+      return fixtures.withLine(event, said)
+    })
+    await ship(events)
+    expect(await storedUuids()).toEqual(uuidsOf(events))
+  })
+
+  test('sets every kind of poisoned row aside, and keeps its neighbours', async () => {
+    const bad = [
+      makeEvent(3, { uuid: 'nope' }),
+      makeEvent(4, { timestamp: 'yesterday' }),
+      makeEvent(5, { source: 'elsewhere' }),
+      makeEvent(6, { historical: 'maybe' }),
+      makeEvent(7, { unknown_column: 1 }),
+      fixtures.withLine(makeEvent(8), '{"uuid":'),
+      fixtures.withLine(makeEvent(9), 'nonsense'),
+    ]
+    const good = [...makeEvents(3), ...makeEvents(3, 11)]
+    const report = await ship([...good.slice(0, 3), ...bad, ...good.slice(3)])
+    expect(await storedUuids()).toEqual(uuidsOf(good))
+    expect(await column('dead_letters', 'raw')).toEqual(
+      bad.map(({ line }) => new TextDecoder().decode(line).trimEnd()),
+    )
+    expect(report.buried.length).toBe(bad.length)
+  })
+
+  test('finds out after a crash what was stored, and sends the rest', async () => {
+    const uuid = crypto.randomUUID()
+    const records = [
+      ...makeEvents(5),
+      makeEvent(5, { uuid, distinct_id: 'a' }),
+      makeEvent(6, { uuid, distinct_id: 'b' }),
+      makeRecording(7, { uuid, chunk: 0 }),
+      makeRecording(8, { uuid, chunk: 1 }),
+      makeLink(9),
+    ]
+    await ship(records.filter(({ offset }) => [1, 2, 5, 7].includes(offset)))
+    const { sink, ledger } = makeSink()
+    ledger.begin('clickhouse', { firstOffset: 0, lastOffset: 9, attempt: 'before' })
+    await sink.resume(toBatch(records), never)
+    await sink.resume(toBatch(records), never)
+    const events = records.filter(({ kind }) => kind === 'event')
+    expect(await storedUuids()).toEqual(uuidsOf(events))
+    expect(await storedUuids('recordings')).toEqual([uuid, uuid])
+    expect((await storedUuids('link_events')).length).toBe(1)
+  })
+
+  test('tells a token that was remembered from rows that are stored', async () => {
+    const records = makeEvents(3)
+    const { sink, ledger } = makeSink()
+    await sink.ship(toBatch(records), never)
+    // What a failed rename leaves behind: the token is known, and the rows are not there.
+    await clickhouse.command('DELETE FROM events WHERE 1 SETTINGS mutations_sync = 1')
+    expect(await storedUuids()).toEqual([])
+    ledger.begin('clickhouse', ledger.written[0]!)
+    await sink.resume(toBatch(records), never)
+    expect(await storedUuids()).toEqual(uuidsOf(records))
+  })
+})
+
+describe('the schema', () => {
+  const ttlOf = async (table: string) => {
+    const sql = `SELECT engine_full FROM system.tables
+      WHERE database = currentDatabase() AND name = '${table}'`
+    const [row] = await clickhouse.query<{ engine_full: string }>(sql)
+    return / TTL (.*) SETTINGS/.exec(row!.engine_full)?.[1]
+  }
+
+  test('can be made again, and by two nodes at once', async () => {
+    await Promise.all([migrate(clickhouse, schema), migrate(clickhouse, schema)])
+    const sql = 'SELECT version FROM schema_migrations FINAL ORDER BY version'
+    expect(await clickhouse.query<{ version: number }>(sql)).toEqual([{ version: 1 }])
+  })
+
+  test('is made whole where it was left half made', async () => {
+    await clickhouse.command('TRUNCATE TABLE schema_migrations')
+    await clickhouse.command('DROP TABLE link_events')
+    await migrate(clickhouse, schema)
+    expect(await clickhouse.query('SELECT count() AS n FROM link_events')).toEqual([{ n: 0 }])
+  })
+
+  test('follows the setting of how long events stay', async () => {
+    const seen: (string | undefined)[] = []
+    for (const ttlDays of [30, 30, 7, 0]) {
+      await migrate(clickhouse, { ...schema, ttlDays })
+      seen.push(await ttlOf('events'))
+    }
+    const days = (n: number) => `toDateTime(received_at) + toIntervalDay(${n})`
+    expect(seen).toEqual([days(30), days(30), days(7), undefined])
+  })
+
+  test('syncs what it stores, and knows tokens again', async () => {
+    const sql = `SELECT name FROM system.tables WHERE database = currentDatabase()
+      AND engine_full LIKE '%fsync_after_insert = 1, fsync_part_directory = 1%'
+      AND engine_full LIKE '%non_replicated_deduplication_window = 1000%' ORDER BY name`
+    const names = (await clickhouse.query<{ name: string }>(sql)).map(({ name }) => name)
+    const tables = ['dead_letters', 'events', 'link_events', 'recordings', 'schema_migrations']
+    expect(names).toEqual(tables)
+  })
+
+  test('speaks to a cluster in its own words', async () => {
+    const said: string[] = []
+    const echo: ClickHouse = {
+      ...clickhouse,
+      query: async () => [],
+      command: async (sql) => void said.push(sql),
+    }
+    await migrate(echo, { cluster: 'c`1', ttlDays: 9 })
+    expect(said.filter((sql) => /^(CREATE|ALTER)/.test(sql)).length).toBe(8)
+    for (const sql of said.filter((text) => text.startsWith('CREATE'))) {
+      expect(sql).toContain(' ON CLUSTER `c\\`1` (')
+      expect(sql).toContain('ENGINE = ReplicatedReplacingMergeTree(')
+      expect(sql).toContain('replicated_deduplication_window = 1000')
+      expect(sql).not.toContain('non_replicated')
+    }
+    expect(said).toContain(
+      'ALTER TABLE events ON CLUSTER `c\\`1` MODIFY TTL toDateTime(received_at) + toIntervalDay(9)',
+    )
+  })
+})
+
+test('an engine that cannot be loaded says which setting to give instead', async () => {
+  const missing = () => Promise.reject(new Error("Cannot find module 'chdb/connection'"))
+  expect(loadEngine(missing)).rejects.toThrow(/cannot be loaded.*chdb.*set CLICKHOUSE_URL/)
+})

@@ -1,0 +1,89 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import type { StoredLine } from '../../../src/core/record.ts'
+import { createClickHouseSink } from '../../../src/delivery/clickhouse/sink.ts'
+import { createStore, type Store } from '../../../src/delivery/clickhouse/store.ts'
+import { temporaryFolder } from '../../support/folder.ts'
+import { canMount, mountTinyDisk, type TinyDisk } from '../../support/tiny-disk.ts'
+import * as fixtures from '../../unit/delivery/clickhouse/fixtures.ts'
+
+setDefaultTimeout(60_000)
+
+/**
+ * The engine looks at how much is free where its folder begins, and that is a large disk: so it
+ * writes on into the tiny one below, as it does where others fill the disk after it has looked.
+ */
+describe.skipIf(!canMount)('the embedded engine on a disk that fills up while it writes', () => {
+  let folder: ReturnType<typeof temporaryFolder>
+  let disk: TinyDisk
+  let store: Store
+
+  beforeAll(async () => {
+    folder = temporaryFolder()
+    const parts = join(folder.path, 'store')
+    mkdirSync(parts)
+    disk = mountTinyDisk(16 * 1024 * 1024, parts)
+    const sizes = { timeoutMs: 60_000, flushMs: 10, rowsMax: 1000, bytesMax: 1024 * 1024 }
+    const schema = { cluster: undefined, ttlDays: 0 }
+    store = await createStore({ ...schema, ...sizes, url: undefined, path: folder.path })
+    await store.prepare()
+    await store.clickhouse.command('SYSTEM STOP MERGES')
+  })
+  afterAll(async () => {
+    await store.clickhouse.close()
+    disk[Symbol.dispose]()
+    folder[Symbol.dispose]()
+  })
+
+  async function storedUuids(): Promise<string[]> {
+    const rows = await store.clickhouse.query<{ uuid: string }>('SELECT uuid FROM events')
+    return rows.map(({ uuid }) => uuid).sort()
+  }
+
+  const insert = (lines: readonly StoredLine[]) =>
+    store.clickhouse.insert({ table: 'events', token: crypto.randomUUID(), lines }, fixtures.never)
+  const linesOf = (count: number) => fixtures.makeEvents(count)
+
+  test('is not believed when it says OK to an insert that it could not write', async () => {
+    disk.fill()
+    const refused = await insert(linesOf(50)).catch((error) => error)
+    disk.empty()
+    expect(refused).toMatchObject({ kind: 'busy', code: 75, reason: 'cannot_write' })
+    // The broken part is out of the way: it would fail every query, and so all that follows.
+    expect(await storedUuids()).toEqual([])
+  })
+
+  test('gets each row once when there is room again', async () => {
+    const report = fixtures.makeReport()
+    const records = fixtures.makeEvents(200)
+    disk.fill()
+    const sink = createClickHouseSink({
+      ...{ ...store, cursors: fixtures.makeLedger(), report, now: Date.now },
+      ...{ journalId: crypto.randomUUID(), cluster: undefined, patienceMs: 1000 },
+      ...fixtures.instantly,
+      async sleep(ms, signal) {
+        disk.empty()
+        await fixtures.instantly.sleep(ms, signal)
+      },
+    })
+    await sink.ship(fixtures.toBatch(records), fixtures.never)
+    expect(report.retries).toContain('cannot_write')
+    expect(report.buried).toEqual([])
+    expect(await storedUuids()).toEqual(fixtures.uuidsOf(records))
+  })
+
+  test('keeps the rows of parts that it could not merge', async () => {
+    await store.clickhouse.command('TRUNCATE TABLE events')
+    await store.clickhouse.command('SYSTEM START MERGES')
+    for (let part = 0; part < 3; part += 1) await insert(linesOf(50))
+    const stored = await storedUuids()
+    disk.fill()
+    await store.clickhouse.command('OPTIMIZE TABLE events FINAL')
+    disk.empty()
+    // A query that fails is what brings it to light, or a minute.
+    await storedUuids().catch(() => {})
+    expect(await storedUuids()).toEqual(stored)
+    expect(stored.length).toBe(150)
+  })
+})

@@ -1,0 +1,51 @@
+import { requireCommand } from './install.ts'
+
+export type Received = {
+  partition: number
+  offset: number
+  key: string
+  headers: Record<string, string>
+  value: string
+}
+
+/** To be awaited before the first read: installing kcat may take longer than a test. */
+export const requireKcat = () => requireCommand('kcat', 'kcat')
+
+/** Everything in a topic, as kcat reads it. Values must be text; see `readValue` for the others. */
+export async function readTopic(brokers: readonly string[], topic: string): Promise<Received[]> {
+  const output = await kcat(brokers, topic, ['-o', 'beginning', '-f', '%p\t%o\t%k\t%h\t%s\n'])
+  const lines = output.toString().split('\n').slice(0, -1)
+  return lines.map((line) => {
+    const [partition, offset, key, headers, value] = line.split('\t') as Five
+    return { partition: +partition, offset: +offset, key, headers: toHeaders(headers), value }
+  })
+}
+
+type Five = [string, string, string, string, string]
+
+/** The bytes of one value. */
+export function readValue(
+  brokers: readonly string[],
+  topic: string,
+  { partition, offset }: { partition: number; offset: number },
+): Promise<Buffer> {
+  const place = ['-p', String(partition), '-o', String(offset), '-c', '1', '-f', '%s']
+  return kcat(brokers, topic, place)
+}
+
+async function kcat(brokers: readonly string[], topic: string, args: string[]): Promise<Buffer> {
+  const source = ['-b', brokers.join(','), '-t', topic, '-X', 'fetch.wait.max.ms=10']
+  const command = ['kcat', '-C', ...source, '-e', '-q', ...args]
+  const child = Bun.spawn(command, { stdout: 'pipe', stderr: 'pipe' })
+  const [output, errors] = await Promise.all([child.stdout.bytes(), child.stderr.text()])
+  const isFine = (await child.exited) === 0
+  // A topic that is not made yet holds nothing.
+  if (!isFine && !errors.includes('Unknown topic'))
+    throw new Error(`kcat could not read ${topic}: ${errors}`)
+  return Buffer.from(output)
+}
+
+/** kcat writes headers as name=value, comma-separated. */
+function toHeaders(text: string): Record<string, string> {
+  return Object.fromEntries(text.split(',').map((pair) => pair.split('=') as [string, string]))
+}

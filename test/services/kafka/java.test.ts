@@ -1,0 +1,58 @@
+import { expect, setDefaultTimeout, test } from 'bun:test'
+import { join } from 'node:path'
+import { silentLog } from '../../../src/core/log.ts'
+import { toPartition } from '../../../src/delivery/kafka/partition.ts'
+import { createKafkaSink } from '../../../src/delivery/kafka/sink.ts'
+import { makeRecord, makeSettings, toBatch } from '../../unit/delivery/kafka/fixtures.ts'
+import { requireCommand, requireKafkaJars } from '../install.ts'
+import { shared } from '../shared.ts'
+
+setDefaultTimeout(120_000)
+
+/** Runs a single-file program, as anybody would who has Kafka's jars and a JDK. */
+async function java(program: string, args: string[], input = ''): Promise<string[]> {
+  await requireCommand('javac', 'default-jdk-headless')
+  const classPath = join(await requireKafkaJars(), '*')
+  const source = join(import.meta.dir, '../..', 'services', 'kafka', `${program}.java`)
+  const quiet = '-Dorg.slf4j.simpleLogger.defaultLogLevel=error'
+  const options = ['-Dfile.encoding=UTF-8', quiet, '-cp', classPath]
+  const child = Bun.spawn(['java', ...options, source, ...args], {
+    stdin: Buffer.from(input),
+    stdout: 'pipe',
+    stderr: 'pipe',
+  })
+  const [output, errors] = await Promise.all([child.stdout.text(), child.stderr.text()])
+  if ((await child.exited) !== 0) throw new Error(`${program}.java failed: ${errors}`)
+  return output.split('\n').slice(0, -1)
+}
+
+test('a Java consumer reads every record as documented, the compressed ones too', async () => {
+  const settings = makeSettings(await shared.kafka(), `java${process.pid}`)
+  const sink = createKafkaSink({ settings, log: silentLog, now: Date.now })
+  const records = [
+    makeRecord({ user: 'small' }),
+    makeRecord({ user: 'grüße 😀', event: 'événement' }),
+    makeRecord({ user: 'large', properties: { text: 'ü'.repeat(3000) } }),
+  ]
+  await sink.ship(toBatch(records), new AbortController().signal)
+  await sink.close()
+  const brokers = settings.brokers.join(',')
+  const received = await java('Consumer', [brokers, settings.topics.events])
+  const expected = records.map(({ source, line, head }) => {
+    const { key, uuid, event } = head()
+    const value = Buffer.from(line).toString().trimEnd()
+    return [toPartition(Buffer.from(key), 4), key, uuid, event, source, value].join('\t')
+  })
+  expect(received.sort()).toEqual(expected.sort())
+})
+
+test('a Java producer chooses the same partitions', async () => {
+  const keys = Array.from(
+    { length: 2000 },
+    (_, n) => `project-${n % 7}:käufer-${n}-${'x'.repeat(n % 9)}`,
+  )
+  const counts = [1, 8, 13]
+  const chosen = await java('Partitions', counts.map(String), `${keys.join('\n')}\n`)
+  const ours = keys.flatMap((key) => counts.map((n) => toPartition(Buffer.from(key), n)))
+  expect(ours.map(String)).toEqual(chosen)
+})

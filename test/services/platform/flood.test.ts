@@ -1,0 +1,139 @@
+import { expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { send } from '../../support/socket-host.ts'
+import { startSpillway } from '../../support/spillway.ts'
+import { until } from '../../support/until.ts'
+import { post } from '../contracts/support.ts'
+import { askToken, createClients, firstToken } from './support.ts'
+
+/** Its secrets are hashed at full cost: 64 MiB and tens of milliseconds each. */
+const projectsFile = join(import.meta.dir, '../../fixtures/projects.toml')
+const backend = { client_id: 'backend', client_secret: 'backend-secret' }
+const login = { ...backend, grant_type: 'password', username: 'ada', password: 'ada-password' }
+
+test('a flood of logins is refused while capture goes on', async () => {
+  await using server = await startSpillway({
+    PROJECTS_FILE: projectsFile,
+    RATE_AUTH_PER_MINUTE: '0',
+  })
+  let isFlooding = true
+  const statuses = new Map<number, number>()
+  const attackers = Array.from({ length: 50 }, async (_, attacker) => {
+    for (let guess = 0; isFlooding; guess += 1) {
+      const password = `guess-${attacker}-${guess}`
+      const { status } = await askToken(server.url, { ...login, password })
+      statuses.set(status, (statuses.get(status) ?? 0) + 1)
+    }
+  })
+  await until(() => statuses.size > 0, { timeoutMs: 20_000, what: 'a first refusal' })
+  const latencies: number[] = []
+  for (let index = 0; index < 200; index += 1) {
+    const startedMs = performance.now()
+    const event = { event: 'kept', distinct_id: 'u', properties: { token: 'phc_shop_web', index } }
+    expect((await post(`${server.url}/e/`, event)).status).toBe(200)
+    latencies.push(performance.now() - startedMs)
+  }
+  isFlooding = false
+  await Promise.all(attackers)
+
+  // Wrong is 400 (RFC 6749: invalid_grant); what would wait too long is told to come back.
+  expect([...statuses.keys()].filter((status) => ![400, 503].includes(status))).toEqual([])
+  const median = latencies.sort((a, b) => a - b)[100]!
+  expect(median).toBeLessThan(200)
+  expect((await askToken(server.url, login)).status).toBe(200)
+  const sql = `SELECT 1 FROM events WHERE event = 'kept'`
+  await until(async () => (await server.query(sql)).length >= 200, { timeoutMs: 20_000 })
+  expect(await server.query(sql)).toHaveLength(200)
+}, 90_000)
+
+test('by default 60 token requests and 100 connections a minute are taken from an address', async () => {
+  await using server = await startSpillway()
+  const forged = (index: number) => ({ 'x-forwarded-for': `203.0.113.${index}` })
+  const ask = (index: number) =>
+    askToken(server.url, { grant_type: 'x' }, { headers: forged(index) })
+  const answers: Awaited<ReturnType<typeof ask>>[] = []
+  // A token a second comes back, so that a slow machine sees a few more.
+  const isRefused = async () =>
+    answers.push(await ask(answers.length)) && answers.at(-1)?.status === 429
+  await until(isRefused, { timeoutMs: 20_000, pauseMs: 0, what: 'a refusal' })
+  expect(answers.length).toBeGreaterThan(60)
+  expect(answers.at(-1)?.body).toMatchObject({ error: 'rate_limited' })
+  expect(Number(answers.at(-1)?.headers.get('retry-after'))).toBeGreaterThanOrEqual(1)
+
+  const opened: Response[] = []
+  const shake = async (index: number) => {
+    const url = `${server.url}/socket.io/?EIO=4&transport=polling`
+    opened.push(await fetch(url, { headers: forged(index) }))
+    return opened.at(-1)?.status === 429
+  }
+  await until(() => shake(opened.length), { timeoutMs: 20_000, pauseMs: 0, what: 'a refusal' })
+  expect(opened.length).toBeGreaterThan(100)
+  expect(Number(opened.at(-1)?.headers.get('retry-after'))).toBeGreaterThanOrEqual(1)
+  // Intake has limits of its own.
+  const event = { event: 'e', distinct_id: 'u', properties: { token: 'phc_a' } }
+  expect((await post(`${server.url}/e/`, event)).status).toBe(200)
+}, 60_000)
+
+test('the log holds no secret, no token and no body, even at its most talkative', async () => {
+  await using server = await startSpillway({ LOG_LEVEL: 'debug', PROJECTS_FILE: projectsFile })
+  using clients = createClients()
+  const marked = (what: string) => `marked-${what}-${crypto.randomUUID()}`
+  const secrets = {
+    body: marked('body'),
+    key: marked('key').slice(0, 60),
+    query: marked('query'),
+    wrongSecret: marked('secret'),
+    wrongPassword: marked('password'),
+    wrongToken: marked('token'),
+    payload: marked('payload'),
+  }
+  const capture = (token: string) => ({ event: 'e', distinct_id: secrets.body, token })
+  await post(`${server.url}/e/?ip=${secrets.query}`, capture('phc_shop_web'))
+  await post(`${server.url}/e/`, `{"broken": "${secrets.body}`)
+  await post(`${server.url}/e/`, capture(secrets.wrongToken))
+  await post(`${server.url}/api/events/track`, { event_type: 7, city: secrets.body })
+  await post(`${server.url}/api/telemetry/events`, [{ id: secrets.body }])
+  await post(
+    `${server.url}/users/report/events`,
+    { events: [] },
+    {
+      ...{ 'x-api-key': secrets.key, 'x-user-id': 'u', 'x-app-id': 'a', 'x-platform': 'p' },
+      'x-version': '1',
+    },
+  )
+  await askToken(server.url, { ...login, client_secret: secrets.wrongSecret })
+  await askToken(server.url, { ...login, password: secrets.wrongPassword })
+  await askToken(server.url, { refresh_token: secrets.wrongToken }, { path: '/api/auth/refresh' })
+  await askToken(server.url, { ...login, username: secrets.wrongToken }, { form: true })
+  const headers = { authorization: `Bearer ${secrets.wrongToken}` }
+  await fetch(`${server.url}/api/auth/verify`, { headers })
+  const { body: tokens } = await askToken(server.url, login)
+  const socket = clients.connect(server.url, tokens.access_token)
+  await until(() => socket.connected)
+  await send(socket, 'publish', { topic: 'public:news', payload: secrets.payload })
+  await send(socket, 'publish', { topic: 'user:other', payload: secrets.payload })
+  const stranger = clients.connect(server.url, secrets.wrongToken)
+  await new Promise((resolve) => stranger.once('auth_error', resolve))
+  await server.stop()
+
+  const log = server.log()
+  expect(log).toContain('/api/auth/token')
+  expect(log).toContain('socket refused')
+  const { access_token, refresh_token } = tokens
+  for (const secret of [...Object.values(secrets), access_token, refresh_token!, 'ada-password'])
+    expect(log.includes(secret) && secret).toBe(false)
+}, 60_000)
+
+test('the first client’s secret is printed at the start, and nowhere else', async () => {
+  await using server = await startSpillway({ LOG_LEVEL: 'debug' })
+  const { access_token } = await firstToken(server)
+  await server.stop()
+  const secretLines = server
+    .log()
+    .split('\n')
+    .filter((line) => line.includes('client_secret'))
+  expect(secretLines).toHaveLength(1)
+  const { client_secret } = JSON.parse(secretLines[0]!)
+  expect(server.log().split(client_secret)).toHaveLength(2)
+  expect(server.log()).not.toContain(access_token)
+}, 30_000)

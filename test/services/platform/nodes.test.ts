@@ -1,0 +1,89 @@
+import { expect, test } from 'bun:test'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Socket } from 'socket.io-client'
+import { makeKeySet } from '../../../src/platform/auth/key-set.ts'
+import { temporaryFolder } from '../../support/folder.ts'
+import { startRedis } from '../../support/redis-server.ts'
+import { collect, send } from '../../support/socket-host.ts'
+import { type Spillway, startSpillway } from '../../support/spillway.ts'
+import { until } from '../../support/until.ts'
+import { askToken, createClients } from './support.ts'
+
+/** A message may be lost while Redis is: publishing goes on until one is heard. */
+async function untilHeard(writer: Socket, reader: Socket, topic: string): Promise<void> {
+  const heard = collect(reader, 'message')
+  const isHeard = async () => {
+    await send(writer, 'publish', { topic, payload: crypto.randomUUID() })
+    return heard.length > 0
+  }
+  await until(isHeard, { timeoutMs: 30_000, pauseMs: 100, what: `a message on ${topic}` })
+  reader.off('message')
+}
+
+test('two processes share channels and sessions by Redis, also when Redis was restarted', async () => {
+  await using redis = await startRedis()
+  using folder = temporaryFolder()
+  const [keysFile, projectsFile] = [join(folder.path, 'keys.json'), join(folder.path, 'p.toml')]
+  writeFileSync(keysFile, await makeKeySet())
+  const hash = await Bun.password.hash('app-secret', {
+    algorithm: 'argon2id',
+    memoryCost: 1024,
+    timeCost: 1,
+  })
+  writeFileSync(
+    projectsFile,
+    `[[clients]]\nid = "app"\nsecret_hash = "${hash}"\npermissions = ["system:notify"]\n`,
+  )
+  const environment = {
+    REDIS_URL: redis.url,
+    AUTH_KEYS_FILE: keysFile,
+    PROJECTS_FILE: projectsFile,
+    // Restarted on a busy machine, a Redis may need more than the usual 50 ms.
+    REDIS_TIMEOUT_MS: '1000',
+  }
+  await using one = await startSpillway(environment)
+  await using two = await startSpillway(environment)
+  using clients = createClients()
+  const login = { grant_type: 'client_credentials', client_id: 'app', client_secret: 'app-secret' }
+  const { body: tokens } = await askToken(one.url, login)
+  const connect = async (server: Spillway) => {
+    const socket = clients.connect(server.url, tokens.access_token, { transports: ['websocket'] })
+    await until(() => socket.connected, { what: 'the connection' })
+    await send(socket, 'subscribe', { topic: 'public:news' })
+    return socket
+  }
+  // A token of one node opens the other.
+  const [onOne, onTwo] = [await connect(one), await connect(two)]
+  await untilHeard(onOne, onTwo, 'public:news')
+  await untilHeard(onTwo, onOne, 'public:news')
+
+  const notified = collect(onTwo, 'notification')
+  await send(onOne, 'publish', { topic: 'system:notifications', payload: 'hello' })
+  await until(() => notified.length > 0, { what: 'the notification' })
+
+  await redis.stop()
+  // Without Redis each node goes on for its own clients, and takes events.
+  const alone = await fetch(`${one.url}/api/events/track`, {
+    method: 'POST',
+    body: '{"event_type":"click"}',
+  })
+  expect(alone.status).toBe(201)
+  const near = await connect(one)
+  await untilHeard(near, onOne, 'public:news')
+  await redis.start()
+  await untilHeard(onOne, onTwo, 'public:news')
+  await untilHeard(onTwo, onOne, 'public:news')
+
+  // A refresh token used twice, once on each node, ends the session on both.
+  const { body: session } = await askToken(one.url, login)
+  const refresh = (server: Spillway) =>
+    askToken(server.url, { refresh_token: session.refresh_token }, { path: '/api/auth/refresh' })
+  const ofSession = clients.connect(two.url, session.access_token)
+  await until(() => ofSession.connected)
+  const faults = collect(ofSession, 'auth_error')
+  expect((await refresh(two)).status).toBe(200)
+  expect((await refresh(one)).status).toBe(400)
+  await until(() => faults.length > 0, { timeoutMs: 20_000, what: 'the revocation' })
+  expect(faults).toMatchObject([{ code: 'token_revoked' }])
+}, 120_000)

@@ -1,0 +1,39 @@
+import { open } from 'node:fs/promises'
+import { join } from 'node:path'
+import { silentLog } from '../../../src/core/log.ts'
+import { type QueryServerParts, startQueryServer } from '../../../src/embedded/query-api/server.ts'
+
+/**
+ * A process with the engine in it, a writable and a read-only interface on one folder. Says their ports, then answers
+ * lines: `sync` with the longest of some writes and syncs of a file, in ms; `stop` with its end.
+ */
+const [folder = '', options = '{}'] = process.argv.slice(2)
+const common = { port: 0, enginePath: join(folder, 'engine'), log: silentLog }
+const limits = JSON.parse(options) as Partial<QueryServerParts>
+const writable = await startQueryServer({ ...common, mode: 'writable' })
+const readOnly = await startQueryServer({ ...common, mode: 'read-only', ...limits })
+console.log(JSON.stringify({ writable: writable.port, readOnly: readOnly.port }))
+
+for await (const line of console) {
+  if (line === 'sync') console.log(await longestSyncMs())
+  if (line === 'stop') {
+    await Promise.all([readOnly.close(), writable.close()])
+    console.log('stopped')
+    process.exit(0)
+  }
+}
+// Whoever asked is gone.
+process.exit(1)
+
+async function longestSyncMs(): Promise<number> {
+  const file = await open(join(folder, 'synced'), 'w')
+  let longest = 0
+  for (let i = 0; i < 20; i += 1) {
+    const startMs = performance.now()
+    await file.write(Buffer.alloc(4096))
+    await file.datasync()
+    longest = Math.max(longest, performance.now() - startMs)
+  }
+  await file.close()
+  return longest
+}

@@ -1,0 +1,168 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { silentLog } from '../../../src/core/log.ts'
+import { createRedis, createRedisStreams, type RedisHandle } from '../../../src/redis/redis.ts'
+import { redisCli } from '../../support/redis-cluster.ts'
+import { until } from '../../support/until.ts'
+import { type RedisService, startRedis } from '../redis.ts'
+
+let server: RedisService
+beforeAll(async () => {
+  server = await startRedis()
+}, 60_000)
+afterAll(() => server.stop())
+
+const echo = { name: 'testEcho', lua: 'return ARGV[1]' }
+const fault = { name: 'testFault', lua: 'return redis.call("NOSUCH")' }
+
+async function open({ url = server.url, waitMs = 2000, deadMs = 5000 } = {}) {
+  const lines: string[] = []
+  const note = (fields: object, message: string) =>
+    lines.push(`${message} ${JSON.stringify(fields)}`)
+  const log = { ...silentLog, info: note, warn: note, error: note }
+  const redis = createRedis({ url, prefix: 'test', timeoutMs: 50, deadMs, log })
+  await redis.whenAvailable(waitMs)
+  const say = (word: string) =>
+    redis.run((commands) => commands.script(echo, 'any', [word]), 'otherwise')
+  return { redis, lines, say, [Symbol.dispose]: () => redis.close() }
+}
+
+async function msOf(work: () => Promise<unknown>): Promise<number> {
+  const startMs = performance.now()
+  await work()
+  return performance.now() - startMs
+}
+
+test('runs scripts and plain commands under the prefix', async () => {
+  using opened = await open()
+  const { redis, say } = opened
+  expect(await say('hello')).toBe('hello')
+  await redis.require((commands) => commands.set('key', 'value', 60_000))
+  expect(await redis.run((commands) => commands.get('key'), null)).toBe('value')
+  expect(await redisCli(server.url, 'get', 'test:key')).toBe('value')
+  await redis.require((commands) => commands.delete('key'))
+  expect(await redis.run((commands) => commands.get('key'), 'otherwise')).toBeNull()
+})
+
+test('an error of Redis gives what was asked for otherwise, and is counted', async () => {
+  using opened = await open()
+  const { redis } = opened
+  expect(await redis.run((commands) => commands.script(fault, 'any', []), 'otherwise')).toBe(
+    'otherwise',
+  )
+  expect(redis.counts).toEqual({ calls: 1, failures: 1, skipped: 0 })
+  expect(redis.isAvailable()).toBe(true)
+})
+
+test('killed and restarted: nothing waits for it, and it is back by itself', async () => {
+  using opened = await open()
+  const { redis, say, lines } = opened
+  await server.kill()
+  await until(() => !redis.isAvailable())
+  const { calls } = redis.counts
+  expect(await say('x')).toBe('otherwise')
+  expect(redis.counts.calls).toBe(calls)
+  await expect(redis.require((commands) => commands.get('key'))).rejects.toThrow('Redis is away')
+  await server.restart()
+  await until(async () => (await say('again')) === 'again')
+  expect(lines.map((line) => line.split(/[{:]/)[0]!.trim())).toEqual([
+    'Redis is there',
+    'Redis is away',
+    'Redis is there',
+  ])
+})
+
+test('hung: five calls wait 50 ms at most, no further one does, and it is back by itself', async () => {
+  using opened = await open()
+  const { redis, say } = opened
+  server.pause()
+  const tookMs = await msOf(async () => {
+    for (let count = 0; count < 300; count += 1) expect(await say('x')).toBe('otherwise')
+  })
+  expect(tookMs).toBeLessThan(1000)
+  expect(redis.counts).toEqual({ calls: 5, failures: 5, skipped: 295 })
+  server.resume()
+  await until(async () => (await say('again')) === 'again')
+})
+
+test('hung with a thousand requests at once: all go on in the time of one', async () => {
+  using opened = await open()
+  server.pause()
+  const many = Array.from({ length: 1000 }, () => opened.say('x'))
+  expect(await msOf(() => Promise.all(many))).toBeLessThan(1000)
+  expect(new Set(await Promise.all(many))).toEqual(new Set(['otherwise']))
+  server.resume()
+  await until(async () => (await opened.say('again')) === 'again')
+})
+
+test('a connection that hangs for long is given up, with what queued up behind it', async () => {
+  using opened = await open({ deadMs: 200 })
+  server.pause()
+  await opened.say('x')
+  expect(opened.lines).toHaveLength(1)
+  await until(() => opened.lines[1]?.includes('Redis is away'))
+  server.resume()
+  await until(async () => (await opened.say('again')) === 'again')
+})
+
+test('a reply that waits behind our own busy loop is not late', async () => {
+  using opened = await open()
+  const reply = opened.say('here')
+  const untilMs = performance.now() + 150
+  while (performance.now() < untilMs);
+  expect(await reply).toBe('here')
+})
+
+test('a Redis that was never there is waited for no longer than asked', async () => {
+  const redis = createRedis({
+    url: 'redis://127.0.0.1:1',
+    prefix: 'test',
+    timeoutMs: 50,
+    log: silentLog,
+  })
+  expect(await redis.whenAvailable(20)).toBe(false)
+  expect(await redis.run((commands) => commands.get('key'), 'otherwise')).toBe('otherwise')
+  redis.close()
+})
+
+test('a wrong password is told, and not shown', async () => {
+  await using locked = Object.assign(await startRedis(), {
+    [Symbol.asyncDispose]: () => locked.stop(),
+  })
+  await redisCli(locked.url, 'config', 'set', 'requirepass', 'right')
+  using opened = await open({
+    url: locked.url.replace('redis://', 'redis://:s3cret@'),
+    waitMs: 100,
+  })
+  expect(opened.redis.isAvailable()).toBe(false)
+  await until(() => opened.lines.length > 0)
+  expect(opened.lines.join()).toContain('Redis is away')
+  expect(opened.lines.join()).not.toContain('s3cret')
+})
+
+test('streams: a reader blocks without holding up the writer, and comes back after a restart', async () => {
+  const streams = createRedisStreams({ url: server.url, timeoutMs: 1000 })
+  const add = () => streams.call('XADD', ['stream', '*', 'field', 'value'])
+  await until(() => add().catch(() => undefined))
+  const reader = streams.connectReader()
+  const read = () => reader.call('XREAD', ['BLOCK', 5000, 'STREAMS', 'stream', '$'])
+  const first = read()
+  await until(async () => Number(await redisCli(server.url, 'info', 'clients').then(toBlocked)) > 0)
+  await add()
+  expect(JSON.stringify(await first)).toContain('value')
+  await server.restart()
+  const second = read()
+  await until(async () => Number(await redisCli(server.url, 'info', 'clients').then(toBlocked)) > 0)
+  await until(() => add().catch(() => undefined))
+  expect(JSON.stringify(await second)).toContain('value')
+  reader.close()
+  streams.close()
+})
+
+const toBlocked = (info: string) => /blocked_clients:(\d+)/.exec(info)?.[1] ?? '0'
+
+test('a handle is closed for good', async () => {
+  const { redis } = await open()
+  const handle: RedisHandle = redis
+  handle.close()
+  expect(await handle.run((commands) => commands.get('key'), 'otherwise')).toBe('otherwise')
+})

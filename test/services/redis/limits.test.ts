@@ -1,0 +1,144 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { silentLog } from '../../../src/core/log.ts'
+import type { Project } from '../../../src/core/protocol.ts'
+import { createQuotas } from '../../../src/ingest/limits/quotas.ts'
+import { createLimiter } from '../../../src/ingest/limits/rate-limiter.ts'
+import { createSharedLimit } from '../../../src/ingest/limits/shared-limit.ts'
+import { createSharedQuota } from '../../../src/ingest/limits/shared-quota.ts'
+import { createRedis, type RedisHandle } from '../../../src/redis/redis.ts'
+import { type RedisCluster, redisCli, startRedisCluster } from '../../support/redis-cluster.ts'
+import { until } from '../../support/until.ts'
+import { type RedisService, startRedis } from '../redis.ts'
+
+let server: RedisService
+let cluster: RedisCluster
+beforeAll(async () => {
+  server = await startRedis()
+  cluster = await startRedisCluster()
+}, 60_000)
+afterAll(async () => {
+  await server.stop()
+  await cluster.stop()
+})
+
+/** The handles of two nodes, closed with the test. */
+async function connectTwo(url: string, timeoutMs = 1000) {
+  const connect = async () => {
+    const redis = createRedis({ url, prefix: 'limits', timeoutMs, log: silentLog })
+    await redis.whenAvailable(5000)
+    return redis
+  }
+  const pair = [await connect(), await connect()] as const
+  const close = () => pair.map((redis) => redis.close())
+  return { pair, [Symbol.dispose]: close }
+}
+
+/** Slow enough that a test sees nothing grow back. */
+const rate = { perSecond: 0.01, burst: 10 }
+
+function createNode(redis: RedisHandle, name: string) {
+  const shared = createSharedLimit({ redis, name })
+  const limiter = createLimiter({ ...rate, now: Date.now, shared })
+  return async (key: string, times: number) => {
+    let allowed = 0
+    for (let count = 0; count < times; count += 1)
+      if ((await limiter.take(key)).allowed) allowed += 1
+    return allowed
+  }
+}
+
+describe.each([
+  ['one Redis', () => server.url],
+  ['a Redis Cluster', () => cluster.url],
+])('on %s', (_, url) => {
+  test('two nodes share one rate limit per key', async () => {
+    using nodes = await connectTwo(url())
+    const [one, other] = nodes.pair.map((redis) => createNode(redis, 'shared')) as [Take, Take]
+    expect([await one('a', 6), await other('a', 20), await one('a', 1)]).toEqual([6, 4, 0])
+    expect(await other('b', 20)).toBe(10)
+  })
+
+  test('two nodes share one quota', async () => {
+    using nodes = await connectTwo(url())
+    const [one, other] = nodes.pair.map((redis) =>
+      createQuotas({ store: createSharedQuota({ redis, everyMs: 5 }), now: Date.now }),
+    ) as [ReturnType<typeof createQuotas>, ReturnType<typeof createQuotas>]
+    expect(await one.left(shop, 'events')).toBe(1000)
+    one.charge(shop, 'events', 400)
+    other.charge(shop, 'events', 500)
+    await until(async () => (await one.left(shop, 'events')) === 100)
+    await until(async () => (await other.left(shop, 'events')) === 100)
+    await Promise.all([one.close(), other.close()])
+  })
+})
+
+type Take = ReturnType<typeof createNode>
+
+const shop: Project = {
+  id: 'shop',
+  origins: undefined,
+  rate: undefined,
+  quotas: { events: { max: 1000, period: 'day' } },
+}
+
+test('limiters of different names do not count for each other', async () => {
+  using nodes = await connectTwo(server.url)
+  const [one, other] = nodes.pair
+  expect(await createNode(one, 'tokens')('a', 20)).toBe(10)
+  expect(await createNode(other, 'addresses')('a', 20)).toBe(10)
+})
+
+test('what a node says about coming back holds for what the other took', async () => {
+  using nodes = await connectTwo(server.url)
+  const [one, other] = nodes.pair
+  await createNode(one, 'later')('a', 10)
+  const shared = createSharedLimit({ redis: other, name: 'later' })
+  const limiter = createLimiter({ ...rate, now: Date.now, shared })
+  const { allowed, retryAfterSeconds } = await limiter.take('a')
+  expect(allowed).toBe(false)
+  expect(retryAfterSeconds).toBeGreaterThan(90)
+  expect(retryAfterSeconds).toBeLessThanOrEqual(100)
+})
+
+test('Redis forgets limits that are used up, and quotas when their period is over', async () => {
+  using nodes = await connectTwo(server.url)
+  const [redis] = nodes.pair
+  await createNode(redis, 'expiry')('a', 1)
+  const seconds = Number(await redisCli(server.url, 'ttl', 'limits:rate:expiry:a'))
+  expect(seconds).toBeGreaterThan(90)
+  expect(seconds).toBeLessThanOrEqual(100)
+  const quota = createSharedQuota({ redis })
+  const endMs = Date.now() + 60_000
+  expect(await quota.add([{ key: 'k', count: 3, endMs }])).toEqual([3])
+  expect(await quota.add([{ key: 'k', count: 0, endMs }])).toEqual([3])
+  expect(Number(await redisCli(server.url, 'ttl', 'limits:quota:k'))).toBeGreaterThan(3600)
+  expect(Number(await redisCli(server.url, 'ttl', 'limits:quota:k'))).toBeLessThan(3700)
+})
+
+test('with Redis hung each node limits for itself, and no request waits for it', async () => {
+  using nodes = await connectTwo(server.url, 50)
+  const takes = nodes.pair.map((redis) => createNode(redis, 'hung'))
+  server.pause()
+  const startMs = performance.now()
+  expect(await Promise.all(takes.map((take) => take('a', 100)))).toEqual([10, 10])
+  expect(performance.now() - startMs).toBeLessThan(2000)
+  server.resume()
+  await until(() => nodes.pair.every((redis) => redis.isAvailable()))
+})
+
+test('charges made while Redis is away are made up for', async () => {
+  using nodes = await connectTwo(server.url, 200)
+  const [redis] = nodes.pair
+  const store = createSharedQuota({ redis, everyMs: 5 })
+  const quotas = createQuotas({ store, now: Date.now })
+  await server.kill()
+  await until(() => !redis.isAvailable())
+  const project = { ...shop, id: 'away' }
+  quotas.charge(project, 'events', 7)
+  expect(await quotas.left(project, 'events')).toBe(993)
+  await server.restart()
+  const total = async () => (await redisCli(server.url, 'keys', '*quota:events:away*')) !== ''
+  await until(total)
+  expect(quotas.left(project, 'events')).toBe(993)
+  await quotas.close()
+})

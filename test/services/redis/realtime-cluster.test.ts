@@ -1,0 +1,171 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
+import type { Socket } from 'socket.io-client'
+import { startRedis, type TestRedis } from '../../support/redis-server.ts'
+import { collect, next, type SocketHost, send, startHost } from '../../support/socket-host.ts'
+import { connectStreams } from '../../support/streams.ts'
+import { until } from '../../support/until.ts'
+
+let redis: TestRedis
+beforeAll(async () => {
+  redis = await startRedis()
+})
+afterAll(() => redis[Symbol.asyncDispose]())
+
+const guests = {
+  alice: { id: 'u1', session: 's1', permissions: ['private:orders'] },
+  bob: { id: 'u2', session: 's2', permissions: ['system:notify'] },
+}
+type Node = SocketHost & { streams: ReturnType<typeof connectStreams> }
+let nodes: [Node, Node]
+let prefixes = 0
+
+function startNode(): Node {
+  const streams = connectStreams(redis.url)
+  const cluster = { redis: streams, prefix: `test${prefixes}` }
+  return { ...startHost({ guests: { ...guests }, cluster }), streams }
+}
+
+beforeEach(async () => {
+  prefixes += 1
+  nodes = [startNode(), startNode()]
+  await until(() => nodes.every(({ streams }) => streams.isReady()))
+})
+afterEach(async () => {
+  for (const node of nodes) {
+    await node[Symbol.asyncDispose]()
+    node.streams.close()
+  }
+})
+
+/**
+ * Publishes until it is heard: a node reads the stream only from when its first read has begun. Order holds, so
+ * nothing of it is still on its way afterwards.
+ */
+async function untilHeard(publisher: Socket, subscriber: Socket, topic: string): Promise<void> {
+  const heard = collect(subscriber, 'message')
+  const isHeard = async () => {
+    await send(publisher, 'publish', { topic, payload: 'are you there?' })
+    return heard.length > 0
+  }
+  await until(isHeard, { what: 'a message from the other node', pauseMs: 50 })
+  await send(publisher, 'publish', { topic, payload: 'good' })
+  await until(() => heard.at(-1)?.payload === 'good')
+  subscriber.off('message')
+}
+
+describe('two nodes', () => {
+  test('share channels, notifications and revocations', async () => {
+    const [one, two] = nodes
+    const alice = await one.connected('alice')
+    const bob = await two.connected('bob')
+    await send(bob, 'subscribe', { topic: 'public:news' })
+    await untilHeard(alice, bob, 'public:news')
+
+    const heard = next(bob, 'message')
+    const payload = { text: 'héllo', n: 1 }
+    await send(alice, 'publish', { topic: 'public:news', payload })
+    expect(await heard).toEqual({
+      id: expect.any(String),
+      topic: 'public:news',
+      type: 'event',
+      payload,
+      timestamp: expect.any(Number),
+      from: 'u1',
+    })
+
+    const binary = next<{ payload: Uint8Array }>(bob, 'message')
+    await send(alice, 'publish', { topic: 'public:news', payload: Buffer.from([0, 255]) })
+    expect([...(await binary).payload]).toEqual([0, 255])
+
+    const announced = next(alice, 'notification')
+    await send(bob, 'publish', { topic: 'system:notifications', payload: 'hear, hear' })
+    expect(await announced).toMatchObject({ message: 'hear, hear' })
+
+    const revoked = next(alice, 'auth_error')
+    two.realtime.endSession('s1')
+    expect(await revoked).toMatchObject({ code: 'token_revoked' })
+    await until(() => !alice.connected)
+    expect(bob.connected).toBe(true)
+  })
+
+  test('do not tell each other what concerns one socket', async () => {
+    const [one] = nodes
+    const alice = await one.connected('alice')
+    await send(alice, 'subscribe', { topic: 'public:a' })
+    await send(alice, 'subscribe', { topic: 'nowhere' })
+    expect(await one.streams.call('XLEN', [`test${prefixes}:realtime`])).toBe(0)
+  })
+
+  test('go on each for itself while Redis is away, and together when it is back', async () => {
+    const [one, two] = nodes
+    const alice = await one.connected('alice')
+    const neighbour = await one.connected('bob')
+    const bob = await two.connected('bob')
+    for (const socket of [neighbour, bob]) await send(socket, 'subscribe', { topic: 'public:a' })
+    await untilHeard(alice, bob, 'public:a')
+
+    await redis.stop()
+    const near = next(neighbour, 'message')
+    expect(await send(alice, 'publish', { topic: 'public:a', payload: 'alone' })).toMatchObject({
+      status: 'success',
+    })
+    expect(await near).toMatchObject({ payload: expect.any(String) })
+    await until(() => one.realtime.stats().clusterFailures > 0)
+
+    await redis.start()
+    await untilHeard(alice, bob, 'public:a')
+    expect([alice, neighbour, bob].every(({ connected }) => connected)).toBe(true)
+  }, 20_000)
+})
+
+describe('a lost connection', () => {
+  const drop = (socket: Socket) => socket.io.engine.close()
+
+  test('catches up on what it missed, even on another node', async () => {
+    const [one, two] = nodes
+    const alice = await one.connected('alice')
+    const bob = await two.connected('bob')
+    await send(alice, 'subscribe', { topic: 'private:orders' })
+    await send(alice, 'subscribe', { topic: 'public:a' })
+    await untilHeard(bob, alice, 'public:a')
+    const heard = collect(alice, 'message')
+    const { id } = alice
+
+    alice.io.reconnection(false)
+    drop(alice)
+    await until(() => one.realtime.stats().sockets === 0)
+    await send(bob, 'publish', { topic: 'public:a', payload: 'missed' })
+    alice.io.reconnection(true)
+    Object.assign(alice.io, { uri: two.url })
+    alice.connect()
+    await until(() => heard.length > 0)
+    expect(heard.map(({ payload }) => payload)).toEqual(['missed'])
+    expect({ recovered: alice.recovered, id: alice.id }).toEqual({ recovered: true, id: id! })
+    await send(bob, 'publish', { topic: 'public:a', payload: 'live' })
+    await until(() => heard.length > 1)
+    expect(two.realtime.stats().subscriptions).toBe(2)
+  })
+
+  test.each([
+    ['its token expired meanwhile', 'token_expired' as const, 0],
+    ['its token is another user’s', { id: 'u9' }, 1],
+  ])('gets nothing when %s', async (_, guest, sockets) => {
+    const [one, two] = nodes
+    const alice = await one.connected('alice')
+    const bob = await two.connected('bob')
+    await send(alice, 'subscribe', { topic: 'public:a' })
+    await untilHeard(bob, alice, 'public:a')
+    const heard = collect(alice, 'message')
+    alice.io.reconnection(false)
+    drop(alice)
+    await until(() => one.realtime.stats().sockets === 0)
+    await send(bob, 'publish', { topic: 'public:a', payload: 'missed' })
+    one.guests.alice = guest
+    const ended = collect(alice, 'auth_error')
+    alice.connect()
+    if (sockets === 0) await until(() => ended.length > 0)
+    else await send(alice, 'subscribe', { topic: 'public:b' })
+    expect(one.realtime.stats()).toMatchObject({ sockets })
+    expect(heard).toEqual([])
+  })
+})

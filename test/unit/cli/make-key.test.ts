@@ -1,0 +1,28 @@
+import { describe, expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { importKeySet } from '../../../src/platform/auth/key-set.ts'
+
+const run = (name: string, input: string) =>
+  Bun.spawnSync(['bun', join(import.meta.dir, '../../../src/cli', name)], {
+    stdin: Buffer.from(input),
+    env: { PATH: process.env.PATH },
+  })
+
+describe('the tools of an operator', () => {
+  test('hash-secret prints a hash of the line that it reads, without the line', async () => {
+    const { stdout, exitCode } = run('hash-secret.ts', 'open sesame\n')
+    const hash = stdout.toString().trim()
+    expect(exitCode).toBe(0)
+    expect(hash).toStartWith('$argon2id$')
+    expect(await Bun.password.verify('open sesame', hash)).toBe(true)
+  })
+
+  test('hash-secret refuses an empty line', () => {
+    expect(run('hash-secret.ts', '\n').exitCode).toBe(1)
+  })
+
+  test('make-key prints a key set that AUTH_KEYS_FILE takes', async () => {
+    const entries = await importKeySet(run('make-key.ts', '').stdout.toString())
+    expect([...entries.values()][0]).toMatchObject({ alg: 'EdDSA' })
+  })
+})

@@ -1,0 +1,54 @@
+import { describe, expect, test } from 'bun:test'
+import fc from 'fast-check'
+import { toPieces } from '../../../../src/contracts/capture/recording-chunks.ts'
+
+const whole = (items: string) => ({ items, chunk: 0, chunks: 1 })
+
+describe('pieces of at most 9 bytes', () => {
+  test.each<[string, string[], ReturnType<typeof whole>[]]>([
+    ['of nothing', [], [whole('[]')]],
+    ['fill up, commas counted', ['1', '2', '33'], [whole('[1,2,33]')]],
+    ['fill up to the last byte', ['1', '2', '333'], [whole('[1,2,333]')]],
+    ['go on in the next', ['1', '2', '3333'], [whole('[1,2]'), whole('[3333]')]],
+    [
+      'hold one that just fits',
+      ['1', '7777777', '2'],
+      [whole('[1]'), whole('[7777777]'), whole('[2]')],
+    ],
+    ['count bytes', ['1', '"件"', '2'], [whole('[1,"件"]'), whole('[2]')]],
+  ])('%s', (_, snapshots, expected) => {
+    expect(toPieces(snapshots, 9)).toEqual(expected)
+  })
+
+  test('cut what fits nowhere, all of it in one row of chunks, behind the rest', () => {
+    expect(toPieces(['88888888', '1', '999999999'], 9)).toEqual([
+      whole('[1]'),
+      { items: '"[888888"', chunk: 0, chunks: 3 },
+      { items: '"88,9999"', chunk: 1, chunks: 3 },
+      { items: '"99999]"', chunk: 2, chunks: 3 },
+    ])
+  })
+})
+
+test('chunks fit, end between characters, and are the array’s text again', () => {
+  const text = fc.string({ unit: fc.constantFrom('🦊', '"', '\\', '\u0000', '件', 'x', '\ud800') })
+  fc.assert(
+    fc.property(fc.array(text), fc.integer({ min: 12, max: 40 }), (texts, bytesMax) => {
+      const snapshots = texts.map((text) => JSON.stringify(text))
+      const pieces = toPieces(snapshots, bytesMax)
+      const chunks = pieces.filter(({ chunks }) => chunks > 1)
+      const large = snapshots.filter((text) => Buffer.byteLength(text) > bytesMax - 2)
+      const joined = chunks.map(({ items }) => JSON.parse(items)).join('')
+      expect(joined).toBe(large.length > 0 ? `[${large.join(',')}]` : '')
+      for (const { items } of pieces) expect(Buffer.byteLength(items)).toBeLessThanOrEqual(bytesMax)
+      for (const { items } of chunks) expect(JSON.parse(items).isWellFormed()).toBe(true)
+    }),
+    { numRuns: 1000 },
+  )
+})
+
+test('a bound below any chunk still ends', () => {
+  expect(toPieces(['"🦊"'], -5).map(({ items }) => items)).toEqual(
+    ['[', '"', '🦊', '"', ']'].map((text) => JSON.stringify(text)),
+  )
+})

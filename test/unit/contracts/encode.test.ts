@@ -1,0 +1,215 @@
+import { describe, expect, test } from 'bun:test'
+import fc from 'fast-check'
+import { toDeadLetter, toRecord } from '../../../src/contracts/encode.ts'
+import { normaliseLink } from '../../../src/contracts/link/normalise.ts'
+import type { EventRow, RecordingRow } from '../../../src/core/event.ts'
+import { deadLetterRawBytesMax } from '../../../src/core/limits.ts'
+import type { LinkRow } from '../../../src/core/link-row.ts'
+import { toLine } from '../../support/line.ts'
+import { receivedMs, toRequest } from './capture/capture-request.ts'
+
+const uuid = '0192f0c1-2b3c-7d4e-8f50-617283940a1b'
+const routed = { route: 'main', category: 'events', key: 'p:u', marker: undefined } as const
+
+const event: EventRow = {
+  uuid,
+  project: 'p',
+  source: 'report',
+  event: 'e',
+  distinct_id: 'u',
+  session_id: 's',
+  timestamp: receivedMs - 1,
+  received_at: receivedMs,
+  ip: '198.51.100.1',
+  user_agent: 'agent',
+  library: 'web',
+  properties: '{"id":12345678901234567890,"price":2.50}',
+  user: '{"$set":{"a":1}}',
+  historical: false,
+}
+const toEvent = (changes: Partial<EventRow>) =>
+  toRecord({ kind: 'event', row: { ...event, ...changes }, ...routed })
+
+const word = fc.constantFrom('', 'a', 'b')
+
+const recording: RecordingRow = {
+  uuid,
+  project: 'p',
+  session_id: 's',
+  distinct_id: 'u',
+  window_id: 'w',
+  snapshot_source: 'web',
+  timestamp: receivedMs,
+  received_at: receivedMs,
+  ip: '198.51.100.1',
+  user_agent: 'agent',
+  library: 'web',
+  chunk: 2,
+  chunks: 3,
+  snapshot_items: '"[\\"\\ud800"',
+}
+
+const link = {
+  uuid,
+  received_at: receivedMs,
+  event_id: 'a "b"\n',
+  event_type: 'click',
+  event_time: receivedMs - 500,
+  event_attributes: '{"a":"\\uD800","b":[1.50]}',
+  link_created_at: -1,
+  link_expires_at: null,
+  link_tags: ['x', '\ud800'],
+  project_id: 'p',
+  time_spent_sec: 1.5,
+  is_bounce: false,
+} satisfies Partial<LinkRow>
+
+describe('an event’s line', () => {
+  test('has the columns of its row in their order, objects spliced as they stand', () => {
+    expect(toLine(toEvent({}))).toBe(
+      `{"uuid":"${uuid}","project":"p","source":"report","event":"e","distinct_id":"u",` +
+        `"session_id":"s","timestamp":"2026-01-01T11:59:59.999Z",` +
+        `"received_at":"2026-01-01T12:00:00.000Z","ip":"198.51.100.1","user_agent":"agent",` +
+        `"library":"web","properties":{"id":12345678901234567890,"price":2.50},` +
+        `"user":{"$set":{"a":1}},"historical":false}`,
+    )
+  })
+
+  test('stands in a record with all that shippers need', () => {
+    const { line, ...head } = toRecord({
+      ...{ kind: 'event', row: event, route: 'overflow', category: 'events' },
+      ...{ key: 'p:u', marker: 'f'.repeat(32) },
+    })
+    expect(toLine({ line })).toStartWith('{')
+    expect(head).toEqual({
+      ...{ kind: 'event', route: 'overflow', source: 'report', uuid, marker: 'f'.repeat(32) },
+      ...{ event: 'e', key: 'p:u', receivedMs },
+    })
+  })
+
+  test.each<keyof EventRow>([
+    ...(['project', 'event', 'distinct_id', 'session_id', 'ip', 'user_agent', 'library'] as const),
+  ])('holds any %s', (column) => {
+    const text = '"\\\n\u0000\u2028🦊\ud800</script>'
+    const line = toLine(toEvent({ [column]: text }))
+    expect(line.split('\n').length).toBe(1)
+    expect(JSON.parse(line)[column]).toBe(text.toWellFormed())
+  })
+
+  test('is in pieces that have each its own UTF-8: no surrogate pair lies across two', () => {
+    const text = fc.string({ unit: fc.constantFrom('\ud83e', '\udd8a', '"', 'a', '🦊') })
+    const columns = { project: text, event: text, distinct_id: text, session_id: text }
+    const json = fc.record({ a: text }).map((value) => JSON.stringify(value))
+    fc.assert(
+      fc.property(fc.record({ ...columns, properties: json, user: json }), (changes) => {
+        const pieces = [toEvent(changes).line].flat()
+        expect(pieces.length).toBeGreaterThan(1)
+        expect(pieces.filter((piece) => !piece.isWellFormed())).toEqual([])
+      }),
+    )
+  })
+
+  test('is of its own row, whatever rows before it had in common', () => {
+    const row = fc.record({
+      source: fc.constantFrom('capture', 'telemetry', 'report'),
+      received_at: fc.constantFrom(receivedMs, receivedMs + 1),
+      historical: fc.boolean(),
+      user: fc.constantFrom('{}', '{"$set":{"a":1}}'),
+      ...{ project: word, ip: word, user_agent: word, library: word },
+    })
+    fc.assert(
+      fc.property(fc.array(row, { maxLength: 20 }), (rows) => {
+        for (const changes of rows) {
+          const { received_at, user, ...same } = changes
+          const times = { received_at: new Date(received_at).toISOString() }
+          const read = JSON.parse(toLine(toEvent(changes)))
+          expect(read).toMatchObject({ ...same, ...times, user: JSON.parse(user) })
+        }
+      }),
+    )
+  })
+
+  test('has U+FFFD for each lone surrogate of its JSON, and the text \\ud800 as it is', () => {
+    const value = { '\udc00': ['\ud800', '\\ud800', '🦊'] }
+    const line = toLine(toEvent({ properties: JSON.stringify(value), user: JSON.stringify(value) }))
+    const { properties, user } = JSON.parse(line)
+    expect(properties).toEqual({ '\ufffd': ['\ufffd', '\\ud800', '🦊'] })
+    expect(user).toEqual(properties)
+  })
+})
+
+test('a recording’s line leaves the bytes of its snapshots alone, and mends the rest', () => {
+  const row = { ...recording, window_id: '\ud800' }
+  const record = toRecord({ kind: 'recording', row, ...routed, category: 'recordings', key: 's' })
+  const line = toLine(record)
+  expect(Object.keys(JSON.parse(line))).toEqual(Object.keys(recording))
+  expect(line).toContain('"window_id":"\ufffd"')
+  expect(line).toEndWith('"chunk":2,"chunks":3,"snapshot_items":"[\\"\\ud800"}')
+  expect(record).toMatchObject({
+    source: 'capture',
+    event: '$snapshot_items',
+    key: 's',
+    receivedMs,
+  })
+})
+
+test('a link’s line has all columns in order, times in ISO, attributes as JSON', () => {
+  const [blank] = normaliseLink(toRequest(), {
+    ...{ event: { event_type: 'click' }, eventId: uuid, hasOwnId: false },
+  }).events
+  const row = { ...(blank!.row as LinkRow), ...link }
+  const record = toRecord({ kind: 'link', row, ...routed })
+  const line = toLine(record)
+  expect(record).toMatchObject({ source: 'link', event: 'click', uuid, receivedMs })
+  const read = JSON.parse(line)
+  expect(Object.keys(read)).toEqual(Object.keys(blank!.row))
+  expect(read).toEqual({
+    ...row,
+    ...{ received_at: '2026-01-01T12:00:00.000Z', event_time: '2026-01-01T11:59:59.500Z' },
+    ...{ link_created_at: '1969-12-31T23:59:59.999Z', link_tags: ['x', '\ufffd'] },
+    ...{ event_attributes: { a: '\ufffd', b: [1.5] } },
+    ...{ link_attributes: {}, user_attributes: {}, team_attributes: {} },
+    ...{ project_attributes: {}, qr_code_attributes: {} },
+  })
+  expect(line).toStartWith(`{"uuid":"${uuid}","received_at":"2026-01-01T12:00:00.000Z"`)
+  // Numbers in attributes stay as they were written.
+  expect(line).toContain(`"event_attributes":{"a":"\ufffd","b":[1.50]},`)
+})
+
+describe('a dead letter', () => {
+  const toLetter = (raw: unknown) =>
+    toDeadLetter({
+      rejection: { index: 3, code: 'invalid_event', message: 'an event must be an object', raw },
+      project: 'p',
+      protocol: 'capture',
+      request: toRequest(),
+    })
+
+  test('tells why, where and of what', () => {
+    const { line, ...head } = toLetter({ a: 1 })
+    expect(JSON.parse(toLine({ line }))).toEqual({
+      ...{ uuid: head.uuid, project: 'p', protocol: 'capture', stage: 'normalise' },
+      ...{ reason: 'invalid_event', detail: 'an event must be an object' },
+      ...{ received_at: '2026-01-01T12:00:00.000Z', ip: '198.51.100.1', raw: '{"a":1}' },
+    })
+    expect(head).toEqual({
+      ...{ kind: 'dead_letter', route: 'main', source: 'capture', uuid: expect.any(String) },
+      ...{ marker: undefined, event: 'invalid_event', key: 'p', receivedMs },
+    })
+  })
+
+  test.each<[string, unknown, string]>([
+    ['nothing', undefined, 'null'],
+    ['a lone surrogate', '\ud800', '"\\ud800"'],
+    ['quotes and lines', 'a"\n', '"a\\"\\n"'],
+  ])('of %s', (_, raw, expected) => {
+    expect(JSON.parse(toLine(toLetter(raw))).raw).toBe(expected)
+  })
+
+  test('keeps no more than its share, cut between characters', () => {
+    const { raw } = JSON.parse(toLine(toLetter('🦊'.repeat(100_000))))
+    expect(Buffer.byteLength(raw)).toBeLessThanOrEqual(deadLetterRawBytesMax)
+    expect(Buffer.byteLength(raw)).toBeGreaterThan(deadLetterRawBytesMax - 4)
+    expect(raw.isWellFormed()).toBe(true)
+  })
+})

@@ -1,0 +1,180 @@
+import { describe, expect, test } from 'bun:test'
+import { toRecord } from '../../../../src/contracts/encode.ts'
+import { normaliseReport } from '../../../../src/contracts/report/normalise.ts'
+import type { CanonicalEvent, EventRow } from '../../../../src/core/event.ts'
+import { parseJson } from '../../../../src/ingest/decode/parse-json.ts'
+import { toLine } from '../../../support/line.ts'
+import { context, receivedMs, toRequest } from '../link-report-telemetry.ts'
+
+const contractHeaders = {
+  'X-API-KEY': 'YOUR_API_KEY',
+  'X-USER-ID': 'user_123456',
+  'User-Agent': 'YourApp/1.0',
+  'X-APP-ID': 'com.example.app',
+  'X-PLATFORM': 'iOS',
+  'X-VERSION': '1.0.0',
+  'Content-Type': 'application/json',
+  Accept: 'application/json',
+}
+const event = { name: 'app_opened', user: 'user_123456', sessionId: 'session_abc123' }
+
+function normalise(
+  events: readonly unknown[],
+  headers: Record<string, string> = {},
+  project = 'shop',
+): CanonicalEvent[] {
+  const request = toRequest({ headers: { ...contractHeaders, ...headers } })
+  const where = { project: { ...context.project, id: project } }
+  return normaliseReport(request, { events }, where).events
+}
+
+const toRow = (raw: object, headers?: Record<string, string>) =>
+  normalise([{ ...event, ...raw }], headers)[0]!.row as EventRow
+const toProperties = (raw: object, headers?: Record<string, string>) =>
+  JSON.parse(toRow(raw, headers).properties)
+
+const own = {
+  $user_id: 'user_123456',
+  $app_id: 'com.example.app',
+  $platform: 'iOS',
+  $sdk_version: '1.0.0',
+  $user_agent: 'YourApp/1.0',
+  $content_type: 'application/json',
+  $accept: 'application/json',
+}
+
+describe('a reported event becomes a row:', () => {
+  test.each<[keyof EventRow, unknown]>([
+    ['event', 'app_opened'],
+    ['distinct_id', 'user_123456'],
+    ['session_id', 'session_abc123'],
+    ['project', 'shop'],
+    ['source', 'report'],
+    ['timestamp', receivedMs],
+    ['received_at', receivedMs],
+    ['ip', '203.0.113.7'],
+    ['user_agent', 'YourApp/1.0'],
+    ['library', ''],
+    ['user', '{}'],
+    ['historical', false],
+    ['uuid', expect.stringMatching(/^[0-9a-f]{8}-[0-9a-f]{4}-7/)],
+  ])('%s is %p', (column, expected) => {
+    expect(toRow({})[column]).toEqual(expected as never)
+  })
+
+  test('its place in Kafka is its user', () => {
+    expect(normalise([event])[0]).toMatchObject({
+      kind: 'event',
+      route: 'main',
+      category: 'events',
+      key: 'shop:user_123456',
+    })
+  })
+})
+
+describe('properties', () => {
+  test('are the headers of the contract, but for the key', () => {
+    expect(toProperties({})).toEqual(own)
+    expect(toProperties({ extra: null })).toEqual(own)
+    expect(toRow({}).properties).not.toContain('YOUR_API_KEY')
+  })
+
+  test('hold extra as it came', () => {
+    const extra = { product_id: 'premium_monthly', price: 9.99, nested: { list: [1, null] } }
+    expect(toProperties({ extra })).toEqual({ ...extra, ...own })
+  })
+
+  test('cannot be contradicted by an event', () => {
+    expect(toProperties({ extra: { $user_id: 'another' } })).toEqual(own)
+  })
+
+  test('lack what the client did not send', () => {
+    const { $accept, $user_agent, ...rest } = own
+    expect(toProperties({}, { Accept: '', 'User-Agent': '' })).toEqual(rest)
+    expect([$accept, $user_agent]).not.toContain('')
+  })
+
+  test('repeat no header beyond 512 characters', () => {
+    expect(toProperties({}, { 'X-USER-ID': 'u'.repeat(5000) }).$user_id).toHaveLength(512)
+  })
+
+  test('keep big integers and __proto__', () => {
+    const extra = parseJson('{"__proto__":{"a":1},"id":12345678901234567890}')
+    expect(toRow({ extra }).properties).toStartWith(
+      '{"__proto__":{"a":1},"id":12345678901234567890,"$user_id"',
+    )
+  })
+})
+
+describe('a report is itself by project, Idempotency-Key and index', () => {
+  const identities = (key: string, project?: string) =>
+    normalise([event, event], key ? { 'Idempotency-Key': key } : {}, project).map(
+      ({ row, marker }) => ({ uuid: row.uuid, marker }),
+    )
+
+  test('the same when it is sent again', () => {
+    const [first, second] = identities('retry-1')
+    expect(identities('retry-1')).toEqual([first!, second!])
+    expect(first!.marker).toMatch(/^[0-9a-f]{32}$/)
+    expect(first!.uuid).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-/)
+    expect(second!.marker).not.toBe(first!.marker)
+    expect(second!.uuid).not.toBe(first!.uuid)
+  })
+
+  test.each([
+    ['another key', 'retry-2', 'shop'],
+    ['another project', 'retry-1', 'club'],
+  ])('%s makes other events', (_, key, project) => {
+    const markers = identities('retry-1').map(({ marker }) => marker)
+    for (const { marker } of identities(key, project)) expect(markers).not.toContain(marker)
+  })
+
+  test('without a key no event is ever a copy', () => {
+    const [first, second] = identities('')
+    expect([first!.marker, second!.marker]).toEqual([undefined, undefined])
+    expect(first!.uuid).not.toBe(second!.uuid)
+  })
+})
+
+test('one bad event refuses all', () => {
+  expect(() => normalise([event, { ...event, user: '' }])).toThrow(
+    expect.objectContaining({
+      code: 'missing_field',
+      details: {
+        field: 'user',
+        faults: [{ index: 1, field: 'user', code: 'missing_field', message: 'User is required' }],
+      },
+    }),
+  )
+})
+
+describe('the examples of the document', () => {
+  const opened = { ...event, extra: { source: 'push_notification' } }
+  const premium = { product_id: 'premium_monthly', price: 9.99, currency: 'USD' }
+  const purchased = { ...event, name: 'purchase_completed', extra: premium }
+  const used = { feature_name: 'premium_analytics', usage_duration: 120 }
+
+  test.each([
+    ['body', [{ ...opened, extra: { ...opened.extra, screen: 'home' } }, purchased]],
+    ['curl', [opened, { ...event, name: 'feature_used', extra: used }]],
+    ['Swift', [opened, purchased]],
+    ['Java', [opened, purchased]],
+    ['JavaScript', [{ ...opened, extra: { ...opened.extra, screen: 'home' } }, purchased]],
+    ['batch', [{ ...event, extra: {} }]],
+  ])('%s, down to the line', (_, events) => {
+    const lines = normalise(events).map((canonical) => JSON.parse(toLine(toRecord(canonical))))
+    expect(lines).toEqual(
+      events.map(({ name, user, sessionId, extra }) =>
+        expect.objectContaining({
+          source: 'report',
+          event: name,
+          distinct_id: user,
+          session_id: sessionId,
+          timestamp: '2026-01-01T12:00:00.000Z',
+          properties: { ...extra, ...own },
+          user: {},
+        }),
+      ),
+    )
+  })
+})

@@ -1,0 +1,117 @@
+import { describe, expect, test } from 'bun:test'
+import { createKafkaClient } from '../../../../src/delivery/kafka/client.ts'
+import type { Connection } from '../../../../src/delivery/kafka/connection.ts'
+import { makeSettings } from './fixtures.ts'
+
+type Fake = Connection & { sends: number; closed: boolean }
+
+/** A client whose connections answer as told, and those it opened. */
+function makeClient(answer: (connection: number) => Promise<number[]>) {
+  const opened: Fake[] = []
+  const settings = makeSettings([], 't')
+  const options = { settings, ca: undefined, metadataMsMax: 1000, onPartitions() {} }
+  const client = createKafkaClient(options, () => {
+    const index = opened.length
+    const fake: Fake = {
+      ...{ sends: 0, closed: false },
+      send() {
+        fake.sends += 1
+        return answer(index)
+      },
+      withAdmin: () => Promise.reject(new Error('not asked for')),
+      async close() {
+        fake.closed = true
+      },
+    }
+    opened.push(fake)
+    return fake
+  })
+  return { client, opened, send: () => client.send('events', 0, []) }
+}
+
+function errorOf(name: string, fields: object = {}): Error {
+  return Object.assign(new Error(`${name} happened`), { name, ...fields })
+}
+
+describe('a client', () => {
+  test('counts as stored only what the broker confirmed by partition', async () => {
+    expect(await makeClient(async () => [0]).send()).toBeUndefined()
+    expect(await makeClient(async () => [1]).send()).toMatchObject({ kind: 'no_partition' })
+    expect(await makeClient(async () => []).send()).toMatchObject({ kind: 'no_partition' })
+  })
+
+  test.each([
+    ['KafkaJSProtocolError', { type: 'MESSAGE_TOO_LARGE' }, 'too_large'],
+    ['KafkaJSProtocolError', { type: 'INVALID_RECORD' }, 'refused'],
+    ['KafkaJSProtocolError', { type: 'UNKNOWN_TOPIC_OR_PARTITION' }, 'no_topic'],
+    ['KafkaJSProtocolError', { type: 'NOT_ENOUGH_REPLICAS' }, 'retry'],
+    ['KafkaJSConnectionError', {}, 'retry'],
+    [
+      'KafkaJSNumberOfRetriesExceeded',
+      { cause: errorOf('KafkaJSProtocolError', { type: 'MESSAGE_TOO_LARGE' }) },
+      'too_large',
+    ],
+  ])('tells %s %j as a fault of kind %s, on the same connection', async (name, fields, kind) => {
+    const { send, opened } = makeClient(() => Promise.reject(errorOf(name, fields)))
+    expect(await send()).toMatchObject({ kind } as never)
+    await send()
+    expect(opened).toHaveLength(1)
+  })
+
+  test.each([['KafkaJSRequestTimeoutError'], ['KafkaJSLockTimeout'], ['TypeError']])(
+    'opens another connection after %s',
+    async (name) => {
+      const { send, opened } = makeClient((connection) =>
+        connection === 0 ? Promise.reject(errorOf(name)) : Promise.resolve([0]),
+      )
+      expect(await send()).toMatchObject({ kind: 'retry' })
+      expect(await send()).toBeUndefined()
+      expect(opened.map(({ sends, closed }) => [sends, closed])).toEqual([
+        [1, true],
+        [1, false],
+      ])
+    },
+  )
+
+  test('does not believe a connection that fails five times in a row', async () => {
+    const { send, opened } = makeClient(() => Promise.reject(errorOf('KafkaJSConnectionError')))
+    for (let tries = 0; tries < 12; tries += 1) await send()
+    expect(opened.map(({ sends, closed }) => [sends, closed])).toEqual([
+      [5, true],
+      [5, true],
+      [2, false],
+    ])
+  })
+
+  test('lets a send finish on a connection that another send found bad', async () => {
+    const slow = Promise.withResolvers<number[]>()
+    const answers = [slow.promise, Promise.reject(errorOf('KafkaJSRequestTimeoutError'))]
+    const { send, opened } = makeClient(() => answers.shift() ?? Promise.resolve([0]))
+    const first = send()
+    await send()
+    expect(opened[0]!.closed).toBe(false)
+    slow.resolve([0])
+    expect(await first).toBeUndefined()
+    expect(opened[0]!.closed).toBe(true)
+  })
+
+  test('closes every connection, those with something under way as well', async () => {
+    const answers = [Promise.withResolvers<number[]>().promise]
+    const bad = Promise.reject(errorOf('KafkaJSRequestTimeoutError'))
+    const { client, send, opened } = makeClient(() => answers.shift() ?? bad)
+    void send()
+    await send()
+    await send()
+    await client.close()
+    expect(opened.map(({ closed }) => closed)).toEqual([true, true])
+  })
+
+  test('closes, and sends nothing more', async () => {
+    const { client, send, opened } = makeClient(async () => [0])
+    await send()
+    await client.close()
+    expect(opened[0]!.closed).toBe(true)
+    expect(await send()).toMatchObject({ kind: 'retry' })
+    expect(opened).toHaveLength(1)
+  })
+})

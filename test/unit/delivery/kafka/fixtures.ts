@@ -1,0 +1,77 @@
+import type { Kind, Route } from '../../../../src/core/event.ts'
+import type { Log } from '../../../../src/core/log.ts'
+import { type StoredRecord, toStoredLine } from '../../../../src/core/record.ts'
+import type { Batch } from '../../../../src/core/sink.ts'
+import type { SendFault } from '../../../../src/delivery/kafka/fault.ts'
+import type { KafkaSettings } from '../../../../src/delivery/kafka/settings.ts'
+import type { SinkReport } from '../../../../src/delivery/report.ts'
+
+export type RecordFields = {
+  offset?: number
+  kind?: Kind
+  route?: Route
+  uuid?: string
+  event?: string
+  user?: string
+  properties?: object
+  line?: string
+}
+
+/** A record as the journal hands it over, its line in the canonical order of keys. */
+export function makeRecord(fields: RecordFields = {}): StoredRecord {
+  const { offset = 0, kind = 'event', route = 'main', event = '$pageview', user = 'u1' } = fields
+  const uuid = fields.uuid ?? Bun.randomUUIDv7()
+  const row = {
+    ...{ uuid, project: 'p1', source: 'capture', event, distinct_id: user, session_id: '' },
+    ...{ timestamp: '2026-01-01T00:00:00.000Z', received_at: '2026-01-01T00:00:00.000Z' },
+    ...{ ip: '203.0.113.9', user_agent: '', library: '', properties: fields.properties ?? {} },
+    ...{ user: { $set: { user: 1, properties: 2 } }, historical: false },
+  }
+  const line = toStoredLine(Buffer.from(`${fields.line ?? JSON.stringify(row)}\n`))
+  const head = { uuid, marker: undefined, event, key: `p1:${user}` }
+  return { offset, kind, route, source: 'capture', receivedMs: 0, ...line, head: () => head }
+}
+
+export function toBatch(records: readonly StoredRecord[]): Batch {
+  return { firstOffset: records[0]?.offset ?? 0, lastOffset: records.at(-1)?.offset ?? 0, records }
+}
+
+/** Topics of the test's own: `prefix` keeps it apart from the others on a shared broker. */
+export function makeSettings(brokers: readonly string[], prefix: string): KafkaSettings {
+  const of = (name: string) => `${prefix}_${name}`
+  return {
+    ...{ brokers, partitions: 4, replication: 1, lingerMs: 5, compressAboveBytes: 1024 },
+    topics: {
+      ...{ events: of('events'), overflow: of('overflow'), historical: of('historical') },
+      ...{ recordings: of('recordings'), linkEvents: of('links'), deadLetters: of('dead') },
+    },
+    ...{ messageBytesMax: 4 * 1024 * 1024, timeoutMs: 10_000, tls: undefined, sasl: undefined },
+  }
+}
+
+/** A log that keeps its lines. */
+export function makeLog(): Log & { lines: { level: string; message: string }[] } {
+  const lines: { level: string; message: string }[] = []
+  const keep = (level: string) => (fields: object, message: string) => {
+    lines.push({ ...fields, level, message })
+  }
+  return {
+    ...{ lines, debug: keep('debug'), info: keep('info') },
+    ...{ warn: keep('warn'), error: keep('error') },
+  }
+}
+
+export const makeFault = (kind: SendFault['kind'], message = 'for a test'): SendFault => ({
+  ...{ kind, reason: kind, message },
+})
+
+/** A report that keeps what it hears. */
+export function makeReport() {
+  const retries: { reason: string; message: string }[] = []
+  const dead: { uuid: string; reason: string }[] = []
+  const report: SinkReport = {
+    retried: (reason, message) => retries.push({ reason, message }),
+    deadLettered: (record, reason) => dead.push({ uuid: record.head().uuid, reason }),
+  }
+  return { report, retries, dead }
+}

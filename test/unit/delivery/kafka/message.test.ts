@@ -1,0 +1,76 @@
+import { describe, expect, test } from 'bun:test'
+import type { Kind, Route } from '../../../../src/core/event.ts'
+import { kafkajs } from '../../../../src/delivery/kafka/kafkajs-patches.ts'
+import { toBytesMax, toMessage, toTopic } from '../../../../src/delivery/kafka/message.ts'
+import { makeRecord, makeSettings } from './fixtures.ts'
+
+const { topics } = makeSettings([], 't')
+
+test.each<[Kind, Route, string]>([
+  ['event', 'main', 't_events'],
+  ['event', 'overflow', 't_overflow'],
+  ['event', 'historical', 't_historical'],
+  ['recording', 'main', 't_recordings'],
+  ['recording', 'historical', 't_recordings'],
+  ['link', 'main', 't_links'],
+  ['dead_letter', 'main', 't_dead'],
+])('sends a record of kind %s and route %s to %s', (kind, route, topic) => {
+  expect(toTopic(topics, makeRecord({ kind, route }))).toBe(topic)
+})
+
+/** Properties whose JSON has exactly this many bytes. */
+const propertiesOf = (bytes: number) => ({ a: 'x'.repeat(bytes - '{"a":""}'.length) })
+
+describe('a message', () => {
+  test('has the key, the headers, and the line without its newline as its value', () => {
+    const record = makeRecord({ uuid: 'u-1', event: 'Überraschung', user: 'käthe' })
+    const { key, value, headers } = toMessage(record, 1024)
+    expect(key?.toString()).toBe('p1:käthe')
+    expect(headers).toEqual({ uuid: 'u-1', event: 'Überraschung', source: 'capture' })
+    expect(`${value}\n`).toBe(Buffer.from(record.line).toString())
+  })
+
+  test('has no key on the overflow topic', () => {
+    expect(toMessage(makeRecord({ route: 'overflow' }), 1024).key).toBeNull()
+  })
+
+  test.each([
+    ['as it is at the bound', 1024, 1024, undefined],
+    ['gzipped above it', 1025, 1024, 'gzip'],
+    ['as it is when compression is off', 5000, 0, undefined],
+  ])('travels %s', (_, bytes, aboveBytes, encoding) => {
+    const record = makeRecord({ properties: propertiesOf(bytes) })
+    const { value, headers } = toMessage(record, aboveBytes)
+    expect(headers['content-encoding']).toBe(encoding as never)
+    const line = encoding ? Bun.gunzipSync(value as Uint8Array<ArrayBuffer>) : value
+    expect(Buffer.from(line)).toEqual(Buffer.from(record.line).subarray(0, -1))
+  })
+
+  test.each<[Kind, string | undefined]>([
+    ['recording', 'gzip'],
+    ['link', undefined],
+    ['dead_letter', undefined],
+  ])('of kind %s with a large line has the encoding %p', (kind, encoding) => {
+    const line = JSON.stringify({ uuid: '1', snapshot_items: ['x'.repeat(2000)] })
+    const { headers } = toMessage(makeRecord({ kind, line }), 1024)
+    expect(headers['content-encoding']).toBe(encoding as never)
+  })
+
+  test('is never larger on the wire than was reckoned', async () => {
+    const encode = kafkajsSet()
+    for (const event of ['e', '€'.repeat(200)]) {
+      const message = toMessage(makeRecord({ event }), 1024)
+      expect(await encode(message)).toBeLessThanOrEqual(toBytesMax(message))
+    }
+  })
+})
+
+/** The bytes of a record set with one message, as kafkajs sends it. */
+function kafkajsSet() {
+  const load = require('node:module').createRequire(import.meta.url)
+  const record = load('kafkajs/src/protocol/recordBatch/record/v0')
+  const { RecordBatch } = load('kafkajs/src/protocol/recordBatch/v0')
+  expect(kafkajs.Kafka).toBeDefined()
+  return async (message: object): Promise<number> =>
+    (await RecordBatch({ records: [record(message)] })).size()
+}

@@ -1,0 +1,132 @@
+import { describe, expect, test } from 'bun:test'
+import { silentLog } from '../../../../src/core/log.ts'
+import { createClosing, createDelivery } from '../../../../src/delivery/kafka/delivery.ts'
+import type { SendFault } from '../../../../src/delivery/kafka/fault.ts'
+import { toBytesMax, toMessage } from '../../../../src/delivery/kafka/message.ts'
+import { toPartition } from '../../../../src/delivery/kafka/partition.ts'
+import { createTopic } from '../../../../src/delivery/kafka/topic.ts'
+import type { TopicFacts } from '../../../../src/delivery/kafka/topics.ts'
+import { until } from '../../../support/until.ts'
+import { makeFault, makeRecord, type RecordFields } from './fixtures.ts'
+
+type Sent = { partition: number; user: string }
+
+function makeTopic(options: {
+  ensure(): Promise<TopicFacts>
+  answer?(partition: number): SendFault | undefined
+}) {
+  const sent: Sent[] = []
+  const refused: string[] = []
+  const retries: string[] = []
+  /** Pauses are over as soon as others had their turn. */
+  const pause = () => new Promise<void>((resolve) => setImmediate(resolve))
+  const closing = { ...createClosing(), pause }
+  const topic = createTopic({
+    ...{ name: 'events', lingerMs: 0, closing, log: silentLog, ensure: options.ensure },
+    async send(partition, messages) {
+      const fault = options.answer?.(partition)
+      if (fault) return fault
+      sent.push(...messages.map(({ key }) => ({ partition, user: String(key) })))
+      return undefined
+    },
+    onDelivered(parcels) {
+      for (const { delivery } of parcels) delivery.arrived()
+    },
+    onRefused({ delivery }, { message }) {
+      refused.push(message)
+      delivery.arrived()
+    },
+    onRetry: (reason, message) => retries.push(`${reason}: ${message}`),
+  })
+  function ship(records: RecordFields[]): Promise<void> {
+    const { delivery, done } = createDelivery(records.length, [closing.signal])
+    for (const fields of records) {
+      const record = makeRecord(fields)
+      const message = toMessage(record, 0)
+      topic.enqueue({ record, message, bytesMax: toBytesMax(message), delivery })
+    }
+    return done
+  }
+  return { topic, ship, sent, refused, retries }
+}
+
+const facts = async (): Promise<TopicFacts> => ({ partitions: 4, bytesMax: 10_000 })
+const usersOf = (count: number) => Array.from({ length: count }, (_, n) => ({ user: `user-${n}` }))
+const partitionOf = (user: string, partitions: number) => toPartition(Buffer.from(user), partitions)
+
+describe('a topic', () => {
+  test('sends each record to the partition of its key', async () => {
+    const { ship, sent } = makeTopic({ ensure: facts })
+    await ship(usersOf(50))
+    expect(sent).toHaveLength(50)
+    for (const { user, partition } of sent) expect(partition).toBe(partitionOf(user, 4))
+    expect(new Set(sent.map(({ partition }) => partition)).size).toBe(4)
+  })
+
+  test('holds what comes before the brokers have answered, and is unhealthy while they do not', async () => {
+    let answers = 0
+    const { topic, ship, sent, retries } = makeTopic({
+      async ensure() {
+        answers += 1
+        if (answers < 5) throw new Error('connect ECONNREFUSED')
+        expect(topic.isHealthy()).toBe(false)
+        return facts()
+      },
+    })
+    await ship(usersOf(10))
+    expect(sent).toHaveLength(10)
+    expect(topic.isHealthy()).toBe(true)
+    expect(retries).toEqual(Array(4).fill('client: events: connect ECONNREFUSED'))
+  })
+
+  test('spreads records without a key evenly, and passes over a partition in trouble', async () => {
+    let isBroken = true
+    const { ship, sent } = makeTopic({
+      ensure: facts,
+      answer: (partition) => (partition === 1 && isBroken ? makeFault('retry') : undefined),
+    })
+    const overflow = (count: number) =>
+      Array.from({ length: count }, () => ({ route: 'overflow' as const }))
+    const counts = () =>
+      [0, 1, 2, 3].map((n) => sent.filter(({ partition }) => partition === n).length)
+    const first = ship(overflow(4))
+    await until(() => sent.length === 3)
+    const rest = ship(overflow(30))
+    await rest
+    expect(counts()).toEqual([11, 0, 11, 11])
+    isBroken = false
+    await first
+    expect(counts()).toEqual([11, 1, 11, 11])
+  })
+
+  test('refuses what exceeds the limit of the topic, without trying', async () => {
+    const { ship, sent, refused } = makeTopic({ ensure: facts })
+    await ship([{}, { properties: { a: 'x'.repeat(20_000) } }, {}])
+    expect(sent).toHaveLength(2)
+    expect(refused).toEqual([expect.stringMatching(/^2\d{4} bytes, and events takes 10000$/)])
+  })
+
+  test('goes by a partition count that has grown', async () => {
+    const { topic, ship, sent } = makeTopic({ ensure: facts })
+    await ship(usersOf(1))
+    topic.setPartitions(16)
+    await ship(usersOf(100))
+    for (const { user, partition } of sent.slice(1)) expect(partition).toBe(partitionOf(user, 16))
+  })
+
+  test('sends anew, by the new count, what was for a partition that is gone', async () => {
+    let partitions = 4
+    const { ship, sent, topic, retries } = makeTopic({
+      ensure: async () => ({ partitions, bytesMax: 10_000 }),
+      answer: (partition) => (partition >= partitions ? makeFault('no_topic') : undefined),
+    })
+    await ship(usersOf(1))
+    sent.length = 0
+    partitions = 2
+    await ship(usersOf(40))
+    expect(sent).toHaveLength(40)
+    for (const { user, partition } of sent) expect(partition % 2).toBe(partitionOf(user, 2) % 2)
+    expect(retries).not.toBeEmpty()
+    expect(topic.isHealthy()).toBe(true)
+  })
+})

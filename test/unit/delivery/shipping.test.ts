@@ -1,0 +1,167 @@
+import { describe, expect, test } from 'bun:test'
+import { silentLog } from '../../../src/core/log.ts'
+import { createShipping, type ShippingOptions } from '../../../src/delivery/shipping.ts'
+import type { ThreadHandleOptions } from '../../../src/delivery/thread-handle.ts'
+import type { FromThread, SinkStatus, ToThread } from '../../../src/delivery/thread-messages.ts'
+import { until } from '../../support/until.ts'
+import { encodeBlock } from './block-fixtures.ts'
+
+type FakeThread = {
+  given: ThreadHandleOptions
+  heard: (ToThread | { type: 'pushed'; firstOffset: number })[]
+  ended: boolean | undefined
+  say(message: FromThread): void
+}
+
+/** The main side alone: its threads do what the test says. */
+function makeShipping(given: Partial<ShippingOptions> = {}) {
+  const threads: FakeThread[] = []
+  const advanced: [string, number][] = []
+  const spawn: ShippingOptions['spawn'] = (options) => {
+    const thread: FakeThread = {
+      ...{ given: options, heard: [], ended: undefined, say: options.onMessage },
+    }
+    threads.push(thread)
+    return {
+      push: ({ firstOffset }) => void thread.heard.push({ type: 'pushed', firstOffset }),
+      post: (message) => void thread.heard.push(message),
+      transitBytes: () => 7,
+      end(hasClosed) {
+        thread.ended = hasClosed
+      },
+    }
+  }
+  const shipping = createShipping({
+    ...{ journalDir: '', journalId: 'j', stateDir: '', endOffset: 10, ringBytesMax: 1000 },
+    clickhouse: {
+      ...{ url: 'http://x', path: '', cluster: undefined, ttlDays: 0, timeoutMs: 1 },
+      ...{ flushMs: 1, rowsMax: 1, bytesMax: 1 },
+    },
+    ...{ kafka: undefined, log: silentLog, spawn },
+    onAdvanced: (sink, offset) => void advanced.push([sink, offset]),
+    ...given,
+  })
+  return { shipping, threads, advanced }
+}
+
+async function startShipping(given: Partial<ShippingOptions> = {}) {
+  const made = makeShipping(given)
+  const started = made.shipping.start()
+  made.threads[0]!.say({ type: 'started', cursors: { clickhouse: 4 } })
+  return { ...made, cursors: await started, thread: made.threads[0]! }
+}
+
+const tally = (capture: number): SinkStatus => ({
+  ...{ shipped: { capture }, deadLettered: {}, retries: {}, batches: 1 },
+  ...{ isHealthy: true, lastError: undefined },
+})
+const status = (clickhouse: SinkStatus): FromThread => ({
+  type: 'status',
+  status: { sinks: { clickhouse }, ring: { bytes: 3, blocks: 1 } },
+})
+
+describe('shipping', () => {
+  test('starts with what the thread says of the cursors', async () => {
+    const { cursors, thread } = await startShipping()
+    expect(cursors).toEqual({ clickhouse: 4 })
+    expect(thread.given.options.endOffset).toBe(10)
+  })
+
+  test('does not start where the thread refuses, and says why', async () => {
+    const { shipping, threads } = makeShipping()
+    const started = shipping.start()
+    threads[0]!.say({ type: 'refused', message: 'set CLICKHOUSE_URL instead' })
+    expect(started).rejects.toThrow('set CLICKHOUSE_URL instead')
+    expect(threads[0]!.ended).toBe(true)
+    threads[0]!.given.onEnd(undefined)
+    expect(threads.length).toBe(1)
+  })
+
+  test('tries again where a later thread refuses', async () => {
+    const { shipping, thread, threads } = await startShipping()
+    thread.given.onEnd('out of memory')
+    await until(() => threads.length === 2)
+    threads[1]!.say({ type: 'refused', message: 'disk is full' })
+    expect(shipping.health().clickhouse?.lastError).toBe('disk is full')
+    threads[1]!.given.onEnd(undefined)
+    await until(() => threads.length === 3)
+    threads[2]!.say({ type: 'started', cursors: { clickhouse: 10 } })
+    expect(shipping.health().clickhouse).toMatchObject({ lagEvents: 0, lastError: undefined })
+  })
+
+  test('hands blocks over once the thread runs, and tells it what it has missed', async () => {
+    const { shipping, threads } = makeShipping()
+    const started = shipping.start()
+    shipping.push(encodeBlock(10, 5))
+    threads[0]!.say({ type: 'started', cursors: {} })
+    await started
+    shipping.push(encodeBlock(15, 1))
+    expect(threads[0]!.heard).toEqual([
+      { type: 'skipped', endOffset: 15, bytes: 0 },
+      { type: 'pushed', firstOffset: 15 },
+    ])
+  })
+
+  test('knows health and lag of every sink that is configured', async () => {
+    const { shipping, thread, advanced } = await startShipping()
+    const unheard = { state: 'unhealthy', lagEvents: 6, lastError: undefined } as const
+    expect(shipping.health()).toEqual({ clickhouse: unheard })
+    thread.say({ type: 'advanced', sink: 'clickhouse', offset: 9 })
+    thread.say(status({ ...tally(1), isHealthy: false, lastError: 'away' }))
+    shipping.push(encodeBlock(10, 2))
+    const down = { state: 'unhealthy', lagEvents: 3, lastError: 'away' } as const
+    expect(shipping.health()).toEqual({ clickhouse: down })
+    thread.say(status(tally(1)))
+    expect(shipping.health().clickhouse!.state).toBe('healthy')
+    expect(advanced).toEqual([['clickhouse', 9]])
+  })
+
+  test('starts a thread again that ended, and goes on counting', async () => {
+    const { shipping, thread, threads } = await startShipping()
+    thread.say(status(tally(5)))
+    shipping.push(encodeBlock(10, 2))
+    thread.given.onEnd('out of memory')
+    expect(shipping.health().clickhouse).toMatchObject({ state: 'unhealthy' })
+    shipping.push(encodeBlock(12, 3))
+    await until(() => threads.length === 2)
+    expect(threads[1]!.given.options.endOffset).toBe(15)
+    threads[1]!.say({ type: 'started', cursors: { clickhouse: 12 } })
+    threads[1]!.say(status(tally(3)))
+    expect(shipping.stats()).toEqual({
+      sinks: {
+        clickhouse: {
+          ...{ shipped: { capture: 8 }, deadLettered: {}, retries: {}, batches: 2 },
+          ...{ cursor: 12, waiting: 3 },
+        },
+      },
+      ...{ ring: { bytes: 3, blocks: 1 }, transitBytes: 7, threadRestarts: 1 },
+    })
+  })
+
+  test.each([
+    ['is drained when the thread says so', { type: 'drained' } as const, 10_000, true],
+    ['is not drained when time is over', undefined, 1, false],
+  ])('%s', async (_, said, deadlineMs, isDrained) => {
+    const { shipping, thread } = await startShipping()
+    const draining = shipping.drain(deadlineMs)
+    expect(thread.heard.at(-1)).toEqual({ type: 'drain' })
+    if (said) thread.say(said)
+    expect(await draining).toBe(isDrained)
+  })
+
+  test('ends the thread when it has closed, and does not start another', async () => {
+    const { shipping, thread, threads } = await startShipping()
+    const closing = shipping.close()
+    expect(thread.heard.at(-1)).toEqual({ type: 'close' })
+    expect(thread.ended).toBeUndefined()
+    thread.say({ type: 'closed' })
+    await closing
+    expect(thread.ended).toBe(true)
+    thread.given.onEnd(undefined)
+    expect(threads.length).toBe(1)
+  })
+
+  test('closes where no thread ever ran', async () => {
+    await makeShipping().shipping.close()
+  })
+})

@@ -1,0 +1,54 @@
+import zlib from 'node:zlib'
+import lz from 'lz-string'
+import { IngestError } from '../../../../src/core/errors.ts'
+import type { DecodeRules } from '../../../../src/core/protocol.ts'
+import { decodeBody } from '../../../../src/ingest/decode/body.ts'
+
+export const capture: DecodeRules = { bodyBytesMax: 2 * 1024 * 1024, forms: true, base64: true }
+export const browser: DecodeRules = { ...capture, base64: false }
+export const server: DecodeRules = { ...capture, forms: false, base64: false }
+
+export const value = { event: 'page + view?', properties: { note: '事件 ÿ>?', n: 1 } }
+export const json = JSON.stringify(value)
+export const base64 = Buffer.from(json).toString('base64')
+export const gzip = zlib.gzipSync(json)
+export const gzip64 = gzip.toString('base64')
+export const lz64 = lz.compressToBase64(json)
+export const formType = 'application/x-www-form-urlencoded'
+
+export type Sent = {
+  body?: string | Uint8Array
+  query?: string
+  type?: string
+  encoding?: string
+  method?: string
+  rules?: DecodeRules
+  grow?: (bytes: number) => void
+  makeRoom?: (bytes: number) => Promise<void> | undefined
+}
+
+export function decode({ body = '', query = '', type, encoding, ...rest }: Sent) {
+  const headers = new Headers()
+  if (type) headers.set('content-type', type)
+  if (encoding) headers.set('content-encoding', encoding)
+  const request = { method: rest.method ?? 'POST', query: new URLSearchParams(query), headers }
+  const bytes = typeof body === 'string' ? new TextEncoder().encode(body) : body
+  const { rules = capture, grow = () => {} } = rest
+  const growNow = (more: number) => {
+    grow(more)
+    return undefined
+  }
+  const { makeRoom = growNow } = rest
+  return decodeBody({ request, body: new Uint8Array(bytes), rules, grow, makeRoom })
+}
+
+export async function codeOf(sent: Sent): Promise<string> {
+  try {
+    await decode(sent)
+    return 'accepted'
+  } catch (error) {
+    return error instanceof IngestError ? error.code : `threw ${String(error)}`
+  }
+}
+
+export const form = (data: string, rest = '') => `data=${encodeURIComponent(data)}${rest}`

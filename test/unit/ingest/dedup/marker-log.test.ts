@@ -1,0 +1,216 @@
+import { expect, test } from 'bun:test'
+import { readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { hourMs } from '../../../../src/core/clock.ts'
+import type { Marker } from '../../../../src/core/event.ts'
+import { silentLog } from '../../../../src/core/log.ts'
+import {
+  createMarkerFiles,
+  type MarkerFilesOptions,
+} from '../../../../src/ingest/dedup/marker-log.ts'
+import {
+  createSeenTable,
+  markerBytes,
+  readMarker,
+} from '../../../../src/ingest/dedup/seen-table.ts'
+import { temporaryFolder } from '../../../support/folder.ts'
+import { until } from '../../../support/until.ts'
+import { createTestClock, toMarker, toMarkers } from '../support.ts'
+import { createFaultyDisk } from './faulty-disk.ts'
+
+const words = { a: 0, b: 0, c: 0 }
+
+/** One life of a process: its table, loaded from the folder, and its files. */
+async function start(folder: string, options: Partial<MarkerFilesOptions> = {}) {
+  const now = options.now ?? createTestClock().now
+  const files = createMarkerFiles({
+    folder,
+    bytesMax: 1024 * 1024,
+    now,
+    log: silentLog,
+    flushMs: 600_000,
+    ...options,
+  })
+  const table = createSeenTable({ bytesMax: 1024 * 1024, now })
+  const loaded = await files.load(table)
+  return {
+    files,
+    loaded,
+    has(marker: Marker) {
+      readMarker(marker, words)
+      return table.has(words)
+    },
+    append(marker: Marker) {
+      table.keepTime()
+      readMarker(marker, words)
+      files.append(words, table.hour)
+    },
+  }
+}
+
+test('what was synced is known after a restart', async () => {
+  using folder = temporaryFolder()
+  const first = await start(folder.path)
+  const markers = toMarkers(20_000)
+  for (const marker of markers) first.append(marker)
+  await first.files.sync()
+  const second = await start(folder.path)
+  expect(second.loaded).toBe(20_000)
+  expect(markers.every(second.has)).toBe(true)
+  expect(second.has(toMarker('another'))).toBe(false)
+  await first.files.close()
+})
+
+test('a file cut at any byte gives all markers before the cut', async () => {
+  using folder = temporaryFolder()
+  const first = await start(folder.path)
+  const markers = toMarkers(5)
+  for (const marker of markers) first.append(marker)
+  await first.files.close()
+  const path = join(folder.path, readdirSync(folder.path)[0]!)
+  for (let bytes = 5 * markerBytes; bytes >= 0; bytes -= 1) {
+    truncateSync(path, bytes)
+    const { has } = await start(folder.path)
+    const whole = Math.floor(bytes / markerBytes)
+    expect(markers.map(has)).toEqual(markers.map((_, index) => index < whole))
+  }
+})
+
+test('what a restart appends is not put out of step by a torn end', async () => {
+  using folder = temporaryFolder()
+  const first = await start(folder.path)
+  first.append(toMarker(1))
+  await first.files.close()
+  truncateSync(join(folder.path, readdirSync(folder.path)[0]!), markerBytes - 5)
+  const second = await start(folder.path)
+  second.append(toMarker(2))
+  await second.files.close()
+  const third = await start(folder.path)
+  expect([third.has(toMarker(1)), third.has(toMarker(2))]).toEqual([false, true])
+})
+
+test('markers are written by themselves soon, or when 64 KiB have gathered', async () => {
+  using folder = temporaryFolder()
+  const bytes = () =>
+    readdirSync(folder.path).reduce(
+      (sum, name) => sum + readFileSync(join(folder.path, name)).length,
+      0,
+    )
+  const soon = await start(folder.path, { flushMs: 5 })
+  soon.append(toMarker(1))
+  await until(() => bytes() === markerBytes)
+  const many = await start(folder.path)
+  for (const marker of toMarkers(6000)) many.append(marker)
+  await until(() => bytes() > 60_000)
+  await Promise.all([soon.files.close(), many.files.close()])
+})
+
+test('a day later a file is gone, and until then it is loaded', async () => {
+  using folder = temporaryFolder()
+  const clock = createTestClock()
+  const first = await start(folder.path, clock)
+  first.append(toMarker('first hour'))
+  clock.nowMs += 24 * hourMs
+  first.append(toMarker('a day later'))
+  await first.files.close()
+  expect((await start(folder.path, clock)).loaded).toBe(2)
+  clock.nowMs += hourMs
+  const last = await start(folder.path, clock)
+  expect(last.has(toMarker('first hour'))).toBe(false)
+  expect(last.has(toMarker('a day later'))).toBe(true)
+  expect(readdirSync(folder.path)).toHaveLength(1)
+})
+
+test('the folder stays within its bound, and the newest stay', async () => {
+  using folder = temporaryFolder()
+  const { files, append } = await start(folder.path, { bytesMax: 48_000 })
+  for (let round = 0; round < 40; round += 1) {
+    for (const marker of toMarkers(500, round * 500)) append(marker)
+    await files.sync()
+  }
+  const total = readdirSync(folder.path).reduce(
+    (sum, name) => sum + readFileSync(join(folder.path, name)).length,
+    0,
+  )
+  expect(total).toBeLessThan(48_000 * 1.3)
+  expect(files.counts().bytes).toBe(total)
+  const { has } = await start(folder.path, { bytesMax: 48_000 })
+  expect(toMarkers(500, 39 * 500).every(has)).toBe(true)
+  await files.close()
+})
+
+test('foreign files in the folder are left alone', async () => {
+  using folder = temporaryFolder()
+  writeFileSync(join(folder.path, 'notes.txt'), 'x')
+  expect((await start(folder.path)).loaded).toBe(0)
+  expect(readdirSync(folder.path)).toEqual(['notes.txt'])
+})
+
+test('a disk that refuses is told to who asks for a sync, and loses nothing', async () => {
+  const disk = createFaultyDisk()
+  const { files, append } = await start('markers', { disk })
+  append(toMarker(1))
+  disk.failNext('datasync')
+  await expect(files.sync()).rejects.toThrow('datasync')
+  append(toMarker(2))
+  await files.sync()
+  expect(files.counts()).toMatchObject({ failures: 1, unsaved: 0 })
+  const { has } = await start('markers', { disk: disk.afterCrash() })
+  expect([has(toMarker(1)), has(toMarker(2))]).toEqual([true, true])
+  await files.close()
+})
+
+test('whatever the disk refuses, a sync that resolved has kept its word after a crash', async () => {
+  const step = fc.oneof(
+    { weight: 4, arbitrary: fc.record({ kind: fc.constant('append' as const) }) },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant('sync' as const) }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        kind: fc.constant('fail' as const),
+        what: fc.constantFrom('create' as const, 'write' as const, 'datasync' as const),
+      }),
+    },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('hour' as const) }) },
+  )
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+      const disk = createFaultyDisk()
+      const clock = createTestClock()
+      const { files, append } = await start('markers', { disk, now: clock.now })
+      let appended = 0
+      let promised = 0
+      for (const taken of steps) {
+        if (taken.kind === 'append') append(toMarker(appended++))
+        if (taken.kind === 'fail') disk.failNext(taken.what)
+        if (taken.kind === 'hour' && appended < 20) clock.nowMs += hourMs
+        if (taken.kind !== 'sync') continue
+        const isDone = await files.sync().then(
+          () => true,
+          () => false,
+        )
+        if (isDone) promised = appended
+      }
+      const { has } = await start('markers', { disk: disk.afterCrash(), now: clock.now })
+      expect(toMarkers(promised).filter((marker) => !has(marker))).toEqual([])
+      await files.close()
+    }),
+    { numRuns: 300 },
+  )
+})
+
+test('a disk that refuses for long makes the oldest markers give way, and says how many', async () => {
+  const disk = createFaultyDisk()
+  const { files, append } = await start('markers', { disk, flushMs: 600_000 })
+  disk.failAlways('write')
+  for (const marker of toMarkers(100)) append(marker)
+  await expect(files.sync()).rejects.toThrow('write')
+  const chunkMarkers = Math.floor(65_536 / markerBytes)
+  const marker = toMarker(1)
+  for (let count = 100; count < 512 * chunkMarkers; count += 1) append(marker)
+  expect(files.counts().unsaved).toBe(0)
+  append(marker)
+  expect(files.counts().unsaved).toBe(chunkMarkers)
+  await files.close()
+})

@@ -1,0 +1,155 @@
+import { expect, test } from 'bun:test'
+import fc from 'fast-check'
+import { hourMs } from '../../../../src/core/clock.ts'
+import type { Marker } from '../../../../src/core/event.ts'
+import { createSeenTable, readMarker } from '../../../../src/ingest/dedup/seen-table.ts'
+import { readResidentBytes } from '../../../support/resident-bytes.ts'
+import { createTestClock, toMarker, toMarkers } from '../support.ts'
+
+function createTable(bytesMax: number) {
+  const clock = createTestClock()
+  const table = createSeenTable({ bytesMax, now: clock.now })
+  const words = { a: 0, b: 0, c: 0 }
+  const withWords = <T>(marker: Marker, use: (w: typeof words) => T): T => {
+    readMarker(marker, words)
+    table.keepTime()
+    return use(words)
+  }
+  return {
+    table,
+    clock,
+    has: (marker: Marker) => withWords(marker, (w) => table.has(w)),
+    add: (marker: Marker, hour?: number) => withWords(marker, (w) => table.add(w, hour)),
+  }
+}
+
+const pool = toMarkers(40)
+
+test('behaves as a map from marker to hour, whatever the clock does', () => {
+  const step = fc.oneof(
+    fc.record({ kind: fc.constant('see' as const), at: fc.nat(pool.length - 1) }),
+    fc.record({ kind: fc.constant('look' as const), at: fc.nat(pool.length - 1) }),
+    fc.record({ kind: fc.constant('wait' as const), hours: fc.integer({ min: -3, max: 70 }) }),
+    fc.record({ kind: fc.constant('sweep' as const), times: fc.nat(3) }),
+  )
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
+      const { table, clock, has, add } = createTable(4096)
+      const model = new Map<Marker, number>()
+      let hour = 0
+      let latestHour = 0
+      for (const taken of steps) {
+        if (taken.kind === 'wait') {
+          hour += taken.hours
+          latestHour = Math.max(latestHour, hour)
+          clock.nowMs += taken.hours * hourMs
+        } else if (taken.kind === 'sweep') {
+          for (let count = 0; count < taken.times; count += 1) table.sweep()
+        } else {
+          const marker = pool[taken.at]!
+          const isKnown = latestHour - (model.get(marker) ?? Number.NEGATIVE_INFINITY) <= 24
+          expect(has(marker)).toBe(isKnown)
+          if (taken.kind === 'look' || isKnown) continue
+          add(marker)
+          model.set(marker, latestHour)
+        }
+      }
+      expect(table.counts.forgotten).toBe(0)
+    }),
+    { numRuns: 500 },
+  )
+})
+
+test.each([
+  ['24 hours later it is still known', 24, true],
+  ['25 hours later it is not', 25, false],
+  ['nor when its hour comes round again in the 5 bits it has', 31, false],
+  ['nor two rounds later', 62, false],
+])('%s', (_, hours, isKnown) => {
+  const { clock, has, add } = createTable(4096)
+  add(toMarker(1))
+  clock.nowMs += hours * hourMs
+  expect(has(toMarker(1))).toBe(isKnown)
+})
+
+test('what is loaded expires by the hour that it was seen in', () => {
+  const { table, clock, has, add } = createTable(4096)
+  add(toMarker('recent'), table.hour - 20)
+  add(toMarker('old'), table.hour - 25)
+  expect([has(toMarker('recent')), has(toMarker('old'))]).toEqual([true, false])
+  clock.nowMs += 5 * hourMs
+  expect(has(toMarker('recent'))).toBe(false)
+})
+
+test('a full table forgets the oldest hour first, and says how much', () => {
+  const { table, clock, has, add } = createTable(64 * 1024)
+  const older = toMarkers(6000)
+  const newer = toMarkers(6000, 1_000_000)
+  for (const marker of older) add(marker)
+  clock.nowMs += hourMs
+  for (const marker of newer) add(marker)
+  const kept = [...older, ...newer].filter(has).length
+  expect(table.counts.entries).toBe(kept)
+  expect(table.counts.forgotten).toBe(12_000 - kept)
+  expect(kept).toBeGreaterThan(0.95 * table.capacity)
+  expect(newer.filter(has).length).toBeGreaterThan(0.99 * newer.length)
+})
+
+test('a table of 1 MiB takes two thirds of its capacity without forgetting any', () => {
+  const { table, add } = createTable(1024 * 1024)
+  for (const marker of toMarkers(Math.floor(table.capacity * 0.66))) add(marker)
+  expect(table.counts).toEqual({ entries: Math.floor(table.capacity * 0.66), forgotten: 0 })
+})
+
+test('sweeps give back what has expired, a little at a time', () => {
+  const { table, clock, add } = createTable(1024 * 1024)
+  for (const marker of toMarkers(10_000)) add(marker)
+  const sweepPass = () => {
+    for (let count = 0; count < 256; count += 1) table.sweep()
+  }
+  for (let hour = 1; hour <= 24; hour += 1) {
+    clock.nowMs += hourMs
+    sweepPass()
+  }
+  expect(table.counts.entries).toBe(10_000)
+  clock.nowMs += hourMs
+  table.sweep()
+  expect(table.counts.entries).toBeLessThan(10_000)
+  expect(table.counts.entries).toBeGreaterThan(9_000)
+  sweepPass()
+  expect(table.counts.entries).toBe(0)
+})
+
+test('no new marker is taken for a seen one', () => {
+  const { has, add } = createTable(1024 * 1024)
+  for (const marker of toMarkers(80_000)) add(marker)
+  expect(toMarkers(100_000, 1_000_000).filter(has)).toEqual([])
+})
+
+test('a table of 256 MiB costs neither time nor memory to begin with', () => {
+  const before = process.memoryUsage.rss()
+  const start = performance.now()
+  const { table, has } = createTable(256 * 1024 * 1024)
+  expect(has(toMarker(1))).toBe(false)
+  expect(performance.now() - start).toBeLessThan(200)
+  expect(process.memoryUsage.rss() - before).toBeLessThan(64 * 1024 * 1024)
+  expect(table.capacity).toBe(2 ** 25)
+})
+
+test('what is reserved is memory, slice by slice', () => {
+  const { table } = createTable(32 * 1024 * 1024)
+  const residentBytes = readResidentBytes(process.pid)
+  const slices = Array.from({ length: 128 }, () => table.reserve(64))
+  expect(slices.indexOf(false)).toBe(127)
+  expect(readResidentBytes(process.pid) - residentBytes).toBeGreaterThan(20 * 1024 * 1024)
+})
+
+test('what is there already stays when its memory is reserved', () => {
+  const { table, has, add } = createTable(64 * 1024)
+  // More than it holds, so that every entry is taken.
+  const markers = toMarkers(20_000)
+  for (const marker of markers) add(marker)
+  const known = markers.filter(has)
+  while (table.reserve(3)) expect(markers.filter(has)).toEqual(known)
+  expect(markers.filter(has)).toEqual(known)
+})

@@ -1,0 +1,154 @@
+import { expect, test } from 'bun:test'
+import fc from 'fast-check'
+import { RecentKeys } from '../../../../src/ingest/limits/bounded-key-map.ts'
+import { createOverflow } from '../../../../src/ingest/limits/overflow.ts'
+import { createLimiter, type Verdict } from '../../../../src/ingest/limits/rate-limiter.ts'
+import { createTestClock } from '../support.ts'
+
+const atOnce = (verdict: Verdict | Promise<Verdict>): Verdict => {
+  if (verdict instanceof Promise) throw new Error('the limiter asked somebody')
+  return verdict
+}
+
+function create(perSecond: number, burst: number) {
+  const clock = createTestClock()
+  const limiter = createLimiter({ perSecond, burst, now: clock.now })
+  const takeMany = (key: string, times: number) =>
+    Array.from({ length: times }, () => atOnce(limiter.take(key)).allowed).filter(Boolean).length
+  return { clock, limiter, takeMany }
+}
+
+test('a key has its burst, and then comes at the rate', () => {
+  const { clock, takeMany } = create(10, 5)
+  expect(takeMany('a', 20)).toBe(5)
+  clock.nowMs += 100
+  expect(takeMany('a', 20)).toBe(1)
+  clock.nowMs += 60_000
+  expect(takeMany('a', 20)).toBe(5)
+})
+
+test.each([
+  ['a rate per minute', 1000 / 60, 1000],
+  ['a rate whose interval a double cannot hold in milliseconds since 1970', 7000, 20_000],
+])('%s gives its whole burst', (_, perSecond, burst) => {
+  expect(create(perSecond, burst).takeMany('a', burst + 10)).toBe(burst)
+})
+
+test('keys do not count for each other', () => {
+  const { takeMany } = create(1, 3)
+  expect([takeMany('a', 9), takeMany('b', 9)]).toEqual([3, 3])
+})
+
+test('a refusal says in whole seconds when to come back, and by then it is so', () => {
+  const { clock, limiter, takeMany } = create(0.2, 1)
+  takeMany('a', 1)
+  clock.nowMs += 700
+  const { allowed, retryAfterSeconds } = atOnce(limiter.take('a'))
+  expect([allowed, retryAfterSeconds]).toEqual([false, 5])
+  clock.nowMs += retryAfterSeconds * 1000
+  expect(takeMany('a', 1)).toBe(1)
+})
+
+test('0 turns it off', () => {
+  expect(create(0, 0).takeMany('a', 1000)).toBe(1000)
+})
+
+test('a project’s own rate stands in for the limiter’s', () => {
+  const { limiter } = create(1, 1)
+  const rate = { perSecond: 1, burst: 3 }
+  const taken = Array.from({ length: 5 }, () => atOnce(limiter.take('a', { rate })).allowed)
+  expect(taken).toEqual([true, true, true, false, false])
+})
+
+test('a cost is taken whole or not at all', () => {
+  const { limiter } = create(1, 5)
+  const costs = [3, 3, 2].map((cost) => atOnce(limiter.take('a', { cost })).allowed)
+  expect(costs).toEqual([true, false, true])
+})
+
+test('in any time no key takes more than the burst and the rate over that time', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.record({ waitMs: fc.nat(300), times: fc.nat(30) }), { maxLength: 40 }),
+      fc.integer({ min: 1, max: 200 }),
+      fc.integer({ min: 1, max: 50 }),
+      (steps, perSecond, burst) => {
+        const { clock, takeMany } = create(perSecond, burst)
+        const startMs = clock.nowMs
+        let taken = 0
+        for (const { waitMs, times } of steps) {
+          clock.nowMs += waitMs
+          taken += takeMany('a', times)
+          const bound = burst + ((clock.nowMs - startMs) * perSecond) / 1000
+          expect(taken).toBeLessThanOrEqual(bound + 1e-6)
+        }
+      },
+    ),
+  )
+})
+
+test.each([
+  ['what others took counts', 1500, { allowed: false, retryAfterSeconds: 2 }],
+  ['what nobody took is allowed', 0, { allowed: true, retryAfterSeconds: 0 }],
+])('with other nodes, %s', async (_, lateMs, verdict) => {
+  const shared = { isAvailable: () => true, take: async () => lateMs }
+  const { now } = createTestClock()
+  const limiter = createLimiter({ perSecond: 1, burst: 1, now, shared })
+  expect(await limiter.take('a')).toEqual(verdict)
+})
+
+test('what this node refuses is not asked of the others, and without them it counts alone', () => {
+  let asked = 0
+  const shared = { isAvailable: () => asked === 0, take: async () => asked++ }
+  const limiter = createLimiter({ perSecond: 1, burst: 1, now: createTestClock().now, shared })
+  expect(limiter.take('a')).toBeInstanceOf(Promise)
+  expect(atOnce(limiter.take('a')).allowed).toBe(false)
+  expect(atOnce(limiter.take('b')).allowed).toBe(true)
+  expect(asked).toBe(1)
+})
+
+test('a key that overheats sends the rest of its events to overflow, and others stay', () => {
+  const overflow = createOverflow({ perSecond: 10, burst: 5 })
+  const count = (key: string, nowMs: number) =>
+    Array.from({ length: 20 }, () => overflow.isOver(key, nowMs)).filter(Boolean).length
+  expect([count('hot', 1e12), count('cold', 1e12)]).toEqual([15, 15])
+  expect(count('hot', 1e12 + 200)).toBe(18)
+})
+
+test('overflow at 0 never is', () => {
+  const overflow = createOverflow({ perSecond: 0, burst: 0 })
+  expect(Array.from({ length: 50 }, () => overflow.isOver('a', 1)).some(Boolean)).toBe(false)
+})
+
+test('of more keys than there is room for, one in use is never forgotten', () => {
+  const keys = new RecentKeys(100)
+  keys.set('in use', 0)
+  for (let count = 1; count <= 10_000; count += 1) {
+    keys.set(`once ${count}`, count)
+    if (count % 20 !== 0) continue
+    expect(keys.get('in use')).toBe(count - 20)
+    keys.set('in use', count)
+  }
+  expect(keys.get('once 1')).toBeUndefined()
+})
+
+test('as many keys as were promised keep their numbers apart', () => {
+  const keys = new RecentKeys(100_000)
+  const name = (index: number) => `phc_project:user-${index}`
+  for (let index = 0; index < 100_000; index += 1) keys.set(name(index), index)
+  let forgotten = 0
+  for (let index = 0; index < 100_000; index += 1) {
+    const number = keys.get(name(index))
+    if (number === undefined) forgotten += 1
+    else expect(number).toBe(index)
+  }
+  // Some buckets are fuller than others.
+  expect(forgotten).toBeLessThan(1000)
+})
+
+test('what has no key yet is told from a number of zero', () => {
+  const keys = new RecentKeys(1)
+  expect(keys.get('a')).toBeUndefined()
+  keys.set('a', 0)
+  expect([keys.get('a'), keys.get('b')]).toEqual([0, undefined])
+})

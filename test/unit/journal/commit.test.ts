@@ -1,0 +1,207 @@
+import { expect, test } from 'bun:test'
+import type { CommittedBlock } from '../../../src/core/record.ts'
+import { toRecords } from '../../../src/journal/record-codec.ts'
+import { until } from '../../support/until.ts'
+import { createFakeDisk, toError } from './fake-disk.ts'
+import { appendNames, createRecordingLog, namesIn, openOn, toName, toRecord } from './support.ts'
+
+/** Holds up the next call of a kind that concerns a segment, until it is let go. */
+function hold(disk: ReturnType<typeof createFakeDisk>, held: 'write' | 'dataSync') {
+  const gate = Promise.withResolvers<void>()
+  let isHolding = false
+  disk.fault = (call) => {
+    if (call !== held) return undefined
+    isHolding = true
+    return gate.promise
+  }
+  return { reached: () => until(() => isHolding), letGo: () => gate.resolve() }
+}
+
+test('requests that arrive during one sync share the next', async () => {
+  const disk = createFakeDisk()
+  const journal = await openOn(disk)
+  await until(() => journal.stats().bytes > 4096) // The spare is made: what is held up is a commit.
+  const gate = hold(disk, 'dataSync')
+  const first = appendNames(journal, 'a')
+  await gate.reached()
+  const others = Promise.all(['b', 'c', 'd'].map((name) => appendNames(journal, name)))
+  expect(journal.stats().pendingRequests).toBe(4)
+  gate.letGo()
+  await Promise.all([first, others])
+  expect(journal.stats()).toMatchObject({ commits: 2, eventsAppended: 4, pendingRequests: 0 })
+  expect(await namesIn(journal)).toEqual(['a', 'b', 'c', 'd'])
+})
+
+test('requests of one turn of the event loop share a commit', async () => {
+  const journal = await openOn(createFakeDisk())
+  await Promise.all(['a', 'b', 'c'].map((name) => appendNames(journal, name)))
+  expect(journal.stats().commits).toBe(1)
+})
+
+test('nothing is acknowledged, handed on or counted before its sync has ended', async () => {
+  const disk = createFakeDisk()
+  const blocks: CommittedBlock[] = []
+  let nowMs = 1000
+  const journal = await openOn(disk, {
+    onCommitted: (block) => blocks.push(block),
+    now: () => nowMs,
+  })
+  await until(() => journal.stats().bytes > 4096)
+  const gate = hold(disk, 'dataSync')
+  let isTaken = false
+  const appended = appendNames(journal, 'a', 'b').then(() => {
+    isTaken = true
+  })
+  await gate.reached()
+  nowMs += 250
+  expect({ isTaken, blocks, end: journal.endOffset }).toEqual({
+    isTaken: false,
+    blocks: [],
+    end: 0,
+  })
+  expect(journal.stats().stuckMs).toBe(250)
+  gate.letGo()
+  await appended
+  expect(blocks.flatMap(toRecords).map(toName)).toEqual(['a', 'b'])
+  expect(blocks[0]).toMatchObject({ firstOffset: 0, count: 2 })
+  expect({ end: journal.endOffset, stuckMs: journal.stats().stuckMs }).toEqual({
+    end: 2,
+    stuckMs: 0,
+  })
+})
+
+test('a committed block is its own memory: it can leave for another thread', async () => {
+  const blocks: CommittedBlock[] = []
+  const journal = await openOn(createFakeDisk(), { onCommitted: (block) => blocks.push(block) })
+  await appendNames(journal, 'a')
+  const [block] = blocks
+  const moved = structuredClone(block!, { transfer: [block!.bytes.buffer as ArrayBuffer] })
+  await appendNames(journal, 'b')
+  expect(toRecords(moved).map(toName)).toEqual(['a'])
+})
+
+test('a consumer that throws costs no acknowledgement', async () => {
+  const log = createRecordingLog()
+  const onCommitted = () => {
+    throw new Error('the thread is gone')
+  }
+  const journal = await openOn(createFakeDisk(), { onCommitted, log })
+  await appendNames(journal, 'a')
+  expect(log.lines).toContain('error: a committed block could not be handed on')
+})
+
+test('a request too large for a segment gets one of its own', async () => {
+  const disk = createFakeDisk()
+  const journal = await openOn(disk)
+  const line = 'x'.repeat(50_000)
+  await journal.append([toRecord('small')])
+  await journal.append([toRecord('large', line), toRecord('larger', line)])
+  await journal.append([toRecord('after')])
+  await journal.close()
+  expect(await namesIn(await openOn(disk))).toEqual(['small', 'large', 'larger', 'after'])
+})
+
+test('a short write is carried on, not taken for a failure', async () => {
+  const disk = createFakeDisk()
+  const journal = await openOn(disk)
+  disk.fault = (call) => (call === 'write' ? 100 : undefined)
+  await appendNames(journal, 'a', 'b', 'c')
+  disk.kill()
+  disk.fault = () => undefined
+  expect(await namesIn(await openOn(disk))).toEqual(['a', 'b', 'c'])
+})
+
+test('close waits for what is under way and refuses what comes after', async () => {
+  const disk = createFakeDisk()
+  const journal = await openOn(disk)
+  const appended = appendNames(journal, 'a')
+  const closed = journal.close()
+  expect(journal.close()).toBe(closed)
+  await expect(appendNames(journal, 'b')).rejects.toMatchObject({ code: 'shutting_down' })
+  expect(() => journal.reserve(1)).toThrow('The server is stopping.')
+  await Promise.all([appended, closed])
+  expect(await namesIn(await openOn(disk))).toEqual(['a'])
+})
+
+test('an empty request is acknowledged and leaves nothing', async () => {
+  const journal = await openOn(createFakeDisk())
+  await journal.append([])
+  await appendNames(journal, 'a')
+  expect(await namesIn(journal)).toEqual(['a'])
+  expect(journal.stats()).toMatchObject({ commits: 1, eventsAppended: 1 })
+})
+
+test('a request that cannot be encoded takes nobody with it', async () => {
+  const journal = await openOn(createFakeDisk())
+  const broken = { ...toRecord('broken'), marker: 'no marker' }
+  const [first, refused, second] = await Promise.allSettled([
+    appendNames(journal, 'a'),
+    journal.append([toRecord('beside'), broken]),
+    appendNames(journal, 'b'),
+  ])
+  expect([first.status, refused.status, second.status]).toEqual([
+    'fulfilled',
+    'rejected',
+    'fulfilled',
+  ])
+  await expect(journal.append([broken])).rejects.toThrow('32 hex digits')
+  await appendNames(journal, 'c')
+  expect(await namesIn(journal)).toEqual(['a', 'b', 'c'])
+  expect(journal.stats().pendingRequests).toBe(0)
+})
+
+test('in memory, a request beyond the size of a commit is handed on as well', async () => {
+  const blocks: CommittedBlock[] = []
+  const onCommitted = (block: CommittedBlock) => void blocks.push(block)
+  const disk = createFakeDisk()
+  const journal = await openOn(disk, { durability: 'memory', onCommitted })
+  await journal.append([toRecord('giant', 'x'.repeat(5 * 1024 * 1024))])
+  expect(blocks).toHaveLength(1)
+  await until(() => journal.stats().pendingBytes === 0)
+  await journal.close()
+})
+
+test('in memory, events are acknowledged before they are written and written behind', async () => {
+  const disk = createFakeDisk()
+  const blocks: CommittedBlock[] = []
+  const onCommitted = (block: CommittedBlock) => void blocks.push(block)
+  const journal = await openOn(disk, { durability: 'memory', onCommitted })
+  const gate = hold(disk, 'write')
+  await Promise.all([appendNames(journal, 'a'), appendNames(journal, 'b')])
+  expect(blocks).toHaveLength(1)
+  await appendNames(journal, 'c')
+  expect({ blocks: blocks.length, end: journal.endOffset }).toEqual({ blocks: 2, end: 3 })
+  gate.letGo()
+  await journal.close()
+  expect(await namesIn(await openOn(disk))).toEqual(['a', 'b', 'c'])
+})
+
+test('in memory, a failed write is counted and costs no later one', async () => {
+  const disk = createFakeDisk()
+  const journal = await openOn(disk, { durability: 'memory' })
+  await until(() => journal.stats().bytes > 4096)
+  let faults = 1
+  disk.fault = (call) => (call === 'write' && faults-- > 0 ? toError('EIO') : undefined)
+  await appendNames(journal, 'a')
+  await until(() => journal.stats().failures === 1)
+  await appendNames(journal, 'b')
+  await journal.close()
+  const reopened = await openOn(disk)
+  expect({ names: await namesIn(reopened), end: reopened.endOffset }).toEqual({
+    names: ['b'],
+    end: 2,
+  })
+})
+
+test('offsets that a sink has passed are not given out again, though their records are lost', async () => {
+  const disk = createFakeDisk()
+  const journal = await openOn(disk, { durability: 'memory' })
+  await appendNames(journal, 'a', 'b')
+  await until(() => journal.stats().pendingBytes === 0)
+  disk.crash(() => false)
+  const reopened = await openOn(disk, { endOffsetMin: 2 })
+  await appendNames(reopened, 'c')
+  const offsets: number[] = []
+  await reopened.replay(({ offset }) => offsets.push(offset))
+  expect({ offsets, names: await namesIn(reopened) }).toEqual({ offsets: [2], names: ['c'] })
+})

@@ -1,0 +1,58 @@
+import { expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { silentLog } from '../../../src/core/log.ts'
+import { openJournal } from '../../../src/journal/journal.ts'
+import { temporaryFolder } from '../../support/folder.ts'
+
+const journalModule = join(import.meta.dir, '../../../src/journal/journal.ts')
+
+function open(dir: string) {
+  return openJournal({
+    dir,
+    segmentBytes: 4096,
+    bytesMax: 1024 * 1024,
+    durability: 'disk',
+    now: Date.now,
+    log: silentLog,
+    onCommitted() {},
+  })
+}
+
+/** Another server, which says so once it holds the journal of `dir`. */
+async function startHolder(dir: string) {
+  const script = `
+    const { openJournal } = await import(${JSON.stringify(journalModule)})
+    const log = { debug() {}, info() {}, warn() {}, error() {} }
+    const sizes = { segmentBytes: 4096, bytesMax: 1024 * 1024 }
+    const rest = { durability: 'disk', now: Date.now, log, onCommitted() {} }
+    await openJournal({ dir: ${JSON.stringify(dir)}, ...sizes, ...rest })
+    Bun.gc(true) // Nothing refers to the journal here: its lock must hold all the same.
+    console.log('held')
+    setInterval(() => {}, 1000)`
+  const child = Bun.spawn([process.execPath, '-e', script], { stdout: 'pipe' })
+  const { value } = await child.stdout.getReader().read()
+  expect(new TextDecoder().decode(value)).toContain('held')
+  return child
+}
+
+test('a second journal on the same folder is refused in the same process, until the first is closed', async () => {
+  using folder = temporaryFolder()
+  const first = await open(folder.path)
+  await expect(open(folder.path)).rejects.toThrow(
+    `another server uses the journal in ${folder.path}: stop it, or set another DATA_DIR`,
+  )
+  await first.close()
+  await (await open(folder.path)).close()
+})
+
+test('a second server is refused while the first lives, and starts at once after a kill -9', async () => {
+  using folder = temporaryFolder()
+  const holder = await startHolder(folder.path)
+  try {
+    await expect(open(folder.path)).rejects.toThrow('another server uses the journal')
+  } finally {
+    holder.kill('SIGKILL')
+  }
+  await holder.exited
+  await (await open(folder.path)).close()
+})

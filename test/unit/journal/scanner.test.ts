@@ -1,0 +1,58 @@
+import { expect, test } from 'bun:test'
+import { createBlock } from '../../../src/journal/block.ts'
+import { createScanner } from '../../../src/journal/scanner.ts'
+import { segmentHeaderBytes } from '../../../src/journal/segment-header.ts'
+import { createFakeDisk } from './fake-disk.ts'
+import { toRecord } from './support.ts'
+
+const origin = { segment: 1, seed: 7 }
+const windowBytes = 64 * 1024
+
+/** A segment whose frame of sequence 5 stands behind `garbageBytes` bytes of no use. */
+async function openBehind(garbageBytes: number) {
+  const block = createBlock()
+  block.add([toRecord('a')])
+  const frame = block.seal(origin, { sequence: 5, firstOffset: 40 })
+  const disk = createFakeDisk()
+  disk.put(
+    '/segment',
+    Buffer.concat([Buffer.alloc(segmentHeaderBytes + garbageBytes, 0xaa), frame]),
+  )
+  const file = await disk.attach().open('/segment', 'read')
+  return createScanner({ file, origin, lastSequence: 1 })
+}
+
+test.each([-5, -4, -3, -2, -1, 0, 1])(
+  'a sound frame is found again %d bytes from where a read ended',
+  async (shift) => {
+    const scanner = await openBehind(windowBytes + shift)
+    expect(await scanner.peek()).toBeUndefined()
+    expect(await scanner.resync(9)).toBe(true)
+    expect(scanner.position).toBe(segmentHeaderBytes + windowBytes + shift)
+    expect(await scanner.peek()).toMatchObject({ sequence: 5, firstOffset: 40, count: 1 })
+  },
+)
+
+test.each([
+  ['beyond what was committed', 4],
+  ['before what was read', 0],
+])('a sound frame %s is not taken', async (_, sequenceMax) => {
+  const scanner = await openBehind(10)
+  expect(await scanner.resync(sequenceMax)).toBe(false)
+  expect(scanner.position).toBe(segmentHeaderBytes)
+})
+
+test('a frame of another segment or another journal is not taken', async () => {
+  const block = createBlock()
+  block.add([toRecord('a')])
+  const frames = [
+    { segment: 2, seed: 7 },
+    { segment: 1, seed: 8 },
+  ].map((other) => Buffer.from(block.seal(other, { sequence: 1, firstOffset: 0 })))
+  const disk = createFakeDisk()
+  disk.put('/segment', Buffer.concat([Buffer.alloc(segmentHeaderBytes), ...frames]))
+  const file = await disk.attach().open('/segment', 'read')
+  const scanner = createScanner({ file, origin, lastSequence: 0 })
+  expect(await scanner.peek()).toBeUndefined()
+  expect(await scanner.resync(9)).toBe(false)
+})

@@ -1,0 +1,51 @@
+import { expect, test } from 'bun:test'
+import { createHealth, type HealthParts } from '../../../src/observability/health.ts'
+
+type State = {
+  phase?: ReturnType<HealthParts['phase']>
+  isFull?: boolean
+  isFailing?: boolean
+  durability?: HealthParts['durability']
+  stuckMs?: number
+  sink?: 'healthy' | 'unhealthy'
+  redis?: ReturnType<HealthParts['redis']>
+}
+
+function healthOf(state: State) {
+  const { phase = 'ready', durability = 'disk', sink = 'healthy', redis = 'off' } = state
+  const { isFull = false, isFailing = false, stuckMs = 0 } = state
+  return createHealth({
+    phase: () => phase,
+    durability,
+    journal: () => ({ isFull, isFailing, stuckMs, bytes: 1, bytesMax: 2 }),
+    sinks: () => ({ clickhouse: { state: sink, lagEvents: 0 } }),
+    redis: () => redis,
+  })
+}
+
+test.each<[string, State, number, string]>([
+  ['starting', { phase: 'starting' }, 503, 'unavailable'],
+  ['ready', {}, 200, 'ok'],
+  ['draining', { phase: 'draining' }, 503, 'unavailable'],
+  ['full', { isFull: true }, 503, 'unavailable'],
+  ['its disk fails', { isFailing: true }, 503, 'unavailable'],
+  ['its disk fails behind memory', { isFailing: true, durability: 'memory' }, 200, 'ok'],
+  ['without its sink', { sink: 'unhealthy' }, 200, 'degraded'],
+  ['without its Redis', { redis: 'unhealthy' }, 200, 'degraded'],
+  ['starting without its sink', { phase: 'starting', sink: 'unhealthy' }, 503, 'unavailable'],
+])('readiness while %s', (_, state, expected, word) => {
+  const { status, body, headers } = healthOf(state).readiness()
+  expect({ status, word: JSON.parse(body ?? '').status }).toEqual({ status: expected, word })
+  expect(headers?.['retry-after']).toBe(expected === 503 ? '1' : undefined)
+})
+
+test.each<[string, State, number]>([
+  ['starting', { phase: 'starting' }, 200],
+  ['draining', { phase: 'draining' }, 200],
+  ['full', { isFull: true }, 200],
+  ['its disk fails', { isFailing: true }, 200],
+  ['in a commit that takes long', { stuckMs: 29_999 }, 200],
+  ['in a commit that does not end', { stuckMs: 30_000 }, 503],
+])('liveness while %s', (_, state, expected) => {
+  expect(healthOf(state).liveness().status).toBe(expected)
+})

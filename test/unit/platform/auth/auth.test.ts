@@ -1,0 +1,405 @@
+import { describe, expect, test } from 'bun:test'
+import { readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Log } from '../../../../src/core/log.ts'
+import type { Reply } from '../../../../src/core/protocol.ts'
+import type { Auth } from '../../../../src/platform/auth/auth.ts'
+import { createPasswordThread } from '../../../../src/platform/auth/password-thread.ts'
+import type { RefreshStore } from '../../../../src/platform/auth/refresh-store.ts'
+import {
+  alice,
+  aliceLogin,
+  bob,
+  page,
+  post,
+  shop,
+  shopLogin,
+  startAuth,
+  tokenOf,
+} from '../../../support/auth.ts'
+
+const ip = '203.0.113.1'
+const bodyOf = (reply: Reply) => JSON.parse(reply.body!)
+const verify = (auth: Auth, token: string) =>
+  auth.verify(
+    new Request('http://127.0.0.1/', { headers: { authorization: `Bearer ${token}` } }),
+    ip,
+  )
+
+describe('/api/auth/token', () => {
+  test('answers client credentials with the fields of the contract', async () => {
+    using server = await startAuth()
+    const reply = await server.auth.token(post(shopLogin), ip)
+    expect(reply.status).toBe(200)
+    expect(reply.headers).toMatchObject({ 'cache-control': 'no-store', pragma: 'no-cache' })
+    expect(bodyOf(reply)).toEqual({
+      access_token: expect.any(String),
+      token_type: 'Bearer',
+      expires_in: 3600,
+      refresh_token: expect.any(String),
+      scope: ['public:*', ...shop.permissions],
+    })
+  })
+
+  test('answers a form with Basic authentication', async () => {
+    using server = await startAuth()
+    const request = new Request('http://127.0.0.1/', {
+      method: 'POST',
+      headers: { authorization: `Basic ${btoa('shop:shop-secret')}` },
+      body: new URLSearchParams({ grant_type: 'client_credentials', scope: 'private:orders' }),
+    })
+    expect(bodyOf(await server.auth.token(request, ip)).scope).toEqual(['private:orders'])
+  })
+
+  test('gives a user what the user may', async () => {
+    using server = await startAuth()
+    const { access_token, scope } = await tokenOf(server.auth, aliceLogin)
+    expect(scope).toEqual(['public:*', 'private:*'])
+    expect(await server.auth.authenticate(access_token)).toMatchObject({
+      identity: { kind: 'user', id: 'u1', clientId: 'shop' },
+    })
+  })
+
+  test('gives a public client public:* only, whatever it is configured or asks for', async () => {
+    using server = await startAuth()
+    const anonymous = { grant_type: 'client_credentials', client_id: 'page' }
+    expect(await tokenOf(server.auth, anonymous)).toMatchObject({ scope: ['public:*'] })
+    expect(await tokenOf(server.auth, anonymous)).not.toHaveProperty('refresh_token')
+    const asUser = { ...aliceLogin, client_id: 'page', client_secret: undefined }
+    expect((await tokenOf(server.auth, asUser)).scope).toEqual(['public:*'])
+  })
+
+  test.each([
+    ['a wrong secret', { ...shopLogin, client_secret: 'guess' }, 401, 'invalid_client'],
+    ['no secret', { ...shopLogin, client_secret: undefined }, 401, 'invalid_client'],
+    ['an unknown client', { ...shopLogin, client_id: 'nobody' }, 401, 'invalid_client'],
+    ['an inherited name', { ...shopLogin, client_id: '__proto__' }, 401, 'invalid_client'],
+    ['a wrong password', { ...aliceLogin, password: 'guess' }, 400, 'invalid_grant'],
+    ['an unknown user', { ...aliceLogin, username: 'nobody' }, 400, 'invalid_grant'],
+    ['a missing password', { ...aliceLogin, password: undefined }, 400, 'invalid_request'],
+    ['a missing client_id', { ...shopLogin, client_id: undefined }, 400, 'invalid_request'],
+    ['another grant', { ...shopLogin, grant_type: 'implicit' }, 400, 'unsupported_grant_type'],
+    [
+      'a scope beyond its permissions',
+      { ...shopLogin, scope: ['private:x'] },
+      400,
+      'invalid_scope',
+    ],
+    [
+      'a made-up refresh token',
+      { ...shopLogin, grant_type: 'refresh_token', refresh_token: 'x' },
+      400,
+      'invalid_grant',
+    ],
+    ['no refresh token', { ...shopLogin, grant_type: 'refresh_token' }, 400, 'invalid_request'],
+  ])('refuses %s', async (_, fields, status, error) => {
+    using server = await startAuth()
+    const reply = await server.auth.token(post(fields), ip)
+    expect(reply.status).toBe(status)
+    expect(bodyOf(reply)).toEqual({ error, error_description: expect.any(String) })
+  })
+
+  test('says the same of nobody as of a wrong secret or password', async () => {
+    using server = await startAuth()
+    const answers = async (...requests: object[]) =>
+      new Set(
+        await Promise.all(
+          requests.map(async (fields) => JSON.stringify(await server.auth.token(post(fields), ip))),
+        ),
+      )
+    const clients = [{ client_id: 'nobody' }, { client_secret: 'guess' }]
+    expect(await answers(...clients.map((wrong) => ({ ...shopLogin, ...wrong })))).toHaveProperty(
+      'size',
+      1,
+    )
+    const users = [{ username: 'nobody' }, { password: 'guess' }]
+    expect(await answers(...users.map((wrong) => ({ ...aliceLogin, ...wrong })))).toHaveProperty(
+      'size',
+      1,
+    )
+  })
+
+  test('compares a hash for nobody, too', async () => {
+    const compared: string[] = []
+    const verifier = {
+      verify: async (_: string, hash: string) => compared.push(hash) < 0,
+      close() {},
+    }
+    using server = await startAuth({ verifier })
+    await server.auth.token(post({ ...shopLogin, client_id: 'nobody' }), ip)
+    expect(compared).toHaveLength(1)
+  })
+
+  test('asks whoever comes too often to wait', async () => {
+    const asked: string[] = []
+    using server = await startAuth({ waitSeconds: (clientIp) => asked.push(clientIp) * 7 })
+    const reply = await server.auth.token(post(shopLogin), ip)
+    expect(reply).toMatchObject({ status: 429, headers: { 'retry-after': '7' } })
+    expect(asked).toEqual([ip])
+  })
+
+  test('refuses a large body without reading it all', async () => {
+    using server = await startAuth()
+    let pulled = 0
+    const endless = new ReadableStream({
+      pull(controller) {
+        pulled += 1
+        controller.enqueue(new Uint8Array(4096))
+      },
+    })
+    const request = new Request('http://127.0.0.1/', { method: 'POST', body: endless })
+    expect(await server.auth.token(request, ip)).toMatchObject({ status: 413 })
+    expect(pulled).toBeLessThan(20)
+  })
+
+  test('holds up under a login flood: a bounded line, the rest asked to come back', async () => {
+    const held: (() => void)[] = []
+    const verifier = {
+      verify: () => new Promise<boolean>((resolve) => held.push(() => resolve(false))),
+      close() {},
+    }
+    using server = await startAuth({ verifier })
+    const flood = Array.from({ length: 500 }, (_, i) =>
+      server.auth.token(post({ ...shopLogin, client_secret: `guess ${i}` }), ip),
+    )
+    const refused = await Promise.all(flood.slice(100))
+    expect(held).toHaveLength(32)
+    for (const reply of refused)
+      expect(reply).toMatchObject({ status: 503, headers: { 'retry-after': '2' } })
+    for (const answer of held) answer()
+    const statuses = (await Promise.all(flood)).map(({ status }) => status)
+    expect(statuses.filter((status) => status === 401)).toHaveLength(32)
+  })
+
+  test('logs refusals without secrets or names that were typed', async () => {
+    const lines: unknown[] = []
+    const note = (...line: unknown[]) => void lines.push(line)
+    const log: Log = { debug: note, info: note, warn: note, error: note }
+    using server = await startAuth({ log })
+    await server.auth.token(post({ ...shopLogin, client_secret: 'hunter2' }), ip)
+    await server.auth.token(post({ ...aliceLogin, username: 'hunter2', password: 'hunter3' }), ip)
+    expect(lines).toHaveLength(2)
+    expect(JSON.stringify(lines)).not.toContain('hunter')
+  })
+})
+
+describe('/api/auth/refresh', () => {
+  const renew = (auth: Auth, refresh_token: unknown) => auth.refresh(post({ refresh_token }), ip)
+
+  test('answers with the fields of the contract and another refresh token', async () => {
+    using server = await startAuth()
+    const { refresh_token } = await tokenOf(server.auth, aliceLogin)
+    const renewed = bodyOf(await renew(server.auth, refresh_token))
+    expect(renewed).toEqual({
+      access_token: expect.any(String),
+      token_type: 'Bearer',
+      expires_in: 3600,
+      refresh_token: expect.any(String),
+    })
+    expect(renewed.refresh_token).not.toBe(refresh_token)
+    expect((await verify(server.auth, renewed.access_token)).status).toBe(200)
+  })
+
+  test('refuses an old token and ends all that came of it at once', async () => {
+    using server = await startAuth()
+    const revoked: string[] = []
+    server.auth.onRevoked((session) => revoked.push(session))
+    const first = await tokenOf(server.auth, aliceLogin)
+    const second = bodyOf(await renew(server.auth, first.refresh_token))
+    const judged = await server.auth.authenticate(second.access_token)
+    if (!('identity' in judged)) throw new Error(judged.fault)
+
+    const replayed = await renew(server.auth, first.refresh_token)
+    expect(replayed).toMatchObject({ status: 400 })
+    expect(bodyOf(replayed).error).toBe('invalid_grant')
+    expect(await renew(server.auth, second.refresh_token)).toMatchObject({ status: 400 })
+    expect(await verify(server.auth, second.access_token)).toMatchObject({ status: 401 })
+    expect(server.auth.isCurrent(judged.identity)).toBe(false)
+    expect(revoked[0]).toBe(judged.identity.session!)
+  })
+
+  test('leaves other sessions of the same user alone', async () => {
+    using server = await startAuth()
+    const one = await tokenOf(server.auth, aliceLogin)
+    const other = await tokenOf(server.auth, aliceLogin)
+    await renew(server.auth, one.refresh_token)
+    await renew(server.auth, one.refresh_token)
+    expect((await verify(server.auth, other.access_token)).status).toBe(200)
+    expect((await renew(server.auth, other.refresh_token)).status).toBe(200)
+  })
+
+  test('cannot be used to revoke by whoever only knows the session of an access token', async () => {
+    using server = await startAuth()
+    const { access_token, refresh_token } = await tokenOf(server.auth, aliceLogin)
+    const { sid } = JSON.parse(
+      atob(access_token.split('.')[1]!.replaceAll('-', '+').replaceAll('_', '/')),
+    )
+    await renew(server.auth, `${sid}.${'x'.repeat(43)}`)
+    expect((await renew(server.auth, refresh_token)).status).toBe(200)
+  })
+
+  test('keeps the scope, and lets /token narrow it', async () => {
+    using server = await startAuth()
+    const narrowed = await tokenOf(server.auth, { ...aliceLogin, scope: ['private:orders'] })
+    const again = await tokenOf(server.auth, {
+      ...shopLogin,
+      grant_type: 'refresh_token',
+      refresh_token: narrowed.refresh_token,
+      scope: ['private:orders:subscribe'],
+    })
+    expect(again.scope).toEqual(['private:orders:subscribe'])
+    const renewed = bodyOf(await renew(server.auth, again.refresh_token))
+    expect(bodyOf(await verify(server.auth, renewed.access_token)).user.permissions).toEqual([
+      'private:orders',
+    ])
+  })
+
+  test('refuses a token to another client', async () => {
+    using server = await startAuth()
+    const { refresh_token } = await tokenOf(server.auth, aliceLogin)
+    const theft = { grant_type: 'refresh_token', client_id: 'page', refresh_token }
+    expect(await server.auth.token(post(theft), ip)).toMatchObject({ status: 400 })
+    expect((await renew(server.auth, refresh_token)).status).toBe(200)
+  })
+
+  test('expires', async () => {
+    using server = await startAuth()
+    const { refresh_token } = await tokenOf(server.auth, aliceLogin)
+    server.clock.nowMs += 86_400_000
+    expect((await renew(server.auth, refresh_token)).status).toBe(400)
+  })
+
+  test('asks to wait while the store is away; logins go on without a refresh token', async () => {
+    const away = async () => {
+      throw new Error('connection lost')
+    }
+    const store: RefreshStore = {
+      ...{ create: away, rotate: away, revoke: away, isRevoked: away, purge: away },
+      close() {},
+    }
+    using server = await startAuth({ store })
+    const reply = await renew(server.auth, `${'a'.repeat(24)}.${'b'.repeat(43)}`)
+    expect(reply).toMatchObject({ status: 503, headers: { 'retry-after': '1' } })
+    const login = await tokenOf(server.auth, shopLogin)
+    expect(login).not.toHaveProperty('refresh_token')
+    expect((await verify(server.auth, login.access_token)).status).toBe(200)
+    expect(await server.auth.isHealthy()).toBe(false)
+  })
+})
+
+describe('/api/auth/verify', () => {
+  test('answers with the fields of the contract', async () => {
+    using server = await startAuth()
+    const { access_token } = await tokenOf(server.auth, aliceLogin)
+    expect(bodyOf(await verify(server.auth, access_token))).toEqual({
+      valid: true,
+      user: {
+        id: 'u1',
+        email: 'alice@example.com',
+        name: 'Alice',
+        permissions: ['public:*', 'private:*'],
+      },
+      expires_at: server.clock.nowMs + 3_600_000,
+    })
+  })
+
+  test.each([
+    ['no token', {}],
+    ['a bad token', { authorization: 'Bearer nonsense' }],
+    ['Basic credentials', { authorization: 'Basic c2hvcDpzaG9wLXNlY3JldA==' }],
+  ])('answers 401 for %s', async (_, headers) => {
+    using server = await startAuth()
+    const reply = await server.auth.verify(new Request('http://127.0.0.1/', { headers }), ip)
+    expect(reply).toMatchObject({ status: 401, body: '{"valid":false}' })
+  })
+
+  test.each([
+    ['its user is gone', { users: [bob] }],
+    ['its client is gone', { clients: [page] }],
+  ])('answers 401 once %s', async (_, change) => {
+    using server = await startAuth()
+    const { access_token, refresh_token } = await tokenOf(server.auth, aliceLogin)
+    Object.assign(server.people, change)
+    expect((await verify(server.auth, access_token)).status).toBe(401)
+    expect((await server.auth.refresh(post({ refresh_token }), ip)).status).toBe(400)
+  })
+
+  test('shows a permission no longer that a reload took away, and the identity is not current', async () => {
+    using server = await startAuth()
+    const { access_token } = await tokenOf(server.auth, aliceLogin)
+    const judged = await server.auth.authenticate(access_token)
+    if (!('identity' in judged)) throw new Error(judged.fault)
+    expect(server.auth.isCurrent(judged.identity)).toBe(true)
+    server.people.users = [{ ...alice, permissions: ['private:orders'] }]
+    expect(bodyOf(await verify(server.auth, access_token)).user.permissions).toEqual([
+      'public:*',
+      'private:orders',
+    ])
+    expect(server.auth.isCurrent(judged.identity)).toBe(false)
+  })
+})
+
+describe('the first client', () => {
+  const loginOf = ({ id, secret }: { id: string; secret: string }) => ({
+    grant_type: 'client_credentials',
+    client_id: id,
+    client_secret: secret,
+  })
+
+  test('is made where none is configured, for the owner alone, and can log in', async () => {
+    using server = await startAuth({ directory: noPeople, verifier: createPasswordThread() })
+    const path = join(server.folder, 'first-client.json')
+    expect(statSync(path).mode & 0o777).toBe(0o600)
+    const kept = JSON.parse(readFileSync(path, 'utf8'))
+    expect(server.auth.firstClient).toEqual(kept)
+    expect(await tokenOf(server.auth, loginOf(kept))).toMatchObject({
+      scope: ['public:*', 'private:*', 'system:notify'],
+    })
+    const wrong = post(loginOf({ ...kept, secret: 'guess' }))
+    expect(await server.auth.token(wrong, ip)).toMatchObject({ status: 401 })
+  })
+
+  test('does not exist where clients are configured', async () => {
+    using server = await startAuth()
+    expect(server.auth.firstClient).toBeUndefined()
+  })
+
+  test('steps back once a reload configures others', async () => {
+    let configured = false
+    using server = await startAuth({
+      directory: { ...noPeople, hasClients: () => configured },
+      verifier: { verify: async () => true, close() {} },
+    })
+    const login = loginOf(server.auth.firstClient!)
+    expect(await server.auth.token(post(login), ip)).toMatchObject({ status: 200 })
+    configured = true
+    expect(await server.auth.token(post(login), ip)).toMatchObject({ status: 401 })
+  })
+})
+
+test('auth is healthy as long as its keys and its store work', async () => {
+  using server = await startAuth()
+  expect(await server.auth.isHealthy()).toBe(true)
+})
+
+describe('/.well-known/jwks.json', () => {
+  test('lets others verify our tokens', async () => {
+    using server = await startAuth()
+    const { createLocalJWKSet, jwtVerify } = await import('jose')
+    const { access_token } = await tokenOf(server.auth, shopLogin)
+    const jwks = createLocalJWKSet(bodyOf(server.auth.jwks()))
+    const { payload } = await jwtVerify(access_token, jwks, {
+      audience: 'spillway',
+      issuer: 'spillway',
+      currentDate: new Date(server.clock.nowMs),
+    })
+    expect(payload).toMatchObject({ sub: 'shop', client_id: 'shop' })
+  })
+})
+
+const noPeople = {
+  findClient: () => undefined,
+  findUser: () => undefined,
+  findUserById: () => undefined,
+  hasClients: () => false,
+}

@@ -1,0 +1,118 @@
+import { describe, expect, test } from 'bun:test'
+import fc from 'fast-check'
+import { OAuthError } from '../../../../src/platform/auth/oauth-error.ts'
+import {
+  parseRefreshRequest,
+  parseTokenRequest,
+} from '../../../../src/platform/auth/token-request.ts'
+
+const json = (headers: Record<string, string> = {}) =>
+  new Headers({ 'content-type': 'application/json', ...headers })
+const form = (headers: Record<string, string> = {}) =>
+  new Headers({ 'content-type': 'application/x-www-form-urlencoded', ...headers })
+const basic = (id: string, secret: string) => ({
+  authorization: `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`,
+})
+
+const asked = { grantType: 'client_credentials', clientId: 'shop', clientSecret: 's' }
+
+describe('a token request', () => {
+  test.each([
+    [
+      'as JSON',
+      '{"grant_type":"client_credentials","client_id":"shop","client_secret":"s"}',
+      json(),
+      asked,
+    ],
+    ['as a form', 'grant_type=client_credentials&client_id=shop&client_secret=s', form(), asked],
+    ['with Basic', 'grant_type=client_credentials', form(basic('shop', 's')), asked],
+    [
+      'with Basic, percent-encoded',
+      'grant_type=client_credentials',
+      form(basic('sh%3Aop', 'a+b%25')),
+      { clientId: 'sh:op', clientSecret: 'a+b%' },
+    ],
+    [
+      'with Basic and the same client_id',
+      'grant_type=password&client_id=shop',
+      form(basic('shop', 's')),
+      { clientId: 'shop' },
+    ],
+    [
+      'with Basic and no secret',
+      'grant_type=client_credentials',
+      form(basic('page', '')),
+      { clientId: 'page', clientSecret: undefined },
+    ],
+    [
+      'as JSON under the name of a form',
+      '{"grant_type":"password","client_id":"shop"}',
+      form(),
+      { grantType: 'password' },
+    ],
+    [
+      'with scopes in an array',
+      '{"grant_type":"password","client_id":"shop","scope":["a","b c"]}',
+      json(),
+      { scope: ['a', 'b', 'c'] },
+    ],
+    [
+      'with scopes in a string',
+      'grant_type=password&client_id=shop&scope=a%20b&scope=c',
+      form(),
+      { scope: ['a', 'b', 'c'] },
+    ],
+    [
+      'with nulls for what is absent',
+      '{"grant_type":"password","client_id":"shop","scope":null,"username":null}',
+      json(),
+      { scope: undefined, username: undefined },
+    ],
+  ])('is read %s', (_, body, headers, expected) => {
+    expect(parseTokenRequest(body, headers)).toMatchObject(expected)
+  })
+
+  test.each([
+    ['no body', '', json()],
+    ['no grant_type', '{"client_id":"shop"}', json()],
+    ['no client_id', '{"grant_type":"client_credentials"}', json()],
+    ['a number for client_id', '{"grant_type":"password","client_id":7}', json()],
+    ['an array', '[]', json()],
+    ['a repeated field', 'grant_type=password&client_id=a&client_id=b', form()],
+    ['two ways to authenticate', 'grant_type=password&client_secret=s', form(basic('shop', 's'))],
+    ['two clients', 'grant_type=password&client_id=page', form(basic('shop', 's'))],
+    ['Basic without a colon', 'grant_type=password', form({ authorization: 'Basic c2hvcA==' })],
+    [
+      'an endless secret',
+      `grant_type=password&client_id=a&client_secret=${'x'.repeat(1025)}`,
+      form(),
+    ],
+    ['a scope of numbers', '{"grant_type":"password","client_id":"a","scope":[1]}', json()],
+    [
+      'endless scopes',
+      `{"grant_type":"password","client_id":"a","scope":"${'s '.repeat(101)}"}`,
+      json(),
+    ],
+  ])('with %s is invalid_request', (_, body, headers) => {
+    const parse = () => parseTokenRequest(body, headers)
+    expect(parse).toThrow(expect.objectContaining({ code: 'invalid_request' }))
+  })
+
+  test('of any bytes is read or refused, and nothing else', () => {
+    fc.assert(
+      fc.property(fc.string(), fc.boolean(), (body, isForm) => {
+        try {
+          parseTokenRequest(body, isForm ? form() : json())
+        } catch (error) {
+          expect(error).toBeInstanceOf(OAuthError)
+        }
+      }),
+    )
+  })
+
+  test('to renew holds the refresh token alone', () => {
+    expect(parseRefreshRequest('{"refresh_token":"r"}', json())).toBe('r')
+    expect(parseRefreshRequest('refresh_token=r', form())).toBe('r')
+    expect(() => parseRefreshRequest('{}', json())).toThrow('refresh_token is missing')
+  })
+})

@@ -1,0 +1,213 @@
+import { describe, expect, test } from 'bun:test'
+import { rawMember, rawSocket } from '../../../support/raw-socket.ts'
+import { collect, send, startHost } from '../../../support/socket-host.ts'
+import { until } from '../../../support/until.ts'
+
+const guests = { alice: { id: 'u1' }, bob: { id: 'u2' } }
+const deep = (levels: number) => `${'['.repeat(levels)}${']'.repeat(levels)}`
+
+/** A body that is sent in chunks. */
+async function* unmeasured() {
+  yield 'x'
+}
+
+describe('a malformed packet', () => {
+  test.each([
+    ['of no Engine.IO type', 'x'],
+    ['that is empty', ''],
+    ['of no Socket.IO type', '49'],
+    ['of broken JSON', '42["publish",{'],
+    ['that is no array', '42{"a":1}'],
+    ['with a reserved event', '42["disconnect"]'],
+    ['with a number for an event', '42[7,{}]'],
+    ['of an ack that nobody waits for', '437[1]'],
+    ['of a connect error', '44{"message":"x"}'],
+    ['of a second connect', '40{"token":"alice"}'],
+    ['of another namespace', '40/admin,{"token":"alice"}'],
+    ['of an event for another namespace', '42/admin,["publish",{}]'],
+    ['with too many attachments', '4599-["publish",{}]'],
+    ['with a missing attachment', '451-["publish",{"topic":"public:a"}]42["heartbeat"]'],
+    ['of an attachment out of nowhere', new Uint8Array([1, 2, 3])],
+    ['nested beyond reason', `42["publish",{"topic":"public:a","payload":${deep(300)}}]`],
+    ['nested beyond the stack', `42["publish",{"topic":"public:a","payload":${deep(200_000)}}]`],
+    [
+      'that would pollute prototypes',
+      '42["publish",{"__proto__":{"topic":"public:a"},"topic":"public:a","payload":{"__proto__":{"x":1}}}]',
+    ],
+    ['of an event by an inherited name', '42["constructor",{}]'],
+    ['with a callback but no data', '425["publish"]'],
+  ])('%s harms nobody', async (_, packet) => {
+    await using host = startHost({ guests })
+    const bob = await host.connected('bob')
+    await send(bob, 'subscribe', { topic: 'public:a' })
+    const raw = await rawMember(host.url, 'alice')
+    raw.send(packet)
+    raw.send(packet)
+    const heard = collect(bob, 'message')
+    const alice = await host.connected('alice')
+    await send(alice, 'publish', { topic: 'public:a', payload: 'still here' })
+    await until(() => heard.some(({ payload }) => payload === 'still here'))
+    expect(({} as { x?: number }).x).toBeUndefined()
+    raw.close()
+  })
+
+  test('before a token never reaches a handler', async () => {
+    await using host = startHost({ guests })
+    const bob = await host.connected('bob')
+    await send(bob, 'subscribe', { topic: 'public:a' })
+    const heard = collect(bob, 'message')
+    const raw = await rawSocket(host.url)
+    raw.send('42["publish",{"topic":"public:a","payload":1}]')
+    await until(() => raw.isClosed())
+    const refused = await rawSocket(host.url)
+    refused.send('40{"token":"nonsense"}')
+    refused.send('42["publish",{"topic":"public:a","payload":1}]')
+    await until(() => refused.isClosed())
+    expect(heard).toEqual([])
+    expect(host.realtime.stats().published).toBe(0)
+  })
+
+  test('of many connects at once asks for one judgement', async () => {
+    const judged = Promise.withResolvers<{ fault: 'token_invalid' }>()
+    let asked = 0
+    const authenticate = () => {
+      asked += 1
+      return judged.promise
+    }
+    await using host = startHost({ gate: { authenticate, isCurrent: () => true } })
+    const raw = await rawSocket(host.url)
+    for (let i = 0; i < 100; i += 1) raw.send('40{"token":"alice"}')
+    await until(() => raw.packets.filter((packet) => packet.startsWith('44')).length === 99)
+    expect(asked).toBe(1)
+    judged.resolve({ fault: 'token_invalid' })
+    await until(() => raw.isClosed())
+    expect(host.realtime.stats().refused).toEqual({ token_invalid: 1 })
+  })
+})
+
+describe('a flood', () => {
+  test.each([
+    ['of pongs', '3'],
+    ['of acks', '431[1]'],
+    ['of connects to nowhere', '40/nowhere,'],
+  ])('%s ends the connection', async (_, packet) => {
+    await using host = startHost({ guests })
+    const raw = await rawMember(host.url, 'alice')
+    for (let i = 0; i < 3000; i += 1) raw.send(packet)
+    await until(() => raw.isClosed())
+    expect(host.realtime.stats().ended).toMatchObject({ flood: 1 })
+  })
+
+  test('of packets in one polling body ends the connection, and its time is short', async () => {
+    await using host = startHost({ guests })
+    const base = `${host.url}/socket.io/?EIO=4&transport=polling`
+    const { sid } = JSON.parse((await (await fetch(base)).text()).slice(1))
+    const body = Array.from({ length: 300_000 }, () => '42[1]')
+      .join('\u001e')
+      .slice(0, 2_000_000)
+    const startedMs = performance.now()
+    await fetch(`${base}&sid=${sid}`, { method: 'POST', body })
+    expect(performance.now() - startedMs).toBeLessThan(2000)
+    expect((await fetch(`${base}&sid=${sid}`)).status).toBe(400)
+  })
+})
+
+describe('a request', () => {
+  test.each([
+    ['with a body beyond the frame', { body: 'x'.repeat(2 * 1024 * 1024 + 1) }, 413],
+    ['with a body of unknown length', { body: unmeasured() }, 411],
+  ])('%s is refused before it is read', async (_, { body }, status) => {
+    await using host = startHost({ guests })
+    const base = `${host.url}/socket.io/?EIO=4&transport=polling`
+    const { sid } = JSON.parse((await (await fetch(base)).text()).slice(1))
+    const reply = await fetch(`${base}&sid=${sid}`, {
+      method: 'POST',
+      body: body as string,
+    })
+    expect(reply.status).toBe(status)
+  })
+
+  test.each([
+    ['of an unknown session', 'EIO=4&transport=polling&sid=nobody', {}, 400],
+    ['of another protocol', 'EIO=3&transport=polling', {}, 400],
+    ['of another transport', 'EIO=4&transport=pigeon', {}, 400],
+    ['of another method', 'EIO=4&transport=polling', { method: 'PUT' }, 400],
+  ])('%s is refused', async (_, query, options, status) => {
+    await using host = startHost({ guests })
+    const reply = await fetch(`${host.url}/socket.io/?${query}`, options)
+    expect(reply.status).toBe(status)
+  })
+
+  test('with a frame beyond the bound costs the connection, not the server', async () => {
+    await using host = startHost({ guests })
+    const raw = await rawMember(host.url, 'alice')
+    raw.send(`42["publish",{"topic":"public:a","payload":"${'x'.repeat(3_000_000)}"}]`)
+    await until(() => raw.isClosed())
+    expect((await host.connected('bob')).connected).toBe(true)
+  })
+})
+
+describe('origins', () => {
+  const isAllowedOrigin = (origin: string) => origin === 'https://app.example'
+  const handshake = '/socket.io/?EIO=4&transport=polling'
+
+  test('that may call are echoed with credentials, on replies and preflights', async () => {
+    await using host = startHost({ guests, isAllowedOrigin })
+    const headers = { origin: 'https://app.example' }
+    const reply = await fetch(host.url + handshake, { headers })
+    expect(reply.status).toBe(200)
+    expect(reply.headers.get('access-control-allow-origin')).toBe('https://app.example')
+    expect(reply.headers.get('access-control-allow-credentials')).toBe('true')
+    const preflight = await fetch(host.url + handshake, { method: 'OPTIONS', headers })
+    expect(preflight.status).toBe(204)
+    expect(preflight.headers.get('access-control-allow-methods')).toBe('GET, POST, OPTIONS')
+  })
+
+  test('that may not are refused, on websockets too, and never echoed', async () => {
+    await using host = startHost({ guests, isAllowedOrigin })
+    const headers = { origin: 'https://evil.example' }
+    const reply = await fetch(host.url + handshake, { headers })
+    expect(reply.status).toBe(403)
+    expect(reply.headers.get('access-control-allow-origin')).toBeNull()
+    const client = host.client('alice', {
+      transports: ['websocket'],
+      extraHeaders: headers,
+      reconnection: false,
+    })
+    const errors = collect(client, 'connect_error')
+    await until(() => errors.length > 0)
+    expect(host.realtime.stats().refused).toEqual({ origin: 2 })
+  })
+
+  test('of the server itself may call', async () => {
+    await using host = startHost({ guests, isAllowedOrigin })
+    const reply = await fetch(host.url + handshake, { headers: { origin: host.url } })
+    expect(reply.status).toBe(200)
+  })
+
+  test('that were refused a rate can read why', async () => {
+    await using host = startHost({ guests, isAllowedOrigin, waitSeconds: () => 3 })
+    const reply = await fetch(host.url + handshake, { headers: { origin: 'https://app.example' } })
+    expect(reply.status).toBe(429)
+    expect(reply.headers.get('access-control-allow-origin')).toBe('https://app.example')
+    expect(reply.headers.get('access-control-expose-headers')).toBe('Retry-After')
+  })
+})
+
+describe('logs', () => {
+  test('tell of connections and refusals, and never of tokens or payloads', async () => {
+    const lines: unknown[] = []
+    const note = (...line: unknown[]) => void lines.push(line)
+    const log = { debug: note, info: note, warn: note, error: note }
+    await using host = startHost({ guests: { 'secret-token': { id: 'u1' } }, log })
+    const alice = await host.connected('secret-token')
+    await send(alice, 'publish', { topic: 'public:a', payload: 'secret-payload' })
+    const refused = host.client('secret-guess')
+    await until(() => host.realtime.stats().refused.token_invalid === 1)
+    refused.disconnect()
+    alice.disconnect()
+    await until(() => lines.length >= 3)
+    expect(JSON.stringify(lines)).not.toContain('secret')
+    expect(JSON.stringify(lines)).toContain('u1')
+  })
+})

@@ -1,0 +1,187 @@
+import { describe, expect, test } from 'bun:test'
+import { silentSubscriber } from '../../../support/silent-subscriber.ts'
+import { collect, next, send, startHost } from '../../../support/socket-host.ts'
+import { until } from '../../../support/until.ts'
+
+const guests = { alice: { id: 'u1' }, bob: { id: 'u2' } }
+
+describe('a socket', () => {
+  test('may send a burst, is refused what is beyond it, and may go on later', async () => {
+    await using host = startHost({ guests, limits: { messagesBurst: 20, messagesPerSecond: 10 } })
+    const alice = await host.connected('alice')
+    const acks = collect<{ status: string }>(alice, 'ack')
+    for (let i = 0; i < 25; i += 1)
+      alice.emit('subscribe', { topic: 'public:a', messageId: `${i}` })
+    await until(() => acks.length === 25)
+    expect(acks.filter(({ status }) => status === 'error')).toHaveLength(5)
+    host.clock.nowMs += 1000
+    expect(await send(alice, 'subscribe', { topic: 'public:a' })).toMatchObject({
+      status: 'success',
+    })
+    expect(host.realtime.stats().faults).toEqual({ invalid_message: 5 })
+  })
+
+  test('that keeps on is disconnected, and stays away', async () => {
+    await using host = startHost({ guests })
+    const alice = await host.connected('alice')
+    const reasons = collect<string>(alice, 'disconnect')
+    for (let i = 0; i < 400; i += 1) alice.emit('publish', { topic: 'public:a', payload: i })
+    await until(() => reasons.length > 0)
+    expect(reasons).toEqual(['io server disconnect'])
+    expect(host.realtime.stats()).toMatchObject({
+      published: 200,
+      faults: { invalid_message: 101 },
+      ended: { flood: 1 },
+    })
+  })
+
+  test('may hold 200 subscriptions and no more; one that is given up makes room', async () => {
+    await using host = startHost({ guests, limits: { messagesBurst: 1000 } })
+    const alice = await host.connected('alice')
+    const acks = collect<{ status: string }>(alice, 'ack')
+    for (let i = 0; i < 201; i += 1)
+      alice.emit('subscribe', { topic: `public:${i}`, messageId: `${i}` })
+    await until(() => acks.length === 201)
+    expect(acks.findIndex(({ status }) => status === 'error')).toBe(200)
+    expect(await send(alice, 'subscribe', { topic: 'public:7' })).toMatchObject({
+      status: 'success',
+    })
+    await send(alice, 'unsubscribe', { topic: 'public:7' })
+    expect(await send(alice, 'subscribe', { topic: 'public:x' })).toMatchObject({
+      status: 'success',
+    })
+    expect(host.realtime.stats().subscriptions).toBe(200)
+  })
+
+  test('may publish a megabyte', async () => {
+    await using host = startHost({ guests })
+    const alice = await host.connected('alice')
+    const bob = await host.connected('bob')
+    await send(bob, 'subscribe', { topic: 'public:a' })
+    const heard = next<{ payload: string }>(bob, 'message')
+    const payload = 'x'.repeat(1024 * 1024 - 2)
+    expect(await send(alice, 'publish', { topic: 'public:a', payload })).toMatchObject({
+      status: 'success',
+    })
+    expect((await heard).payload.length).toBe(payload.length)
+    expect(
+      await send(alice, 'publish', { topic: 'public:a', payload: `${payload}x` }),
+    ).toMatchObject({ status: 'error' })
+  })
+})
+
+describe('a subscriber that does not read', () => {
+  const payload = 'x'.repeat(200_000)
+  const never = 600_000
+
+  test('over websocket is cut off by the send that passes its bound, and slows nobody else', async () => {
+    await using host = startHost({
+      guests,
+      limits: { bufferedBytesMax: 2_000_000, messagesBurst: 10_000, sweepMs: never },
+    })
+    const slow = await silentSubscriber(host.url, { token: 'alice', topics: ['public:a'] })
+    const bob = await host.connected('bob')
+    await send(bob, 'subscribe', { topic: 'public:a' })
+    const heard = collect(bob, 'message')
+    const alice = await host.connected('alice')
+    let sent = 0
+    await until(async () => {
+      sent += 1
+      await send(alice, 'publish', { topic: 'public:a', payload })
+      return (host.realtime.stats().ended.slow ?? 0) > 0
+    })
+    await until(() => heard.length === sent)
+    // What the kernel buffers on the way counts to nobody, and is some megabytes.
+    expect(sent * payload.length).toBeLessThan(12_000_000)
+    await until(() => host.realtime.stats().sockets === 2)
+    // What waited for it in the server is thrown away, and not kept until it reads.
+    expect(await slow.drain()).toBeLessThan(sent * payload.length - 1_500_000)
+  })
+
+  test('over polling is cut off as well', async () => {
+    await using host = startHost({
+      guests,
+      limits: { bufferedBytesMax: 2_000_000, messagesBurst: 10_000 },
+    })
+    await silentPoller(host.url)
+    const alice = await host.connected('alice')
+    for (let i = 0; i < 20; i += 1) await send(alice, 'publish', { topic: 'public:a', payload })
+    await until(() => (host.realtime.stats().ended.slow ?? 0) > 0)
+    await until(() => host.realtime.stats().sockets === 1)
+  })
+
+  test('over polling is cut off sooner when all of them together hold too much, the greediest first', async () => {
+    const limits = { bufferedBytesTotalMax: 3_000_000, messagesBurst: 10_000 }
+    await using host = startHost({ guests, limits })
+    await silentPoller(host.url, 'public:b')
+    await silentPoller(host.url)
+    const alice = await host.connected('alice')
+    await send(alice, 'publish', { topic: 'public:b', payload })
+    for (let i = 0; i < 16; i += 1) await send(alice, 'publish', { topic: 'public:a', payload })
+    await until(() => (host.realtime.stats().ended.slow ?? 0) > 0)
+    expect(host.realtime.stats()).toMatchObject({ sockets: 2, ended: { slow: 1 } })
+  })
+
+  test('over websocket as well', async () => {
+    const limits = { bufferedBytesMax: 100_000_000, bufferedBytesTotalMax: 1_000_000 }
+    await using host = startHost({ guests, limits: { ...limits, messagesBurst: 10_000 } })
+    const modest = await silentSubscriber(host.url, { token: 'alice', topics: ['public:b'] })
+    const greedy = await silentSubscriber(host.url, { token: 'alice', topics: ['public:a'] })
+    const alice = await host.connected('alice')
+    await send(alice, 'publish', { topic: 'public:b', payload })
+    let sent = 0
+    await until(async () => {
+      sent += 1
+      await send(alice, 'publish', { topic: 'public:a', payload })
+      return (host.realtime.stats().ended.slow ?? 0) > 0
+    })
+    expect(sent * payload.length).toBeLessThan(12_000_000)
+    await until(() => host.realtime.stats().sockets === 2)
+    expect(host.realtime.stats().ended).toEqual({ slow: 1 })
+    expect(await greedy.drain()).toBeLessThan(sent * payload.length - 500_000)
+    modest.close()
+  })
+})
+
+describe('connections', () => {
+  test('beyond the rate of an address are answered 429 with Retry-After, on both transports', async () => {
+    const asked: string[] = []
+    const waitSeconds = (ip: string) => (asked.push(ip) > 1 ? 7 : 0)
+    await using host = startHost({ guests, waitSeconds })
+    await host.connected('alice', { transports: ['websocket'] })
+    const reply = await fetch(`${host.url}/socket.io/?EIO=4&transport=polling`)
+    expect(reply.status).toBe(429)
+    expect(reply.headers.get('retry-after')).toBe('7')
+    const refused = host.client('bob', { transports: ['websocket'], reconnection: false })
+    expect(await next<Error>(refused, 'connect_error')).toBeInstanceOf(Error)
+    expect(asked).toEqual(['127.0.0.1', '127.0.0.1', '127.0.0.1'])
+    expect(host.realtime.stats().refused).toEqual({ rate: 2 })
+  })
+
+  test('are counted once, however many requests polling takes', async () => {
+    const asked: string[] = []
+    await using host = startHost({ guests, waitSeconds: (ip) => asked.push(ip) * 0 })
+    const alice = await host.connected('alice')
+    await until(() => alice.io.engine.transport.name === 'websocket')
+    expect(asked).toHaveLength(1)
+  })
+
+  test('beyond what the server holds are answered 503', async () => {
+    await using host = startHost({ guests, limits: { socketsMax: 1 } })
+    const alice = await host.connected('alice')
+    expect((await fetch(`${host.url}/socket.io/?EIO=4&transport=polling`)).status).toBe(503)
+    alice.disconnect()
+    await until(async () => (await fetch(`${host.url}/socket.io/?EIO=4&transport=polling`)).ok)
+  })
+})
+
+/** A polling client that subscribes and never polls again. */
+async function silentPoller(url: string, topic = 'public:a'): Promise<void> {
+  const base = `${url}/socket.io/?EIO=4&transport=polling`
+  const { sid } = JSON.parse((await (await fetch(base)).text()).slice(1))
+  const post = (body: string) => fetch(`${base}&sid=${sid}`, { method: 'POST', body })
+  await post('40{"token":"alice"}')
+  expect(await (await fetch(`${base}&sid=${sid}`)).text()).toStartWith('40')
+  await post(`42["subscribe",{"topic":"${topic}","messageId":"m"}]`)
+  expect(await (await fetch(`${base}&sid=${sid}`)).text()).toContain('ack')
+}

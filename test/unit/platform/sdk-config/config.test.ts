@@ -1,0 +1,119 @@
+import { describe, expect, test } from 'bun:test'
+import { createSdkConfig, type SdkConfig } from '../../../../src/platform/sdk-config/config.ts'
+import type { SdkOverrides } from '../../../../src/platform/sdk-config/document.ts'
+
+const create = (changes: Partial<Parameters<typeof createSdkConfig>[0]> = {}) =>
+  createSdkConfig({
+    settings: {},
+    overrides: () => undefined,
+    publicUrl: undefined,
+    realtimePort: undefined,
+    ...changes,
+  })
+const ask = (config: SdkConfig, query = '', headers: Record<string, string> = {}) =>
+  config.reply(new Request(`http://sdk.example:3000/api/sdk/config${query}`, { headers }))
+const documentOf = (config: SdkConfig, query?: string) => JSON.parse(ask(config, query).body!)
+
+describe('/api/sdk/config', () => {
+  test('serves exactly the keys of the contract', () => {
+    expect(documentOf(create())).toEqual({
+      telemetry: {
+        enabled: true,
+        endpoint: 'http://sdk.example:3000/api/telemetry/events',
+        sampleRate: 1,
+        batchSize: 50,
+        flushInterval: 5000,
+      },
+      performance: { enabled: true, sampleRate: 1, webVitals: true },
+      realtime: { enabled: true, url: 'http://sdk.example:3000', heartbeatInterval: 30_000 },
+      features: {},
+    })
+  })
+
+  test.each([
+    ['PUBLIC_URL', { publicUrl: 'https://in.example' }, 'https://in.example', 'https://in.example'],
+    [
+      'a path in PUBLIC_URL, but not for Socket.IO',
+      { publicUrl: 'https://in.example/spillway/' },
+      'https://in.example/spillway',
+      'https://in.example',
+    ],
+    [
+      "Socket.IO's own port",
+      { realtimePort: 3001 },
+      'http://sdk.example:3000',
+      'http://sdk.example:3001',
+    ],
+  ])('takes addresses from %s', (_, changes, root, url) => {
+    const { telemetry, realtime } = documentOf(create(changes))
+    expect(telemetry.endpoint).toBe(`${root}/api/telemetry/events`)
+    expect(realtime.url).toBe(url)
+  })
+
+  test('says https where a proxy took the request by TLS', () => {
+    const { body } = create().reply(new Request('http://sdk.example/api/sdk/config'), true)
+    expect(JSON.parse(body!).realtime.url).toBe('https://sdk.example')
+  })
+
+  test('lets settings change defaults, and the projects file both', () => {
+    const config = create({
+      settings: { telemetry: { batchSize: 20, sampleRate: 0.5 }, features: { replay: false } },
+      overrides: (project, app) =>
+        project === 'shop' && app === 'web'
+          ? { telemetry: { sampleRate: 0 }, features: { replay: true, chat: false } }
+          : undefined,
+    })
+    expect(documentOf(config, '?project=shop&app=web')).toMatchObject({
+      telemetry: { batchSize: 20, sampleRate: 0 },
+      features: { replay: true, chat: false },
+    })
+    expect(documentOf(config)).toMatchObject({
+      telemetry: { batchSize: 20, sampleRate: 0.5 },
+      features: { replay: false },
+    })
+  })
+
+  test('takes the app for the project where none is named', () => {
+    const asked: unknown[] = []
+    const config = create({ overrides: (...names) => void asked.push(names) })
+    ask(config, '?app=web')
+    ask(config, '?project=shop')
+    ask(config)
+    expect(asked).toEqual([
+      ['web', 'web'],
+      ['shop', undefined],
+      [undefined, undefined],
+    ])
+  })
+
+  test('passes over what is not of the contract', () => {
+    const wrong = {
+      telemetry: { sampleRate: 7, batchSize: -1, flushInterval: '5s', extra: 1 },
+      performance: { sampleRate: Number.NaN, webVitals: 'yes' },
+      realtime: null,
+      features: { __proto__: null, ok: true, number: 1 },
+      other: {},
+    } as unknown as SdkOverrides
+    const expected = documentOf(create({ settings: { features: { ok: true } } }))
+    expect(documentOf(create({ settings: wrong }))).toEqual(expected)
+  })
+
+  test('takes a reload up with the next request, under another ETag', () => {
+    let current: SdkOverrides = {}
+    const config = create({ overrides: () => current })
+    const before = ask(config).headers?.etag
+    expect(ask(config).headers?.etag).toBe(before!)
+    current = { realtime: { enabled: false } }
+    expect(documentOf(config).realtime.enabled).toBe(false)
+    expect(ask(config).headers?.etag).not.toBe(before!)
+  })
+
+  test('answers 304 to whoever has it', () => {
+    const config = create()
+    const etag = ask(config).headers!.etag!
+    for (const known of [etag, `W/${etag}`, `"x", ${etag}`, '*'])
+      expect(ask(config, '', { 'if-none-match': known })).toMatchObject({ status: 304, body: null })
+    expect(ask(config, '', { 'if-none-match': '"x"' }).status).toBe(200)
+    expect(ask(config).headers?.['cache-control']).toBe('private, max-age=60')
+  })
+})

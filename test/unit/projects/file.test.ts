@@ -1,0 +1,154 @@
+import { expect, test } from 'bun:test'
+import { ProjectsFileError, parseProjectsFile } from '../../../src/projects/file.ts'
+
+function toFaults(text: string, path = 'projects.toml'): readonly string[] {
+  try {
+    parseProjectsFile(text, path)
+    return []
+  } catch (error) {
+    if (error instanceof ProjectsFileError) return error.faults
+    throw error
+  }
+}
+
+const project = (lines: string) => `[[projects]]\nid = "a"\n${lines}`
+
+test.each([
+  ['an empty file', '', ['the file has no project, client or user']],
+  ['a misspelt list', '[[project]]\nid = "a"', ['the file has no setting project']],
+  ['a project without id', '[[projects]]', ['projects[0] must have required properties id']],
+  ['a misspelt setting', project('token = ["x"]'), ['projects[0] has no setting token']],
+  ['an id that is no string', '[[projects]]\nid = 1', ['projects[0].id must be string']],
+  [
+    'a personal key as token',
+    project('tokens = ["ok", "phx_s3cret"]'),
+    [
+      'projects[0].tokens[1] must be 1 to 64 ASCII characters without spaces, and not a personal phx_ key',
+    ],
+  ],
+  [
+    'a hash cut short',
+    project('api_keys = ["sha256:s3cret"]'),
+    [
+      'projects[0].api_keys[0] must be 1 to 64 ASCII characters without spaces, and not a personal phx_ key, or sha256: and 64 hex digits',
+    ],
+  ],
+  [
+    'a negative quota',
+    project('quotas.events = { max = -1, period = "day" }'),
+    ['projects[0].quotas.events.max must be >= 0'],
+  ],
+  [
+    'a quota per week',
+    project('quotas.events = { max = 1, period = "week" }'),
+    ['projects[0].quotas.events.period must be day or month'],
+  ],
+  [
+    'a quota of another category',
+    project('quotas.clicks = { max = 1, period = "day" }'),
+    ['projects[0].quotas has no setting clicks'],
+  ],
+  [
+    'a rate of nothing',
+    project('rate = { per_second = 0 }'),
+    ['projects[0].rate.per_second must be > 0'],
+  ],
+  [
+    'an origin with a path',
+    project('origins = ["https://a.example/x"]'),
+    ['projects[0].origins[0] must be an origin such as https://shop.example'],
+  ],
+  [
+    'a sample rate above 1',
+    project('sdk.telemetry = { sampleRate = 2 }'),
+    ['projects[0].sdk.telemetry.sampleRate must be <= 1'],
+  ],
+  [
+    'a feature that is no switch',
+    project('sdk.features = { x = "on" }'),
+    ['projects[0].sdk.features.x must be boolean'],
+  ],
+  [
+    'an SDK setting that is a list',
+    project('sdk.realtime = { x = [1] }'),
+    ['projects[0].sdk.realtime.x must be a string, a number or a boolean'],
+  ],
+  [
+    'a secret in clear',
+    '[[clients]]\nid = "c"\nsecret_hash = "s3cret"',
+    ['clients[0].secret_hash must be an argon2id hash, as `bun run hash-secret` makes it'],
+  ],
+  [
+    'a client without secret',
+    '[[clients]]\nid = "c"',
+    ['clients[0] must have either secret_hash or public = true'],
+  ],
+  [
+    'a public client with secret',
+    '[[clients]]\nid = "c"\npublic = true\nsecret_hash = "$argon2id$x"',
+    ['clients[0] must have either secret_hash or public = true'],
+  ],
+  [
+    'a client of an unknown project',
+    '[[clients]]\nid = "c"\npublic = true\nproject = "x"',
+    ['clients[0].project is none of the projects'],
+  ],
+  [
+    'two projects of one id',
+    `${project('')}${project('')}`,
+    ['projects[1].id is the same as projects[0].id'],
+  ],
+  [
+    'one token twice',
+    `${project('tokens = ["s3cret"]\n')}[[projects]]\nid = "b"\ntokens = ["s3cret"]`,
+    ['projects[1].tokens[0] is the same as projects[0].tokens[0]'],
+  ],
+  [
+    'one key, once as its hash',
+    project(
+      `api_keys = ["s3cret", "sha256:${new Bun.CryptoHasher('sha256').update('s3cret').digest('hex')}"]`,
+    ),
+    ['projects[0].api_keys[1] is the same as projects[0].api_keys[0]'],
+  ],
+  [
+    'two users of one name',
+    '[[users]]\nid="1"\nusername="s3cret"\npassword_hash="$argon2id$"\n[[users]]\nid="2"\nusername="s3cret"\npassword_hash="$argon2id$"',
+    ['users[1].username is the same as users[0].username'],
+  ],
+  [
+    'broken syntax',
+    'a = "s3cret\n',
+    ['line 1, column 12: Invalid TOML document: control characters are not allowed in strings'],
+  ],
+])('%s is named by its place', (_, text, faults) => {
+  expect(toFaults(text)).toEqual(faults)
+  expect(faults.join()).not.toContain('s3cret')
+})
+
+test('every fault is told at once', () => {
+  const text = project('rate = { per_second = -1 }\norigins = ["x"]\n[[users]]\nid = "u"')
+  expect(toFaults(text)).toHaveLength(3)
+})
+
+test.each([
+  ['broken', '{"a": s3cret}', ['JSON Parse error: Unexpected identifier …']],
+  ['a list', '[]', ['the file must be object']],
+  ['sound', '{"projects":[{"id":"a","rate":{"per_second":0.5}}]}', []],
+])('JSON that is %s', (_, text, faults) => {
+  expect(toFaults(text, 'projects.json')).toEqual(faults)
+})
+
+test('a burst that is not given is twice the rate, and one at least', () => {
+  const rateOf = (perSecond: number) =>
+    parseProjectsFile(project(`rate = { per_second = ${perSecond} }`), 'a.toml').projects[0]
+      ?.project.rate
+  expect([rateOf(50), rateOf(0.1)]).toEqual([
+    { perSecond: 50, burst: 100 },
+    { perSecond: 0.1, burst: 1 },
+  ])
+})
+
+test('any SDK setting of a known section is passed on', () => {
+  const { projects } = parseProjectsFile(project('sdk.telemetry = { debug = true }'), 'a.toml')
+  expect(projects[0]?.sdk).toEqual({ telemetry: { debug: true } })
+})

@@ -1,0 +1,245 @@
+import { expect, test } from 'bun:test'
+import { readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { silentLog } from '../../../src/core/log.ts'
+import type { ProtocolName } from '../../../src/core/protocol.ts'
+import { createProjects } from '../../../src/projects/projects.ts'
+import { temporaryFolder } from '../../support/folder.ts'
+import { until } from '../../support/until.ts'
+
+const examplePath = join(import.meta.dir, '../../fixtures/projects.toml')
+const example = () => createProjects({ path: examplePath, log: silentLog })
+const withoutFile = () => createProjects({ log: silentLog })
+
+function toCode(find: () => unknown): string {
+  try {
+    find()
+    return 'found'
+  } catch (error) {
+    return (error as { code: string }).code
+  }
+}
+
+test.each<[string, ProtocolName, string, string]>([
+  ['a token', 'capture', 'phc_shop_web', 'shop'],
+  ['another token of it', 'capture', 'phc_shop_app', 'shop'],
+  ['an API key', 'report', 'sk_shop', 'shop'],
+  ['an API key that the file gives as a hash', 'report', 'sk_blog', 'blog'],
+  ['a project id of a link', 'link', 'shop', 'shop'],
+  ['an id that the file does not name', 'link', 'default', 'default'],
+  ['an app of telemetry', 'telemetry', 'my-app', 'my-app'],
+])('with a file, %s finds its project', (_, protocol, credential, id) => {
+  const projects = example()
+  expect(projects.find(protocol, credential).id).toBe(id)
+  projects.close()
+})
+
+test.each<[string, ProtocolName, string, string]>([
+  ['an unknown token', 'capture', 'phc_other', 'unknown_token'],
+  ['an API key as a token', 'capture', 'sk_shop', 'unknown_token'],
+  ['a personal key', 'capture', 'phx_secret', 'invalid_token'],
+  ['an unknown API key', 'report', 'sk_other', 'invalid_api_key'],
+  ['a token as an API key', 'report', 'phc_shop_web', 'invalid_api_key'],
+  ['the hash of an API key', 'report', `sha256:${'0'.repeat(64)}`, 'invalid_api_key'],
+  ['an inherited name', 'capture', '__proto__', 'unknown_token'],
+])('with a file, %s is refused', (_, protocol, credential, code) => {
+  const projects = example()
+  expect(toCode(() => projects.find(protocol, credential))).toBe(code)
+  projects.close()
+})
+
+test.each<[string, ProtocolName, string, string]>([
+  ['any token is a project', 'capture', 'phc_mine', 'phc_mine'],
+  ['64 bytes are', 'capture', 'a'.repeat(64), 'a'.repeat(64)],
+  ['an API key is one under its hash', 'report', 'sk_shop', 'key_dd917105e46fb972'],
+])('without a file, %s', (_, protocol, credential, id) => {
+  expect(withoutFile().find(protocol, credential)).toEqual({
+    id,
+    origins: undefined,
+    rate: undefined,
+    quotas: {},
+  })
+})
+
+test.each<[string, ProtocolName, string, string]>([
+  ['65 bytes', 'capture', 'a'.repeat(65), 'invalid_token'],
+  ['a letter beyond ASCII', 'capture', 'phc_é', 'invalid_token'],
+  ['nothing', 'capture', '', 'invalid_token'],
+  ['a personal key', 'capture', 'phx_secret', 'invalid_token'],
+  ['65 bytes', 'report', 'a'.repeat(65), 'invalid_api_key'],
+  ['a letter beyond ASCII', 'report', 'sk_é', 'invalid_api_key'],
+  ['nothing', 'report', '', 'invalid_api_key'],
+  ['a personal key', 'report', 'phx_secret', 'invalid_api_key'],
+])('without a file, %s in %s is refused', (_, protocol, credential, code) => {
+  expect(toCode(() => withoutFile().find(protocol, credential))).toBe(code)
+})
+
+test('a project comes with its terms', () => {
+  const projects = example()
+  expect(projects.find('capture', 'phc_shop_web')).toEqual({
+    id: 'shop',
+    origins: ['https://shop.example', 'https://www.shop.example'],
+    rate: { perSecond: 100, burst: 200 },
+    quotas: {
+      events: { max: 1_000_000, period: 'month' },
+      recordings: { max: 5000, period: 'day' },
+    },
+  })
+  expect(projects.byId('blog')).toEqual({
+    id: 'blog',
+    origins: undefined,
+    rate: undefined,
+    quotas: {},
+  })
+  projects.close()
+})
+
+test('clients and users come with hashes that verify', async () => {
+  const projects = example()
+  const [backend, website] = projects.clients()
+  const [ada] = projects.users()
+  expect(await Bun.password.verify('backend-secret', backend!.secretHash!)).toBe(true)
+  expect(website).toEqual({
+    id: 'website',
+    secretHash: undefined,
+    public: true,
+    permissions: [],
+    project: undefined,
+  })
+  expect(await Bun.password.verify('ada-password', ada!.passwordHash)).toBe(true)
+  expect(ada).toMatchObject({ id: 'u1', username: 'ada', email: 'ada@example.com', name: 'Ada' })
+  projects.close()
+})
+
+test.each([
+  [
+    'of the project',
+    'shop',
+    undefined,
+    { telemetry: { sampleRate: 0.5, batchSize: 20 }, features: { checkout: false } },
+  ],
+  [
+    'of its app over those',
+    'shop',
+    'ios',
+    { telemetry: { sampleRate: 1, batchSize: 20 }, features: { checkout: true } },
+  ],
+  [
+    'of the project for an app without any',
+    'shop',
+    'constructor',
+    { telemetry: { sampleRate: 0.5, batchSize: 20 }, features: { checkout: false } },
+  ],
+  ['of none', 'other', 'ios', {}],
+])('SDK settings %s', (_, project, app, settings) => {
+  const projects = example()
+  expect(projects.sdkOverrides(project, app)).toEqual(settings)
+  projects.close()
+})
+
+/** A file of the test's own, looked at every few milliseconds. */
+function watched(folder: string, text: string) {
+  const path = join(folder, 'projects.toml')
+  writeFileSync(path, text)
+  const lines: { message: string; fields: object }[] = []
+  const note = (fields: object, message: string) => lines.push({ message, fields })
+  const log = { ...silentLog, info: note, error: note }
+  const projects = createProjects({ path, log, lookMs: 5 })
+  const isKnown = (token: string) => toCode(() => projects.find('capture', token)) === 'found'
+  return { path, projects, lines, isKnown }
+}
+
+const withToken = (token: string) => `[[projects]]\nid = "p"\ntokens = ["${token}"]\n`
+
+test.each([
+  ['is written in place', (path: string, text: string) => writeFileSync(path, text)],
+  [
+    'is replaced by a new one',
+    (path: string, text: string) => {
+      writeFileSync(`${path}.new`, text)
+      renameSync(`${path}.new`, path)
+    },
+  ],
+  [
+    'is removed and made again',
+    (path: string, text: string) => {
+      rmSync(path)
+      writeFileSync(path, text)
+    },
+  ],
+  [
+    'becomes a link to another',
+    (path: string, text: string) => {
+      writeFileSync(`${path}.target`, text)
+      symlinkSync(`${path}.target`, `${path}.link`)
+      renameSync(`${path}.link`, path)
+    },
+  ],
+])('a file that %s is read again', async (_, edit) => {
+  using folder = temporaryFolder()
+  const { path, projects, isKnown } = watched(folder.path, withToken('before'))
+  const changed = Promise.withResolvers<void>()
+  projects.onChange(changed.resolve)
+  expect([isKnown('before'), isKnown('after')]).toEqual([true, false])
+  edit(path, withToken('after'))
+  await changed.promise
+  expect([isKnown('before'), isKnown('after')]).toEqual([false, true])
+  projects.close()
+})
+
+test.each([
+  ['a syntax error', 'tokens = ["s3cret'],
+  ['a wrong shape', withToken('s3cret with spaces')],
+  ['nothing in it', ''],
+])('an edit with %s keeps the old projects, and says why without a secret', async (_, text) => {
+  using folder = temporaryFolder()
+  const { path, projects, lines, isKnown } = watched(folder.path, withToken('before'))
+  writeFileSync(path, text)
+  await until(() => lines.length === 1)
+  expect(lines[0]!.message).toBe('the projects file is faulty: what was read before stays')
+  expect(JSON.stringify(lines)).not.toContain('s3cret')
+  expect(isKnown('before')).toBe(true)
+  writeFileSync(path, withToken('after'))
+  await until(() => isKnown('after'))
+  projects.close()
+})
+
+test('a file that is gone keeps the old projects, and is told once', async () => {
+  using folder = temporaryFolder()
+  const { path, projects, lines, isKnown } = watched(folder.path, withToken('before'))
+  rmSync(path)
+  await until(() => lines.length > 0)
+  writeFileSync(path, withToken('after'))
+  await until(() => isKnown('after'))
+  expect(lines.filter(({ message }) => message.includes('out of reach'))).toHaveLength(1)
+  projects.close()
+})
+
+test('who no longer listens hears no more', async () => {
+  using folder = temporaryFolder()
+  const { path, projects, isKnown } = watched(folder.path, withToken('before'))
+  let heard = 0
+  projects.onChange(() => {
+    heard += 1
+  })()
+  writeFileSync(path, withToken('after'))
+  await until(() => isKnown('after'))
+  expect(heard).toBe(0)
+  projects.close()
+})
+
+test('a server does not start on a file that is missing or faulty', () => {
+  using folder = temporaryFolder()
+  const path = join(folder.path, 'projects.toml')
+  expect(() => createProjects({ path, log: silentLog })).toThrow('ENOENT')
+  writeFileSync(path, 'projects = 1')
+  expect(() => createProjects({ path, log: silentLog })).toThrow('projects must be array')
+})
+
+test('no secret of the example can be read from what the projects give', () => {
+  const projects = example()
+  const given = ['shop', 'blog'].map((id) => [projects.byId(id), projects.sdkOverrides(id)])
+  expect(readFileSync(examplePath, 'utf8')).toContain('sk_shop')
+  expect(JSON.stringify([given, projects.clients(), projects.users()])).not.toMatch(/sk_|phc_/)
+  projects.close()
+})
