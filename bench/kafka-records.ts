@@ -34,6 +34,6 @@ export function makeRecord(index: number): JournalRecord & { line: string } {
     `"library":"web","properties":{"$current_url":"https://example.com/${index}",` +
     `"$browser":"Firefox","filler":"${filler}"},"user":{},"historical":false}`
   const words = { kind: 'event', route: 'main', source: 'capture', event: '$pageview' } as const
-  const marker = undefined
-  return { ...words, uuid, marker, key: `phc_bench:${user}`, receivedMs: 0, line }
+  const dedupKey = undefined
+  return { ...words, uuid, dedupKey, key: `phc_bench:${user}`, receivedMs: 0, line }
 }

@@ -5,7 +5,7 @@ import type { Scenario } from './scenarios.ts'
 import { type Bench, startBaseline, startBench } from './server.ts'
 import { runWrk, type WrkResult } from './wrk.ts'
 
-export type Pace = { seconds: number; connections: number }
+export type TurnScheduler = { seconds: number; connections: number }
 
 export type Measured = WrkResult & CpuUse & { rssBytes: number }
 
@@ -24,7 +24,7 @@ export const warmUpSeconds = 8
 export async function measureScenario(
   name: string,
   { script, eventsPerRequest, table }: Scenario,
-  { folder, pace, environment }: { folder: string; pace: Pace; environment: Environment },
+  { folder, pace, environment }: { folder: string; pace: TurnScheduler; environment: Environment },
 ): Promise<Row> {
   console.error(`${name}: baseline, ${pace.seconds} s`)
   const baseline = await measureBaseline(folder, script, pace)
@@ -52,7 +52,11 @@ export async function measureScenario(
 
 type Environment = Record<string, string>
 
-async function measureBaseline(folder: string, script: string, pace: Pace): Promise<Measured> {
+async function measureBaseline(
+  folder: string,
+  script: string,
+  pace: TurnScheduler,
+): Promise<Measured> {
   const server: Launched = await startBaseline(folder)
   try {
     const load = { url: server.url, script, ...pace }

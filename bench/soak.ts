@@ -1,5 +1,5 @@
 import { readRssBytes } from './cpu.ts'
-import type { Pace } from './measure.ts'
+import type { TurnScheduler } from './measure.ts'
 import { readLag, settle } from './rows.ts'
 import { scenarios } from './scenarios.ts'
 import { startBench } from './server.ts'
@@ -17,7 +17,7 @@ const growthMax = 1.1
 /** Full load for minutes: memory stays flat, the sinks keep up, nothing fails. */
 export async function runSoak(
   name: string,
-  given: { folder: string; pace: Pace; environment: Record<string, string> },
+  given: { folder: string; pace: TurnScheduler; environment: Record<string, string> },
 ): Promise<boolean> {
   const { folder, pace, environment } = given
   const server = await startBench(folder, `soak-${name}`, environment)

@@ -1,7 +1,7 @@
 import type { Socket } from 'socket.io-client'
 import { readCpu, toCpuUse } from './cpu.ts'
 import { until } from './launch.ts'
-import { connect, type Pace, sendPaced, subscribe, type Target } from './socket-clients.ts'
+import { connect, sendPaced, subscribe, type Target, type TurnScheduler } from './socket-clients.ts'
 
 export const topic = 'public:bench'
 
@@ -14,7 +14,7 @@ export type Delivery = {
   cpuUsPerDelivery: number
 }
 
-export type Audience = { measure(pace: Pace): Promise<Delivery> }
+export type Audience = { measure(pace: TurnScheduler): Promise<Delivery> }
 
 /** Subscribers of one topic and its publisher. A delay is from the publisher's call to the reader's listener. */
 export async function gatherAudience(
@@ -32,7 +32,7 @@ export async function gatherAudience(
   }
   await Promise.all(readers.map((reader) => subscribe(reader, topic)))
 
-  async function measure(pace: Pace): Promise<Delivery> {
+  async function measure(pace: TurnScheduler): Promise<Delivery> {
     delaysMs = []
     const expected = pace.messages * subscribers
     const before = readCpu(server.pid)

@@ -49,10 +49,10 @@ export async function subscribe(socket: Socket, topic: string): Promise<void> {
   await answered.promise
 }
 
-export type Pace = { messages: number; ratePerSecond: number }
+export type TurnScheduler = { messages: number; ratePerSecond: number }
 
 /** Sends at a rate that does not depend on how fast anything is answered. */
-export async function sendPaced({ messages, ratePerSecond }: Pace, send: () => void) {
+export async function sendPaced({ messages, ratePerSecond }: TurnScheduler, send: () => void) {
   const startMs = performance.now()
   for (let sent = 0; sent < messages; sent += 1) {
     await Bun.sleep(Math.max(0, startMs + (sent * 1000) / ratePerSecond - performance.now()))

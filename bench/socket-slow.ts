@@ -1,7 +1,7 @@
 import { silentSubscriber } from '../test/support/silent-subscriber.ts'
 import { readRssBytes } from './cpu.ts'
 import { topic } from './socket-audience.ts'
-import { connect, type Pace, sendPaced, subscribe, type Target } from './socket-clients.ts'
+import { connect, sendPaced, subscribe, type Target, type TurnScheduler } from './socket-clients.ts'
 
 /** What became of a subscriber that reads nothing, and of the server's memory. */
 export type SlowReport = {
@@ -26,7 +26,11 @@ const graceMs = 2000
  * Joins the audience's topic and one of large messages, which has another subscriber, and then reads nothing. Runs
  * beside whatever else is measured.
  */
-export async function measureSlow(server: Target, token: string, pace: Pace): Promise<SlowReport> {
+export async function measureSlow(
+  server: Target,
+  token: string,
+  pace: TurnScheduler,
+): Promise<SlowReport> {
   const [publisher, neighbour] = await connect(server.url, token, 2)
   let heard = 0
   neighbour!.on('message', () => {

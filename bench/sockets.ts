@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util'
 import { readRssBytes } from './cpu.ts'
 import { type Bench, startBench } from './server.ts'
 import { type Audience, type Delivery, gatherAudience } from './socket-audience.ts'
-import { connect, type Pace, projects, readToken } from './socket-clients.ts'
+import { connect, projects, readToken, type TurnScheduler } from './socket-clients.ts'
 import { measureSlow, type SlowReport } from './socket-slow.ts'
 import { requireWrk, runWrk, type WrkResult } from './wrk.ts'
 
@@ -24,7 +24,10 @@ const options = {
 const { values } = parseArgs({ options })
 const sockets = Number(values.sockets)
 const subscribers = Number(values.subscribers)
-const pace: Pace = { messages: Number(values.messages), ratePerSecond: Number(values.rate) }
+const pace: TurnScheduler = {
+  messages: Number(values.messages),
+  ratePerSecond: Number(values.rate),
+}
 
 const p95MsMax = 200
 /** Of what was sent to a subscriber that reads nothing: 4 MiB in the server, and what the kernel takes before. */

@@ -56,7 +56,7 @@ export function createServerMetrics(frame: Frame, { realtime }: Platform): Metri
   return createMetrics({ sheets: frame.meter.sheets, readings })
 }
 
-const noMarkers = { bytes: 0, unsaved: 0, failures: 0 }
+const noDedupKeys = { bytes: 0, unsaved: 0, failures: 0 }
 
 /** What metrics see of the server. */
 function toSources(frame: Frame): Sources {
@@ -66,7 +66,7 @@ function toSources(frame: Frame): Sources {
     room: () => frame.room.used(),
     pace: () => ({ refused: frame.pace.refused() }),
     seen: () => frame.storage?.seen.counts ?? { entries: 0, forgotten: 0 },
-    markers: () => frame.storage?.markers.counts() ?? noMarkers,
+    dedupKeys: () => frame.storage?.dedupKeys.counts() ?? noDedupKeys,
     disk: () => toDiskReading(frame),
     redis: () => frame.redis?.counts ?? { calls: 0, failures: 0, skipped: 0 },
     isDurable: frame.config.DURABILITY === 'disk',

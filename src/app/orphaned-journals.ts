@@ -1,7 +1,7 @@
 import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../config/config.ts'
-import type { Marker } from '../core/event.ts'
+import type { DedupKey } from '../core/event.ts'
 import type { Log } from '../core/log.ts'
 import { loadFurthestOffset } from '../delivery/cursors.ts'
 import { createMarkerFiles } from '../ingest/dedup/marker-log.ts'
@@ -55,9 +55,14 @@ export function adoptJournals(parts: AdoptionParts): Adoption {
 /** Its markers stay for the 24 hours of their life: the next start reads them again. */
 async function adopt(parts: AdoptionParts, folder: string, closing: Promise<void>): Promise<void> {
   const { config, log, now, storage } = parts
-  const markers = join(folder, 'markers')
-  if (existsSync(markers)) {
-    const files = createMarkerFiles({ folder: markers, bytesMax: config.DEDUP_BYTES_MAX, now, log })
+  const dedupKeys = join(folder, 'markers')
+  if (existsSync(dedupKeys)) {
+    const files = createMarkerFiles({
+      folder: dedupKeys,
+      bytesMax: config.DEDUP_BYTES_MAX,
+      now,
+      log,
+    })
     await files.load(storage.seen)
     await files.close()
   }
@@ -95,19 +100,19 @@ async function deliver(
 
 /** What was acknowledged last may be in nobody's markers yet. */
 async function mark(journal: Journal, { dedup }: AdoptionParts['storage']): Promise<void> {
-  const markers: Marker[] = []
-  const flush = () => dedup.mark(markers.splice(0))
+  const dedupKeys: DedupKey[] = []
+  const flush = () => dedup.mark(dedupKeys.splice(0))
   await journal.replay((record) => {
-    const { marker } = record.head()
-    if (marker !== undefined) markers.push(marker)
-    if (markers.length === markersPerCall) void flush()
+    const { dedupKey } = record.head()
+    if (dedupKey !== undefined) dedupKeys.push(dedupKey)
+    if (dedupKeys.length === dedupKeysPerCall) void flush()
   })
   await flush()
   await dedup.sync()
 }
 
 /** As many as one script of Redis takes. */
-const markersPerCall = 1000
+const dedupKeysPerCall = 1000
 
 type Delivery = {
   config: Config

@@ -14,7 +14,7 @@ import { type Listening, listen } from '../http/listen.ts'
 import { createSocketElsewhere } from '../http/realtime-port.ts'
 import { createAnswer, createRespond } from '../http/respond.ts'
 import { createAdmission } from '../ingest/admission.ts'
-import { createSharedMarkers } from '../ingest/dedup/redis-markers.ts'
+import { createRedisDedupKeys } from '../ingest/dedup/redis-markers.ts'
 import { createOverflow } from '../ingest/limits/overflow.ts'
 import { createLimiter, type Limiter } from '../ingest/limits/rate-limiter.ts'
 import { createSharedLimit } from '../ingest/limits/shared-limit.ts'
@@ -42,7 +42,7 @@ export type RunningServer = {
 }
 
 /** What one process of several is handed by the one above them. */
-export type Placement = {
+export type WorkerContext = {
   /** Its own among WORKERS processes on one port. */
   index: number
   /** The metrics of all of them. */
@@ -53,16 +53,16 @@ export type Placement = {
 export async function startServer(
   given: Config,
   warnings: readonly string[],
-  placement?: Placement,
+  workerContext?: WorkerContext,
 ): Promise<RunningServer> {
-  const config = placement ? toShare(given, placement.index) : given
+  const config = workerContext ? toShare(given, workerContext.index) : given
   const { log, access, flush } = createLogs({ level: config.LOG_LEVEL, access: config.ACCESS_LOG })
   const frame = createFrame(config, log)
   // Signing keys are the node's and not a process's own.
   const platform = await openServerPlatform(frame, given.dataDir)
   const metrics = createServerMetrics(frame, platform)
   Object.assign(frame, { platform, metrics })
-  const listening = serve(frame, { platform, metrics, access, placement })
+  const listening = serve(frame, { platform, metrics, access, workerContext })
   const { port, url } = listening
   // The first line says where: with PORT=0 nobody else knows.
   log.info({ port, url, pid: process.pid }, 'listening')
@@ -76,7 +76,7 @@ export async function startServer(
     await listening.stop(0)
     throw error
   }
-  const adoption = adopt(frame, given, placement)
+  const adoption = adopt(frame, given, workerContext)
   const stop = async (reason: string) => {
     await adoption?.close()
     await close(frame, listening, reason)
@@ -89,10 +89,10 @@ export async function startServer(
 function adopt(
   { config, log, storage }: Frame,
   { dataDir, WORKERS: workers }: Config,
-  placement?: Placement,
+  workerContext?: WorkerContext,
 ): Adoption | undefined {
   const all = findLeftovers(dataDir, workers)
-  const folders = placement ? all.filter((_, at) => at % workers === placement.index) : all
+  const folders = workerContext ? all.filter((_, at) => at % workers === workerContext.index) : all
   return storage && folders.length > 0
     ? adoptJournals({ folders, config, storage, log, now })
     : undefined
@@ -114,11 +114,11 @@ type Served = {
   platform: Platform
   metrics: Metrics
   access: AccessLog
-  placement: Placement | undefined
+  workerContext: WorkerContext | undefined
 }
 
 /** Requests are answered from the first moment: with 503 until everything is open. */
-function serve(frame: Frame, { platform, metrics, access, placement }: Served): Listening {
+function serve(frame: Frame, { platform, metrics, access, workerContext }: Served): Listening {
   const { config, clientIp, isOriginAllowed } = frame
   const ingest: Ingest = (contract, incoming) =>
     frame.ingest
@@ -133,14 +133,14 @@ function serve(frame: Frame, { platform, metrics, access, placement }: Served): 
     }),
     respond: createRespond({ ...parts, ingest }),
     answer: createAnswer(parts),
-    health: { health: createServerHealth(frame), metrics: placement?.gather ?? metrics.text },
+    health: { health: createServerHealth(frame), metrics: workerContext?.gather ?? metrics.text },
     platform: {
       ...platform,
       isForwardedTls: createIsForwardedTls(config.TRUSTED_PROXIES),
       health: createServerPlatformHealth(frame, platform),
     },
   })
-  const isWorker = placement !== undefined
+  const isWorker = workerContext !== undefined
   const place = { port: config.PORT, hostname: config.HOST, tls: loadTls(config) }
   const socket = isWorker
     ? createSocketElsewhere(platform.realtime, config.REALTIME_PORT)
@@ -164,7 +164,7 @@ async function open(frame: Frame): Promise<void> {
   const { config, log } = frame
   // The journal's tail is marked in Redis as well: a moment for it to be there is worth it.
   await frame.redis?.whenAvailable(redisStartMsMax)
-  const shared = frame.redis && createSharedMarkers({ redis: frame.redis, now })
+  const shared = frame.redis && createRedisDedupKeys({ redis: frame.redis, now })
   const startCommit = frame.metrics?.startCommit
   frame.storage = await openStorage({ config, log, now, startCommit, shared })
   frame.ingest = createServerIngest(frame, frame.storage)

@@ -9,7 +9,7 @@ import { createQuotas, type QuotaStore, type Quotas } from '../ingest/limits/quo
 import { createSharedQuota } from '../ingest/limits/shared-quota.ts'
 import { createSweep } from '../ingest/load-shedding/collect-garbage.ts'
 import { createRoom, type Room } from '../ingest/load-shedding/room.ts'
-import { createPace, type Pace } from '../ingest/load-shedding/turn-scheduler.ts'
+import { createTurnScheduler, type TurnScheduler } from '../ingest/load-shedding/turn-scheduler.ts'
 import type { Ingest } from '../ingest/pipeline.ts'
 import type { Phase } from '../observability/health.ts'
 import { createMeter, type Meter } from '../observability/meter.ts'
@@ -30,7 +30,7 @@ export type Frame = {
   log: Log
   meter: Meter
   room: Room
-  pace: Pace
+  pace: TurnScheduler
   projects: Projects
   clientIp: ClientIp
   isOriginAllowed: OriginRule
@@ -58,7 +58,7 @@ export function createFrame(config: Config, log: Log): Frame {
     log,
     meter: createMeter(),
     room,
-    pace: createPace({
+    pace: createTurnScheduler({
       ...turn,
       requests: () => room.used().requests,
       now: () => performance.now(),

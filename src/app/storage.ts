@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { Config } from '../config/config.ts'
 import type { Clock } from '../core/clock.ts'
-import type { Marker } from '../core/event.ts'
+import type { DedupKey } from '../core/event.ts'
 import type { Log } from '../core/log.ts'
 import type { SinkName } from '../core/sink.ts'
 import { loadFurthestOffset, loadOffsets } from '../delivery/cursors.ts'
@@ -9,8 +9,8 @@ import { createRecoveredCount, type Recovered } from '../delivery/recovered.ts'
 import type { Shipping } from '../delivery/shipping.ts'
 import { createDedup, type Dedup } from '../ingest/dedup/dedup.ts'
 import { createMarkerFiles, type MarkerFiles } from '../ingest/dedup/marker-log.ts'
-import type { SharedMarkers } from '../ingest/dedup/redis-markers.ts'
-import { createSeenTable, type SeenTable } from '../ingest/dedup/seen-table.ts'
+import type { RedisDedupKeys } from '../ingest/dedup/redis-markers.ts'
+import { createDedupTable, type DedupTable } from '../ingest/dedup/seen-table.ts'
 import { type Journal, openJournal } from '../journal/journal.ts'
 import { shipJournal, toStateDir } from './ship-journal.ts'
 
@@ -21,8 +21,8 @@ export type Storage = {
   shipping: Shipping
   /** Events are taken before: they wait in the journal. Rejects, for the operator, where the shippers cannot run. */
   started: Promise<void>
-  seen: SeenTable
-  markers: Pick<MarkerFiles, 'counts'>
+  seen: DedupTable
+  dedupKeys: Pick<MarkerFiles, 'counts'>
   /** What the start found in the journal, for the balance sheet. */
   recovered: Recovered
   /** Ships what it can within `withinMs`; the rest stays in the journal. */
@@ -36,7 +36,7 @@ export type StorageParts = {
   /** Times a group commit. */
   startCommit: (() => () => void) | undefined
   /** What other nodes have seen; undefined on a node of its own. */
-  shared: SharedMarkers | undefined
+  shared: RedisDedupKeys | undefined
 }
 
 /** Markers take twelve bytes in a file and eight in memory: what memory remembers, the files may hold. */
@@ -45,7 +45,7 @@ const fileBytesPerTableByte = 1.5
 /** Opens everything on disk, brings back the markers of the last 24 hours, and starts the shippers. */
 export async function openStorage(parts: StorageParts): Promise<Storage> {
   const { config, log, now } = parts
-  const seen = createSeenTable({ bytesMax: config.DEDUP_BYTES_MAX, now })
+  const seen = createDedupTable({ bytesMax: config.DEDUP_BYTES_MAX, now })
   const files = createFiles(parts)
   const dedup = createDedup({ table: seen, files, shared: parts.shared })
   let shipping: Shipping | undefined
@@ -69,7 +69,7 @@ export async function openStorage(parts: StorageParts): Promise<Storage> {
     journal,
     dedup,
     seen,
-    markers: files,
+    dedupKeys: files,
     recovered,
     ...shippers,
     close: (withinMs) => close(journal, dedup, { ...shippers, withinMs }),
@@ -86,7 +86,7 @@ function createFiles({ config, log, now }: StorageParts) {
 }
 
 /** As many as one script of Redis takes. */
-const markersPerCall = 1000
+const dedupKeysPerCall = 1000
 
 /**
  * Markers of the newest commits may not have reached their files, or Redis, before the process ended: they are marked
@@ -97,20 +97,20 @@ async function replay(journal: Journal, dedup: Dedup, config: Config): Promise<R
     config.KAFKA_BROKERS.length > 0 ? ['clickhouse', 'kafka'] : ['clickhouse']
   const offsets = loadOffsets({ dir: toStateDir(config.dataDir), journalId: journal.id })
   const recovered = createRecoveredCount(sinks, offsets)
-  let markers: Marker[] = []
+  let dedupKeys: DedupKey[] = []
   let marking: Promise<void> | undefined
   const mark = () => {
-    const chunk = markers
-    markers = []
+    const chunk = dedupKeys
+    dedupKeys = []
     // Without Redis this is done at once, and nothing waits.
     const marked = marking ? marking.then(() => dedup.mark(chunk)) : dedup.mark(chunk)
     if (marked) marking = marked
   }
   await journal.replay((record) => {
     recovered.visit(record)
-    const { marker } = record.head()
-    if (marker !== undefined) markers.push(marker)
-    if (markers.length === markersPerCall) mark()
+    const { dedupKey } = record.head()
+    if (dedupKey !== undefined) dedupKeys.push(dedupKey)
+    if (dedupKeys.length === dedupKeysPerCall) mark()
   })
   mark()
   await marking

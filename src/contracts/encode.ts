@@ -14,20 +14,20 @@ import { cutBytes, escapeJson, toWellFormedJson } from './shared/text.ts'
 
 /** The one place where an event becomes the bytes that journal, ClickHouse and Kafka share. */
 export function toRecord(canonical: CanonicalEvent): JournalRecord {
-  const { kind, row, route, key, marker } = canonical
+  const { kind, row, route, key, dedupKey } = canonical
   if (kind === 'event') {
     const { uuid, source, event, received_at: receivedMs } = row
-    return { kind, route, source, uuid, marker, event, key, receivedMs, line: toEventLine(row) }
+    return { kind, route, source, uuid, dedupKey, event, key, receivedMs, line: toEventLine(row) }
   }
   const { uuid } = row
   if (kind === 'recording') {
     const line = toRecordingLine(row)
     const words = { source: 'capture', event: '$snapshot_items' } as const
-    return { kind, route, uuid, marker, key, receivedMs: row.received_at, line, ...words }
+    return { kind, route, uuid, dedupKey, key, receivedMs: row.received_at, line, ...words }
   }
   const receivedMs = typeof row.received_at === 'number' ? row.received_at : row.event_time
   const words = { source: 'link', event: row.event_type } as const
-  return { kind, route, uuid, marker, key, receivedMs, line: toLinkLine(row), ...words }
+  return { kind, route, uuid, dedupKey, key, receivedMs, line: toLinkLine(row), ...words }
 }
 
 export type Rejected = {
@@ -59,7 +59,7 @@ export function toDeadLetter({ rejection, project, protocol, request }: Rejected
     route: 'main',
     source: protocol,
     uuid,
-    marker: undefined,
+    dedupKey: undefined,
     event: code,
     key: project,
     receivedMs,

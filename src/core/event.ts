@@ -14,7 +14,7 @@ export type Route = 'main' | 'overflow' | 'historical'
 export type Category = 'events' | 'recordings' | 'exceptions'
 
 /** What makes an event itself: a 128-bit hash, 32 lower-case hex digits. */
-export type Marker = string
+export type DedupKey = string
 
 /** JSON text that is already encoded and well-formed: it is spliced into a line as it stands. */
 export type JsonText = string
@@ -77,7 +77,7 @@ type Routed = {
   /** Kafka partition key: `project:distinct_id`, for recordings the session id. */
   key: string
   /** Absent where the client gave the event no identity: such an event is never a duplicate. */
-  marker: Marker | undefined
+  dedupKey: DedupKey | undefined
 }
 
 /** An event that passed normalisation: everything decided, not yet encoded. */

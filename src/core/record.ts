@@ -1,4 +1,4 @@
-import type { Kind, Marker, Route, Source } from './event.ts'
+import type { DedupKey, Kind, Route, Source } from './event.ts'
 
 /** What the journal takes: the canonical line and all that shippers need, so that none parses JSON. */
 export type JournalRecord = {
@@ -6,7 +6,7 @@ export type JournalRecord = {
   route: Route
   source: Source
   uuid: string
-  marker: Marker | undefined
+  dedupKey: DedupKey | undefined
   event: string
   /** Kafka partition key. */
   key: string
@@ -36,7 +36,7 @@ export type StoredRecord = StoredLine & {
   source: Source
   receivedMs: number
   line: Uint8Array
-  head(): { uuid: string; marker: Marker | undefined; event: string; key: string }
+  head(): { uuid: string; dedupKey: DedupKey | undefined; event: string; key: string }
 }
 
 /** Records that one sync made durable: `count` records from `firstOffset` on, encoded back to back. */

@@ -4,7 +4,7 @@ import type { Cursors } from './cursors.ts'
 import { createGate } from './gate.ts'
 
 /** Batches under way to one sink. Its cursor moves in their order, whichever arrives first. */
-export type Flights = {
+export type BatchesInFlight = {
   /** Resolves once another batch may be sent. */
   room(signal: AbortSignal): Promise<void>
   /** Sends a batch. `isNew` is false where an earlier process may have sent it. */
@@ -18,7 +18,7 @@ export type Flights = {
   cursor(): number
 }
 
-export type FlightsOptions = Persistence & {
+export type BatchesInFlightOptions = Persistence & {
   sink: Sink
   cursors: Pick<Cursors, 'advance'>
   fromOffset: number
@@ -39,7 +39,7 @@ type Flight = { lastOffset: number; hasArrived: boolean }
  */
 const cursorAgeMsMax = 200
 
-export function createFlights(options: FlightsOptions): Flights {
+export function createBatchesInFlight(options: BatchesInFlightOptions): BatchesInFlight {
   const { sink } = options
   // A sink that takes one batch at a time is exact: the cursor is behind one batch before the next
   // is sent.

@@ -3,7 +3,7 @@ import { insist, type Persistence } from './async.ts'
 import { type Backlog, createBacklog, type ReadLimits, type Source } from './backlog.ts'
 import type { Cursors } from './cursors.ts'
 import { createGate } from './gate.ts'
-import { createFlights, type FlightsOptions } from './in-flight.ts'
+import { type BatchesInFlightOptions, createBatchesInFlight } from './in-flight.ts'
 
 /**
  * One sink's way through the journal, at its own pace. What fails is tried again until the shipper
@@ -23,7 +23,7 @@ export type Shipper = {
   cursor(): number
 }
 
-export type ShipperOptions = Pick<FlightsOptions, 'onShipped' | 'onAdvanced' | 'onFault'> &
+export type ShipperOptions = Pick<BatchesInFlightOptions, 'onShipped' | 'onAdvanced' | 'onFault'> &
   Persistence & {
     sink: Sink
     source: Source
@@ -42,7 +42,7 @@ export function createShipper(options: ShipperOptions): Shipper {
   const { signal } = stopping
   const gate = createGate()
   const backlog = createBacklog({ ...options, fromOffset })
-  const flights = createFlights({ ...options, fromOffset, onAdvanced })
+  const flights = createBatchesInFlight({ ...options, fromOffset, onAdvanced })
   let running: Promise<void> | undefined
 
   function onAdvanced(offset: number): void {

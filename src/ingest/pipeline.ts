@@ -20,7 +20,7 @@ import { decodeBody } from './decode/body.ts'
 import type { Claim } from './dedup/claim.ts'
 import type { Dedup } from './dedup/dedup.ts'
 import type { Room, Ticket } from './load-shedding/room.ts'
-import type { Pace } from './load-shedding/turn-scheduler.ts'
+import type { TurnScheduler } from './load-shedding/turn-scheduler.ts'
 
 /** A request whose body is still on the wire. `read` charges the ticket as bytes arrive. */
 export type Incoming = IngestRequest & {
@@ -39,7 +39,7 @@ export type IngestParts = {
   /** Throws `starting` or `shutting_down` while nothing may be accepted. */
   assertOpen(): void
   room: Room
-  pace: Pick<Pace, 'take'>
+  pace: Pick<TurnScheduler, 'take'>
   projects: Pick<Projects, 'find'>
   admission: Admission
   dedup: Dedup
@@ -88,7 +88,7 @@ export function createIngest(parts: IngestParts): Ingest {
       })
       const quota = parts.admission.underQuota(normalised.events)
       const { kept, limited } = quota instanceof Promise ? await quota : quota
-      const claiming = parts.dedup.claim(kept.map((event) => event.marker))
+      const claiming = parts.dedup.claim(kept.map((event) => event.dedupKey))
       claim = claiming instanceof Promise ? await claiming : claiming
       const judged = { incoming, project, normalised, kept, claim, decodedBytes: body.decodedBytes }
       stored = store(parts, contract.name, judged)
@@ -146,7 +146,7 @@ function store(
   protocol: ProtocolName,
   { incoming, project, normalised, kept, claim, decodedBytes }: Judged,
 ): Stored {
-  const fresh = kept.filter((_, index) => claim.isFresh(index))
+  const fresh = kept.filter((_, index) => claim.isNew(index))
   const { rejections } = normalised
   const count = fresh.length + rejections.length
   const room = journal.reserve(decodedBytes * encodedBytesPerDecoded + count * recordOverheadBytes)

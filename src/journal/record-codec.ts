@@ -1,4 +1,4 @@
-import type { Kind, Marker, Route, Source } from '../core/event.ts'
+import type { DedupKey, Kind, Route, Source } from '../core/event.ts'
 import type { CommittedBlock, JournalRecord, Line, StoredRecord } from '../core/record.ts'
 
 /**
@@ -7,8 +7,8 @@ import type { CommittedBlock, JournalRecord, Line, StoredRecord } from '../core/
  * event, key, marker, line.
  */
 const fixedBytes = 32
-const markerBytes = 16
-const hasMarker = 1
+const dedupKeyBytes = 16
+const hasDedupKey = 1
 const newline = 10
 
 // A number in the file is a place in its row: new words go to the end, none ever moves.
@@ -23,7 +23,7 @@ export type RecordBuffer = { bytes: Buffer; view: DataView }
 export function toEncodedBytesMax(record: JournalRecord): number {
   const { uuid, event, key, line } = record
   const headBytes = 3 * (uuid.length + event.length + key.length)
-  return fixedBytes + headBytes + markerBytes + toUtf8BytesMax(line) + 1
+  return fixedBytes + headBytes + dedupKeyBytes + toUtf8BytesMax(line) + 1
 }
 
 /** Writes `record` at `at`, where `toEncodedBytesMax` bytes must be free; returns where it ends. */
@@ -38,7 +38,7 @@ export function encodeRecord(record: JournalRecord, into: RecordBuffer, at: numb
   end += eventBytes
   const keyBytes = bytes.utf8Write(record.key, end, length - end)
   end += keyBytes
-  if (record.marker !== undefined) end += writeMarker(record.marker, bytes, end)
+  if (record.dedupKey !== undefined) end += writeDedupKey(record.dedupKey, bytes, end)
   const lineAt = end
   for (const piece of toPieces(record.line)) end += bytes.utf8Write(piece, end, length - end)
   bytes[end] = newline
@@ -49,7 +49,7 @@ export function encodeRecord(record: JournalRecord, into: RecordBuffer, at: numb
   bytes[at + 16] = kinds.indexOf(record.kind)
   bytes[at + 17] = routes.indexOf(record.route)
   bytes[at + 18] = sources.indexOf(record.source)
-  bytes[at + 19] = record.marker === undefined ? 0 : hasMarker
+  bytes[at + 19] = record.dedupKey === undefined ? 0 : hasDedupKey
   view.setUint32(at + 20, eventBytes, true)
   view.setUint32(at + 24, keyBytes, true)
   view.setUint32(at + 28, uuidBytes, true)
@@ -148,18 +148,20 @@ class RecordView implements StoredRecord {
     return this.#block.bytes.subarray(this.#end - this.lineBytes, this.#end)
   }
 
-  head(): { uuid: string; marker: Marker | undefined; event: string; key: string } {
+  head(): { uuid: string; dedupKey: DedupKey | undefined; event: string; key: string } {
     const { bytes, view } = this.#block
     const uuidAt = this.#at + fixedBytes
     const eventAt = uuidAt + view.getUint32(this.#at + 28, true)
     const keyAt = eventAt + view.getUint32(this.#at + 20, true)
-    const markerAt = keyAt + view.getUint32(this.#at + 24, true)
-    const isMarked = bytes[this.#at + 19] === hasMarker
+    const dedupKeyAt = keyAt + view.getUint32(this.#at + 24, true)
+    const isMarked = bytes[this.#at + 19] === hasDedupKey
     return {
       uuid: bytes.toString('utf8', uuidAt, eventAt),
       event: bytes.toString('utf8', eventAt, keyAt),
-      key: bytes.toString('utf8', keyAt, markerAt),
-      marker: isMarked ? bytes.toString('hex', markerAt, markerAt + markerBytes) : undefined,
+      key: bytes.toString('utf8', keyAt, dedupKeyAt),
+      dedupKey: isMarked
+        ? bytes.toString('hex', dedupKeyAt, dedupKeyAt + dedupKeyBytes)
+        : undefined,
     }
   }
 }
@@ -170,10 +172,13 @@ type Writes = {
   hexWrite(digits: string, at: number, bytesMax: number): number
 }
 
-function writeMarker(marker: Marker, bytes: Writes, at: number): number {
-  if (marker.length !== 2 * markerBytes || bytes.hexWrite(marker, at, markerBytes) !== markerBytes)
-    throw new TypeError(`a marker is 32 hex digits, not ${JSON.stringify(marker)}`)
-  return markerBytes
+function writeDedupKey(dedupKey: DedupKey, bytes: Writes, at: number): number {
+  if (
+    dedupKey.length !== 2 * dedupKeyBytes ||
+    bytes.hexWrite(dedupKey, at, dedupKeyBytes) !== dedupKeyBytes
+  )
+    throw new TypeError(`a marker is 32 hex digits, not ${JSON.stringify(dedupKey)}`)
+  return dedupKeyBytes
 }
 
 function toPieces(line: Line): readonly string[] {

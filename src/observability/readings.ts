@@ -20,7 +20,7 @@ export type Sources = {
   pace(): { refused: number }
   seen(): { entries: number; forgotten: number }
   /** Markers on disk. */
-  markers(): { bytes: number; unsaved: number; failures: number }
+  dedupKeys(): { bytes: number; unsaved: number; failures: number }
   disk(): { bytes: number; freeBytes: number }
   redis(): { calls: number; failures: number; skipped: number }
   isDurable: boolean
@@ -146,11 +146,11 @@ function admissionReadings({ room, pace, seen, redis }: Sources): Reading[] {
   ]
 }
 
-function storageReadings({ markers, disk }: Sources): Reading[] {
+function storageReadings({ dedupKeys, disk }: Sources): Reading[] {
   return [
-    gauge('spillway_marker_bytes', 'Marker files', () => markers().bytes),
-    counter('spillway_marker_failures_total', 'Writes that failed', () => markers().failures),
-    counter('spillway_markers_unsaved_total', 'Given up unwritten', () => markers().unsaved),
+    gauge('spillway_marker_bytes', 'Marker files', () => dedupKeys().bytes),
+    counter('spillway_marker_failures_total', 'Writes that failed', () => dedupKeys().failures),
+    counter('spillway_markers_unsaved_total', 'Given up unwritten', () => dedupKeys().unsaved),
     gauge('spillway_disk_bytes', 'Disk that holds DATA_DIR', () => disk().bytes),
     gauge('spillway_disk_free_bytes', 'Free on it', () => disk().freeBytes),
   ]

@@ -1,7 +1,7 @@
 import type { CanonicalEvent, EventRow, JsonText } from '../../core/event.ts'
 import { eventBytesMax, eventNameLengthMax } from '../../core/limits.ts'
 import type { IngestRequest, NormaliseContext, Normalised } from '../../core/protocol.ts'
-import { toClientUuid, toMarker, toUuid } from '../shared/event-id.ts'
+import { toClientUuid, toDedupKey, toUuid } from '../shared/event-id.ts'
 import { isLongerThan } from '../shared/text.ts'
 import { type CaptureEvents, type Fault, type Intake, sift, toIntake } from './batch.ts'
 import {
@@ -40,9 +40,9 @@ function toCanonical(raw: RawEvent, event: string, intake: Intake): CanonicalEve
   const { root, properties, distinctId } = raw
   const uuid = toClientUuid(root.uuid)
   const identity = { token: intake.token, distinctId, event, uuid, sent: root }
-  const marker = toMarker(identity, intake.dedupIdentity)
+  const dedupKey = toDedupKey(identity, intake.dedupIdentity)
   const row: EventRow = {
-    uuid: uuid ?? toUuid(marker),
+    uuid: uuid ?? toUuid(dedupKey),
     project: intake.project,
     source: 'capture',
     event: event.toWellFormed(),
@@ -63,7 +63,7 @@ function toCanonical(raw: RawEvent, event: string, intake: Intake): CanonicalEve
     route: intake.isHistorical ? 'historical' : 'main',
     category: event === '$exception' ? 'exceptions' : 'events',
     key: `${row.project}:${row.distinct_id}`,
-    marker,
+    dedupKey,
   }
 }
 

@@ -1,7 +1,7 @@
-import type { CanonicalEvent, Marker, RecordingRow } from '../../core/event.ts'
+import type { CanonicalEvent, DedupKey, RecordingRow } from '../../core/event.ts'
 import type { IngestRequest, NormaliseContext, Normalised } from '../../core/protocol.ts'
 import { toRecordingHead } from '../encode.ts'
-import { toClientUuid, toMarker, toMergedMarker, toUuid } from '../shared/event-id.ts'
+import { toClientUuid, toDedupKey, toMergedDedupKey, toUuid } from '../shared/event-id.ts'
 import { type CaptureEvents, type Intake, sift, toIntake } from './batch.ts'
 import { toIp, toShortText, toStoredId, toTimestamp } from './raw-event.ts'
 import { toPieces } from './recording-chunks.ts'
@@ -29,15 +29,15 @@ function toRows(snapshots: readonly Snapshot[], intake: Intake): CanonicalEvent[
   const head = toHead(snapshots[0]!, intake)
   const items = snapshots.flatMap((snapshot) => snapshot.items)
   const pieces = toPieces(items, intake.lineBytesMax - toHeadBytes(head))
-  const markers = toMarkers(snapshots, intake)
+  const dedupKeys = toDedupKeys(snapshots, intake)
   // Of several snapshots none may lend the row its uuid: it may come again, beside others.
   const own = snapshots.length === 1 ? toClientUuid(snapshots[0]!.root.uuid) : undefined
   return pieces.map(({ items, chunk, chunks }, part) => {
-    const marker = markers && toMergedMarker(head.session_id, markers, part)
-    const uuid = (part === 0 ? own : undefined) ?? toUuid(marker)
+    const dedupKey = dedupKeys && toMergedDedupKey(head.session_id, dedupKeys, part)
+    const uuid = (part === 0 ? own : undefined) ?? toUuid(dedupKey)
     const row: RecordingRow = { ...head, uuid, chunk, chunks, snapshot_items: items }
     const key = head.session_id
-    return { kind: 'recording', row, route: 'main', category: 'recordings', key, marker }
+    return { kind: 'recording', row, route: 'main', category: 'recordings', key, dedupKey }
   })
 }
 
@@ -75,17 +75,17 @@ function toHeadBytes(head: Head): number {
 }
 
 /** Undefined where one of the snapshots has no identity: then the whole has none. */
-function toMarkers(snapshots: readonly Snapshot[], intake: Intake): Marker[] | undefined {
-  const markers: Marker[] = []
+function toDedupKeys(snapshots: readonly Snapshot[], intake: Intake): DedupKey[] | undefined {
+  const dedupKeys: DedupKey[] = []
   for (const { root, distinctId } of snapshots) {
     const event = typeof root.event === 'string' ? root.event : '$snapshot'
     const uuid = toClientUuid(root.uuid)
     const identity = { token: intake.token, distinctId, event, uuid, sent: root }
-    const marker = toMarker(identity, intake.dedupIdentity)
-    if (marker === undefined) return undefined
-    markers.push(marker)
+    const dedupKey = toDedupKey(identity, intake.dedupIdentity)
+    if (dedupKey === undefined) return undefined
+    dedupKeys.push(dedupKey)
   }
-  return markers
+  return dedupKeys
 }
 
 /** Mobile clients say who they are in their user agent: `posthog-android/3.1`. */

@@ -28,7 +28,7 @@ export type LinkEvent = {
 export function normaliseLink(request: IngestRequest, submission: LinkEvent): Normalised {
   const fields = createLinkFields(submission.event)
   const project = fields.given('project_id') ?? 'default'
-  const { marker, uuid } = toIdentity(project, submission)
+  const { dedupKey, uuid } = toIdentity(project, submission)
   const row = toRow({ request, fields, project, eventId: submission.eventId, uuid })
   const key = `${project}:${row.visitor_id}`
   const event: CanonicalEvent = {
@@ -37,16 +37,16 @@ export function normaliseLink(request: IngestRequest, submission: LinkEvent): No
     route: 'main',
     category: 'events',
     key,
-    marker,
+    dedupKey,
   }
   return { events: [event], rejections: [], dropped: 0 }
 }
 
-type Identity = Pick<Identified, 'uuid'> & { marker: Identified['marker'] | undefined }
+type Identity = Pick<Identified, 'uuid'> & { dedupKey: Identified['dedupKey'] | undefined }
 
 /** An id that was made here is a uuid already, and no copy of it can come. */
 function toIdentity(project: string, { eventId, hasOwnId }: LinkEvent): Identity {
-  if (!hasOwnId) return { uuid: eventId, marker: undefined }
+  if (!hasOwnId) return { uuid: eventId, dedupKey: undefined }
   return identify(['link', project, eventId])
 }
 

@@ -120,6 +120,6 @@ function toEvent(raw: ReportEvent, index: number, intake: Intake): CanonicalEven
     route: 'main',
     category: 'events',
     key: `${project}:${raw.user}`,
-    marker: identity?.marker,
+    dedupKey: identity?.dedupKey,
   }
 }

@@ -1,4 +1,4 @@
-import type { Marker } from '../../core/event.ts'
+import type { DedupKey } from '../../core/event.ts'
 import type { NormaliseContext } from '../../core/protocol.ts'
 
 /** What makes a capture event itself. */
@@ -17,10 +17,10 @@ export type Identity = {
  * undefined where it sent neither, for such an event is never a duplicate. Source: spec README,
  * "Dedup".
  */
-export function toMarker(
+export function toDedupKey(
   { token, distinctId, event, uuid, sent }: Identity,
   dedupIdentity: NormaliseContext['dedupIdentity'],
-): Marker | undefined {
+): DedupKey | undefined {
   const instance = dedupIdentity === 'uuid' ? toInstance(uuid, sent) : toTimeText(sent.timestamp)
   if (instance === '') return undefined
   // Lengths rather than separators: no name can be written so that two events look like one.
@@ -28,17 +28,17 @@ export function toMarker(
 }
 
 /** The marker of what is stored as one piece; `part` numbers the pieces of the same events. */
-export function toMergedMarker(
+export function toMergedDedupKey(
   sessionId: string,
-  markers: readonly Marker[],
+  dedupKeys: readonly DedupKey[],
   part: number,
-): Marker {
-  return hash(`${sessionId}\n${part}\n${markers.join('')}`)
+): DedupKey {
+  return hash(`${sessionId}\n${part}\n${dedupKeys.join('')}`)
 }
 
 /** For an event without a uuid of its own: one that a retry gets again, or a new one. */
-export function toUuid(marker: Marker | undefined): string {
-  return marker === undefined ? Bun.randomUUIDv7() : toDerivedUuid(marker)
+export function toUuid(dedupKey: DedupKey | undefined): string {
+  return dedupKey === undefined ? Bun.randomUUIDv7() : toDerivedUuid(dedupKey)
 }
 
 /**
@@ -54,7 +54,7 @@ const lowerUuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
 const anyUuid = new RegExp(lowerUuid.source, 'i')
 const nil = '00000000-0000-0000-0000-000000000000'
 
-const hash = (text: string): Marker => Bun.SHA1.hash(text, 'hex').slice(0, 32)
+const hash = (text: string): DedupKey => Bun.SHA1.hash(text, 'hex').slice(0, 32)
 
 /** A uuid, or a time and whatever stands where the uuid should; empty where there is neither. */
 function toInstance(uuid: string | undefined, sent: Identity['sent']): string {
@@ -73,8 +73,8 @@ function toTimeText(timestamp: unknown): string {
 }
 
 /** Version 5, which is what a truncated SHA-1 is, and the variant of RFC 9562. */
-export function toDerivedUuid(marker: Marker): string {
-  const variant = '89ab'[Number.parseInt(marker[16]!, 16) & 3]!
-  const end = `${variant}${marker.slice(17, 20)}-${marker.slice(20)}`
-  return `${marker.slice(0, 8)}-${marker.slice(8, 12)}-5${marker.slice(13, 16)}-${end}`
+export function toDerivedUuid(dedupKey: DedupKey): string {
+  const variant = '89ab'[Number.parseInt(dedupKey[16]!, 16) & 3]!
+  const end = `${variant}${dedupKey.slice(17, 20)}-${dedupKey.slice(20)}`
+  return `${dedupKey.slice(0, 8)}-${dedupKey.slice(8, 12)}-5${dedupKey.slice(13, 16)}-${end}`
 }

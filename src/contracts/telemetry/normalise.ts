@@ -98,7 +98,7 @@ const rules: readonly Rule[] = [
 type Sender = { receivedMs: number; clientIp: string; userAgent: string }
 
 function toEvent(raw: TelemetryEvent, { receivedMs, clientIp, userAgent }: Sender): CanonicalEvent {
-  const { marker, uuid } = identify(['telemetry', raw.app, raw.id])
+  const { dedupKey, uuid } = identify(['telemetry', raw.app, raw.id])
   const distinctId = toUserId(raw.user) || raw.sessionId
   return {
     kind: 'event',
@@ -121,7 +121,7 @@ function toEvent(raw: TelemetryEvent, { receivedMs, clientIp, userAgent }: Sende
     route: 'main',
     category: 'events',
     key: `${raw.app}:${distinctId}`,
-    marker,
+    dedupKey,
   }
 }
 

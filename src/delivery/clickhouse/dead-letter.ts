@@ -25,7 +25,7 @@ export function toDeadLetter({ record, failure }: Burial, journalId: string): St
     raw,
   } satisfies Record<keyof DeadLetterRow, string>
   const line = toStoredLine(encoder.encode(`${JSON.stringify(row)}\n`))
-  const head = { uuid, marker: undefined, event: '', key: '' }
+  const head = { uuid, dedupKey: undefined, event: '', key: '' }
   const { offset, route, source, receivedMs } = record
   return { offset, route, source, receivedMs, kind: 'dead_letter', ...line, head: () => head }
 }

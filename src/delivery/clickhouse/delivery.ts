@@ -49,9 +49,9 @@ export function createDelivery({ sender, attempts, journalId }: DeliveryOptions)
 
   async function begin({ table, records, isNew }: Task, signal: AbortSignal): Promise<Tried[]> {
     const token = toToken(table, records, attempts.current())
-    if (isNew) return [{ records, token, isFresh: true, failures: 0 }]
+    if (isNew) return [{ records, token, isNew: true, failures: 0 }]
     const missing = await sender.findMissingAtLast(table, records, signal)
-    return missing.length === 0 ? [] : [{ records: missing, token, isFresh: false, failures: 0 }]
+    return missing.length === 0 ? [] : [{ records: missing, token, isNew: false, failures: 0 }]
   }
 
   async function follow({ task, piece, rest, hasWitness, signal }: Situation): Promise<Next> {
@@ -72,7 +72,7 @@ export function createDelivery({ sender, attempts, journalId }: DeliveryOptions)
     }
     const again = isOver
       ? toFresh(table, missing, failures)
-      : { ...piece, records: missing, isFresh: false, failures }
+      : { ...piece, records: missing, isNew: false, failures }
     return verdict === 'last' ? { last: [again] } : { first: [again] }
   }
 
@@ -81,7 +81,7 @@ export function createDelivery({ sender, attempts, journalId }: DeliveryOptions)
 
   function toFresh(table: TableName, records: Records, failures: number): Tried {
     const token = toToken(table, records, attempts.renew())
-    return { records, token, isFresh: true, failures }
+    return { records, token, isNew: true, failures }
   }
   return { deliver }
 }

@@ -34,7 +34,7 @@ export type Piece = {
    * Nothing was ever sent under this token, so its OK is proof. ClickHouse remembers a token before
    * the part is in place: an OK to a second insert under it may mean that nothing was stored.
    */
-  isFresh: boolean
+  isNew: boolean
 }
 
 /** What an insert left to do: rows that are not stored, and the failure if there was one. */
@@ -55,7 +55,7 @@ export function createSender(options: SenderOptions): Sender {
 
   async function send(
     table: TableName,
-    { records, token, isFresh }: Piece,
+    { records, token, isNew }: Piece,
     signal: AbortSignal,
   ): Promise<Rest> {
     try {
@@ -70,7 +70,7 @@ export function createSender(options: SenderOptions): Sender {
       return { missing: await findMissing(table, records, signal), failure }
     }
     succeeded()
-    return { missing: isFresh ? [] : await findMissing(table, records, signal) }
+    return { missing: isNew ? [] : await findMissing(table, records, signal) }
   }
 
   async function findMissing(table: TableName, records: Records, signal: AbortSignal) {

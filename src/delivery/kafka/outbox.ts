@@ -6,14 +6,14 @@ import { toDeadLetter } from './dead-letter.ts'
 import type { Closing } from './delivery.ts'
 import type { SendFault } from './fault.ts'
 import { toBytesMax } from './message.ts'
-import type { Parcel } from './partition-queue.ts'
+import type { PendingMessage } from './partition-queue.ts'
 import type { KafkaSettings } from './settings.ts'
 import { createTopic, type Topic } from './topic.ts'
 import { ensureTopic } from './topics.ts'
 
 /** All topics, and behind them the dead letter topic, which takes what they never will. */
 export type Outbox = {
-  send(topic: string, parcel: Omit<Parcel, 'bytesMax'>): void
+  send(topic: string, parcel: Omit<PendingMessage, 'bytesMax'>): void
   setPartitions(topic: string, count: number): void
   isHealthy(): boolean
 }
@@ -32,11 +32,11 @@ export function createOutbox(parts: OutboxParts): Outbox {
   const deadLetters = settings.topics.deadLetters
   const topics = new Map<string, Topic>()
 
-  function send(topic: string, parcel: Omit<Parcel, 'bytesMax'>): void {
+  function send(topic: string, parcel: Omit<PendingMessage, 'bytesMax'>): void {
     topics.get(topic)!.enqueue({ ...parcel, bytesMax: toBytesMax(parcel.message) })
   }
 
-  function bury(topic: string, { record, delivery }: Parcel, fault: SendFault): void {
+  function bury(topic: string, { record, delivery }: PendingMessage, fault: SendFault): void {
     const reason = fault.kind === 'too_large' ? 'record_too_large' : 'record_refused'
     const { message: detail } = fault
     if (topic === deadLetters) {

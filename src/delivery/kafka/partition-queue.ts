@@ -4,7 +4,7 @@ import type { SendFault } from './fault.ts'
 import type { KafkaMessage } from './message.ts'
 
 /** A message on its way, with the batch that waits for it. */
-export type Parcel = {
+export type PendingMessage = {
   record: StoredRecord
   message: KafkaMessage
   /** An upper bound of what it takes in a record set. */
@@ -13,19 +13,19 @@ export type Parcel = {
 }
 
 /** The way to one partition: one send at a time, tried until it succeeds, so that order holds. */
-export type Lane = { add(parcel: Parcel): void }
+export type PartitionQueue = { add(parcel: PendingMessage): void }
 
-export type LaneParts = {
+export type PartitionQueueOptions = {
   lingerMs: number
   /** The largest record set that the topic takes. */
   bytesMax(): number
-  send(parcels: readonly Parcel[]): Promise<SendFault | undefined>
-  onDelivered(parcels: readonly Parcel[]): void
+  send(parcels: readonly PendingMessage[]): Promise<SendFault | undefined>
+  onDelivered(parcels: readonly PendingMessage[]): void
   /** A record that the broker will never take. */
-  onRefused(parcel: Parcel, fault: SendFault): void
+  onRefused(parcel: PendingMessage, fault: SendFault): void
   /** Called before each new try; false when the partition is gone, and then `onGone` has the rest. */
   canRetry(fault: SendFault, attempt: number): Promise<boolean>
-  onGone(parcels: readonly Parcel[]): void
+  onGone(parcels: readonly PendingMessage[]): void
 }
 
 /** kafkajs groups in O(n²) per partition: beyond a thousand, a send blocks its thread for long. */
@@ -35,12 +35,12 @@ const bytesPerSendMax = 1024 * 1024
 const messagesWorthSending = 200
 const bytesWorthSending = 128 * 1024
 
-export function createLane(parts: LaneParts): Lane {
+export function createPartitionQueue(parts: PartitionQueueOptions): PartitionQueue {
   const queue = createQueue(() => Math.min(bytesPerSendMax, parts.bytesMax()))
   let timer: ReturnType<typeof setTimeout> | undefined
   let isBusy = false
 
-  function add(parcel: Parcel): void {
+  function add(parcel: PendingMessage): void {
     queue.push(parcel)
     if (isBusy) return
     if (isWorthSending()) void run()
@@ -61,7 +61,7 @@ export function createLane(parts: LaneParts): Lane {
   }
 
   /** False when the partition is gone; the parcels have been handed on then. */
-  async function deliver(parcels: readonly Parcel[]): Promise<boolean> {
+  async function deliver(parcels: readonly PendingMessage[]): Promise<boolean> {
     for (let attempt = 1; ; attempt += 1) {
       const live = parcels.filter(({ delivery }) => !delivery.isOver())
       if (live.length === 0) return true
@@ -79,7 +79,7 @@ export function createLane(parts: LaneParts): Lane {
   }
 
   /** One record spoils a whole send, and the broker does not say which. */
-  async function bisect(parcels: readonly Parcel[], fault: SendFault): Promise<boolean> {
+  async function bisect(parcels: readonly PendingMessage[], fault: SendFault): Promise<boolean> {
     const [first, ...others] = parcels
     if (first && others.length === 0) {
       parts.onRefused(first, fault)
@@ -96,10 +96,10 @@ export function createLane(parts: LaneParts): Lane {
 
 /** First in, first out, in portions of a bounded count and size; a larger parcel goes alone. */
 function createQueue(bytesPerTakeMax: () => number) {
-  let parcels: Parcel[] = []
+  let parcels: PendingMessage[] = []
   let bytes = 0
 
-  function take(): Parcel[] {
+  function take(): PendingMessage[] {
     const bytesTakenMax = bytesPerTakeMax()
     let count = 0
     let taken = 0
@@ -112,13 +112,13 @@ function createQueue(bytesPerTakeMax: () => number) {
     bytes -= taken
     return parcels.splice(0, count)
   }
-  function takeAll(): Parcel[] {
+  function takeAll(): PendingMessage[] {
     const all = parcels
     parcels = []
     bytes = 0
     return all
   }
-  function push(parcel: Parcel): void {
+  function push(parcel: PendingMessage): void {
     parcels.push(parcel)
     bytes += parcel.bytesMax
   }

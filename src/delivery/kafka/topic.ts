@@ -3,13 +3,18 @@ import type { Log } from '../../core/log.ts'
 import type { Closing } from './delivery.ts'
 import { type SendFault, toSendFault } from './fault.ts'
 import { toPartition } from './partition.ts'
-import { createLane, type Lane, type LaneParts, type Parcel } from './partition-queue.ts'
+import {
+  createPartitionQueue,
+  type PartitionQueue,
+  type PartitionQueueOptions,
+  type PendingMessage,
+} from './partition-queue.ts'
 import type { TopicFacts } from './topics.ts'
 import { createTrouble, type Trouble, toBackoffMs } from './trouble.ts'
 
 /** A topic with a lane per partition. What comes before its facts are known waits here, in order. */
 export type Topic = {
-  enqueue(parcel: Parcel): void
+  enqueue(parcel: PendingMessage): void
   /** Takes note of the count that a producer sees: records from now on go by it. */
   setPartitions(count: number): void
   isHealthy(): boolean
@@ -23,8 +28,8 @@ export type TopicParts = {
   send(partition: number, messages: Message[]): Promise<SendFault | undefined>
   /** Finds or makes the topic; rejects while the brokers do not let it. */
   ensure(): Promise<TopicFacts>
-  onDelivered(parcels: readonly Parcel[]): void
-  onRefused(parcel: Parcel, fault: SendFault): void
+  onDelivered(parcels: readonly PendingMessage[]): void
+  onRefused(parcel: PendingMessage, fault: SendFault): void
   /** A send, or a question about the topic, that will be made again. */
   onRetry(reason: string, message: string): void
 }
@@ -37,8 +42,8 @@ export function createTopic(parts: TopicParts): Topic {
   const trouble = createTrouble()
   const find = createFinder(parts, trouble, onFound)
   const takeTurn = createTurns(trouble)
-  const lanes: Lane[] = []
-  let waiting: Parcel[] = []
+  const lanes: PartitionQueue[] = []
+  let waiting: PendingMessage[] = []
   let facts: TopicFacts | undefined
 
   function onFound(found: TopicFacts): void {
@@ -48,7 +53,7 @@ export function createTopic(parts: TopicParts): Topic {
     for (const parcel of held) enqueue(parcel)
   }
 
-  function enqueue(parcel: Parcel): void {
+  function enqueue(parcel: PendingMessage): void {
     if (!facts) {
       waiting.push(parcel)
       return
@@ -61,11 +66,11 @@ export function createTopic(parts: TopicParts): Topic {
       return
     }
     const partition = key ? toPartition(key, facts.partitions) : takeTurn(facts.partitions)
-    lanes[partition] ??= createLane(toLaneParts(partition))
+    lanes[partition] ??= createPartitionQueue(toPartitionQueueOptions(partition))
     lanes[partition].add(parcel)
   }
 
-  function toLaneParts(partition: number): LaneParts {
+  function toPartitionQueueOptions(partition: number): PartitionQueueOptions {
     return {
       lingerMs: parts.lingerMs,
       bytesMax: () => facts!.bytesMax,

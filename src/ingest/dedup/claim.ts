@@ -1,36 +1,36 @@
 import { IngestError } from '../../core/errors.ts'
-import type { Marker } from '../../core/event.ts'
+import type { DedupKey } from '../../core/event.ts'
 import type { MarkerFiles } from './marker-log.ts'
 import type { Holder, Pending } from './pending.ts'
-import type { SharedMarkers } from './redis-markers.ts'
-import { type MarkerWords, readMarker, type SeenTable } from './seen-table.ts'
+import type { RedisDedupKeys } from './redis-markers.ts'
+import { type DedupKeyWords, type DedupTable, readDedupKey } from './seen-table.ts'
 
 /** Memory answers for some dozens of markers in the time it takes for a few. */
-const aheadMarkers = 64
+const aheadDedupKeys = 64
 
 /** Where a marker is looked at: one object for all, so that none is made per event. */
-const words: MarkerWords = { a: 0, b: 0, c: 0 }
+const words: DedupKeyWords = { a: 0, b: 0, c: 0 }
 
 /** A request's hold on its events. Ends with `commit` or `release`; calls after the first do nothing. */
 export type Claim = {
   readonly duplicates: number
   /** New: neither seen before, nor a copy of an earlier one of the same request. */
-  isFresh(index: number): boolean
+  isNew(index: number): boolean
   /** The events are durable. The promise is Redis being told: 50 ms at most. */
   commit(): void | Promise<void>
   release(): void
 }
 
 export type ClaimParts = {
-  table: SeenTable
+  table: DedupTable
   pending: Pending
   files?: MarkerFiles | undefined
-  shared?: SharedMarkers | undefined
+  shared?: RedisDedupKeys | undefined
 }
 
 /** One request's markers on their way from claimed to seen. See `createDedup`. */
 export class RequestClaim implements Claim, Holder {
-  readonly markers: readonly (Marker | undefined)[]
+  readonly dedupKeys: readonly (DedupKey | undefined)[]
   duplicates = 0
   readonly #parts: ClaimParts
   /** The markers' words, so that each is read once. */
@@ -40,14 +40,14 @@ export class RequestClaim implements Claim, Holder {
   #isOver = false
   #wake: (() => void) | undefined
 
-  constructor(parts: ClaimParts, markers: readonly (Marker | undefined)[]) {
-    this.markers = markers
+  constructor(parts: ClaimParts, dedupKeys: readonly (DedupKey | undefined)[]) {
+    this.dedupKeys = dedupKeys
     this.#parts = parts
-    this.#words = new Int32Array(markers.length * 3)
+    this.#words = new Int32Array(dedupKeys.length * 3)
     parts.table.keepTime()
     this.#readMarkers()
-    for (let index = 0; index < markers.length; index += 1) {
-      if (index % aheadMarkers === 0) this.#prefetch(index)
+    for (let index = 0; index < dedupKeys.length; index += 1) {
+      if (index % aheadDedupKeys === 0) this.#prefetch(index)
       this.#take(index)
     }
   }
@@ -56,7 +56,7 @@ export class RequestClaim implements Claim, Holder {
     return this.#waits > 0
   }
 
-  isFresh(index: number): boolean {
+  isNew(index: number): boolean {
     return this.#isDuplicate?.[index] !== 1
   }
 
@@ -79,8 +79,8 @@ export class RequestClaim implements Claim, Holder {
 
   /** The events that are this request's to store, as far as they have an identity. */
   held(): number[] {
-    return [...this.markers.keys()].filter(
-      (index) => this.markers[index] !== undefined && this.isFresh(index),
+    return [...this.dedupKeys.keys()].filter(
+      (index) => this.dedupKeys[index] !== undefined && this.isNew(index),
     )
   }
 
@@ -88,7 +88,7 @@ export class RequestClaim implements Claim, Holder {
   dropSeen(index: number): void {
     this.#parts.table.add(this.#wordsAt(index))
     this.#drop(index)
-    this.#parts.pending.settle(this.markers[index]!)
+    this.#parts.pending.settle(this.dedupKeys[index]!)
   }
 
   commit(): void | Promise<void> {
@@ -96,31 +96,31 @@ export class RequestClaim implements Claim, Holder {
     this.#isOver = true
     const { table, files, pending, shared } = this.#parts
     table.keepTime()
-    for (let index = 0; index < this.markers.length; index += 1) {
-      if (index % aheadMarkers === 0) this.#prefetch(index)
-      const marker = this.markers[index]
-      if (marker === undefined || !this.isFresh(index)) continue
-      const markerWords = this.#wordsAt(index)
-      table.add(markerWords)
-      files?.append(markerWords, table.hour)
-      pending.settle(marker)
+    for (let index = 0; index < this.dedupKeys.length; index += 1) {
+      if (index % aheadDedupKeys === 0) this.#prefetch(index)
+      const dedupKey = this.dedupKeys[index]
+      if (dedupKey === undefined || !this.isNew(index)) continue
+      const dedupKeyWords = this.#wordsAt(index)
+      table.add(dedupKeyWords)
+      files?.append(dedupKeyWords, table.hour)
+      pending.settle(dedupKey)
     }
     if (!shared?.isAvailable()) return
-    const stored = this.held().map((index) => this.markers[index]!)
+    const stored = this.held().map((index) => this.dedupKeys[index]!)
     if (stored.length > 0) return shared.mark(stored)
   }
 
   release(): void {
     if (this.#isOver) return
     this.#isOver = true
-    for (const index of this.held()) this.#parts.pending.giveUp(this.markers[index]!, this)
+    for (const index of this.held()) this.#parts.pending.giveUp(this.dedupKeys[index]!, this)
   }
 
   #readMarkers(): void {
-    for (let index = 0; index < this.markers.length; index += 1) {
-      const marker = this.markers[index]
-      if (marker === undefined) continue
-      readMarker(marker, words)
+    for (let index = 0; index < this.dedupKeys.length; index += 1) {
+      const dedupKey = this.dedupKeys[index]
+      if (dedupKey === undefined) continue
+      readDedupKey(dedupKey, words)
       this.#words[index * 3] = words.a
       this.#words[index * 3 + 1] = words.b
       this.#words[index * 3 + 2] = words.c
@@ -128,11 +128,11 @@ export class RequestClaim implements Claim, Holder {
   }
 
   #prefetch(from: number): void {
-    const end = Math.min(from + aheadMarkers, this.markers.length)
+    const end = Math.min(from + aheadDedupKeys, this.dedupKeys.length)
     for (let index = from; index < end; index += 1) this.#parts.table.prefetch(this.#wordsAt(index))
   }
 
-  #wordsAt(index: number): MarkerWords {
+  #wordsAt(index: number): DedupKeyWords {
     words.a = this.#words[index * 3]!
     words.b = this.#words[index * 3 + 1]!
     words.c = this.#words[index * 3 + 2]!
@@ -140,16 +140,16 @@ export class RequestClaim implements Claim, Holder {
   }
 
   #take(index: number): void {
-    const marker = this.markers[index]
-    if (marker === undefined) return
+    const dedupKey = this.dedupKeys[index]
+    if (dedupKey === undefined) return
     const isSeen = this.#parts.table.has(this.#wordsAt(index))
-    const outcome = isSeen ? 'copy' : this.#parts.pending.take(marker, this, index)
+    const outcome = isSeen ? 'copy' : this.#parts.pending.take(dedupKey, this, index)
     if (outcome === 'copy') this.#drop(index)
     if (outcome === 'waits') this.#waits += 1
   }
 
   #drop(index: number): void {
-    this.#isDuplicate ??= new Uint8Array(this.markers.length)
+    this.#isDuplicate ??= new Uint8Array(this.dedupKeys.length)
     this.#isDuplicate[index] = 1
     this.duplicates += 1
   }

@@ -1,9 +1,9 @@
-import type { Marker } from '../../core/event.ts'
+import type { DedupKey } from '../../core/event.ts'
 import { type Claim, type ClaimParts, RequestClaim } from './claim.ts'
 import type { MarkerFiles } from './marker-log.ts'
 import { Pending } from './pending.ts'
-import type { SharedMarkers } from './redis-markers.ts'
-import { type MarkerWords, readMarker, type SeenTable } from './seen-table.ts'
+import type { RedisDedupKeys } from './redis-markers.ts'
+import { type DedupKeyWords, type DedupTable, readDedupKey } from './seen-table.ts'
 
 /** A fifth of a millisecond at a time, so that no request is held up: 256 MiB take some 2 s. */
 const pagesPerReservation = 64
@@ -21,8 +21,8 @@ export function createDedup(options: DedupOptions): Dedup {
   }, reservationMs)
   for (const timer of [sweeping, reserving]) timer.unref()
   return {
-    claim: (markers) => claim(parts, markers),
-    mark: (markers) => mark(parts, markers),
+    claim: (dedupKeys) => claim(parts, dedupKeys),
+    mark: (dedupKeys) => mark(parts, dedupKeys),
     sync: () => options.files?.sync() ?? Promise.resolve(),
     pending: () => parts.pending.size,
     async close() {
@@ -35,9 +35,9 @@ export function createDedup(options: DedupOptions): Dedup {
 
 export type Dedup = {
   /** All events of a request at once; undefined has no identity and is always new. Throws `too_busy` if a wait is too long. */
-  claim(markers: readonly (Marker | undefined)[]): Claim | Promise<Claim>
+  claim(dedupKeys: readonly (DedupKey | undefined)[]): Claim | Promise<Claim>
   /** Marks what a restart finds in the journal. */
-  mark(markers: readonly (Marker | undefined)[]): void | Promise<void>
+  mark(dedupKeys: readonly (DedupKey | undefined)[]): void | Promise<void>
   /** Resolves once all that is marked survives a crash: only then may a journal segment go. */
   sync(): Promise<void>
   /** How many markers are claimed at this moment. */
@@ -46,17 +46,17 @@ export type Dedup = {
 }
 
 export type DedupOptions = {
-  table: SeenTable
+  table: DedupTable
   files?: MarkerFiles | undefined
-  shared?: SharedMarkers | undefined
+  shared?: RedisDedupKeys | undefined
   /** How long a request waits for others that hold its events. A chain of failing commits could be longer. */
   waitMsMax?: number
 }
 
 type Parts = ClaimParts & { waitMsMax: number }
 
-function claim(parts: Parts, markers: readonly (Marker | undefined)[]): Claim | Promise<Claim> {
-  const claimed = new RequestClaim(parts, markers)
+function claim(parts: Parts, dedupKeys: readonly (DedupKey | undefined)[]): Claim | Promise<Claim> {
+  const claimed = new RequestClaim(parts, dedupKeys)
   if (!claimed.isWaiting && !parts.shared?.isAvailable()) return claimed
   return complete(parts, claimed)
 }
@@ -67,7 +67,7 @@ async function complete({ shared, waitMsMax }: Parts, claimed: RequestClaim): Pr
     if (claimed.isWaiting) await claimed.wait(waitMsMax)
     const asked = claimed.held()
     if (shared === undefined || asked.length === 0) return claimed
-    const seen = await shared.find(asked.map((index) => claimed.markers[index]!))
+    const seen = await shared.find(asked.map((index) => claimed.dedupKeys[index]!))
     asked.forEach((index, at) => {
       if (seen[at]) claimed.dropSeen(index)
     })
@@ -80,12 +80,12 @@ async function complete({ shared, waitMsMax }: Parts, claimed: RequestClaim): Pr
 
 function mark(
   { table, files, shared }: Parts,
-  markers: readonly (Marker | undefined)[],
+  dedupKeys: readonly (DedupKey | undefined)[],
 ): void | Promise<void> {
-  const known = markers.filter((marker) => marker !== undefined)
+  const known = dedupKeys.filter((dedupKey) => dedupKey !== undefined)
   table.keepTime()
-  for (const marker of known) {
-    readMarker(marker, words)
+  for (const dedupKey of known) {
+    readDedupKey(dedupKey, words)
     if (table.has(words)) continue
     table.add(words)
     files?.append(words, table.hour)
@@ -93,4 +93,4 @@ function mark(
   if (shared?.isAvailable() && known.length > 0) return shared.mark(known)
 }
 
-const words: MarkerWords = { a: 0, b: 0, c: 0 }
+const words: DedupKeyWords = { a: 0, b: 0, c: 0 }

@@ -2,11 +2,11 @@ import type { Clock } from '../../core/clock.ts'
 import type { Log } from '../../core/log.ts'
 import { type MarkerDisk, nodeMarkerDisk } from './marker-disk.ts'
 import { MarkerFolder } from './marker-folder.ts'
-import { loadMarkerFile, type MarkerTable } from './marker-load.ts'
-import { type MarkerWords, markerBytes } from './seen-table.ts'
+import { type DedupKeyTable, loadMarkerFile } from './marker-load.ts'
+import { type DedupKeyWords, dedupKeyBytes } from './seen-table.ts'
 
 /** 64 KiB: what is gathered before a write, and the unit in which a failed one is kept. */
-const chunkMarkers = Math.floor((64 * 1024) / markerBytes)
+const chunkDedupKeys = Math.floor((64 * 1024) / dedupKeyBytes)
 /** 32 MiB may wait for a disk that fails; beyond them the oldest are given up. */
 const chunksMax = 512
 
@@ -37,8 +37,8 @@ export type MarkerFiles = {
   /** `unsaved`: given up because the disk kept failing; a crash would forget them. */
   counts(): { bytes: number; unsaved: number; failures: number }
   /** Reads the last 24 hours, oldest first, and gives their number. Once, before the first append. */
-  load(table: MarkerTable): Promise<number>
-  append(words: MarkerWords, hour: number): void
+  load(table: DedupKeyTable): Promise<number>
+  append(words: DedupKeyWords, hour: number): void
   /** Resolves once all appended so far is on disk; rejects when the disk refuses, and keeps it for the next try. */
   sync(): Promise<void>
   /** Writes what waits, if the disk lets it. */
@@ -69,21 +69,21 @@ class Files implements MarkerFiles {
     return { bytes: this.#folder.bytes, unsaved: this.#unsaved, failures: this.#failures }
   }
 
-  async load(table: MarkerTable): Promise<number> {
+  async load(table: DedupKeyTable): Promise<number> {
     const { disk, folder, log } = this.#options
-    let markers = 0
+    let dedupKeys = 0
     for (const file of await this.#folder.list()) {
       try {
-        markers += await loadMarkerFile({ disk, folder, table }, file)
+        dedupKeys += await loadMarkerFile({ disk, folder, table }, file)
       } catch (error) {
         // Without these markers copies may get in; without a start nothing does.
         log.error({ file: file.name, error: String(error) }, 'a marker file cannot be read')
       }
     }
-    return markers
+    return dedupKeys
   }
 
-  append({ a, b, c }: MarkerWords, hour: number): void {
+  append({ a, b, c }: DedupKeyWords, hour: number): void {
     let chunk = this.#chunks.at(-1)
     if (chunk === undefined || chunk.used === chunk.words.length || chunk.hour !== hour)
       chunk = this.#addChunk(hour)
@@ -118,7 +118,7 @@ class Files implements MarkerFiles {
   }
 
   #addChunk(hour: number): Chunk {
-    const chunk = { hour, used: 0, words: new Int32Array(chunkMarkers * 3) }
+    const chunk = { hour, used: 0, words: new Int32Array(chunkDedupKeys * 3) }
     this.#chunks.push(chunk)
     this.#giveUpBeyondMax()
     if (this.#chunks.length === 1 || this.#isFailing) this.#flushLater()

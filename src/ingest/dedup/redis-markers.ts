@@ -1,15 +1,15 @@
 import { type Clock, dayMs, hourMs } from '../../core/clock.ts'
-import type { Marker } from '../../core/event.ts'
+import type { DedupKey } from '../../core/event.ts'
 import type { RedisHandle, RedisScript } from '../../redis/redis.ts'
 import { createGather } from './gather.ts'
-import { type MarkerWords, readMarker } from './seen-table.ts'
+import { type DedupKeyWords, readDedupKey } from './seen-table.ts'
 
 /** A look-up tries every window of the last 24 hours: three of these, where of hours it would be 25. */
 const windowMs = 12 * hourMs
 /** Clocks of nodes may differ by this much without missing each other's marks where a window ends. */
 const skewMs = 60_000
 /** Redis does nothing else while a script runs: one with a thousand markers takes some 2 ms. */
-const scriptMarkersMax = 1000
+const scriptDedupKeysMax = 1000
 /** Hex digits behind those that `readMarker` takes: the hash tag, two for the root set, one for each level below. */
 const placeAt = 24
 const placeEnd = 29
@@ -27,7 +27,7 @@ const setMembersMax = 500
  * A new event is taken for a seen one if these 63 bits and the root's 12 agree with any of 36 hours: once in a hundred
  * years at 10,000 events a second.
  */
-export function createSharedMarkers({ redis, now }: SharedMarkersOptions): SharedMarkers {
+export function createRedisDedupKeys({ redis, now }: RedisDedupKeysOptions): RedisDedupKeys {
   const callAll = (calls: readonly Call[], script: RedisScript, window: number[]) =>
     redis.run(async (commands) => {
       await Promise.all(
@@ -38,55 +38,55 @@ export function createSharedMarkers({ redis, now }: SharedMarkersOptions): Share
       )
     }, undefined)
 
-  const find = createGather<Marker, boolean>(async (markers) => {
+  const find = createGather<DedupKey, boolean>(async (dedupKeys) => {
     const newest = Math.floor((now() + skewMs) / windowMs)
     const oldest = Math.floor((now() - dayMs) / windowMs)
-    const calls = toCalls(markers, redis.isCluster)
+    const calls = toCalls(dedupKeys, redis.isCluster)
     await callAll(calls, findScript, [newest, oldest])
-    return toSeen(calls, markers.length)
+    return toSeen(calls, dedupKeys.length)
   })
-  const mark = createGather<Marker, never>(async (markers) => {
+  const mark = createGather<DedupKey, never>(async (dedupKeys) => {
     const window = Math.floor(now() / windowMs)
     const expireSeconds = Math.ceil(((window + 1) * windowMs + dayMs + skewMs) / 1000)
-    await callAll(toCalls(markers, redis.isCluster), markScript, [window, expireSeconds])
+    await callAll(toCalls(dedupKeys, redis.isCluster), markScript, [window, expireSeconds])
     return []
   })
 
   return {
     isAvailable: () => redis.mayCall(),
     find,
-    async mark(markers) {
-      await mark(markers)
+    async mark(dedupKeys) {
+      await mark(dedupKeys)
     },
   }
 }
 
-export type SharedMarkersOptions = { redis: RedisHandle; now: Clock }
+export type RedisDedupKeysOptions = { redis: RedisHandle; now: Clock }
 
-export type SharedMarkers = {
+export type RedisDedupKeys = {
   isAvailable(): boolean
   /** Which of them any node has marked. Never rejects: what Redis does not tell in time counts as new. */
-  find(markers: readonly Marker[]): Promise<readonly boolean[]>
+  find(dedupKeys: readonly DedupKey[]): Promise<readonly boolean[]>
   /** Remembers them for 24 hours at least. Never rejects. */
-  mark(markers: readonly Marker[]): Promise<void>
+  mark(dedupKeys: readonly DedupKey[]): Promise<void>
 }
 
 /** One script: the markers of a slot, as arguments, with their places in the request. */
 type Call = { key: string; members: string[]; indexes: number[]; reply: string }
 
 /** On a Cluster a script per hash tag, since its keys must share a slot; else one for all. */
-function toCalls(markers: readonly Marker[], isCluster: boolean): Call[] {
+function toCalls(dedupKeys: readonly DedupKey[], isCluster: boolean): Call[] {
   const calls: Call[] = []
   const open = new Map<string, Call>()
-  markers.forEach((marker, index) => {
-    const key = isCluster ? `seen:{${marker[placeAt]}}` : 'seen'
+  dedupKeys.forEach((dedupKey, index) => {
+    const key = isCluster ? `seen:{${dedupKey[placeAt]}}` : 'seen'
     let call = open.get(key)
-    if (call === undefined || call.members.length === scriptMarkersMax) {
+    if (call === undefined || call.members.length === scriptDedupKeysMax) {
       call = { key, members: [], indexes: [], reply: '' }
       open.set(key, call)
       calls.push(call)
     }
-    call.members.push(marker.slice(placeAt, placeEnd) + toMember(marker))
+    call.members.push(dedupKey.slice(placeAt, placeEnd) + toMember(dedupKey))
     call.indexes.push(index)
   })
   return calls
@@ -101,13 +101,13 @@ function toSeen(calls: readonly Call[], length: number): boolean[] {
 }
 
 /** A positive integer below 2^63 as decimal digits, without a bigint: 33 bits, and then nine digits. */
-function toMember(marker: Marker): string {
-  readMarker(marker, words)
+function toMember(dedupKey: DedupKey): string {
+  readDedupKey(dedupKey, words)
   const high = (words.a >>> 0) + 1 + (words.c & 1) * 2 ** 32
   return `${high}${String((words.b >>> 0) % 1e9).padStart(9, '0')}`
 }
 
-const words: MarkerWords = { a: 0, b: 0, c: 0 }
+const words: DedupKeyWords = { a: 0, b: 0, c: 0 }
 
 /**
  * `KEYS[1]:window` says how many levels of sets a window has, `KEYS[1]:window:digits` is a set. That scripts make their

@@ -1,5 +1,5 @@
 import { type Clock, dayMs, hourMs } from '../../core/clock.ts'
-import type { Marker } from '../../core/event.ts'
+import type { DedupKey } from '../../core/event.ts'
 
 const pageBytes = 4096
 const pageWords = pageBytes / 4
@@ -34,11 +34,11 @@ const scratchWords = new Int32Array(scratch.buffer, scratch.byteOffset, 4)
  * chosen by 32 further bits; the emptier bucket takes a newcomer. A new event is taken for a seen one if 59 bits
  * agree with one of 16 entries: 2^-55 a look-up, or once in a hundred thousand years at 10,000 events a second.
  */
-export function createSeenTable(options: { bytesMax: number; now: Clock }): SeenTable {
+export function createDedupTable(options: { bytesMax: number; now: Clock }): DedupTable {
   return new Table(options)
 }
 
-export type SeenTable = Table
+export type DedupTable = Table
 
 class Table {
   readonly capacity: number
@@ -85,33 +85,33 @@ class Table {
     this.#setAges(0)
   }
 
-  has(marker: MarkerWords): boolean {
-    const page = this.#pageOf(marker.c)
+  has(dedupKey: DedupKeyWords): boolean {
+    const page = this.#pageOf(dedupKey.c)
     const words = this.#shards[page >>> shardBits]!
-    const hash = toHash(marker)
+    const hash = toHash(dedupKey)
     return (
-      this.#isIn(words, toFirst(page, hash), marker) ||
-      this.#isIn(words, toSecond(page, hash), marker)
+      this.#isIn(words, toFirst(page, hash), dedupKey) ||
+      this.#isIn(words, toSecond(page, hash), dedupKey)
     )
   }
 
   /** Remembers it for 24 hours from `hour`. That it is not there yet is for the caller to know. */
-  add(marker: MarkerWords, hour = this.#hour): void {
+  add(dedupKey: DedupKeyWords, hour = this.#hour): void {
     if (this.#hour - hour > liveHours) return
-    const page = this.#pageOf(marker.c)
+    const page = this.#pageOf(dedupKey.c)
     const words = this.#shards[page >>> shardBits]!
-    const hash = toHash(marker)
+    const hash = toHash(dedupKey)
     const at = this.#place(words, toFirst(page, hash), toSecond(page, hash))
-    words[at] = marker.a
-    words[at + 1] = (marker.b & ~hourMask) | toSlot(Math.min(hour, this.#hour))
+    words[at] = dedupKey.a
+    words[at + 1] = (dedupKey.b & ~hourMask) | toSlot(Math.min(hour, this.#hour))
     this.#touched[page] = 1
   }
 
   /** Brings both buckets into the cache: doing that for some dozens first halves the time of `has` and `add`. */
-  prefetch(marker: MarkerWords): number {
-    const page = this.#pageOf(marker.c)
+  prefetch(dedupKey: DedupKeyWords): number {
+    const page = this.#pageOf(dedupKey.c)
     const words = this.#shards[page >>> shardBits]!
-    const hash = toHash(marker)
+    const hash = toHash(dedupKey)
     return words[toFirst(page, hash)]! ^ words[toSecond(page, hash)]!
   }
 
@@ -140,7 +140,7 @@ class Table {
     return floor((c >>> 0) * this.#pageScale)
   }
 
-  #isIn(words: Int32Array, start: number, { a, b }: MarkerWords): boolean {
+  #isIn(words: Int32Array, start: number, { a, b }: DedupKeyWords): boolean {
     for (let at = start; at < start + bucketWords; at += 2) {
       if (words[at] !== a) continue
       const rest = words[at + 1]!
@@ -216,13 +216,13 @@ class Table {
 }
 
 /** The first 96 bits of a marker: all that is looked at here, and what a marker file holds. */
-export type MarkerWords = { a: number; b: number; c: number }
+export type DedupKeyWords = { a: number; b: number; c: number }
 
-export const markerBytes = 12
+export const dedupKeyBytes = 12
 
 /** Reads a marker into `words` without allocating: 50 ns. */
-export function readMarker(marker: Marker, words: MarkerWords): void {
-  scratch.write(marker, 0, markerBytes, 'hex')
+export function readDedupKey(dedupKey: DedupKey, words: DedupKeyWords): void {
+  scratch.write(dedupKey, 0, dedupKeyBytes, 'hex')
   words.a = scratchWords[0]!
   words.b = scratchWords[1]!
   words.c = scratchWords[2]!
@@ -233,7 +233,7 @@ type Pass = { page: number; startedHour: number; doneHour: number }
 
 const toStart = (page: number) => (page & (shardPages - 1)) * pageWords
 /** Takes in both words: were it one's alone, markers that share it would always meet. */
-const toHash = ({ a, c }: MarkerWords) => imul(c ^ a, 0x9e3779b1)
+const toHash = ({ a, c }: DedupKeyWords) => imul(c ^ a, 0x9e3779b1)
 const toFirst = (page: number, hash: number) => toStart(page) + (hash >>> 26) * bucketWords
 /** Another bucket of the page: an odd number changes the first one's parity at least. */
 const toSecond = (page: number, hash: number) =>

@@ -6,7 +6,7 @@ import { IngestError } from '../../core/errors.ts'
  * lasted, those who would wait too long are refused, going by what the turns take in. Neither a crowd that comes once nor
  * a slow disk is a reason for that: the one passes, and waits for the other overlap.
  */
-export function createPace(parts: PaceParts): Pace {
+export function createTurnScheduler(parts: PaceParts): TurnScheduler {
   return new Line(parts)
 }
 
@@ -26,7 +26,7 @@ export type PaceParts = {
   atTurnEnd(callback: () => void): void
 }
 
-export type Pace = {
+export type TurnScheduler = {
   /**
    * Before a request's work begins: undefined where it may begin at once, else when its turn has come. Throws `too_busy`
    * with `retryAfterSeconds`.
@@ -35,7 +35,7 @@ export type Pace = {
   refused(): number
 }
 
-class Line implements Pace {
+class Line implements TurnScheduler {
   readonly #parts: PaceParts
   /** Those before `#first` have begun. */
   #waiting: (() => void)[] = []

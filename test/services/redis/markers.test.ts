@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { dayMs, hourMs } from '../../../src/core/clock.ts'
-import type { Marker } from '../../../src/core/event.ts'
+import type { DedupKey } from '../../../src/core/event.ts'
 import { silentLog } from '../../../src/core/log.ts'
 import { createDedup } from '../../../src/ingest/dedup/dedup.ts'
-import { createSharedMarkers } from '../../../src/ingest/dedup/redis-markers.ts'
-import { createSeenTable } from '../../../src/ingest/dedup/seen-table.ts'
+import { createRedisDedupKeys } from '../../../src/ingest/dedup/redis-markers.ts'
+import { createDedupTable } from '../../../src/ingest/dedup/seen-table.ts'
 import { createRedis } from '../../../src/redis/redis.ts'
 import { type RedisCluster, redisCli, startRedisCluster } from '../../support/redis-cluster.ts'
 import { until } from '../../support/until.ts'
-import { toMarkers } from '../../unit/ingest/support.ts'
+import { toDedupKeys } from '../../unit/ingest/support.ts'
 import { type RedisService, startRedis } from '../redis.ts'
 
 let server: RedisService
@@ -29,17 +29,17 @@ async function startNode(
 ) {
   const redis = createRedis({ url, prefix, timeoutMs, log: silentLog })
   await redis.whenAvailable(5000)
-  const shared = createSharedMarkers({ redis, now })
-  const table = createSeenTable({ bytesMax: 1024 * 1024, now })
+  const shared = createRedisDedupKeys({ redis, now })
+  const table = createDedupTable({ bytesMax: 1024 * 1024, now })
   const dedup = createDedup({ table, shared })
   return {
     redis,
     shared,
     dedup,
-    async send(markers: readonly Marker[]): Promise<number> {
-      const claim = await dedup.claim(markers)
+    async send(dedupKeys: readonly DedupKey[]): Promise<number> {
+      const claim = await dedup.claim(dedupKeys)
       await claim.commit()
-      return markers.length - claim.duplicates
+      return dedupKeys.length - claim.duplicates
     },
     async close() {
       redis.close()
@@ -55,27 +55,27 @@ describe.each([
   test('two nodes drop each other’s duplicates', async () => {
     const one = await startNode('pair', { url: url() })
     const other = await startNode('pair', { url: url() })
-    const markers = toMarkers(500)
-    expect(await one.send(markers)).toBe(500)
-    expect(await other.send(toMarkers(600))).toBe(100)
-    expect(await one.send(toMarkers(600))).toBe(0)
+    const dedupKeys = toDedupKeys(500)
+    expect(await one.send(dedupKeys)).toBe(500)
+    expect(await other.send(toDedupKeys(600))).toBe(100)
+    expect(await one.send(toDedupKeys(600))).toBe(0)
     await Promise.all([one.close(), other.close()])
   })
 
   test('a released request is new on the other node', async () => {
     const one = await startNode('released', { url: url() })
     const other = await startNode('released', { url: url() })
-    const claim = await one.dedup.claim(toMarkers(3))
+    const claim = await one.dedup.claim(toDedupKeys(3))
     claim.release()
-    expect(await other.send(toMarkers(3))).toBe(3)
+    expect(await other.send(toDedupKeys(3))).toBe(3)
     await Promise.all([one.close(), other.close()])
   })
 
   test('what a restart finds in the journal is known to the others', async () => {
     const one = await startNode('replay', { url: url() })
     const other = await startNode('replay', { url: url() })
-    await one.dedup.mark([...toMarkers(1500), undefined])
-    expect(await other.send(toMarkers(1501))).toBe(1)
+    await one.dedup.mark([...toDedupKeys(1500), undefined])
+    expect(await other.send(toDedupKeys(1501))).toBe(1)
     await Promise.all([one.close(), other.close()])
   })
 })
@@ -85,10 +85,10 @@ test('nobody forgets within 24 hours, whenever in the day it was, and clocks may
   const startMs = Date.now() - (Date.now() % (12 * hourMs))
   const clock = { nowMs: startMs, now: () => clock.nowMs }
   const node = await startNode('day', { now: clock.now })
-  const isKnown = async (at: number) => (await node.shared.find(toMarkers(1, at)))[0]
+  const isKnown = async (at: number) => (await node.shared.find(toDedupKeys(1, at)))[0]
   for (let quarter = 0; quarter < 48; quarter += 1) {
     const seenMs = clock.nowMs
-    await node.shared.mark(toMarkers(1, quarter))
+    await node.shared.mark(toDedupKeys(1, quarter))
     clock.nowMs = seenMs - 30_000
     expect(await isKnown(quarter)).toBe(true)
     clock.nowMs = seenMs + dayMs
@@ -102,7 +102,7 @@ test('nobody forgets within 24 hours, whenever in the day it was, and clocks may
 
 test('Redis forgets by itself, and not before a day is over', async () => {
   const node = await startNode('expiry')
-  await node.shared.mark(toMarkers(50))
+  await node.shared.mark(toDedupKeys(50))
   const keys = (await redisCli(server.url, 'keys', 'expiry:*')).split('\n')
   expect(keys.length).toBeGreaterThan(40)
   for (const key of keys) {
@@ -116,10 +116,10 @@ test('Redis forgets by itself, and not before a day is over', async () => {
 test('sets that are full hand on, so that Redis keeps packing them', async () => {
   const node = await startNode('full')
   const inOneRoot = (from: number) =>
-    toMarkers(10_000, from).map((marker) => `${marker.slice(0, 24)}abc${marker.slice(27)}`)
-  const markers = inOneRoot(0)
-  await node.shared.mark(markers)
-  const found = await node.shared.find([...markers, ...inOneRoot(10_000)])
+    toDedupKeys(10_000, from).map((dedupKey) => `${dedupKey.slice(0, 24)}abc${dedupKey.slice(27)}`)
+  const dedupKeys = inOneRoot(0)
+  await node.shared.mark(dedupKeys)
+  const found = await node.shared.find([...dedupKeys, ...inOneRoot(10_000)])
   expect(found.indexOf(false)).toBe(10_000)
   expect(found.lastIndexOf(true)).toBe(9_999)
   const keys = (await redisCli(server.url, 'keys', 'full:seen:*:*')).split('\n')
@@ -133,14 +133,14 @@ test('a million events take 24 bytes each at most', async () => {
   const node = await startNode('million')
   const usedBytes = async () =>
     Number(/used_memory:(\d+)/.exec(await redisCli(server.url, 'info', 'memory'))?.[1])
-  await node.shared.mark(toMarkers(1))
+  await node.shared.mark(toDedupKeys(1))
   const beforeBytes = await usedBytes()
   const random = Buffer.alloc(16 * 10_000)
   for (let count = 0; count < 1_000_000; count += 10_000) {
     const hex = crypto.getRandomValues(random).toString('hex')
-    const markers = Array.from({ length: 10_000 }, (_, at) => hex.slice(at * 32, at * 32 + 32))
-    await node.shared.mark(markers)
-    if (count === 0) expect((await node.shared.find(markers)).every(Boolean)).toBe(true)
+    const dedupKeys = Array.from({ length: 10_000 }, (_, at) => hex.slice(at * 32, at * 32 + 32))
+    await node.shared.mark(dedupKeys)
+    if (count === 0) expect((await node.shared.find(dedupKeys)).every(Boolean)).toBe(true)
   }
   expect(node.redis.counts.failures).toBe(0)
   const bytesPerEvent = ((await usedBytes()) - beforeBytes) / 1_000_000
@@ -154,14 +154,14 @@ test('while Redis is hung or gone no event is lost or slow, and later it counts 
   const own = await startRedis()
   const redis = createRedis({ url: own.url, prefix: 'away', timeoutMs: 50, log: silentLog })
   await redis.whenAvailable(5000)
-  const shared = createSharedMarkers({ redis, now: Date.now })
-  const table = createSeenTable({ bytesMax: 1024 * 1024, now: Date.now })
+  const shared = createRedisDedupKeys({ redis, now: Date.now })
+  const table = createDedupTable({ bytesMax: 1024 * 1024, now: Date.now })
   const dedup = createDedup({ table, shared })
   let at = 0
   const send = async () => {
     at += 10
     const startMs = performance.now()
-    const claim = await dedup.claim(toMarkers(10, at))
+    const claim = await dedup.claim(toDedupKeys(10, at))
     await claim.commit()
     expect(claim.duplicates).toBe(0)
     return performance.now() - startMs
@@ -172,11 +172,11 @@ test('while Redis is hung or gone no event is lost or slow, and later it counts 
   ] as const) {
     await strike()
     for (let count = 0; count < 20; count += 1) expect(await send()).toBeLessThan(1000)
-    expect((await dedup.claim(toMarkers(10, at))).duplicates).toBe(10)
+    expect((await dedup.claim(toDedupKeys(10, at))).duplicates).toBe(10)
     await mend()
     await until(() => redis.isAvailable())
     await send()
-    expect((await shared.find(toMarkers(10, at))).every(Boolean)).toBe(true)
+    expect((await shared.find(toDedupKeys(10, at))).every(Boolean)).toBe(true)
   }
   redis.close()
   await dedup.close()
@@ -188,7 +188,7 @@ test('with one node of a cluster lost, requests go on without it', async () => {
   await cluster.nodes[1]!.kill()
   for (let count = 0; count < 20; count += 1) {
     const startMs = performance.now()
-    expect(await node.send(toMarkers(50, count * 50))).toBe(50)
+    expect(await node.send(toDedupKeys(50, count * 50))).toBe(50)
     expect(performance.now() - startMs).toBeLessThan(1000)
   }
   expect(node.redis.isAvailable()).toBe(false)

@@ -9,7 +9,7 @@ import { toLine } from '../../support/line.ts'
 import { receivedMs, toRequest } from './capture/capture-request.ts'
 
 const uuid = '0192f0c1-2b3c-7d4e-8f50-617283940a1b'
-const routed = { route: 'main', category: 'events', key: 'p:u', marker: undefined } as const
+const routed = { route: 'main', category: 'events', key: 'p:u', dedupKey: undefined } as const
 
 const event: EventRow = {
   uuid,
@@ -78,11 +78,11 @@ describe('an event’s line', () => {
   test('stands in a record with all that shippers need', () => {
     const { line, ...head } = toRecord({
       ...{ kind: 'event', row: event, route: 'overflow', category: 'events' },
-      ...{ key: 'p:u', marker: 'f'.repeat(32) },
+      ...{ key: 'p:u', dedupKey: 'f'.repeat(32) },
     })
     expect(toLine({ line })).toStartWith('{')
     expect(head).toEqual({
-      ...{ kind: 'event', route: 'overflow', source: 'report', uuid, marker: 'f'.repeat(32) },
+      ...{ kind: 'event', route: 'overflow', source: 'report', uuid, dedupKey: 'f'.repeat(32) },
       ...{ event: 'e', key: 'p:u', receivedMs },
     })
   })
@@ -194,7 +194,7 @@ describe('a dead letter', () => {
     })
     expect(head).toEqual({
       ...{ kind: 'dead_letter', route: 'main', source: 'capture', uuid: expect.any(String) },
-      ...{ marker: undefined, event: 'invalid_event', key: 'p', receivedMs },
+      ...{ dedupKey: undefined, event: 'invalid_event', key: 'p', receivedMs },
     })
   })
 

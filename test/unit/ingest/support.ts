@@ -1,5 +1,5 @@
 import { hourMs } from '../../../src/core/clock.ts'
-import type { Marker } from '../../../src/core/event.ts'
+import type { DedupKey } from '../../../src/core/event.ts'
 
 /** A clock that stands still until it is told otherwise. */
 export function createTestClock(startMs = 1_000_000 * hourMs) {
@@ -8,10 +8,10 @@ export function createTestClock(startMs = 1_000_000 * hourMs) {
 }
 
 /** The same number gives the same marker. */
-export function toMarker(seed: number | string): Marker {
+export function toDedupKey(seed: number | string): DedupKey {
   return new Bun.CryptoHasher('md5').update(String(seed)).digest('hex')
 }
 
-export function toMarkers(count: number, from = 0): Marker[] {
-  return Array.from({ length: count }, (_, index) => toMarker(from + index))
+export function toDedupKeys(count: number, from = 0): DedupKey[] {
+  return Array.from({ length: count }, (_, index) => toDedupKey(from + index))
 }

@@ -133,7 +133,7 @@ test('an empty request is acknowledged and leaves nothing', async () => {
 
 test('a request that cannot be encoded takes nobody with it', async () => {
   const journal = await openOn(createFakeDisk())
-  const broken = { ...toRecord('broken'), marker: 'no marker' }
+  const broken = { ...toRecord('broken'), dedupKey: 'no marker' }
   const [first, refused, second] = await Promise.allSettled([
     appendNames(journal, 'a'),
     journal.append([toRecord('beside'), broken]),

@@ -66,11 +66,11 @@ test('the largest record that a contract allows is taken and read back', async (
 
 test('what is released goes segment by segment, once what must outlive it is durable', async () => {
   const disk = createFakeDisk()
-  const markers = Promise.withResolvers<void>()
+  const dedupKeys = Promise.withResolvers<void>()
   let isAsked = false
   const beforeUnlink = () => {
     isAsked = true
-    return markers.promise
+    return dedupKeys.promise
   }
   const journal = await openOn(disk, { beforeUnlink })
   for (let index = 0; index < 8; index += 1)
@@ -79,7 +79,7 @@ test('what is released goes segment by segment, once what must outlive it is dur
   const released = journal.release(5)
   await until(() => isAsked)
   expect(journal.stats().segments).toBe(before.segments)
-  markers.resolve()
+  dedupKeys.resolve()
   await released
   expect(journal.firstOffset).toBe(4) // Two records fill a segment, whose second is still needed.
   expect(await namesIn(journal)).toEqual(['r4', 'r5', 'r6', 'r7'])

@@ -13,7 +13,7 @@ const record: fc.Arbitrary<JournalRecord> = fc.record({
   route: fc.constantFrom('main', 'overflow', 'historical'),
   source: fc.constantFrom('capture', 'telemetry', 'report', 'link'),
   uuid: fc.uuid(),
-  marker: fc.option(
+  dedupKey: fc.option(
     fc
       .uint8Array({ minLength: 16, maxLength: 16 })
       .map((bytes) => Buffer.from(bytes).toString('hex')),
@@ -65,11 +65,11 @@ test.each([
   ['other characters', `${'ab'.repeat(15)}g0`],
 ])(
   'a marker that is not 32 hex digits but %s is refused, and nothing of its request stays',
-  (_, marker) => {
+  (_, dedupKey) => {
     const block = createBlock()
     block.add([toRecord('a')])
     const { count, frameBytes } = block
-    expect(() => block.add([toRecord('b'), { ...toRecord('c'), marker }])).toThrow(TypeError)
+    expect(() => block.add([toRecord('b'), { ...toRecord('c'), dedupKey }])).toThrow(TypeError)
     expect({ count, frameBytes }).toEqual({ count: block.count, frameBytes: block.frameBytes })
   },
 )

@@ -11,7 +11,7 @@ export function toRecord(name: string, line = `{"name":"${name}"}`): JournalReco
     route: 'main',
     source: 'capture',
     uuid: '0190a5f4-0000-7000-8000-000000000001',
-    marker: undefined,
+    dedupKey: undefined,
     event: name,
     key: `project:${name}`,
     receivedMs: 1_700_000_000_000,

@@ -133,14 +133,14 @@ function run(value: unknown, from: typeof request extends fc.Arbitrary<infer R> 
 }
 
 function check(record: JournalRecord) {
-  const { kind, uuid, marker } = record
+  const { kind, uuid, dedupKey } = record
   const line = toLine(record)
   expect(line).not.toContain('\n')
   const row = JSON.parse(line)
   expect(Object.keys(row)).toEqual(columns[kind])
   expect(row.uuid).toBe(uuid)
   expect(uuid).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/)
-  expect(marker ?? 'f'.repeat(32)).toMatch(/^[0-9a-f]{32}$/)
+  expect(dedupKey ?? 'f'.repeat(32)).toMatch(/^[0-9a-f]{32}$/)
   if (kind === 'dead_letter') return
   const timestampMs = Date.parse(row.timestamp)
   expect(timestampMs >= 0 && timestampMs <= receivedMs + 23 * 3_600_000).toBe(true)

@@ -28,7 +28,7 @@ describe('a recording', () => {
       route: 'main',
       category: 'recordings',
       key: 's-1',
-      marker: expect.stringMatching(/^[0-9a-f]{32}$/),
+      dedupKey: expect.stringMatching(/^[0-9a-f]{32}$/),
       row: {
         uuid,
         project: token,
@@ -178,25 +178,26 @@ describe('snapshots of one request', () => {
 
 describe('a recording’s identity', () => {
   const pair = [ofData([1], { uuid }), ofData([2], { uuid: uuid.replace('1b', '1c') })]
-  const markersOf = (value: unknown, run: Run = {}) => recordAll(value, run).map((e) => e.marker)
+  const dedupKeysOf = (value: unknown, run: Run = {}) =>
+    recordAll(value, run).map((e) => e.dedupKey)
   const uuidsOf = (value: unknown, run: Run = {}) =>
     recordAll(value, run).map(({ row }) => row.uuid)
 
   test('is that of its snapshots: a retry has the same', () => {
-    expect(markersOf(pair)).toEqual(markersOf(structuredClone(pair)))
+    expect(dedupKeysOf(pair)).toEqual(dedupKeysOf(structuredClone(pair)))
     expect(uuidsOf(pair)).toEqual(uuidsOf(structuredClone(pair)))
-    expect(markersOf(pair)).not.toEqual(markersOf(pair.slice(0, 1)))
-    expect(markersOf(pair)).not.toEqual(markersOf(pair.toReversed()))
+    expect(dedupKeysOf(pair)).not.toEqual(dedupKeysOf(pair.slice(0, 1)))
+    expect(dedupKeysOf(pair)).not.toEqual(dedupKeysOf(pair.toReversed()))
   })
 
   test('is missing where one snapshot has none', () => {
-    expect(markersOf([...pair, ofData([3], { timestamp: undefined })])).toEqual([undefined])
+    expect(dedupKeysOf([...pair, ofData([3], { timestamp: undefined })])).toEqual([undefined])
   })
 
   test('is the timestamps’ by the contract’s letter', () => {
     const run: Run = { dedupIdentity: 'contract' }
     const other = pair.map((snapshot) => ({ ...snapshot, uuid: crypto.randomUUID() }))
-    expect(markersOf(pair, run)).toEqual(markersOf(other, run))
+    expect(dedupKeysOf(pair, run)).toEqual(dedupKeysOf(other, run))
   })
 
   test('differs between sessions and between the rows of one', () => {
@@ -204,11 +205,11 @@ describe('a recording’s identity', () => {
       Array.from({ length: 50 }, () => 'x'.repeat(100)),
       { uuid },
     )
-    const markers = markersOf([large, toSnapshot({ $session_id: 's-2' }, { uuid })], {
+    const dedupKeys = dedupKeysOf([large, toSnapshot({ $session_id: 's-2' }, { uuid })], {
       lineBytesMax: 2000,
     })
-    expect(markers.length).toBeGreaterThan(4)
-    expect(new Set(markers).size).toBe(markers.length)
+    expect(dedupKeys.length).toBeGreaterThan(4)
+    expect(new Set(dedupKeys).size).toBe(dedupKeys.length)
   })
 
   test('lends a lone snapshot’s uuid to its first row only, and to no merged one', () => {

@@ -193,14 +193,14 @@ describe('the time of a link event', () => {
 
 describe('a link event is itself by project and event_id', () => {
   const identity = (event: object) => {
-    const { row, marker } = normalise(event)
-    return { uuid: row.uuid, marker }
+    const { row, dedupKey } = normalise(event)
+    return { uuid: row.uuid, dedupKey }
   }
 
   test('the same for every copy, whatever else it says', () => {
     const first = identity({ event_id: 'e1', project_id: 'p' })
     expect(identity({ event_id: 'e1', project_id: 'p', event_type: 'view' })).toEqual(first)
-    expect(first.marker).toMatch(/^[0-9a-f]{32}$/)
+    expect(first.dedupKey).toMatch(/^[0-9a-f]{32}$/)
     expect(first.uuid).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-/)
   })
 
@@ -213,12 +213,12 @@ describe('a link event is itself by project and event_id', () => {
   ])('%s is another event', (_, other) => {
     const first = identity({ event_id: 'e1', project_id: 'p' })
     expect(identity(other).uuid).not.toBe(first.uuid)
-    expect(identity(other).marker).not.toBe(first.marker)
+    expect(identity(other).dedupKey).not.toBe(first.dedupKey)
   })
 
   test('without an id it is never a copy, and its uuid is the id it gets', () => {
-    const { row, marker } = normalise({})
-    expect(marker).toBeUndefined()
+    const { row, dedupKey } = normalise({})
+    expect(dedupKey).toBeUndefined()
     expect(row.uuid).toBe((row as LinkRow).event_id)
   })
 })

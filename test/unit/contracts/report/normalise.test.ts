@@ -109,15 +109,15 @@ describe('properties', () => {
 describe('a report is itself by project, Idempotency-Key and index', () => {
   const identities = (key: string, project?: string) =>
     normalise([event, event], key ? { 'Idempotency-Key': key } : {}, project).map(
-      ({ row, marker }) => ({ uuid: row.uuid, marker }),
+      ({ row, dedupKey }) => ({ uuid: row.uuid, dedupKey }),
     )
 
   test('the same when it is sent again', () => {
     const [first, second] = identities('retry-1')
     expect(identities('retry-1')).toEqual([first!, second!])
-    expect(first!.marker).toMatch(/^[0-9a-f]{32}$/)
+    expect(first!.dedupKey).toMatch(/^[0-9a-f]{32}$/)
     expect(first!.uuid).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-/)
-    expect(second!.marker).not.toBe(first!.marker)
+    expect(second!.dedupKey).not.toBe(first!.dedupKey)
     expect(second!.uuid).not.toBe(first!.uuid)
   })
 
@@ -125,13 +125,13 @@ describe('a report is itself by project, Idempotency-Key and index', () => {
     ['another key', 'retry-2', 'shop'],
     ['another project', 'retry-1', 'club'],
   ])('%s makes other events', (_, key, project) => {
-    const markers = identities('retry-1').map(({ marker }) => marker)
-    for (const { marker } of identities(key, project)) expect(markers).not.toContain(marker)
+    const dedupKeys = identities('retry-1').map(({ dedupKey }) => dedupKey)
+    for (const { dedupKey } of identities(key, project)) expect(dedupKeys).not.toContain(dedupKey)
   })
 
   test('without a key no event is ever a copy', () => {
     const [first, second] = identities('')
-    expect([first!.marker, second!.marker]).toEqual([undefined, undefined])
+    expect([first!.dedupKey, second!.dedupKey]).toEqual([undefined, undefined])
     expect(first!.uuid).not.toBe(second!.uuid)
   })
 })

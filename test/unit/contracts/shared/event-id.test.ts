@@ -6,8 +6,8 @@ const otherUuid = '0192f0c1-2b3c-7d4e-8f50-617283940a1c'
 const timestamp = '2026-01-01T11:59:00Z'
 const event = { token: 'phc_a', event: 'e', distinct_id: 'u', uuid, timestamp, properties: {} }
 
-const markerOf = (changes: object = {}, run: Run = {}) =>
-  captureOne({ ...event, ...changes }, run).marker
+const dedupKeyOf = (changes: object = {}, run: Run = {}) =>
+  captureOne({ ...event, ...changes }, run).dedupKey
 const uuidOf = (changes: object = {}, run: Run = {}) =>
   captureOne({ ...event, ...changes }, run).row.uuid
 
@@ -18,7 +18,7 @@ const contract: Run = { dedupIdentity: 'contract' }
 test('a marker is 128 bits of SHA-1, the same in every process', () => {
   const text = `phc_a\n1\n1\nueu${uuid}`
   const sha1 = new Bun.CryptoHasher('sha1').update(text).digest('hex')
-  expect(markerOf()).toBe(sha1.slice(0, 32))
+  expect(dedupKeyOf()).toBe(sha1.slice(0, 32))
 })
 
 describe('two events are the same when they differ in', () => {
@@ -34,8 +34,8 @@ describe('two events are the same when they differ in', () => {
     ['their uuids, by the contract’s letter', {}, { uuid: otherUuid }, contract],
     ['having a uuid, by the contract’s letter', {}, bare, contract],
   ])('%s', (_, one, other, run) => {
-    expect(markerOf(one, run)).toMatch(/^[0-9a-f]{32}$/)
-    expect(markerOf(one, run)).toBe(markerOf(other, run) as string)
+    expect(dedupKeyOf(one, run)).toMatch(/^[0-9a-f]{32}$/)
+    expect(dedupKeyOf(one, run)).toBe(dedupKeyOf(other, run) as string)
   })
 })
 
@@ -54,7 +54,7 @@ describe('two events are different when they differ in', () => {
     ['their timestamps, by the contract’s letter', {}, { timestamp: '2020-01-01' }, contract],
     ['a time that looks like a uuid', {}, { ...bare, timestamp: uuid }, {}],
   ])('%s', (_, one, other, run) => {
-    expect(markerOf(one, run)).not.toBe(markerOf(other, run) as string)
+    expect(dedupKeyOf(one, run)).not.toBe(dedupKeyOf(other, run) as string)
   })
 })
 
@@ -68,7 +68,7 @@ describe('an event has no identity', () => {
     ['with a timestamp that is none', { ...bare, timestamp: { at: 5 } }, {}],
     ['without a timestamp, by the contract’s letter', { timestamp: undefined }, contract],
   ])('%s', (_, changes, run) => {
-    expect(markerOf(changes, run)).toBeUndefined()
+    expect(dedupKeyOf(changes, run)).toBeUndefined()
   })
 })
 

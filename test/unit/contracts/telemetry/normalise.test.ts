@@ -151,9 +151,9 @@ describe('a telemetry event is itself by app and id', () => {
   test('the same for every copy, whatever else it says', () => {
     const first = canonical({})
     const copy = canonical({ ts: 5, name: 'other', sessionId: 's2' })
-    expect(copy.marker).toBe(first.marker!)
+    expect(copy.dedupKey).toBe(first.dedupKey!)
     expect(copy.row.uuid).toBe(first.row.uuid)
-    expect(first.marker).toMatch(/^[0-9a-f]{32}$/)
+    expect(first.dedupKey).toMatch(/^[0-9a-f]{32}$/)
   })
 
   test.each([
@@ -161,7 +161,7 @@ describe('a telemetry event is itself by app and id', () => {
     ['another app', { app: 'other' }],
     ['the same letters, cut elsewhere', { app: 'my-appe', id: 'vt_abc123' }],
   ])('%s is another event', (_, changes) => {
-    expect(canonical(changes).marker).not.toBe(canonical({}).marker)
+    expect(canonical(changes).dedupKey).not.toBe(canonical({}).dedupKey)
     expect(canonical(changes).row.uuid).not.toBe(canonical({}).row.uuid)
   })
 

@@ -74,7 +74,7 @@ const sources: Record<Kind, Source> = {
 }
 
 function toStored(offset: number, kind: Kind, row: Record<string, unknown>): StoredRecord {
-  const head = { uuid: String(row.uuid), marker: undefined, event: String(row.event), key: 'k' }
+  const head = { uuid: String(row.uuid), dedupKey: undefined, event: String(row.event), key: 'k' }
   return {
     ...{ offset, kind, route: 'main', source: sources[kind] },
     receivedMs: receivedMs + offset,

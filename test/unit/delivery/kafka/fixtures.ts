@@ -28,7 +28,7 @@ export function makeRecord(fields: RecordFields = {}): StoredRecord {
     ...{ user: { $set: { user: 1, properties: 2 } }, historical: false },
   }
   const line = toStoredLine(Buffer.from(`${fields.line ?? JSON.stringify(row)}\n`))
-  const head = { uuid, marker: undefined, event, key: `p1:${user}` }
+  const head = { uuid, dedupKey: undefined, event, key: `p1:${user}` }
   return { offset, kind, route, source: 'capture', receivedMs: 0, ...line, head: () => head }
 }
 

@@ -3,7 +3,10 @@ import fc from 'fast-check'
 import { createDelivery } from '../../../../src/delivery/kafka/delivery.ts'
 import type { SendFault } from '../../../../src/delivery/kafka/fault.ts'
 import { toBytesMax, toMessage } from '../../../../src/delivery/kafka/message.ts'
-import { createLane, type Parcel } from '../../../../src/delivery/kafka/partition-queue.ts'
+import {
+  createPartitionQueue,
+  type PendingMessage,
+} from '../../../../src/delivery/kafka/partition-queue.ts'
 import { makeFault, makeRecord } from './fixtures.ts'
 
 const retry = makeFault('retry')
@@ -18,8 +21,9 @@ function makeLane(answer: Answer, { bytesMax = 2 ** 20, isThere = true } = {}) {
   const gone: number[] = []
   let inflight = 0
   let inflightMax = 0
-  const toOffsets = (parcels: readonly Parcel[]) => parcels.map(({ record }) => record.offset)
-  const lane = createLane({
+  const toOffsets = (parcels: readonly PendingMessage[]) =>
+    parcels.map(({ record }) => record.offset)
+  const lane = createPartitionQueue({
     lingerMs: 1,
     bytesMax: () => bytesMax,
     async send(parcels) {

@@ -1,21 +1,21 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { hourMs } from '../../../../src/core/clock.ts'
-import type { Marker } from '../../../../src/core/event.ts'
+import type { DedupKey } from '../../../../src/core/event.ts'
 import type { Claim } from '../../../../src/ingest/dedup/claim.ts'
 import { createDedup, type DedupOptions } from '../../../../src/ingest/dedup/dedup.ts'
-import type { SharedMarkers } from '../../../../src/ingest/dedup/redis-markers.ts'
-import { createSeenTable } from '../../../../src/ingest/dedup/seen-table.ts'
+import type { RedisDedupKeys } from '../../../../src/ingest/dedup/redis-markers.ts'
+import { createDedupTable } from '../../../../src/ingest/dedup/seen-table.ts'
 import { until } from '../../../support/until.ts'
-import { createTestClock, toMarkers } from '../support.ts'
+import { createTestClock, toDedupKeys } from '../support.ts'
 
 function create(options: Partial<DedupOptions> = {}) {
   const clock = createTestClock()
-  const table = createSeenTable({ bytesMax: 64 * 1024, now: clock.now })
+  const table = createDedupTable({ bytesMax: 64 * 1024, now: clock.now })
   return { clock, table, dedup: createDedup({ table, ...options }) }
 }
 
-const [a, b, c] = toMarkers(3) as [Marker, Marker, Marker]
+const [a, b, c] = toDedupKeys(3) as [DedupKey, DedupKey, DedupKey]
 
 /** A claim that must not have had to wait. */
 function atOnce(claim: Claim | Promise<Claim>): Claim {
@@ -24,7 +24,7 @@ function atOnce(claim: Claim | Promise<Claim>): Claim {
 }
 
 function fresh(claim: Claim, length: number): boolean[] {
-  return Array.from({ length }, (_, index) => claim.isFresh(index))
+  return Array.from({ length }, (_, index) => claim.isNew(index))
 }
 
 test('an event is new once, and a duplicate for 24 hours after its commit', () => {
@@ -37,17 +37,17 @@ test('an event is new once, and a duplicate for 24 hours after its commit', () =
   expect(second.duplicates).toBe(2)
   second.release()
   clock.nowMs += 25 * hourMs
-  expect(atOnce(dedup.claim([a])).isFresh(0)).toBe(true)
+  expect(atOnce(dedup.claim([a])).isNew(0)).toBe(true)
 })
 
 test('what was released is new again: a refused request is accepted when it is retried', () => {
   const { dedup } = create()
   atOnce(dedup.claim([a])).release()
   const retry = atOnce(dedup.claim([a]))
-  expect(retry.isFresh(0)).toBe(true)
+  expect(retry.isNew(0)).toBe(true)
   retry.commit()
   retry.release()
-  expect(atOnce(dedup.claim([a])).isFresh(0)).toBe(false)
+  expect(atOnce(dedup.claim([a])).isNew(0)).toBe(false)
 })
 
 test('an event without identity is always new', () => {
@@ -64,13 +64,13 @@ test('a copy within a request is a duplicate at once, and does not wait for its 
 test.each([
   ['a commit makes the waiting one a duplicate', 'commit', false],
   ['a release hands the event to the waiting one', 'release', true],
-] as const)('%s', async (_, outcome, isFresh) => {
+] as const)('%s', async (_, outcome, isNew) => {
   const { dedup } = create()
   const first = atOnce(dedup.claim([a]))
   const second = dedup.claim([a, b, a])
   expect(second).toBeInstanceOf(Promise)
   first[outcome]()
-  expect(fresh(await second, 3)).toEqual([isFresh, true, false])
+  expect(fresh(await second, 3)).toEqual([isNew, true, false])
 })
 
 test('a released event goes to the earliest who waits, and the others wait for that one', async () => {
@@ -80,9 +80,9 @@ test('a released event goes to the earliest who waits, and the others wait for t
   const third = dedup.claim([a])
   first.release()
   const successor = await second
-  expect(successor.isFresh(0)).toBe(true)
+  expect(successor.isNew(0)).toBe(true)
   successor.commit()
-  expect((await third).isFresh(0)).toBe(false)
+  expect((await third).isNew(0)).toBe(false)
   expect(dedup.pending()).toBe(0)
 })
 
@@ -93,9 +93,9 @@ test('who waits too long is told to come back, and stands in nobody’s way', as
   const refusal = { code: 'too_busy', details: { retryAfterSeconds: 1 } }
   await expect(Promise.resolve(second)).rejects.toMatchObject(refusal)
   const third = atOnce(dedup.claim([b]))
-  expect(third.isFresh(0)).toBe(true)
+  expect(third.isNew(0)).toBe(true)
   first.release()
-  expect(atOnce(dedup.claim([a])).isFresh(0)).toBe(true)
+  expect(atOnce(dedup.claim([a])).isNew(0)).toBe(true)
 })
 
 test('what is replayed from the journal is a duplicate', () => {
@@ -106,7 +106,7 @@ test('what is replayed from the journal is a duplicate', () => {
 
 test('in whatever order requests end, none is stuck, nothing is stored twice, no duplicate is a loss', async () => {
   const request = fc.record({
-    markers: fc.array(fc.integer({ min: 0, max: 4 }), { minLength: 1, maxLength: 6 }),
+    dedupKeys: fc.array(fc.integer({ min: 0, max: 4 }), { minLength: 1, maxLength: 6 }),
     commits: fc.boolean(),
   })
   const property = fc.asyncProperty(
@@ -115,19 +115,19 @@ test('in whatever order requests end, none is stuck, nothing is stored twice, no
     async (scheduler, requests) => {
       const { dedup } = create()
       const stored = new Set<number>()
-      const pool = toMarkers(5)
-      const serve = async ({ markers, commits }: (typeof requests)[number]) => {
+      const pool = toDedupKeys(5)
+      const serve = async ({ dedupKeys, commits }: (typeof requests)[number]) => {
         await scheduler.schedule(Promise.resolve(), 'arrive')
-        const claim = await dedup.claim(markers.map((at) => pool[at]))
-        const isFirst = markers.map((at, index) => markers.indexOf(at) === index)
-        markers.forEach((at, index) => {
-          if (isFirst[index] && !claim.isFresh(index)) expect(stored).toContain(at)
-          if (!isFirst[index]) expect(claim.isFresh(index)).toBe(false)
+        const claim = await dedup.claim(dedupKeys.map((at) => pool[at]))
+        const isFirst = dedupKeys.map((at, index) => dedupKeys.indexOf(at) === index)
+        dedupKeys.forEach((at, index) => {
+          if (isFirst[index] && !claim.isNew(index)) expect(stored).toContain(at)
+          if (!isFirst[index]) expect(claim.isNew(index)).toBe(false)
         })
         await scheduler.schedule(Promise.resolve(), 'journal')
         if (!commits) return claim.release()
-        markers.forEach((at, index) => {
-          if (!claim.isFresh(index)) return
+        dedupKeys.forEach((at, index) => {
+          if (!claim.isNew(index)) return
           expect(stored).not.toContain(at)
           stored.add(at)
         })
@@ -142,12 +142,12 @@ test('in whatever order requests end, none is stuck, nothing is stored twice, no
   await fc.assert(property, { numRuns: 500 })
 })
 
-function createFakeShared(seen: Set<Marker>): SharedMarkers {
+function createFakeShared(seen: Set<DedupKey>): RedisDedupKeys {
   return {
     isAvailable: () => true,
-    find: async (markers) => markers.map((marker) => seen.has(marker)),
-    async mark(markers) {
-      for (const marker of markers) seen.add(marker)
+    find: async (dedupKeys) => dedupKeys.map((dedupKey) => seen.has(dedupKey)),
+    async mark(dedupKeys) {
+      for (const dedupKey of dedupKeys) seen.add(dedupKey)
     },
   }
 }
@@ -157,13 +157,13 @@ test('what another node has seen is a duplicate, also for who waited for the ans
   const { dedup } = create({ shared: createFakeShared(seen) })
   const [first, second] = [dedup.claim([a, b]), dedup.claim([a])]
   expect(fresh(await first, 2)).toEqual([false, true])
-  expect((await second).isFresh(0)).toBe(false)
+  expect((await second).isNew(0)).toBe(false)
   await (await first).commit()
   expect([...seen]).toEqual([a, b])
 })
 
 test('a released request is marked nowhere', async () => {
-  const seen = new Set<Marker>()
+  const seen = new Set<DedupKey>()
   const { dedup } = create({ shared: createFakeShared(seen) })
   const claim = await dedup.claim([a])
   claim.release()
@@ -172,7 +172,7 @@ test('a released request is marked nowhere', async () => {
 
 test('memory is reserved until none is left, or the end', async () => {
   const reserve = (slices: number) => {
-    const table = createSeenTable({ bytesMax: 4096, now: createTestClock().now })
+    const table = createDedupTable({ bytesMax: 4096, now: createTestClock().now })
     const asked = { count: 0 }
     table.reserve = () => {
       asked.count += 1

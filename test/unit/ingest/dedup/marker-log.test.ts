@@ -3,20 +3,20 @@ import { readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { hourMs } from '../../../../src/core/clock.ts'
-import type { Marker } from '../../../../src/core/event.ts'
+import type { DedupKey } from '../../../../src/core/event.ts'
 import { silentLog } from '../../../../src/core/log.ts'
 import {
   createMarkerFiles,
   type MarkerFilesOptions,
 } from '../../../../src/ingest/dedup/marker-log.ts'
 import {
-  createSeenTable,
-  markerBytes,
-  readMarker,
+  createDedupTable,
+  dedupKeyBytes,
+  readDedupKey,
 } from '../../../../src/ingest/dedup/seen-table.ts'
 import { temporaryFolder } from '../../../support/folder.ts'
 import { until } from '../../../support/until.ts'
-import { createTestClock, toMarker, toMarkers } from '../support.ts'
+import { createTestClock, toDedupKey, toDedupKeys } from '../support.ts'
 import { createFaultyDisk } from './faulty-disk.ts'
 
 const words = { a: 0, b: 0, c: 0 }
@@ -32,18 +32,18 @@ async function start(folder: string, options: Partial<MarkerFilesOptions> = {}) 
     flushMs: 600_000,
     ...options,
   })
-  const table = createSeenTable({ bytesMax: 1024 * 1024, now })
+  const table = createDedupTable({ bytesMax: 1024 * 1024, now })
   const loaded = await files.load(table)
   return {
     files,
     loaded,
-    has(marker: Marker) {
-      readMarker(marker, words)
+    has(dedupKey: DedupKey) {
+      readDedupKey(dedupKey, words)
       return table.has(words)
     },
-    append(marker: Marker) {
+    append(dedupKey: DedupKey) {
       table.keepTime()
-      readMarker(marker, words)
+      readDedupKey(dedupKey, words)
       files.append(words, table.hour)
     },
   }
@@ -52,42 +52,42 @@ async function start(folder: string, options: Partial<MarkerFilesOptions> = {}) 
 test('what was synced is known after a restart', async () => {
   using folder = temporaryFolder()
   const first = await start(folder.path)
-  const markers = toMarkers(20_000)
-  for (const marker of markers) first.append(marker)
+  const dedupKeys = toDedupKeys(20_000)
+  for (const dedupKey of dedupKeys) first.append(dedupKey)
   await first.files.sync()
   const second = await start(folder.path)
   expect(second.loaded).toBe(20_000)
-  expect(markers.every(second.has)).toBe(true)
-  expect(second.has(toMarker('another'))).toBe(false)
+  expect(dedupKeys.every(second.has)).toBe(true)
+  expect(second.has(toDedupKey('another'))).toBe(false)
   await first.files.close()
 })
 
 test('a file cut at any byte gives all markers before the cut', async () => {
   using folder = temporaryFolder()
   const first = await start(folder.path)
-  const markers = toMarkers(5)
-  for (const marker of markers) first.append(marker)
+  const dedupKeys = toDedupKeys(5)
+  for (const dedupKey of dedupKeys) first.append(dedupKey)
   await first.files.close()
   const path = join(folder.path, readdirSync(folder.path)[0]!)
-  for (let bytes = 5 * markerBytes; bytes >= 0; bytes -= 1) {
+  for (let bytes = 5 * dedupKeyBytes; bytes >= 0; bytes -= 1) {
     truncateSync(path, bytes)
     const { has } = await start(folder.path)
-    const whole = Math.floor(bytes / markerBytes)
-    expect(markers.map(has)).toEqual(markers.map((_, index) => index < whole))
+    const whole = Math.floor(bytes / dedupKeyBytes)
+    expect(dedupKeys.map(has)).toEqual(dedupKeys.map((_, index) => index < whole))
   }
 })
 
 test('what a restart appends is not put out of step by a torn end', async () => {
   using folder = temporaryFolder()
   const first = await start(folder.path)
-  first.append(toMarker(1))
+  first.append(toDedupKey(1))
   await first.files.close()
-  truncateSync(join(folder.path, readdirSync(folder.path)[0]!), markerBytes - 5)
+  truncateSync(join(folder.path, readdirSync(folder.path)[0]!), dedupKeyBytes - 5)
   const second = await start(folder.path)
-  second.append(toMarker(2))
+  second.append(toDedupKey(2))
   await second.files.close()
   const third = await start(folder.path)
-  expect([third.has(toMarker(1)), third.has(toMarker(2))]).toEqual([false, true])
+  expect([third.has(toDedupKey(1)), third.has(toDedupKey(2))]).toEqual([false, true])
 })
 
 test('markers are written by themselves soon, or when 64 KiB have gathered', async () => {
@@ -98,10 +98,10 @@ test('markers are written by themselves soon, or when 64 KiB have gathered', asy
       0,
     )
   const soon = await start(folder.path, { flushMs: 5 })
-  soon.append(toMarker(1))
-  await until(() => bytes() === markerBytes)
+  soon.append(toDedupKey(1))
+  await until(() => bytes() === dedupKeyBytes)
   const many = await start(folder.path)
-  for (const marker of toMarkers(6000)) many.append(marker)
+  for (const dedupKey of toDedupKeys(6000)) many.append(dedupKey)
   await until(() => bytes() > 60_000)
   await Promise.all([soon.files.close(), many.files.close()])
 })
@@ -110,15 +110,15 @@ test('a day later a file is gone, and until then it is loaded', async () => {
   using folder = temporaryFolder()
   const clock = createTestClock()
   const first = await start(folder.path, clock)
-  first.append(toMarker('first hour'))
+  first.append(toDedupKey('first hour'))
   clock.nowMs += 24 * hourMs
-  first.append(toMarker('a day later'))
+  first.append(toDedupKey('a day later'))
   await first.files.close()
   expect((await start(folder.path, clock)).loaded).toBe(2)
   clock.nowMs += hourMs
   const last = await start(folder.path, clock)
-  expect(last.has(toMarker('first hour'))).toBe(false)
-  expect(last.has(toMarker('a day later'))).toBe(true)
+  expect(last.has(toDedupKey('first hour'))).toBe(false)
+  expect(last.has(toDedupKey('a day later'))).toBe(true)
   expect(readdirSync(folder.path)).toHaveLength(1)
 })
 
@@ -126,7 +126,7 @@ test('the folder stays within its bound, and the newest stay', async () => {
   using folder = temporaryFolder()
   const { files, append } = await start(folder.path, { bytesMax: 48_000 })
   for (let round = 0; round < 40; round += 1) {
-    for (const marker of toMarkers(500, round * 500)) append(marker)
+    for (const dedupKey of toDedupKeys(500, round * 500)) append(dedupKey)
     await files.sync()
   }
   const total = readdirSync(folder.path).reduce(
@@ -136,7 +136,7 @@ test('the folder stays within its bound, and the newest stay', async () => {
   expect(total).toBeLessThan(48_000 * 1.3)
   expect(files.counts().bytes).toBe(total)
   const { has } = await start(folder.path, { bytesMax: 48_000 })
-  expect(toMarkers(500, 39 * 500).every(has)).toBe(true)
+  expect(toDedupKeys(500, 39 * 500).every(has)).toBe(true)
   await files.close()
 })
 
@@ -150,14 +150,14 @@ test('foreign files in the folder are left alone', async () => {
 test('a disk that refuses is told to who asks for a sync, and loses nothing', async () => {
   const disk = createFaultyDisk()
   const { files, append } = await start('markers', { disk })
-  append(toMarker(1))
+  append(toDedupKey(1))
   disk.failNext('datasync')
   await expect(files.sync()).rejects.toThrow('datasync')
-  append(toMarker(2))
+  append(toDedupKey(2))
   await files.sync()
   expect(files.counts()).toMatchObject({ failures: 1, unsaved: 0 })
   const { has } = await start('markers', { disk: disk.afterCrash() })
-  expect([has(toMarker(1)), has(toMarker(2))]).toEqual([true, true])
+  expect([has(toDedupKey(1)), has(toDedupKey(2))]).toEqual([true, true])
   await files.close()
 })
 
@@ -182,7 +182,7 @@ test('whatever the disk refuses, a sync that resolved has kept its word after a 
       let appended = 0
       let promised = 0
       for (const taken of steps) {
-        if (taken.kind === 'append') append(toMarker(appended++))
+        if (taken.kind === 'append') append(toDedupKey(appended++))
         if (taken.kind === 'fail') disk.failNext(taken.what)
         if (taken.kind === 'hour' && appended < 20) clock.nowMs += hourMs
         if (taken.kind !== 'sync') continue
@@ -193,7 +193,7 @@ test('whatever the disk refuses, a sync that resolved has kept its word after a 
         if (isDone) promised = appended
       }
       const { has } = await start('markers', { disk: disk.afterCrash(), now: clock.now })
-      expect(toMarkers(promised).filter((marker) => !has(marker))).toEqual([])
+      expect(toDedupKeys(promised).filter((dedupKey) => !has(dedupKey))).toEqual([])
       await files.close()
     }),
     { numRuns: 300 },
@@ -204,13 +204,13 @@ test('a disk that refuses for long makes the oldest markers give way, and says h
   const disk = createFaultyDisk()
   const { files, append } = await start('markers', { disk, flushMs: 600_000 })
   disk.failAlways('write')
-  for (const marker of toMarkers(100)) append(marker)
+  for (const dedupKey of toDedupKeys(100)) append(dedupKey)
   await expect(files.sync()).rejects.toThrow('write')
-  const chunkMarkers = Math.floor(65_536 / markerBytes)
-  const marker = toMarker(1)
-  for (let count = 100; count < 512 * chunkMarkers; count += 1) append(marker)
+  const chunkDedupKeys = Math.floor(65_536 / dedupKeyBytes)
+  const dedupKey = toDedupKey(1)
+  for (let count = 100; count < 512 * chunkDedupKeys; count += 1) append(dedupKey)
   expect(files.counts().unsaved).toBe(0)
-  append(marker)
-  expect(files.counts().unsaved).toBe(chunkMarkers)
+  append(dedupKey)
+  expect(files.counts().unsaved).toBe(chunkDedupKeys)
   await files.close()
 })

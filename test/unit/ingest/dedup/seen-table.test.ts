@@ -1,29 +1,29 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { hourMs } from '../../../../src/core/clock.ts'
-import type { Marker } from '../../../../src/core/event.ts'
-import { createSeenTable, readMarker } from '../../../../src/ingest/dedup/seen-table.ts'
+import type { DedupKey } from '../../../../src/core/event.ts'
+import { createDedupTable, readDedupKey } from '../../../../src/ingest/dedup/seen-table.ts'
 import { readResidentBytes } from '../../../support/resident-bytes.ts'
-import { createTestClock, toMarker, toMarkers } from '../support.ts'
+import { createTestClock, toDedupKey, toDedupKeys } from '../support.ts'
 
 function createTable(bytesMax: number) {
   const clock = createTestClock()
-  const table = createSeenTable({ bytesMax, now: clock.now })
+  const table = createDedupTable({ bytesMax, now: clock.now })
   const words = { a: 0, b: 0, c: 0 }
-  const withWords = <T>(marker: Marker, use: (w: typeof words) => T): T => {
-    readMarker(marker, words)
+  const withWords = <T>(dedupKey: DedupKey, use: (w: typeof words) => T): T => {
+    readDedupKey(dedupKey, words)
     table.keepTime()
     return use(words)
   }
   return {
     table,
     clock,
-    has: (marker: Marker) => withWords(marker, (w) => table.has(w)),
-    add: (marker: Marker, hour?: number) => withWords(marker, (w) => table.add(w, hour)),
+    has: (dedupKey: DedupKey) => withWords(dedupKey, (w) => table.has(w)),
+    add: (dedupKey: DedupKey, hour?: number) => withWords(dedupKey, (w) => table.add(w, hour)),
   }
 }
 
-const pool = toMarkers(40)
+const pool = toDedupKeys(40)
 
 test('behaves as a map from marker to hour, whatever the clock does', () => {
   const step = fc.oneof(
@@ -35,7 +35,7 @@ test('behaves as a map from marker to hour, whatever the clock does', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
       const { table, clock, has, add } = createTable(4096)
-      const model = new Map<Marker, number>()
+      const model = new Map<DedupKey, number>()
       let hour = 0
       let latestHour = 0
       for (const taken of steps) {
@@ -46,12 +46,12 @@ test('behaves as a map from marker to hour, whatever the clock does', () => {
         } else if (taken.kind === 'sweep') {
           for (let count = 0; count < taken.times; count += 1) table.sweep()
         } else {
-          const marker = pool[taken.at]!
-          const isKnown = latestHour - (model.get(marker) ?? Number.NEGATIVE_INFINITY) <= 24
-          expect(has(marker)).toBe(isKnown)
+          const dedupKey = pool[taken.at]!
+          const isKnown = latestHour - (model.get(dedupKey) ?? Number.NEGATIVE_INFINITY) <= 24
+          expect(has(dedupKey)).toBe(isKnown)
           if (taken.kind === 'look' || isKnown) continue
-          add(marker)
-          model.set(marker, latestHour)
+          add(dedupKey)
+          model.set(dedupKey, latestHour)
         }
       }
       expect(table.counts.forgotten).toBe(0)
@@ -67,27 +67,27 @@ test.each([
   ['nor two rounds later', 62, false],
 ])('%s', (_, hours, isKnown) => {
   const { clock, has, add } = createTable(4096)
-  add(toMarker(1))
+  add(toDedupKey(1))
   clock.nowMs += hours * hourMs
-  expect(has(toMarker(1))).toBe(isKnown)
+  expect(has(toDedupKey(1))).toBe(isKnown)
 })
 
 test('what is loaded expires by the hour that it was seen in', () => {
   const { table, clock, has, add } = createTable(4096)
-  add(toMarker('recent'), table.hour - 20)
-  add(toMarker('old'), table.hour - 25)
-  expect([has(toMarker('recent')), has(toMarker('old'))]).toEqual([true, false])
+  add(toDedupKey('recent'), table.hour - 20)
+  add(toDedupKey('old'), table.hour - 25)
+  expect([has(toDedupKey('recent')), has(toDedupKey('old'))]).toEqual([true, false])
   clock.nowMs += 5 * hourMs
-  expect(has(toMarker('recent'))).toBe(false)
+  expect(has(toDedupKey('recent'))).toBe(false)
 })
 
 test('a full table forgets the oldest hour first, and says how much', () => {
   const { table, clock, has, add } = createTable(64 * 1024)
-  const older = toMarkers(6000)
-  const newer = toMarkers(6000, 1_000_000)
-  for (const marker of older) add(marker)
+  const older = toDedupKeys(6000)
+  const newer = toDedupKeys(6000, 1_000_000)
+  for (const dedupKey of older) add(dedupKey)
   clock.nowMs += hourMs
-  for (const marker of newer) add(marker)
+  for (const dedupKey of newer) add(dedupKey)
   const kept = [...older, ...newer].filter(has).length
   expect(table.counts.entries).toBe(kept)
   expect(table.counts.forgotten).toBe(12_000 - kept)
@@ -97,13 +97,13 @@ test('a full table forgets the oldest hour first, and says how much', () => {
 
 test('a table of 1 MiB takes two thirds of its capacity without forgetting any', () => {
   const { table, add } = createTable(1024 * 1024)
-  for (const marker of toMarkers(Math.floor(table.capacity * 0.66))) add(marker)
+  for (const dedupKey of toDedupKeys(Math.floor(table.capacity * 0.66))) add(dedupKey)
   expect(table.counts).toEqual({ entries: Math.floor(table.capacity * 0.66), forgotten: 0 })
 })
 
 test('sweeps give back what has expired, a little at a time', () => {
   const { table, clock, add } = createTable(1024 * 1024)
-  for (const marker of toMarkers(10_000)) add(marker)
+  for (const dedupKey of toDedupKeys(10_000)) add(dedupKey)
   const sweepPass = () => {
     for (let count = 0; count < 256; count += 1) table.sweep()
   }
@@ -122,15 +122,15 @@ test('sweeps give back what has expired, a little at a time', () => {
 
 test('no new marker is taken for a seen one', () => {
   const { has, add } = createTable(1024 * 1024)
-  for (const marker of toMarkers(80_000)) add(marker)
-  expect(toMarkers(100_000, 1_000_000).filter(has)).toEqual([])
+  for (const dedupKey of toDedupKeys(80_000)) add(dedupKey)
+  expect(toDedupKeys(100_000, 1_000_000).filter(has)).toEqual([])
 })
 
 test('a table of 256 MiB costs neither time nor memory to begin with', () => {
   const before = process.memoryUsage.rss()
   const start = performance.now()
   const { table, has } = createTable(256 * 1024 * 1024)
-  expect(has(toMarker(1))).toBe(false)
+  expect(has(toDedupKey(1))).toBe(false)
   expect(performance.now() - start).toBeLessThan(200)
   expect(process.memoryUsage.rss() - before).toBeLessThan(64 * 1024 * 1024)
   expect(table.capacity).toBe(2 ** 25)
@@ -147,9 +147,9 @@ test('what is reserved is memory, slice by slice', () => {
 test('what is there already stays when its memory is reserved', () => {
   const { table, has, add } = createTable(64 * 1024)
   // More than it holds, so that every entry is taken.
-  const markers = toMarkers(20_000)
-  for (const marker of markers) add(marker)
-  const known = markers.filter(has)
-  while (table.reserve(3)) expect(markers.filter(has)).toEqual(known)
-  expect(markers.filter(has)).toEqual(known)
+  const dedupKeys = toDedupKeys(20_000)
+  for (const dedupKey of dedupKeys) add(dedupKey)
+  const known = dedupKeys.filter(has)
+  while (table.reserve(3)) expect(dedupKeys.filter(has)).toEqual(known)
+  expect(dedupKeys.filter(has)).toEqual(known)
 })

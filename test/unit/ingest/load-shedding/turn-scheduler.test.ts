@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { IngestError } from '../../../../src/core/errors.ts'
-import { createPace } from '../../../../src/ingest/load-shedding/turn-scheduler.ts'
+import { createTurnScheduler } from '../../../../src/ingest/load-shedding/turn-scheduler.ts'
 
 type Arrival = 'at once' | 'waits' | 'refused'
 
@@ -9,7 +9,7 @@ type TestLoopOptions = { workMs: number; inFlight?: number; patienceMs?: number 
 /** A loop whose turns are played by hand, and a thread that each request keeps busy for `workMs`. */
 function createTestLoop({ workMs, inFlight = 1000, patienceMs = -1 }: TestLoopOptions) {
   const loop = { nowMs: 1000, begun: [] as number[], ends: [] as (() => void)[] }
-  const pace = createPace({
+  const pace = createTurnScheduler({
     ...{ turnMsMax: 10, waitMsMax: 40, patienceMs, requestsMin: 64 },
     requests: () => inFlight,
     now: () => loop.nowMs,
