@@ -1,5 +1,4 @@
-import type { JsonText } from '../../core/event.ts'
-import type { LinkRow } from '../../core/link-row.ts'
+import type { JsonText, LinkRow } from '../../core/event.ts'
 import { createIsoTime } from '../shared/iso-time.ts'
 import { escapeJson, toWellFormedJson } from '../shared/text.ts'
 

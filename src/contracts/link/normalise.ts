@@ -1,13 +1,13 @@
 import { IngestError } from '../../core/errors.ts'
-import type { CanonicalEvent } from '../../core/event.ts'
 import type {
+  CanonicalEvent,
   LinkInteraction,
   LinkPeople,
   LinkReferral,
   LinkRow,
   LinkTarget,
   LinkVisitor,
-} from '../../core/link-row.ts'
+} from '../../core/event.ts'
 import type { IngestRequest, Normalised } from '../../core/protocol.ts'
 import { toPlausibleTime } from '../shared/plausible-time.ts'
 import { cutText } from '../shared/text.ts'
