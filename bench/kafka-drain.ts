@@ -9,8 +9,7 @@ import { createKafkaSink } from '../src/delivery/kafka/sink.ts'
 import { createShipper } from '../src/delivery/shipper.ts'
 import { openJournal } from '../src/journal/journal.ts'
 import { openReader } from '../src/journal/reader.ts'
-import { createJournalWindow } from '../src/journal/recent-records.ts'
-import { createSource } from '../src/journal/source.ts'
+import { createRecentRecords, createRecordSource } from '../src/journal/recent-records.ts'
 import { startKafka } from '../test/services/kafka.ts'
 import { makeRecord, measure, partitions, type Run } from './kafka-records.ts'
 
@@ -52,13 +51,13 @@ async function runSink(settings: KafkaSettings, journal: Prefilled, stateDir: st
   const sink = createKafkaSink({ settings, log: silentLog, now: Date.now })
   const cursors = openCursors({ dir: stateDir, journalId: id })
   const reader = await openReader({ dir, log: silentLog })
-  const window = createJournalWindow({ bytesMax: 64 * mib, blocksMax: 1000, endOffset })
+  const window = createRecentRecords({ bytesMax: 64 * mib, blocksMax: 1000, endOffset })
   const all = Promise.withResolvers<void>()
   let left = count
   const shipper = createShipper({
     ...{ sink, cursors, flushMs: 5, fromOffset: 0, now: Date.now, ...persistence },
     limits: { recordsMax: 4096, bytesMax: 8 * mib },
-    source: createSource({ ring: window, reader }),
+    source: createRecordSource({ recent: window, reader }),
     onShipped({ records }) {
       left -= records.length
       if (left === 0) all.resolve()

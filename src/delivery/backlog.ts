@@ -1,17 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { StoredRecord } from '../core/record.ts'
 import type { Batch } from '../core/sink.ts'
+import type { ReadLimits } from '../journal/reader.ts'
+import type { RecordSource } from '../journal/recent-records.ts'
 import { createGate } from './gate.ts'
 
-/**
- * The journal, its newest records from memory. At least one record where there is one; none where
- * there is none.
- */
-export type Source = {
-  read(fromOffset: number, limits: ReadLimits): Promise<readonly StoredRecord[]>
-}
 export type Range = Pick<Batch, 'firstOffset' | 'lastOffset'>
-export type ReadLimits = { bytesMax: number; recordsMax: number }
 
 /** What one sink has not taken yet, cut into batches. */
 export type Backlog = {
@@ -31,7 +25,7 @@ export type Backlog = {
 }
 
 export type BacklogOptions = {
-  source: Source
+  source: Pick<RecordSource, 'read'>
   /** What a batch may hold. */
   limits: ReadLimits
   /** How long the first record of a batch may wait for others. */

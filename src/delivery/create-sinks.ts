@@ -1,7 +1,7 @@
 import type { Log } from '../core/log.ts'
 import type { Sink } from '../core/sink.ts'
+import type { ReadLimits } from '../journal/reader.ts'
 import { type Persistence, sleep } from './async.ts'
-import type { ReadLimits } from './backlog.ts'
 import { createClickHouseSink } from './clickhouse/sink.ts'
 import { type ClickHouseSettings, createStore } from './clickhouse/store.ts'
 import type { Cursors } from './cursors.ts'

@@ -1,6 +1,8 @@
 import type { Sink } from '../core/sink.ts'
+import type { ReadLimits } from '../journal/reader.ts'
+import type { RecordSource } from '../journal/recent-records.ts'
 import { insist, type Persistence } from './async.ts'
-import { type Backlog, createBacklog, type ReadLimits, type Source } from './backlog.ts'
+import { type Backlog, createBacklog } from './backlog.ts'
 import type { Cursors } from './cursors.ts'
 import { createGate } from './gate.ts'
 import { type BatchesInFlightOptions, createBatchesInFlight } from './in-flight.ts'
@@ -26,7 +28,7 @@ export type Shipper = {
 export type ShipperOptions = Pick<BatchesInFlightOptions, 'onShipped' | 'onAdvanced' | 'onFault'> &
   Persistence & {
     sink: Sink
-    source: Source
+    source: Pick<RecordSource, 'read'>
     cursors: Cursors
     limits: ReadLimits
     flushMs: number

@@ -2,8 +2,11 @@ import type { Log } from '../core/log.ts'
 import type { CommittedBlock } from '../core/record.ts'
 import type { SinkName } from '../core/sink.ts'
 import { openReader, type Reader } from '../journal/reader.ts'
-import { createJournalWindow, type JournalWindow } from '../journal/recent-records.ts'
-import { createSource } from '../journal/source.ts'
+import {
+  createRecentRecords,
+  createRecordSource,
+  type RecentRecords,
+} from '../journal/recent-records.ts'
 import { createSinkParts, persistence, type SinkPart } from './create-sinks.ts'
 import { type Cursors, openCursors } from './cursors.ts'
 import { createShipper, type Shipper } from './shipper.ts'
@@ -34,7 +37,7 @@ export async function startWork(options: ThreadOptions, outlets: WorkOutlets): P
   const { endOffset, ringBytesMax } = options
   const cursors = openCursors({ dir: options.stateDir, journalId: options.journalId })
   const bounds = { bytesMax: ringBytesMax, blocksMax: ringBlocksMax }
-  const window = createJournalWindow({ ...bounds, endOffset })
+  const window = createRecentRecords({ ...bounds, endOffset })
   const parts = await createSinkParts({ options, cursors, log: outlets.log })
   const sweep = createSweep()
   const lines = await Promise.all(
@@ -86,7 +89,7 @@ const sweepEveryBytes = 32 * 1024 * 1024
 type LineParts = {
   options: ThreadOptions
   cursors: Cursors
-  window: JournalWindow
+  window: RecentRecords
   outlets: WorkOutlets
   /** Is told how many bytes of lines were read from the disk. */
   sweep(bytes: number): void
@@ -101,7 +104,7 @@ async function createLine(
   const shipper = createShipper({
     ...{ sink, cursors, limits, flushMs, fromOffset: 0, now: Date.now },
     ...persistence,
-    source: createSource({ ring: window, reader: counted(reader, sweep) }),
+    source: createRecordSource({ recent: window, reader: counted(reader, sweep) }),
     onShipped: tally.shipped,
     onAdvanced: (offset) => outlets.post({ type: 'advanced', sink: sink.name, offset }),
     onFault(error) {
@@ -122,7 +125,7 @@ function counted(reader: Reader, count: (bytes: number) => void): Pick<Reader, '
   }
 }
 
-function toStatus(lines: readonly Line[], window: JournalWindow): ThreadStatus {
+function toStatus(lines: readonly Line[], window: RecentRecords): ThreadStatus {
   const sinks = lines.map(({ sink, tally, counts }) => {
     const isHealthy = sink.isHealthy()
     const lastError = isHealthy ? undefined : tally.lastError()

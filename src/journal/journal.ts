@@ -1,11 +1,10 @@
 import { join } from 'node:path'
 import { IngestError } from '../core/errors.ts'
-import type { Log } from '../core/log.ts'
-import type { CommittedBlock, JournalRecord, StoredRecord } from '../core/record.ts'
+import type { JournalRecord, StoredRecord } from '../core/record.ts'
 import type { Reservation } from './budget.ts'
 import type { CommitterStats } from './committer-stats.ts'
-import { diskFileSystem, type FileSystem } from './file-system.ts'
-import { buildParts, type JournalParts, startWriting } from './parts.ts'
+import { diskFileSystem } from './file-system.ts'
+import { createParts, type JournalOptions, type JournalParts, startWriting } from './parts.ts'
 import { createReader } from './reader.ts'
 
 export type Journal = {
@@ -54,31 +53,6 @@ export type JournalStats = CommitterStats & {
   damages: number
 }
 
-export type JournalOptions = {
-  dir: string
-  segmentBytes: number
-  bytesMax: number
-  /** `memory` acknowledges before anything is written: a crash loses events. */
-  durability: 'disk' | 'memory'
-  now: () => number
-  log: Log
-  /** Called as a commit begins; what it returns is called as it ends, successful or not. */
-  startTimer?: (() => () => void) | undefined
-  /** Gets each commit in order. The bytes are its own, to keep or to transfer. */
-  onCommitted(block: CommittedBlock): void
-  /** Awaited before segments are unlinked: what must outlive them is made durable here. */
-  beforeUnlink?: () => Promise<void>
-  /**
-   * No new record gets an offset below this. Give the furthest that any sink has moved or sent:
-   * commits that were lost (in memory alone, or to a broken disk) must not let new records pass for
-   * delivered ones.
-   */
-  endOffsetMin?: number
-  /** After a failure to get another segment, ms until the next attempt. */
-  retryMs?: number
-  fileSystem?: FileSystem
-}
-
 /**
  * Opens the journal of `dir`, making it where there is none. Throws when another one holds the
  * folder, when the folder is of another journal or format, or when the disk fails; a full disk
@@ -90,7 +64,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   const lock = fileSystem.lock(join(dir, 'lock'))
   if (!lock)
     throw new Error(`another server uses the journal in ${dir}: stop it, or set another DATA_DIR`)
-  const parts = await buildParts(options, { fileSystem, lock }).catch((error) => {
+  const parts = await createParts(options, { fileSystem, lock }).catch((error) => {
     lock.release()
     throw error
   })

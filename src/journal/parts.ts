@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Log } from '../core/log.ts'
+import type { CommittedBlock } from '../core/record.ts'
 import { type AgeIndex, createAgeIndex } from './age.ts'
 import { type Budget, createBudget } from './budget.ts'
 import { type Catalog, createCatalog } from './catalog.ts'
@@ -8,9 +9,8 @@ import { createDamageReporter, type DamageReporter } from './damage.ts'
 import { type FileSystem, isNoSpace } from './file-system.ts'
 import { toSeed } from './frame.ts'
 import { loadIdentity, storeIdentity } from './identity.ts'
-import type { JournalOptions } from './journal.ts'
 import type { Lock } from './lock.ts'
-import { type Recovered, recover } from './recovery.ts'
+import { type RecoveredJournal, recover } from './recovery.ts'
 import { createRetention, type Retention } from './retention.ts'
 import { Supply } from './segment-allocator.ts'
 import { removeSegmentFile } from './segment-file.ts'
@@ -39,11 +39,36 @@ export type JournalParts = {
   damage: DamageReporter
 }
 
+export type JournalOptions = {
+  dir: string
+  segmentBytes: number
+  bytesMax: number
+  /** `memory` acknowledges before anything is written: a crash loses events. */
+  durability: 'disk' | 'memory'
+  now: () => number
+  log: Log
+  /** Called as a commit begins; what it returns is called as it ends, successful or not. */
+  startTimer?: (() => () => void) | undefined
+  /** Gets each commit in order. The bytes are its own, to keep or to transfer. */
+  onCommitted(block: CommittedBlock): void
+  /** Awaited before segments are unlinked: what must outlive them is made durable here. */
+  beforeUnlink?: () => Promise<void>
+  /**
+   * No new record gets an offset below this. Give the furthest that any sink has moved or sent:
+   * commits that were lost (in memory alone, or to a broken disk) must not let new records pass for
+   * delivered ones.
+   */
+  endOffsetMin?: number
+  /** After a failure to get another segment, ms until the next attempt. */
+  retryMs?: number
+  fileSystem?: FileSystem
+}
+
 /**
  * Recovers what the folder holds and builds the journal upon it. Writes nothing but a missing
  * identity.
  */
-export async function buildParts(
+export async function createParts(
   options: JournalOptions,
   { fileSystem, lock }: { fileSystem: FileSystem; lock: Lock },
 ): Promise<JournalParts> {
@@ -54,10 +79,10 @@ export async function buildParts(
   await removeUnused(fileSystem, recovered)
   const { catalog, age } = toCatalog(recovered)
   const base = { ...options, fileSystem, id, catalog, recovered }
-  const supply = buildSupply(base)
-  const writer = buildWriter(base, supply)
-  const committer = buildCommitter(base, { writer, age })
-  const budget = buildBudget(bytesMax, { catalog, supply, writer, committer })
+  const supply = createSupply(base)
+  const writer = createWriter(base, supply)
+  const committer = createCommitter(base, { writer, age })
+  const budget = createJournalBudget(bytesMax, { catalog, supply, writer, committer })
   const { beforeUnlink = async () => {} } = options
   const onUnlinked = () => supply.poke()
   const retention = createRetention({ fileSystem, dir, catalog, log, beforeUnlink, onUnlinked })
@@ -84,7 +109,7 @@ type Base = JournalOptions & {
   fileSystem: FileSystem
   id: string
   catalog: Catalog
-  recovered: Recovered
+  recovered: RecoveredJournal
 }
 
 async function toIdentity(
@@ -101,11 +126,11 @@ async function toIdentity(
   return id
 }
 
-async function removeUnused(fileSystem: FileSystem, { unused }: Recovered): Promise<void> {
+async function removeUnused(fileSystem: FileSystem, { unused }: RecoveredJournal): Promise<void> {
   for (const { path } of unused) await removeSegmentFile(fileSystem, path)
 }
 
-function toCatalog({ segments }: Recovered): { catalog: Catalog; age: AgeIndex } {
+function toCatalog({ segments }: RecoveredJournal): { catalog: Catalog; age: AgeIndex } {
   const catalog = createCatalog()
   const age = createAgeIndex()
   for (const { number, path, bytes, header } of segments) {
@@ -116,7 +141,7 @@ function toCatalog({ segments }: Recovered): { catalog: Catalog; age: AgeIndex }
   return { catalog, age }
 }
 
-function buildSupply(base: Base): Supply {
+function createSupply(base: Base): Supply {
   const { fileSystem, dir, segmentBytes, bytesMax, catalog, recovered, log } = base
   const files = [...recovered.segments, ...recovered.unused]
   return new Supply({
@@ -130,7 +155,7 @@ function buildSupply(base: Base): Supply {
   })
 }
 
-function buildWriter(base: Base, supply: Supply): Writer {
+function createWriter(base: Base, supply: Supply): Writer {
   const { id, catalog, recovered, durability, now, log } = base
   const { lastSequence, carried } = recovered
   const isSynced = durability === 'disk'
@@ -146,7 +171,10 @@ function buildWriter(base: Base, supply: Supply): Writer {
   })
 }
 
-function buildCommitter(base: Base, { writer, age }: { writer: Writer; age: AgeIndex }): Committer {
+function createCommitter(
+  base: Base,
+  { writer, age }: { writer: Writer; age: AgeIndex },
+): Committer {
   const { durability, recovered, endOffsetMin = 0, now, startTimer, log, onCommitted } = base
   return new Committer({
     writer,
@@ -162,7 +190,7 @@ function buildCommitter(base: Base, { writer, age }: { writer: Writer; age: AgeI
   })
 }
 
-function buildBudget(
+function createJournalBudget(
   bytesMax: number,
   {
     catalog,

@@ -16,7 +16,7 @@ import { listSegments, type Segment, type UnusedSegment } from './segments.ts'
 const lookBytes = 1024 * 1024
 
 /** What a journal's folder holds when it is opened. */
-export type Recovered = {
+export type RecoveredJournal = {
   segments: readonly Segment[]
   unused: readonly UnusedSegment[]
   /** The last commit, 0 where there is none. */
@@ -43,7 +43,7 @@ type Context = {
  * replayed: their successors tell where they end. Throws when a segment is of another journal or
  * another format.
  */
-export async function recover(context: Context): Promise<Recovered> {
+export async function recover(context: Context): Promise<RecoveredJournal> {
   const { fileSystem, dir, journalId } = context
   const { segments, unused } = await listSegments({ fileSystem, dir, seed: toSeed(journalId) })
   for (const segment of segments) await checkHeader(segment, context)
@@ -58,7 +58,7 @@ export async function recover(context: Context): Promise<Recovered> {
   return { segments, unused, ...end }
 }
 
-type End = Pick<Recovered, 'lastSequence' | 'endOffset' | 'carried'>
+type End = Pick<RecoveredJournal, 'lastSequence' | 'endOffset' | 'carried'>
 
 const emptyEnd: End = { lastSequence: 0, endOffset: 0, carried: undefined }
 

@@ -1,12 +1,15 @@
 import type { StoredRecord } from '../../../src/core/record.ts'
 import type { Batch, Sink } from '../../../src/core/sink.ts'
-import type { Source } from '../../../src/delivery/backlog.ts'
 import type { Cursors, Pending } from '../../../src/delivery/cursors.ts'
 import { createShipper, type ShipperOptions } from '../../../src/delivery/shipper.ts'
+import type { RecordSource } from '../../../src/journal/recent-records.ts'
 import { instantly, makeEvent } from './clickhouse/fixtures.ts'
 
 /** A journal in memory. `offsets` are those it holds, in order; there may be gaps. */
-export function makeJournal(): Source & { records: StoredRecord[]; reads: number[] } {
+export function makeJournal(): Pick<RecordSource, 'read'> & {
+  records: StoredRecord[]
+  reads: number[]
+} {
   const records: StoredRecord[] = []
   const reads: number[] = []
   return {

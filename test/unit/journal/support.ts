@@ -1,6 +1,7 @@
 import type { Log } from '../../../src/core/log.ts'
 import type { JournalRecord, StoredRecord } from '../../../src/core/record.ts'
-import { type Journal, type JournalOptions, openJournal } from '../../../src/journal/journal.ts'
+import { type Journal, openJournal } from '../../../src/journal/journal.ts'
+import type { JournalOptions } from '../../../src/journal/parts.ts'
 import type { FakeDisk } from './fake-disk.ts'
 
 export const dir = '/data/journal'
