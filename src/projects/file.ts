@@ -1,4 +1,5 @@
 import { parse, TomlError } from 'smol-toml'
+import type { ClientEntry, SdkOverrides, UserEntry } from '../core/project-entries.ts'
 import type { Project } from '../core/protocol.ts'
 import { toStoredHash } from './credentials.ts'
 import { toFaults } from './faults.ts'
@@ -65,7 +66,7 @@ export class ProjectsFileError extends Error {
   }
 }
 
-export type ProjectsFile = { projects: ProjectEntry[]; clients: Client[]; users: User[] }
+export type ProjectsFile = { projects: ProjectEntry[]; clients: ClientEntry[]; users: UserEntry[] }
 
 export type ProjectEntry = {
   project: Project
@@ -74,35 +75,6 @@ export type ProjectEntry = {
   keyHashes: readonly string[]
   sdk: SdkOverrides
   apps: Readonly<Record<string, SdkOverrides>>
-}
-
-export type Client = {
-  id: string
-  /** argon2id; a public client has none. */
-  secretHash: string | undefined
-  public: boolean
-  permissions: readonly string[]
-  project: string | undefined
-}
-
-export type User = {
-  id: string
-  username: string
-  /** argon2id. */
-  passwordHash: string
-  email?: string
-  name?: string
-  permissions: readonly string[]
-}
-
-export type SdkSection = Readonly<Record<string, string | number | boolean>>
-
-/** What stands in for the defaults of `/api/sdk/config`, key by key. */
-export type SdkOverrides = {
-  telemetry?: SdkSection
-  performance?: SdkSection
-  realtime?: SdkSection
-  features?: Readonly<Record<string, boolean>>
 }
 
 function toEntry({ id, rate, ...written }: WrittenProject): ProjectEntry {

@@ -1,16 +1,14 @@
 import { readFileSync, statSync } from 'node:fs'
 import { IngestError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
+import type { ClientEntry, SdkOverrides, UserEntry } from '../core/project-entries.ts'
 import type { Project, ProtocolName } from '../core/protocol.ts'
 import { isWellFormed, toKeyHash } from './credentials.ts'
 import {
-  type Client,
   type ProjectEntry,
   type ProjectsFile,
   ProjectsFileError,
   parseProjectsFile,
-  type SdkOverrides,
-  type User,
 } from './file.ts'
 import { createLook, toMark } from './watch.ts'
 
@@ -68,8 +66,8 @@ export type Projects = {
   find(protocol: ProtocolName, credential: string): Project
   /** Total: an id that no file names is a project without limits. */
   byId(id: string): Project
-  clients(): readonly Client[]
-  users(): readonly User[]
+  clients(): readonly ClientEntry[]
+  users(): readonly UserEntry[]
   /** Those of the project, and over them those of its app. */
   sdkOverrides(projectId: string, app?: string): SdkOverrides
   /** Calls back after each change; gives what ends that. */
@@ -81,8 +79,8 @@ type Index = {
   byToken: Map<string, Project>
   byKeyHash: Map<string, Project>
   byId: Map<string, ProjectEntry>
-  clients: readonly Client[]
-  users: readonly User[]
+  clients: readonly ClientEntry[]
+  users: readonly UserEntry[]
 }
 
 /** Without a file there is no index, and all are welcome. */

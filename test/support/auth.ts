@@ -1,6 +1,7 @@
 import { silentLog } from '../../src/core/log.ts'
+import type { ClientEntry, UserEntry } from '../../src/core/project-entries.ts'
 import { type Auth, type AuthParts, createAuth } from '../../src/platform/auth/auth.ts'
-import { type Client, createDirectory, type User } from '../../src/platform/auth/directory.ts'
+import { createDirectory } from '../../src/platform/auth/directory.ts'
 import type { Verifier } from '../../src/platform/auth/password-thread.ts'
 import { createSqliteRefreshStore } from '../../src/platform/auth/refresh-sqlite.ts'
 import { temporaryFolder } from './folder.ts'
@@ -11,13 +12,13 @@ export const instantVerifier: Verifier = {
   close() {},
 }
 
-export const shop: Client = {
+export const shop: ClientEntry = {
   id: 'shop',
   secretHash: 'hash:shop-secret',
   permissions: ['private:orders', 'private:stock:subscribe', 'system:notify'],
 }
-export const page: Client = { id: 'page', public: true, permissions: ['private:orders'] }
-export const alice: User = {
+export const page: ClientEntry = { id: 'page', public: true, permissions: ['private:orders'] }
+export const alice: UserEntry = {
   id: 'u1',
   username: 'alice',
   passwordHash: 'hash:wonderland',
@@ -25,7 +26,7 @@ export const alice: User = {
   name: 'Alice',
   permissions: ['private:*'],
 }
-export const bob: User = {
+export const bob: UserEntry = {
   id: 'u2',
   username: 'bob',
   passwordHash: 'hash:builder',
@@ -36,7 +37,7 @@ export type TestAuth = {
   auth: Auth
   folder: string
   /** The lists of the projects file: put another list in place to reload. */
-  people: { clients: readonly Client[]; users: readonly User[] }
+  people: { clients: readonly ClientEntry[]; users: readonly UserEntry[] }
   clock: { nowMs: number }
   [Symbol.dispose](): void
 }

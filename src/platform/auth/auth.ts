@@ -1,6 +1,7 @@
 import type { Clock } from '../../core/clock.ts'
 import type { Log } from '../../core/log.ts'
-import type { Client, Directory } from './directory.ts'
+import type { ClientEntry } from '../../core/project-entries.ts'
+import type { Directory } from './directory.ts'
 import { type FirstClient, loadFirstClient } from './first-client.ts'
 import { createGrants } from './grants.ts'
 import { createIdentities, type Identities } from './identity.ts'
@@ -94,7 +95,7 @@ async function toFirstClient({ settings, directory }: AuthParts) {
 }
 
 /** The first client steps back as soon as a reload configures others. */
-function withFirstClient(directory: Directory, first: Client | undefined): Directory {
+function withFirstClient(directory: Directory, first: ClientEntry | undefined): Directory {
   if (!first) return directory
   return {
     ...directory,

@@ -1,26 +1,11 @@
+import type { ClientEntry, UserEntry } from '../../core/project-entries.ts'
+
 /** Who may ask for tokens. Looked up anew each time, so that a reloaded projects file counts at once. */
 export type Directory = {
-  findClient(id: string): Client | undefined
-  findUser(username: string): User | undefined
-  findUserById(id: string): User | undefined
+  findClient(id: string): ClientEntry | undefined
+  findUser(username: string): UserEntry | undefined
+  findUserById(id: string): UserEntry | undefined
   hasClients(): boolean
-}
-
-/** A program. One without a `secretHash` (argon2id) must be marked `public`. */
-export type Client = {
-  id: string
-  secretHash?: string | undefined
-  public?: boolean | undefined
-  permissions: readonly string[]
-}
-
-export type User = {
-  id: string
-  username: string
-  passwordHash: string
-  email?: string | undefined
-  name?: string | undefined
-  permissions: readonly string[]
 }
 
 /** Indexes the lists of the projects file. A list that was replaced is indexed again on the next look-up. */
@@ -28,8 +13,8 @@ export function createDirectory({
   clients,
   users,
 }: {
-  clients: () => readonly Client[]
-  users: () => readonly User[]
+  clients: () => readonly ClientEntry[]
+  users: () => readonly UserEntry[]
 }): Directory {
   const clientsById = createIndex(clients, (client) => client.id)
   const usersByName = createIndex(users, (user) => user.username)
@@ -46,7 +31,7 @@ export function createDirectory({
 export function findHolder(
   directory: Directory,
   { kind, id, clientId }: { kind: 'user' | 'client'; id: string; clientId: string },
-): { client: Client; user: User | undefined } | undefined {
+): { client: ClientEntry; user: UserEntry | undefined } | undefined {
   const client = directory.findClient(clientId)
   if (!client) return undefined
   if (kind === 'client') return { client, user: undefined }

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import type { Client } from './directory.ts'
+import type { ClientEntry } from '../../core/project-entries.ts'
 import { loadOrMake } from './private-file.ts'
 
 /** A client to try the flow with. `secret` is there to be printed at start, once, to whoever runs the server. */
-export type FirstClient = Client & { secret: string }
+export type FirstClient = ClientEntry & { secret: string }
 
 /** The client of a server that has none configured: made on the first start, kept in the data folder. */
 export async function loadFirstClient(dataDir: string): Promise<FirstClient> {

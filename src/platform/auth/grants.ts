@@ -1,5 +1,6 @@
 import type { Log } from '../../core/log.ts'
-import { type Client, type Directory, findHolder, type User } from './directory.ts'
+import type { ClientEntry, UserEntry } from '../../core/project-entries.ts'
+import { type Directory, findHolder } from './directory.ts'
 import { OAuthError } from './oauth-error.ts'
 import type { Parties } from './parties.ts'
 import { grantedTo, narrow } from './permissions.ts'
@@ -44,7 +45,11 @@ export function createGrants({
     return await grant(client, user, request.scope)
   }
 
-  async function grant(client: Client, user: User | undefined, scope: Scope): Promise<Granted> {
+  async function grant(
+    client: ClientEntry,
+    user: UserEntry | undefined,
+    scope: Scope,
+  ): Promise<Granted> {
     const permissions = toScope(grantedTo(client, user), scope)
     const holder: Grant = {
       kind: user ? 'user' : 'client',

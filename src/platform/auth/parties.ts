@@ -1,13 +1,14 @@
 import type { Log } from '../../core/log.ts'
-import type { Client, Directory, User } from './directory.ts'
+import type { ClientEntry, UserEntry } from '../../core/project-entries.ts'
+import type { Directory } from './directory.ts'
 import { OAuthError } from './oauth-error.ts'
 import type { Secrets } from './secrets.ts'
 import type { TokenRequest } from './token-request.ts'
 
 /** Who takes part in a token request. Both throw OAuthError, the same for nobody as for a wrong secret. */
 export type Parties = {
-  client(request: TokenRequest): Promise<Client>
-  user(request: TokenRequest): Promise<User>
+  client(request: TokenRequest): Promise<ClientEntry>
+  user(request: TokenRequest): Promise<UserEntry>
 }
 
 export function createParties({
@@ -19,7 +20,7 @@ export function createParties({
   secrets: Secrets
   log: Log
 }): Parties {
-  async function client({ clientId, clientSecret }: TokenRequest): Promise<Client> {
+  async function client({ clientId, clientSecret }: TokenRequest): Promise<ClientEntry> {
     const found = directory.findClient(clientId)
     if (found?.public) return found
     const isGenuine =
@@ -29,7 +30,7 @@ export function createParties({
     throw new OAuthError('invalid_client', 'unknown client or wrong secret')
   }
 
-  async function user({ username, password }: TokenRequest): Promise<User> {
+  async function user({ username, password }: TokenRequest): Promise<UserEntry> {
     if (!username) throw new OAuthError('invalid_request', 'username is missing')
     if (!password) throw new OAuthError('invalid_request', 'password is missing')
     const found = directory.findUser(username)

@@ -1,4 +1,4 @@
-import type { Client, User } from './directory.ts'
+import type { ClientEntry, UserEntry } from '../../core/project-entries.ts'
 
 /** What everyone may do, even a client without a secret. */
 const everyone = 'public:*'
@@ -7,7 +7,7 @@ const everyone = 'public:*'
  * What a token may carry at most. A public client's secret is known to all who have its page, so whatever is
  * asked for through it stays within `public:*`.
  */
-export function grantedTo(client: Client, user: User | undefined): string[] {
+export function grantedTo(client: ClientEntry, user: UserEntry | undefined): string[] {
   if (client.public) return [everyone]
   return [...new Set([everyone, ...(user ?? client).permissions])]
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
+import type { SdkOverrides } from '../../core/project-entries.ts'
 import type { Reply } from '../../core/protocol.ts'
-import { type SdkDocument, type SdkOverrides, toDocument } from './document.ts'
+import { type SdkDocument, toDocument } from './document.ts'
 
 export type SdkConfig = {
   /**

@@ -1,3 +1,5 @@
+import type { SdkOverrides } from '../../core/project-entries.ts'
+
 /** What `/api/sdk/config` serves: the keys and types of the contract, section 4.1. Intervals in ms. */
 export type SdkDocument = {
   telemetry: {
@@ -10,13 +12,6 @@ export type SdkDocument = {
   performance: { enabled: boolean; sampleRate: number; webVitals: boolean }
   realtime: { enabled: boolean; url: string; heartbeatInterval: number }
   features: Record<string, boolean>
-}
-
-export type SdkOverrides = {
-  telemetry?: Partial<SdkDocument['telemetry']> | undefined
-  performance?: Partial<SdkDocument['performance']> | undefined
-  realtime?: Partial<SdkDocument['realtime']> | undefined
-  features?: Record<string, boolean> | undefined
 }
 
 /** What an SDK does that is told nothing else, but for the addresses, which depend on the server. */

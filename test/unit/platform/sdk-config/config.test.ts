@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
+import type { SdkOverrides } from '../../../../src/core/project-entries.ts'
 import { createSdkConfig, type SdkConfig } from '../../../../src/platform/sdk-config/config.ts'
-import type { SdkOverrides } from '../../../../src/platform/sdk-config/document.ts'
 
 const create = (changes: Partial<Parameters<typeof createSdkConfig>[0]> = {}) =>
   createSdkConfig({
