@@ -22,7 +22,7 @@ afterAll(async () => await server?.[Symbol.asyncDispose]())
 const connections = 2
 
 test.each(Object.entries(scenarios))(
-  'the script %s is answered, and what is acknowledged is stored',
+  'the script %s gets replies, and all acknowledged events are stored',
   async (_, { script, eventsPerRequest, table }) => {
     const before = await countRows(server.queryUrl, table)
     const run = await runWrk({ url: server.url, script, seconds: 1, connections }, 'once')
@@ -36,7 +36,7 @@ test.each(Object.entries(scenarios))(
   60_000,
 )
 
-test('a server that is slow or fails gets FAIL', async () => {
+test('a server that answers 503 gets the verdict FAIL', async () => {
   let count = 0
   const failing = Bun.serve({
     port: 0,

@@ -15,14 +15,14 @@ const row: Row = {
   passed: false,
 }
 
-test('tells rates, their ratio to the baseline, and CPU by event', () => {
+test('prints rates, their ratio to the baseline, and CPU per event', () => {
   const [head, , line] = toTable([row])
     .split('\n')
     .map((text) => text.split(' | '))
-  const told = Object.fromEntries(
+  const cells = Object.fromEntries(
     head!.map((name, index) => [name.replace(/^\| /, ''), line![index]]),
   )
-  expect(told).toMatchObject({
+  expect(cells).toMatchObject({
     'baseline req/s': '1000',
     'req/s': '500',
     ratio: '0.50',
@@ -34,7 +34,7 @@ test('tells rates, their ratio to the baseline, and CPU by event', () => {
   expect(toThreadTable([row])).toContain('Worker 7.0 · http 5.0')
 })
 
-test('draws a bar for each, to scale, and is sound SVG', () => {
+test('draws one bar per server to scale, and escapes text in SVG', () => {
   const svg = toPicture([row], 'x & y')
   const widths = [...svg.matchAll(/height="16" fill/g)]
   expect(widths).toHaveLength(2)

@@ -19,17 +19,17 @@ type Compose = {
 
 const text = await Bun.file(join(import.meta.dir, '../../compose.yaml')).text()
 const compose = Bun.YAML.parse(text) as Compose
-/** The Compose Specification's own, Apache-2.0. */
+/** The schema of the Compose Specification (Apache-2.0). */
 const validator = Compile(schema as object)
 
-test('keeps to the Compose Specification, which knows a mistake', () => {
+test('follows the Compose Specification; a wrong key is found', () => {
   expect(validator.Errors(compose)).toEqual([true, []])
   const { services } = compose
   const wrong = { ...compose, services: { ...services, redis: { imagee: 'redis' } } }
   expect(validator.Check(wrong)).toBe(false)
 })
 
-test('names only what there is', () => {
+test('refers only to services, volumes and secrets that it declares', () => {
   const { services, volumes, secrets } = compose
   for (const { depends_on = [], volumes: mounts = [], secrets: given = [] } of Object.values(
     services,
@@ -42,7 +42,7 @@ test('names only what there is', () => {
   }
 })
 
-test('its nodes have settings that the server takes, and folders of their own', () => {
+test('nodes have valid settings and separate volumes', () => {
   const nodes = ['node-1', 'node-2'].map((name) => compose.services[name]!)
   for (const { environment = {} } of nodes) {
     const words = Object.entries(environment).map(([name, value]) => [name, String(value)])
@@ -54,7 +54,7 @@ test('its nodes have settings that the server takes, and folders of their own', 
   expect(first).not.toEqual(second)
 })
 
-test('its balancer sends a polling session back to its node', () => {
+test('the balancer keeps a polling session on one node', () => {
   const { content } = compose.configs.balancer!
   const sticky = content.split('\nbackend realtime')[1]!
   for (const node of ['node-1', 'node-2'])

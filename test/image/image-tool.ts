@@ -4,7 +4,7 @@ import { join } from 'node:path'
 const root = join(import.meta.dir, '../..')
 const script = join(root, '../shared/tools/build-image')
 
-/** What builds and runs the image here. */
+/** The commands that build, inspect and run the image on this machine. */
 export type ImageTool = {
   name: string
   build: string[]
@@ -12,7 +12,7 @@ export type ImageTool = {
   run(environment: Record<string, string>): string[]
 }
 
-/** A container engine where there is one, else the script that does without; undefined where neither is. */
+/** Docker where its engine runs, else a build script that needs no engine; undefined without both. */
 export function findImageTool(tag: string): ImageTool | undefined {
   if (Bun.which('docker') && Bun.spawnSync(['docker', 'info']).exitCode === 0)
     return {

@@ -9,7 +9,10 @@ import { until } from '../support/until.ts'
 import { findImageTool } from './image-tool.ts'
 
 const tool = findImageTool('spillway:test')
-if (!tool) console.warn('The image is NOT tested: it takes a container engine, or its stand-in.')
+if (!tool)
+  console.warn(
+    'The image is NOT tested: neither a container engine nor the build script is available.',
+  )
 
 type ImageConfig = {
   User: string
@@ -59,15 +62,15 @@ describe.skipIf(!tool)('the image', () => {
   }, buildMsMax)
   afterAll(async () => await clickhouse?.stop())
 
-  test('runs as a user that is not root, and keeps its data in a volume', () => {
+  test('runs without root and keeps its data in a volume', () => {
     expect(config.User).toBe('1000:1000')
     expect(Object.keys(config.Volumes)).toEqual(['/data'])
     expect(config.Cmd).toEqual(['sh', 'src/start.sh'])
   })
 
-  test('captures into a ClickHouse beside it, is healthy, and loses nothing when it is stopped', async () => {
+  test('stores events in a remote ClickHouse, reports health, and loses nothing at a stop', async () => {
     using folder = temporaryFolder()
-    // So long that only the stop itself can have brought the events to ClickHouse.
+    // With a flush interval of one minute only the stop can have shipped the events.
     const environment = { CLICKHOUSE_URL: clickhouse.url, CLICKHOUSE_FLUSH_MS: '60000' }
     const { url, port, child, log } = await start(folder.path, environment)
     const names = Array.from({ length: 20 }, (_, index) => `event-${index}`)
@@ -88,14 +91,14 @@ describe.skipIf(!tool)('the image', () => {
     expect(await isHealthy(port)).toBe(false)
   }, 120_000)
 
-  test('without the engine in it, says what it needs', async () => {
+  test('without the embedded ClickHouse it asks for CLICKHOUSE_URL', async () => {
     using folder = temporaryFolder()
     const failing = start(folder.path, { DATA_DIR: '/data' })
     await expect(failing).rejects.toThrow('CLICKHOUSE_URL')
   }, 60_000)
 })
 
-/** The image's own health check. It runs beside the image, whose network is this machine's. */
+/** Runs the image's health check on the host: the image uses the host's network. */
 async function isHealthy(port: number): Promise<boolean> {
   const [, command, ...rest] = config.Healthcheck.Test
   expect(command).toBe('bun')
@@ -106,7 +109,7 @@ async function isHealthy(port: number): Promise<boolean> {
   return (await child.exited) === 0
 }
 
-/** The user whose process listens there, by the kernel's word. */
+/** The user id of the process that listens on the port. Source: proc(5), net/tcp. */
 function ownerOf(port: number): number {
   const address = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`
   const lines = readFileSync('/proc/net/tcp', 'utf8').split('\n')

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { freePort } from './port.ts'
+import { freePort } from '../support/port.ts'
 import { type Service, serviceFolder, startService } from './service.ts'
 
 export type ClickHouseService = Service & { readonly url: string }
@@ -11,7 +11,7 @@ export type ClickHouseService = Service & { readonly url: string }
 export async function startClickHouse(
   given: { path?: string | undefined } = {},
 ): Promise<ClickHouseService> {
-  const port = await freePort()
+  const port = freePort()
   const folder = serviceFolder('clickhouse')
   const cli = join(import.meta.dir, '..', '..', 'src', 'cli', 'clickhouse.ts')
   const place = ['--port', String(port), '--path', given.path ?? join(folder, 'data')]

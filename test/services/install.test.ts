@@ -10,7 +10,7 @@ const script = `
     process.exit(1)
   })`
 
-/** Asks for the command `needed` where the only programs are those given, by their shell scripts. */
+/** Requires the command `needed` with a PATH that holds only the given shell scripts. */
 async function askFor(programs: Record<string, string>) {
   using folder = temporaryFolder()
   for (const [name, body] of Object.entries(programs)) {
@@ -23,29 +23,29 @@ async function askFor(programs: Record<string, string>) {
   return { exitCode: await child.exited, said: output.trim(), told: errors.trim() }
 }
 
-/** Puts the command where it is looked for, by what a shell can do alone. */
+/** Creates the command in PATH, with shell built-ins only. */
 const makeNeeded = '{ echo "#!/bin/sh" > $FOLDER/needed; /bin/chmod 755 $FOLDER/needed; }'
 
-describe('a command that is needed', () => {
-  test('is taken where it is', async () => {
+describe('requireCommand', () => {
+  test('accepts a command that is installed', async () => {
     expect(await askFor({ needed: 'true', 'apt-get': 'exit 1' })).toMatchObject({ exitCode: 0 })
   })
 
-  test('is asked for in one sentence where nothing can install it', async () => {
+  test('names the package in one sentence when it cannot be installed', async () => {
     expect(await askFor({})).toEqual({
       ...{ exitCode: 1, told: '' },
       said: '"needed" is missing; please install it (Debian: needed-package).',
     })
   })
 
-  test.if(process.getuid?.() === 0)('is installed from Debian by root', async () => {
+  test.if(process.getuid?.() === 0)('installs the Debian package when run as root', async () => {
     const aptGet = `case "$*" in *install*\\ needed-package) ${makeNeeded};; *) exit 1;; esac`
     const told = 'needed is missing: installing needed-package'
     expect(await askFor({ 'apt-get': aptGet })).toEqual({ exitCode: 0, said: '', told })
   })
 
   test.if(process.getuid?.() === 0)(
-    'is installed at the second try, with a fresh list',
+    'updates the package list and tries again after a failed install',
     async () => {
       const update = 'echo fresh > $FOLDER/list'
       const aptGet = `case "$*" in *update*) ${update}; exit;; esac\n[ -e $FOLDER/list ] && ${makeNeeded}`
@@ -53,12 +53,9 @@ describe('a command that is needed', () => {
     },
   )
 
-  test.if(process.getuid?.() === 0)(
-    'is an error that says why it cannot be installed',
-    async () => {
-      const { exitCode, said } = await askFor({ 'apt-get': 'echo no such package; exit 100' })
-      expect(exitCode).toBe(1)
-      expect(said).toBe('installing needed-package failed:\nno such package')
-    },
-  )
+  test.if(process.getuid?.() === 0)('reports the output of an install that failed', async () => {
+    const { exitCode, said } = await askFor({ 'apt-get': 'echo no such package; exit 100' })
+    expect(exitCode).toBe(1)
+    expect(said).toBe('installing needed-package failed:\nno such package')
+  })
 })

@@ -2,10 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 
-/**
- * Makes sure of a command: installs its Debian package when we are root, or else throws one
- * sentence that asks for it.
- */
+/** Installs the Debian package of a missing command. Without root it throws a sentence that names the package. */
 export async function requireCommand(command: string, debianPackage: string): Promise<void> {
   if (Bun.which(command)) return
   const isRoot = process.getuid?.() === 0
@@ -14,7 +11,7 @@ export async function requireCommand(command: string, debianPackage: string): Pr
   console.error(`${command} is missing: installing ${debianPackage}`)
   const patience = ['-o', 'DPkg::Lock::Timeout=300'] // Another run may be installing just now.
   const install = ['apt-get', ...patience, 'install', '-y', '-q', '--no-install-recommends']
-  // A package list that is empty or old is the usual reason for a first failure.
+  // The first install usually fails because the package list is empty or old: update it and try again.
   if ((await run([...install, debianPackage])).exitCode !== 0) {
     await run(['apt-get', ...patience, 'update', '-q'])
     const { exitCode, output } = await run([...install, debianPackage])
@@ -22,7 +19,7 @@ export async function requireCommand(command: string, debianPackage: string): Pr
   }
 }
 
-/** The folder of Apache Kafka's jars, which Maven brings once and which then stays in the cache. */
+/** The folder of Apache Kafka's jars. Maven downloads them once; then they stay in the user's cache folder. */
 export async function requireKafkaJars(): Promise<string> {
   const pom = join(import.meta.dir, 'kafka', 'pom.xml')
   const version = Bun.hash(await Bun.file(pom).text()).toString(16)
@@ -35,11 +32,11 @@ export async function requireKafkaJars(): Promise<string> {
   const fresh = mkdtempSync(join(cache, 'download-'))
   const goal = ['dependency:copy-dependencies', `-DoutputDirectory=${fresh}`]
   const { exitCode, output } = await run(['mvn', '-q', '-B', '-f', pom, ...goal])
-  if (exitCode !== 0) throw new Error(`Maven could not bring Apache Kafka:\n${output}`)
+  if (exitCode !== 0) throw new Error(`Maven could not download Apache Kafka:\n${output}`)
   try {
     renameSync(fresh, jars)
   } catch {
-    // Another process was faster; its jars are as good.
+    // Another process has put the same jars there first: use those.
     rmSync(fresh, { recursive: true, force: true })
   }
   return jars

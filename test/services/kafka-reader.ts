@@ -8,10 +8,10 @@ export type Received = {
   value: string
 }
 
-/** To be awaited before the first read: installing kcat may take longer than a test. */
+/** Await this before the first read: installing kcat may take longer than a test's time limit. */
 export const requireKcat = () => requireCommand('kcat', 'kcat')
 
-/** Everything in a topic, as kcat reads it. Values must be text; see `readValue` for the others. */
+/** All records of a topic, read by kcat. Values must be text; use `readValue` for binary values. */
 export async function readTopic(brokers: readonly string[], topic: string): Promise<Received[]> {
   const output = await kcat(brokers, topic, ['-o', 'beginning', '-f', '%p\t%o\t%k\t%h\t%s\n'])
   const lines = output.toString().split('\n').slice(0, -1)
@@ -39,7 +39,7 @@ async function kcat(brokers: readonly string[], topic: string, args: string[]): 
   const child = Bun.spawn(command, { stdout: 'pipe', stderr: 'pipe' })
   const [output, errors] = await Promise.all([child.stdout.bytes(), child.stderr.text()])
   const isFine = (await child.exited) === 0
-  // A topic that is not made yet holds nothing.
+  // A topic that does not exist yet counts as empty.
   if (!isFine && !errors.includes('Unknown topic'))
     throw new Error(`kcat could not read ${topic}: ${errors}`)
   return Buffer.from(output)

@@ -4,7 +4,7 @@ export type Login = { username: string; password: string }
 
 const storePassword = 'changeit'
 
-/** Makes a certificate in `folder`, and says what server.properties needs for TLS and SASL. */
+/** Creates a certificate in `folder` and returns the entries of server.properties for TLS and SASL. */
 export async function toSecureSettings(
   folder: string,
   { username, password }: Login,
@@ -28,7 +28,7 @@ export async function toSecureSettings(
   }
 }
 
-/** What the formatting of the broker's folder needs: SCRAM's users stand in the metadata log. */
+/** Arguments for formatting the broker's folder: SCRAM users are stored in the metadata log. */
 export function toFormatArguments({ username, password }: Login): string[] {
   return ['SCRAM-SHA-256', 'SCRAM-SHA-512'].flatMap((mechanism) => [
     '--add-scram',
@@ -38,7 +38,7 @@ export function toFormatArguments({ username, password }: Login): string[] {
 
 export const caFileOf = (folder: string) => join(folder, 'ca.pem')
 
-/** Self-signed: the certificate is its own authority. keytool comes with every Java. */
+/** Self-signed: the certificate is its own authority. keytool is part of every JDK. */
 async function makeCertificate(folder: string): Promise<void> {
   const store = ['-keystore', join(folder, 'broker.p12'), '-storepass', storePassword]
   const subject = ['-dname', 'CN=127.0.0.1', '-ext', 'SAN=IP:127.0.0.1', '-validity', '2']

@@ -1,16 +1,16 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { freePorts } from '../support/port.ts'
 import { requireKafkaJars } from './install.ts'
 import { caFileOf, type Login, toFormatArguments, toSecureSettings } from './kafka-secure.ts'
-import { freePorts } from './port.ts'
 import { type Service, serviceFolder, startService } from './service.ts'
 
 export type KafkaService = {
-  /** `host:port` of each node, as `KAFKA_BROKERS` wants them. */
+  /** `host:port` of each node, in the form of `KAFKA_BROKERS`. */
   readonly brokers: string[]
-  /** The same for the listeners with TLS and SASL, of which there are none without a user. */
+  /** The same for the listeners with TLS and SASL. Empty unless `user` is set. */
   readonly secure: { brokers: string[]; caFiles: string[] }
-  /** The first node holds the quorum alone: without it nothing new is elected or created. */
+  /** The first node is the only controller: while it is down, no leader is elected and no topic is created. */
   readonly nodes: Service[]
   readonly pid: number
   kill(): Promise<void>
@@ -22,15 +22,15 @@ export type KafkaService = {
 
 export type KafkaOptions = {
   brokers?: 1 | 2
-  /** Broker settings beyond ours, as in server.properties. */
+  /** Additional broker settings, as in server.properties. */
   properties?: Settings
-  /** Who may log in at a second listener of each node, by TLS and SASL (PLAIN or SCRAM). */
+  /** Adds a listener with TLS and SASL (PLAIN or SCRAM) to each node, for this user. */
   user?: Login
-  /** For benchmarks: the full compiler, and a heap to match. A test is better served by a fast start. */
+  /** For benchmarks: the optimising compiler and a larger heap. Tests prefer a fast start. */
   fullSpeed?: boolean
 }
 
-/** Apache Kafka (KRaft) on free ports of 127.0.0.1, each node in a folder of its own. */
+/** Starts Apache Kafka (KRaft) on free ports of 127.0.0.1, each node with its own folder. */
 export async function startKafka(options: KafkaOptions = {}): Promise<KafkaService> {
   const { brokers = 1, properties = {}, fullSpeed = false, user } = options
   const java = ['java', ...(fullSpeed ? ['-Xmx1g'] : fastStart), ...quiet]
@@ -54,7 +54,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaServi
   return toService(places, nodes)
 }
 
-/** A uuid in Kafka's writing. Its first letter must not be a dash, which would pass for an option. */
+/** A uuid in base64url, as Kafka writes it. It must not begin with a dash, or the tool reads it as an option. */
 function makeClusterId(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16))
   bytes[0]! &= 0x7f
@@ -89,7 +89,7 @@ async function startNode(place: Place, options: NodeOptions): Promise<Service> {
   const users = user && place.nodeId === 1 ? toFormatArguments(user) : []
   const formatting = Bun.spawn([...java, ...format, ...users], { stdout: 'ignore', stderr: 'pipe' })
   if ((await formatting.exited) !== 0)
-    throw new Error(`Kafka's folder was not formatted: ${await formatting.stderr.text()}`)
+    throw new Error(`formatting Kafka's folder failed: ${await formatting.stderr.text()}`)
   return startService({
     name: 'kafka',
     command: [...java, 'kafka.Kafka', file],
@@ -119,13 +119,13 @@ function toSettings({ nodeId, quorumPort, port, securePort, folder }: Place): Se
     'share.coordinator.state.topic.min.isr': 1,
     'group.initial.rebalance.delay.ms': 0,
     'auto.create.topics.enable': false,
-    // A lost node is noticed within seconds, not the usual nine: tests wait for it.
+    // Detect a lost node after 3 s instead of the default 9 s: tests wait for it.
     'broker.session.timeout.ms': 3000,
     'broker.heartbeat.interval.ms': 500,
   }
 }
 
-/** The one line by which we know that it is ready, and nothing else that is not a warning. */
+/** Log warnings only, and the one line that says that the server is ready. */
 const quiet = [
   '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn',
   '-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info',
@@ -156,5 +156,5 @@ function toService(places: readonly Place[], nodes: Service[]): KafkaService {
   }
 }
 
-/** Halves the time to start: one quick compiler, one simple collector. */
+/** Halves the start time: only the fast compiler, and the serial garbage collector. */
 const fastStart = ['-Xmx512m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC']

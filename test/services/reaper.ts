@@ -2,8 +2,8 @@ import { rmSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 
 /**
- * Names a process and its folder to a watcher that outlives us: however this process ends, killed
- * included, the watcher ends the other one and removes its folder. Answers how to call that off.
+ * Registers a process and its folder with a watcher process that outlives this one. When this process ends, also by
+ * SIGKILL, the watcher kills the registered process and removes its folder. Returns a function that unregisters it.
  */
 export function reapAfterUs(pid: number, folder: string): () => void {
   watcher ??= startWatcher()
@@ -15,7 +15,7 @@ export function reapAfterUs(pid: number, folder: string): () => void {
   }
 }
 
-/** A line of the watcher's input: with a folder it is to be watched over, without it is forgotten. */
+/** A line of the watcher's input: with a folder it registers the process, without one it unregisters it. */
 type Line = { pid: number; folder?: string }
 
 let watcher: Bun.FileSink | undefined
@@ -31,7 +31,7 @@ function startWatcher(): Bun.FileSink {
 }
 
 async function watch(): Promise<void> {
-  // Ctrl-C reaches the whole group of processes; the watcher has to see the others out.
+  // Ctrl-C reaches the whole process group. The watcher must end last, so it ignores the signal.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
   const folders = new Map<number, string>()
   for await (const text of createInterface(process.stdin)) {
@@ -43,14 +43,14 @@ async function watch(): Promise<void> {
   for (const folder of folders.values()) rmSync(folder, removal)
 }
 
-/** A process that was killed a moment ago may still be writing into its folder. */
+/** A process that was just killed may still be writing into its folder, so retry. */
 const removal = { recursive: true, force: true, maxRetries: 20, retryDelay: 100 } as const
 
 function endProcess(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL')
   } catch {
-    // It has ended by itself.
+    // It has already ended.
   }
 }
 

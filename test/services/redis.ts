@@ -1,5 +1,5 @@
+import { freePort } from '../support/port.ts'
 import { requireCommand } from './install.ts'
-import { freePort } from './port.ts'
 import { type Service, serviceFolder, startService } from './service.ts'
 
 export type RedisService = Service & { readonly url: string }
@@ -7,7 +7,7 @@ export type RedisService = Service & { readonly url: string }
 /** Debian's redis-server on a free port of 127.0.0.1. What it held is gone after a kill. */
 export async function startRedis(): Promise<RedisService> {
   await requireCommand('redis-server', 'redis-server')
-  const port = await freePort()
+  const port = freePort()
   const folder = serviceFolder('redis')
   const place = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder]
   const service = await startService({

@@ -4,26 +4,26 @@ import { join } from 'node:path'
 import { until } from '../support/until.ts'
 import { reapAfterUs } from './reaper.ts'
 
-/** A server to test against: a process of ours that can be killed, hung and brought back. */
+/** A server to test against: a child process that can be killed, stopped, continued and restarted. */
 export type Service = {
   readonly pid: number
-  /** What it printed since its last start. */
+  /** Output since the last start. */
   log(): string
-  /** SIGKILL, as a crash would have it; its port and folder are kept for `restart`. */
+  /** SIGKILL, like a crash. Port and folder are kept for `restart`. */
   kill(): Promise<void>
   /** Starts it again on the same port and folder, and waits until it is ready. */
   restart(): Promise<void>
-  /** SIGSTOP: it holds its connections and answers nothing. */
+  /** SIGSTOP: the process keeps its connections and does not answer. */
   pause(): void
   resume(): void
-  /** Ends it and removes its folder. */
+  /** Ends the process and removes its folder. */
   stop(): Promise<void>
 }
 
 export type ServiceOptions = {
   name: string
   command: readonly string[]
-  /** A folder of its own, which goes when the service goes. */
+  /** The service's own folder; `stop` removes it. */
   folder: string
   isReady: (log: string) => boolean
   readyMsMax: number
@@ -31,7 +31,7 @@ export type ServiceOptions = {
 
 export const serviceFolder = (name: string) => mkdtempSync(join(tmpdir(), `spillway-${name}-`))
 
-/** Resolves once the service is ready. Rejects, with the end of its log, when it is not in time. */
+/** Resolves once the service is ready. Rejects with the end of its log when `readyMsMax` is over. */
 export async function startService(options: ServiceOptions): Promise<Service> {
   const logPath = join(options.folder, `${options.name}.log`)
   const log = () => readFileSync(logPath, 'utf8')
@@ -72,7 +72,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 }
 
 function launch({ command, folder }: ServiceOptions, logPath: string) {
-  // A file and not a pipe: the service must neither block on us nor die with us before the reaper.
+  // A file and not a pipe: with a pipe the service would block or end when this process stops reading.
   const output = openSync(logPath, 'w')
   const child = Bun.spawn([...command], {
     cwd: folder,

@@ -7,7 +7,7 @@ import { startRedis } from './redis.ts'
 
 const cli = join(import.meta.dir, 'services.ts')
 
-/** Only Redis is started by it, as the quickest; the other two are said to run elsewhere. */
+/** Starts Redis only, because it is the fastest; the environment names the other two. */
 function startCommand() {
   const elsewhere = { KAFKA_BROKERS: 'elsewhere:9092', CLICKHOUSE_URL: 'http://elsewhere:8123' }
   const env = { ...process.env, ...elsewhere, REDIS_URL: '' }
@@ -33,7 +33,7 @@ function isListening(port: number): Promise<boolean> {
 
 const portOf = (output: string) => Number(/^export REDIS_URL=redis:.*:(\d+)$/m.exec(output)![1])
 
-test('says where each service listens, in lines to paste, and names those it was given', async () => {
+test('prints an export line for each service, also for those that the environment names', async () => {
   const child = startCommand()
   const output = await untilReady(child)
   expect(output).toContain('export KAFKA_BROKERS=elsewhere:9092\n')
@@ -42,9 +42,9 @@ test('says where each service listens, in lines to paste, and names those it was
 })
 
 test.each([
-  ['stops them all on Ctrl-C', 'SIGINT', 0],
-  ['stops them all on SIGTERM', 'SIGTERM', 0],
-  ['leaves no orphan when it is killed', 'SIGKILL', null],
+  ['stops all services on Ctrl-C', 'SIGINT', 0],
+  ['stops all services on SIGTERM', 'SIGTERM', 0],
+  ['leaves no orphan process after SIGKILL', 'SIGKILL', null],
 ] as const)('%s', async (_, signal, exitCode) => {
   const child = startCommand()
   const port = portOf(await untilReady(child))
@@ -54,7 +54,7 @@ test.each([
   await until(async () => !(await isListening(port)), { what: 'the end of Redis' })
 })
 
-test('a service comes back on its port after a kill, holds still when hung, and cleans up', async () => {
+test('restarts on the same port after a kill, pauses on SIGSTOP, and cleans up on stop', async () => {
   const redis = await startRedis()
   const port = Number(new URL(redis.url).port)
   const first = redis.pid
@@ -66,13 +66,13 @@ test('a service comes back on its port after a kill, holds still when hung, and 
   redis.pause()
   await until(() => stateOf(redis.pid) === 'T', { what: 'the stopped process' })
   redis.resume()
-  await until(() => stateOf(redis.pid) !== 'T', { what: 'the process going on' })
+  await until(() => stateOf(redis.pid) !== 'T', { what: 'the continued process' })
   await redis.stop()
   expect(await isListening(port)).toBe(false)
   expect(existsSync(`/proc/${redis.pid}`)).toBe(false)
 })
 
-/** The kernel's letter for what a process does: T is stopped. */
+/** The process state letter of proc(5): T is stopped. */
 function stateOf(pid: number): string {
   return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.charAt(0)
 }

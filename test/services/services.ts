@@ -2,7 +2,7 @@ import { startClickHouse } from './clickhouse.ts'
 import { startKafka } from './kafka.ts'
 import { startRedis } from './redis.ts'
 
-/** What `bun run services` starts, by the setting that tells the server where it listens. */
+/** The services that `bun run services` starts, by the setting that names their address. */
 const kinds: Record<string, () => Promise<Running>> = {
   KAFKA_BROKERS: async () => {
     const kafka = await startKafka()
@@ -20,7 +20,7 @@ const kinds: Record<string, () => Promise<Running>> = {
 
 type Running = { value: string; stop: () => Promise<void> }
 
-/** Starts what the environment does not name already, and says where each listens. */
+/** Starts each service that the environment does not name, and prints the address of each. */
 async function main(): Promise<void> {
   const asked = new Promise<void>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve())
@@ -32,7 +32,9 @@ async function main(): Promise<void> {
     return running
   })
   const all = Promise.all(starts)
-  const ready = all.then(() => console.error('Ready. Ctrl-C stops what was started here.'))
+  const ready = all.then(() =>
+    console.error('Ready. Press Ctrl-C to stop the services that this command started.'),
+  )
   try {
     await Promise.race([ready.then(() => asked), asked])
   } finally {

@@ -3,10 +3,10 @@ import { startKafka } from './kafka.ts'
 import { startRedis } from './redis.ts'
 
 /**
- * One server of each kind for all tests of a run, started when the first test asks for it and reaped
- * when the run ends. Where the environment names one, that one is used. It belongs to everybody:
- * a test makes topics, keys and databases of its own, and whoever kills or hangs a server starts
- * one with `startKafka`, `startRedis` or `startClickHouse`.
+ * One server of each kind for all tests of a run. The first test that asks for it starts it; it ends with the run.
+ * A server that the environment names is used instead. Tests share these servers, so each test uses its own topics,
+ * keys and databases. A test that kills or stops a server starts its own with `startKafka`, `startRedis` or
+ * `startClickHouse`.
  */
 export const shared = {
   kafka: once(async (): Promise<string[]> => {
@@ -17,7 +17,7 @@ export const shared = {
   clickhouse: once(async () => process.env.CLICKHOUSE_URL || (await startClickHouse()).url),
 }
 
-/** Everybody waits for the same start. A start that failed is tried again by the next. */
+/** All callers wait for the same start. After a failed start the next caller tries again. */
 function once<T>(start: () => Promise<T>): () => Promise<T> {
   let started: Promise<T> | undefined
   return () => {

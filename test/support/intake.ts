@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { scrape } from './metrics.ts'
 import { until } from './until.ts'
 
-/** Resolves once no request in flight holds any of the intake's room. */
+/** Resolves once no request in flight holds memory. */
 export async function intakeIsEmpty(url: string): Promise<void> {
   const isEmpty = async () => {
     const read = await scrape(url)

@@ -1,4 +1,4 @@
-/** The numbers of `/metrics`: of a name with the labels given, summed over all others. */
+/** Reads a metric of `/metrics`: the sum over all series of that name that have the given labels. */
 export type Scrape = (name: string, labels?: Record<string, string>) => number
 
 export async function scrape(url: string): Promise<Scrape> {
@@ -19,7 +19,7 @@ function toSample(line: string) {
   return { name, labels: labels.split(','), value: Number(value) }
 }
 
-/** What the balance sheet is short of, for each identity; zeros are success. Good at a quiet moment. */
+/** The difference of each equation of the balance sheet; 0 means balanced. Only valid while no request is in flight. */
 export function toImbalances(read: Scrape, sinks: readonly string[]): Record<string, number> {
   const fates = ['accepted', 'rejected', 'dropped', 'duplicate', 'quota_dropped']
   const fated = fates.reduce((sum, fate) => sum + read(`spillway_events_${fate}_total`), 0)

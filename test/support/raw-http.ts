@@ -1,21 +1,21 @@
 import { connect } from 'node:net'
 import { until } from './until.ts'
 
-/** One connection, byte by byte: what no HTTP client would send. */
+/** A TCP connection for requests that no HTTP client would send. */
 export type RawHttp = {
   send(data: string | Uint8Array): void
-  /** Resolves once the kernel has it, or the connection is over. */
+  /** Resolves once the kernel has taken the data, or the connection has closed. */
   sendAll(data: Uint8Array): Promise<void>
-  /** Says that nothing more will come, and still listens. */
+  /** Closes the sending side and keeps reading. */
   finish(): void
-  /** Goes away without a word. */
+  /** Closes the connection at once, without a shutdown. */
   destroy(): void
-  /** All that came so far. */
+  /** Everything received so far. */
   received(): string
-  /** Resolves with the status of the first reply once its head and body are there. */
+  /** Resolves with the status of the first reply once its head is complete. */
   status(): Promise<number>
   isClosed(): boolean
-  /** Resolves once the server, or both, closed the connection. */
+  /** Resolves once the server has closed the connection. */
   closed(timeoutMs?: number): Promise<void>
 }
 

@@ -1,5 +1,5 @@
-import { freePorts } from '../services/port.ts'
 import { type Service, serviceFolder, startService } from '../services/service.ts'
+import { freePorts } from './port.ts'
 import { until } from './until.ts'
 
 export type RedisCluster = {

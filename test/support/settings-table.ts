@@ -9,7 +9,7 @@ type Field = {
   enum?: string[]
 }
 
-/** The README's table, made from the schema. `bun test/support/settings-table.ts` prints it. */
+/** The settings table of README.md, generated from the schema. `bun test/support/settings-table.ts` prints it. */
 export function settingsTable(): string {
   const rows = Object.entries(settingsSchema.properties).map(([name, field]) =>
     toRow(name, field as Field),

@@ -1,4 +1,4 @@
-/** Resolves with the first truthy answer of `probe`; rejects with `what` once `timeoutMs` is over. */
+/** Calls `probe` until it returns a truthy value and resolves with that. Rejects and names `what` after `timeoutMs`. */
 export async function until<T>(
   probe: () => T | Promise<T>,
   { timeoutMs = 10_000, pauseMs = 10, what = 'the condition' } = {},
