@@ -1,5 +1,5 @@
 import { IngestError } from '../core/errors.ts'
-import type { Ticket } from '../ingest/load-shedding/room.ts'
+import type { Ticket } from '../ingest/load-shedding/admission-ticket.ts'
 import type { Deadlines } from './deadlines.ts'
 
 export type BodyRules = { bytesMax: number; announcedBytes: number; deadlines: Deadlines }

@@ -19,7 +19,7 @@ import type { Admission } from './admission.ts'
 import { decodeBody } from './decode/body.ts'
 import type { Claim } from './dedup/claim.ts'
 import type { Dedup } from './dedup/dedup.ts'
-import type { Room, Ticket } from './load-shedding/room.ts'
+import type { Room, Ticket } from './load-shedding/admission-ticket.ts'
 import type { TurnScheduler } from './load-shedding/turn-scheduler.ts'
 
 /** A request whose body is still on the wire. `read` charges the ticket as bytes arrive. */

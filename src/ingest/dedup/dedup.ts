@@ -1,7 +1,6 @@
 import type { DedupKey } from '../../core/event.ts'
-import { type Claim, type ClaimParts, RequestClaim } from './claim.ts'
+import { type Claim, type ClaimParts, Pending, RequestClaim } from './claim.ts'
 import type { MarkerFiles } from './marker-log.ts'
-import { Pending } from './pending.ts'
 import type { RedisDedupKeys } from './redis-markers.ts'
 import { type DedupKeyWords, type DedupTable, readDedupKey } from './seen-table.ts'
 

@@ -1,8 +1,12 @@
 import type { Clock } from '../../core/clock.ts'
 import type { Log } from '../../core/log.ts'
-import { type MarkerDisk, nodeMarkerDisk } from './marker-disk.ts'
+import {
+  type DedupKeyTable,
+  loadMarkerFile,
+  type MarkerDisk,
+  nodeMarkerDisk,
+} from './marker-disk.ts'
 import { MarkerFolder } from './marker-folder.ts'
-import { type DedupKeyTable, loadMarkerFile } from './marker-load.ts'
 import { type DedupKeyWords, dedupKeyBytes } from './seen-table.ts'
 
 /** 64 KiB: what is gathered before a write, and the unit in which a failed one is kept. */

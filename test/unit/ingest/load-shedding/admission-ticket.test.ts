@@ -1,6 +1,10 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { createRoom, type Room, type Ticket } from '../../../../src/ingest/load-shedding/room.ts'
+import {
+  createRoom,
+  type Room,
+  type Ticket,
+} from '../../../../src/ingest/load-shedding/admission-ticket.ts'
 
 const mib = 1024 * 1024
 
