@@ -1,6 +1,6 @@
 import { statfsSync } from 'node:fs'
 import { createHealth } from '../observability/health.ts'
-import type { Sheet } from '../observability/meter.ts'
+import type { Sheet } from '../observability/event-counters.ts'
 import { createMetrics, type Metrics } from '../observability/metrics.ts'
 import { createPlatformHealth } from '../observability/platform-health.ts'
 import { type Sources, toReadings, toRealtimeReadings } from '../observability/readings.ts'

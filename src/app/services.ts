@@ -11,7 +11,7 @@ import { createSweep } from '../ingest/load-shedding/collect-garbage.ts'
 import { createTurnScheduler, type TurnScheduler } from '../ingest/load-shedding/turn-scheduler.ts'
 import type { Ingest } from '../ingest/pipeline.ts'
 import type { Phase } from '../observability/health.ts'
-import { createMeter, type Meter } from '../observability/meter.ts'
+import { createMeter, type Meter } from '../observability/event-counters.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { createProjects, type Projects } from '../projects/projects.ts'
 import {

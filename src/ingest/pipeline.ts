@@ -13,7 +13,7 @@ import type {
 } from '../core/protocol.ts'
 import type { Reservation } from '../journal/budget.ts'
 import type { Journal } from '../journal/journal.ts'
-import type { Meter } from '../observability/meter.ts'
+import type { Meter } from '../observability/event-counters.ts'
 import type { Projects } from '../projects/projects.ts'
 import type { Admission } from './admission.ts'
 import { decodeBody } from './decode/body.ts'

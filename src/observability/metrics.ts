@@ -1,5 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
-import type { Sheet } from './meter.ts'
+import type { Sheet } from './event-counters.ts'
 import { Timings } from './timings.ts'
 
 /** Upper bounds in seconds: the promise is P95 below 0.2 s, a commit is below 1 ms. */

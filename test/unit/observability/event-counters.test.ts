@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { createMeter } from '../../../src/observability/meter.ts'
+import { createMeter } from '../../../src/observability/event-counters.ts'
 
 const count = fc.nat(50)
 const settlement = fc.record({
