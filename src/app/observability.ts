@@ -1,6 +1,5 @@
 import { statfsSync } from 'node:fs'
 import { createHealth } from '../observability/health.ts'
-import type { Sheet } from '../observability/event-counters.ts'
 import { createMetrics, type Metrics } from '../observability/metrics.ts'
 import { createPlatformHealth } from '../observability/platform-health.ts'
 import { type Sources, toReadings, toRealtimeReadings } from '../observability/readings.ts'
@@ -53,7 +52,7 @@ export function createServerPlatformHealth(frame: Frame, { auth, realtime }: Pla
 
 export function createServerMetrics(frame: Frame, { realtime }: Platform): Metrics {
   const readings = [...toReadings(toSources(frame)), ...toRealtimeReadings(realtime.stats)]
-  return createMetrics({ sheets: frame.meter.sheets, readings })
+  return createMetrics({ byContract: frame.counters.byContract, readings })
 }
 
 const noDedupKeys = { bytes: 0, unsaved: 0, failures: 0 }
@@ -75,13 +74,13 @@ function toSources(frame: Frame): Sources {
 }
 
 /** What was committed or recovered and is neither shipped nor a dead letter yet waits, whatever the cursors say. */
-function toShippingReading({ storage, meter, config }: Frame): ReturnType<Sources['shipping']> {
+function toShippingReading({ storage, counters, config }: Frame): ReturnType<Sources['shipping']> {
   const {
     sinks = {},
     ring = { bytes: 0, blocks: 0 },
     threadRestarts = 0,
   } = storage?.shipping.stats() ?? {}
-  const committed = sum(Object.values(meter.sheets).map((sheet: Sheet) => sheet.committed))
+  const committed = sum(Object.values(counters.byContract).map(({ committed }) => committed))
   const readings = Object.entries(sinks).map(([name, sink]) => {
     const recovered = storage?.recovered[name] ?? {}
     const taken = total(sink.shipped) + total(sink.deadLettered)

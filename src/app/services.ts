@@ -10,8 +10,8 @@ import { createRoom, type Room } from '../ingest/load-shedding/admission-ticket.
 import { createSweep } from '../ingest/load-shedding/collect-garbage.ts'
 import { createTurnScheduler, type TurnScheduler } from '../ingest/load-shedding/turn-scheduler.ts'
 import type { Ingest } from '../ingest/pipeline.ts'
+import { createEventCounters, type EventCounters } from '../observability/event-counters.ts'
 import type { Phase } from '../observability/health.ts'
-import { createMeter, type Meter } from '../observability/event-counters.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { createProjects, type Projects } from '../projects/projects.ts'
 import {
@@ -27,7 +27,7 @@ import type { Storage } from './storage.ts'
 export type Frame = {
   config: Config
   log: Log
-  meter: Meter
+  counters: EventCounters
   room: Room
   pace: TurnScheduler
   projects: Projects
@@ -55,7 +55,7 @@ export function createFrame(config: Config, log: Log): Frame {
   return {
     config,
     log,
-    meter: createMeter(),
+    counters: createEventCounters(),
     room,
     pace: createTurnScheduler({
       ...turn,

@@ -13,7 +13,7 @@ export async function startRealtimeProcess(config: Config): Promise<Supervised> 
   const frame = createFrame(config, log)
   const platform = await openServerPlatform(frame, config.dataDir)
   const { realtime } = platform
-  const metrics = createMetrics({ sheets: {}, readings: toRealtimeReadings(realtime.stats) })
+  const metrics = createMetrics({ byContract: {}, readings: toRealtimeReadings(realtime.stats) })
   const place = { port: config.REALTIME_PORT, hostname: config.HOST, tls: loadTls(config) }
   const listening = listenRealtime(realtime, place)
   log.info({ port: listening.port, url: listening.url }, 'realtime listens')

@@ -13,7 +13,7 @@ import type {
 } from '../core/protocol.ts'
 import type { Reservation } from '../journal/budget.ts'
 import type { Journal } from '../journal/journal.ts'
-import type { Meter } from '../observability/event-counters.ts'
+import type { EventCounters } from '../observability/event-counters.ts'
 import type { Projects } from '../projects/projects.ts'
 import type { Admission } from './admission.ts'
 import { decodeBody } from './decode/body.ts'
@@ -44,7 +44,7 @@ export type IngestParts = {
   admission: Admission
   dedup: Dedup
   journal: Pick<Journal, 'reserve' | 'append'>
-  meter: Meter
+  counters: EventCounters
   log: Log
   dedupIdentity: 'uuid' | 'contract'
   lineBytesMax: number
@@ -93,7 +93,7 @@ export function createIngest(parts: IngestParts): Ingest {
       const judged = { incoming, project, normalised, kept, claim, decodedBytes: body.decodedBytes }
       stored = store(parts, contract.name, judged)
       if (stored.durable) await stored.durable
-      parts.meter.committed(contract.name, stored.fresh.length)
+      parts.counters.addCommitted(contract.name, stored.fresh.length)
       const marking = claim.commit()
       if (marking) await marking
       settle(parts, contract.name, { judged, stored })
@@ -104,7 +104,7 @@ export function createIngest(parts: IngestParts): Ingest {
     } catch (error) {
       // What is refused may be sent again; once it is committed, this does nothing.
       claim?.release()
-      if (received > 0) parts.meter.refused(contract.name, received, toCode(error))
+      if (received > 0) parts.counters.addRefused(contract.name, received, toCode(error))
       return contract.refuse(toRefusal(error, incoming, parts.log), incoming)
     } finally {
       stored?.room.release()
@@ -166,7 +166,7 @@ function store(
 
 /** Counts what became of each event, once it is durable. */
 function settle(
-  { admission, meter }: IngestParts,
+  { admission, counters }: IngestParts,
   protocol: ProtocolName,
   { judged, stored }: { judged: Judged; stored: Stored },
 ): void {
@@ -177,8 +177,8 @@ function settle(
   const accepted = fresh.length
   const duplicates = kept.length - accepted
   const quotaDropped = events.length - kept.length
-  const settlement = { accepted, duplicates, dropped, quotaDropped, diverted, rejections }
-  meter.settled(protocol, settlement)
+  const outcome = { accepted, duplicates, dropped, quotaDropped, diverted, rejections }
+  counters.addOutcome(protocol, outcome)
 }
 
 function assertOrigin(project: Project, request: IngestRequest): void {

@@ -1,69 +1,78 @@
 import type { ErrorCode } from '../core/errors.ts'
 import type { ProtocolName } from '../core/protocol.ts'
 
-/** The balance sheet of the intake, by contract. All counts are events. */
-export type Sheet = {
+/**
+ * Counters of the ingest pipeline by contract, as plain numbers: the hot path adds to them, `metrics.ts` reads them.
+ * An event counts as received when its outcome is known, so this holds at every moment:
+ * received = accepted + rejected + dropped + quotaDropped + duplicate.
+ * Snapshots merged into one recording count as one event.
+ */
+export function createEventCounters(): EventCounters {
+  const byContract = {
+    capture: createContractCounters(),
+    link: createContractCounters(),
+    report: createContractCounters(),
+    telemetry: createContractCounters(),
+  }
+  return {
+    byContract,
+    addCommitted(protocol, events) {
+      byContract[protocol].committed += events
+    },
+    addOutcome(protocol, outcome) {
+      const counters = byContract[protocol]
+      const { accepted, duplicates, dropped, quotaDropped, diverted, rejections } = outcome
+      counters.received += accepted + duplicates + dropped + quotaDropped + rejections.length
+      counters.accepted += accepted
+      counters.duplicate += duplicates
+      counters.dropped += dropped
+      counters.quotaDropped += quotaDropped
+      counters.overflowed += diverted
+      for (const { code } of rejections) addRejected(counters, 1, code)
+    },
+    addRefused(protocol, events, code) {
+      byContract[protocol].received += events
+      addRejected(byContract[protocol], events, code)
+    },
+  }
+}
+
+export type EventCounters = {
+  /** Events of one request that are on disk. Their outcome is added after the dedup keys are marked as seen. */
+  addCommitted(protocol: ProtocolName, events: number): void
+  /** The outcome of every event of a request that was answered. */
+  addOutcome(protocol: ProtocolName, outcome: EventOutcome): void
+  /** All events of a request that was refused as a whole. */
+  addRefused(protocol: ProtocolName, events: number, code: ErrorCode): void
+  byContract: Readonly<Record<ProtocolName, ContractCounters>>
+}
+
+/** All counts are events. */
+export type ContractCounters = {
   received: number
-  /** On disk. At a quiet moment all of them are accepted. */
+  /** On disk. Equals `accepted` when no request is in flight. */
   committed: number
   accepted: number
   duplicate: number
-  /** Dropped as the contract says, silently. */
+  /** Ignored without an error, as the contract demands. */
   dropped: number
   quotaDropped: number
   overflowed: number
-  /** By error code, whether the event alone or its whole request was refused. */
+  /** By error code; the event alone or its whole request was refused. */
   rejected: Partial<Record<ErrorCode, number>>
 }
 
-export type Settlement = {
+export type EventOutcome = {
   accepted: number
   duplicates: number
   dropped: number
   quotaDropped: number
+  /** Accepted events that go to the overflow topic. */
   diverted: number
   rejections: readonly { code: ErrorCode }[]
 }
 
-export type Meter = {
-  committed(protocol: ProtocolName, events: number): void
-  settled(protocol: ProtocolName, settlement: Settlement): void
-  refused(protocol: ProtocolName, events: number, code: ErrorCode): void
-  sheets: Readonly<Record<ProtocolName, Sheet>>
-}
-
-/**
- * Plain numbers on the hot path; `metrics.ts` reads them when it is asked. An event is received when its fate is
- * settled, so at every moment received = accepted + rejected + dropped + quotaDropped + duplicate.
- * Snapshots that were merged into one recording count as one.
- */
-export function createMeter(): Meter {
-  const sheets = { capture: toSheet(), link: toSheet(), report: toSheet(), telemetry: toSheet() }
-
-  function settled(protocol: ProtocolName, settlement: Settlement): void {
-    const sheet = sheets[protocol]
-    const { accepted, duplicates, dropped, quotaDropped, diverted, rejections } = settlement
-    sheet.received += accepted + duplicates + dropped + quotaDropped + rejections.length
-    sheet.accepted += accepted
-    sheet.duplicate += duplicates
-    sheet.dropped += dropped
-    sheet.quotaDropped += quotaDropped
-    sheet.overflowed += diverted
-    for (const { code } of rejections) reject(sheet, 1, code)
-  }
-
-  function committed(protocol: ProtocolName, events: number): void {
-    sheets[protocol].committed += events
-  }
-
-  function refused(protocol: ProtocolName, events: number, code: ErrorCode): void {
-    sheets[protocol].received += events
-    reject(sheets[protocol], events, code)
-  }
-  return { committed, settled, refused, sheets }
-}
-
-const toSheet = (): Sheet => ({
+const createContractCounters = (): ContractCounters => ({
   received: 0,
   committed: 0,
   accepted: 0,
@@ -74,6 +83,6 @@ const toSheet = (): Sheet => ({
   rejected: {},
 })
 
-function reject(sheet: Sheet, events: number, code: ErrorCode): void {
-  sheet.rejected[code] = (sheet.rejected[code] ?? 0) + events
+function addRejected(counters: ContractCounters, events: number, code: ErrorCode): void {
+  counters.rejected[code] = (counters.rejected[code] ?? 0) + events
 }

@@ -1,9 +1,9 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { createMeter } from '../../../src/observability/event-counters.ts'
+import { createEventCounters } from '../../../src/observability/event-counters.ts'
 
 const count = fc.nat(50)
-const settlement = fc.record({
+const outcome = fc.record({
   accepted: count,
   duplicates: count,
   dropped: count,
@@ -14,16 +14,16 @@ const settlement = fc.record({
   ),
 })
 
-test('received is the sum of what became of the events, whatever happens', () => {
+test('counts as received the sum of all outcomes, in any order of calls', () => {
   fc.assert(
-    fc.property(fc.array(fc.oneof(settlement, count)), (steps) => {
-      const meter = createMeter()
+    fc.property(fc.array(fc.oneof(outcome, count)), (steps) => {
+      const counters = createEventCounters()
       for (const step of steps) {
-        if (typeof step === 'number') meter.refused('capture', step, 'journal_full')
-        else meter.settled('capture', step)
+        if (typeof step === 'number') counters.addRefused('capture', step, 'journal_full')
+        else counters.addOutcome('capture', step)
       }
       const { received, accepted, duplicate, dropped, quotaDropped, rejected } =
-        meter.sheets.capture
+        counters.byContract.capture
       const rejections = Object.values(rejected).reduce((sum, events) => sum + events, 0)
       expect(received).toBe(accepted + duplicate + dropped + quotaDropped + rejections)
     }),
