@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { silentLog } from '../src/core/log.ts'
-import { persistence } from '../src/delivery/create-sinks.ts'
+import { retryPolicy } from '../src/delivery/create-sinks.ts'
 import { openCursors } from '../src/delivery/cursors.ts'
 import type { KafkaSettings } from '../src/delivery/kafka/settings.ts'
 import { createKafkaSink } from '../src/delivery/kafka/sink.ts'
@@ -55,7 +55,7 @@ async function runSink(settings: KafkaSettings, journal: Prefilled, stateDir: st
   const all = Promise.withResolvers<void>()
   let left = count
   const shipper = createShipper({
-    ...{ sink, cursors, flushMs: 5, fromOffset: 0, now: Date.now, ...persistence },
+    ...{ sink, cursors, flushMs: 5, fromOffset: 0, now: Date.now, ...retryPolicy },
     limits: { recordsMax: 4096, bytesMax: 8 * mib },
     source: createRecordSource({ recent: window, reader }),
     onShipped({ records }) {

@@ -1,4 +1,5 @@
 import type { Subprocess } from 'bun'
+import { noJitter, toBackoffMs } from '../core/async.ts'
 import type { Log } from '../core/log.ts'
 import { type FromChild, type Role, type ToChild, toArgument } from './messages.ts'
 
@@ -66,7 +67,7 @@ export function startChild(parts: ChildParts): Child {
     }
     parts.onFallen()
     failuresInRow = livedMs > soundMs ? 1 : failuresInRow + 1
-    const pauseMs = Math.min(backoff.firstMs * 2 ** (failuresInRow - 1), backoff.maxMs)
+    const pauseMs = toBackoffMs(failuresInRow, backoff, noJitter)
     restarts += 1
     log.error({ process: name, code, pauseMs, restarts }, 'a process fell and is started again')
     timer = setTimeout(spawn, pauseMs)

@@ -1,3 +1,4 @@
+import { withTimeLimit } from '../core/async.ts'
 import {
   noSamples,
   onlyTotals,
@@ -35,10 +36,10 @@ export function createGathering(): Gathering {
     const key = `${source.key} ${id}`
     waiting.set(key, answer.resolve)
     // A process that does not answer is as it was: its totals stay, its gauges too.
-    const late = setTimeout(() => answer.resolve(last.get(source.key) ?? noSamples()), answerMsMax)
+    const onTimeout = () => last.get(source.key) ?? noSamples()
+    const answered = withTimeLimit(answer.promise, answerMsMax, onTimeout)
     source.send({ type: 'metrics', id })
-    const samples = await answer.promise
-    clearTimeout(late)
+    const samples = await answered
     waiting.delete(key)
     return samples
   }

@@ -1,9 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { createGate } from '../core/async.ts'
 import type { StoredRecord } from '../core/record.ts'
 import type { Batch } from '../core/sink.ts'
 import type { ReadLimits } from '../journal/reader.ts'
 import type { RecordSource } from '../journal/recent-records.ts'
-import { createGate } from './gate.ts'
 
 export type Range = Pick<Batch, 'firstOffset' | 'lastOffset'>
 

@@ -1,7 +1,7 @@
+import { type RetryPolicy, sleep } from '../core/async.ts'
 import type { Log } from '../core/log.ts'
 import type { Sink } from '../core/sink.ts'
 import type { ReadLimits } from '../journal/reader.ts'
-import { type Persistence, sleep } from './async.ts'
 import { createClickHouseSink } from './clickhouse/sink.ts'
 import { type ClickHouseSettings, createStore } from './clickhouse/store.ts'
 import type { Cursors } from './cursors.ts'
@@ -21,7 +21,7 @@ export type SinkPart = {
 }
 
 /** A sink that is down is tried again within seconds of its return; nodes spread their attempts. */
-export const persistence: Persistence = {
+export const retryPolicy: RetryPolicy = {
   backoff: { firstMs: 50, maxMs: 5_000 },
   sleep,
   random: Math.random,
@@ -49,7 +49,7 @@ async function createClickHousePart({
   const tally = createTally('clickhouse', log)
   const sink = createClickHouseSink({
     ...{ clickhouse, prepare, journalId, cursors, report: tally.report, now: Date.now },
-    ...persistence,
+    ...retryPolicy,
     cluster: settings.cluster,
     patienceMs: settings.timeoutMs,
   })

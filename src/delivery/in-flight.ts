@@ -1,7 +1,6 @@
+import { createGate, type RetryPolicy, retryUntilAborted } from '../core/async.ts'
 import type { Batch, Sink } from '../core/sink.ts'
-import { insist, type Persistence } from './async.ts'
 import type { Cursors } from './cursors.ts'
-import { createGate } from './gate.ts'
 
 /** Batches under way to one sink. Its cursor moves in their order, whichever arrives first. */
 export type BatchesInFlight = {
@@ -18,7 +17,7 @@ export type BatchesInFlight = {
   cursor(): number
 }
 
-export type BatchesInFlightOptions = Persistence & {
+export type BatchesInFlightOptions = RetryPolicy & {
   sink: Sink
   cursors: Pick<Cursors, 'advance'>
   fromOffset: number
@@ -76,7 +75,7 @@ export function createBatchesInFlight(options: BatchesInFlightOptions): BatchesI
       isUnsent = false
       return sending
     }
-    await insist(send, options, signal)
+    await retryUntilAborted(send, options, signal)
   }
 
   /**
@@ -99,7 +98,7 @@ export function createBatchesInFlight(options: BatchesInFlightOptions): BatchesI
     const flown = flying.findIndex(({ hasArrived }) => !hasArrived)
     const count = flown < 0 ? flying.length : flown
     const offset = flying[count - 1]!.lastOffset + 1
-    await insist(async () => options.cursors.advance(sink.name, offset), options, signal)
+    await retryUntilAborted(async () => options.cursors.advance(sink.name, offset), options, signal)
     flying.splice(0, count)
     cursor = offset
     options.onAdvanced(offset)

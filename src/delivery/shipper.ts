@@ -1,10 +1,9 @@
+import { createGate, type RetryPolicy, retryUntilAborted } from '../core/async.ts'
 import type { Sink } from '../core/sink.ts'
 import type { ReadLimits } from '../journal/reader.ts'
 import type { RecordSource } from '../journal/recent-records.ts'
-import { insist, type Persistence } from './async.ts'
 import { type Backlog, createBacklog } from './backlog.ts'
 import type { Cursors } from './cursors.ts'
-import { createGate } from './gate.ts'
 import { type BatchesInFlightOptions, createBatchesInFlight } from './in-flight.ts'
 
 /**
@@ -26,7 +25,7 @@ export type Shipper = {
 }
 
 export type ShipperOptions = Pick<BatchesInFlightOptions, 'onShipped' | 'onAdvanced' | 'onFault'> &
-  Persistence & {
+  RetryPolicy & {
     sink: Sink
     source: Pick<RecordSource, 'read'>
     cursors: Cursors
@@ -63,9 +62,9 @@ export function createShipper(options: ShipperOptions): Shipper {
   }
 
   async function run(): Promise<void> {
-    await insist(resume, options, signal)
+    await retryUntilAborted(resume, options, signal)
     for (;;) {
-      const batch = await insist(() => backlog.take(signal), options, signal)
+      const batch = await retryUntilAborted(() => backlog.take(signal), options, signal)
       sink.stage?.(batch)
       await flights.room(signal)
       flights.launch(batch, true, signal)

@@ -1,8 +1,7 @@
+import { type Backoff, toBackoffMs, withTimeLimit } from '../core/async.ts'
 import type { Log } from '../core/log.ts'
 import type { CommittedBlock } from '../core/record.ts'
 import type { SinkName } from '../core/sink.ts'
-import type { Persistence } from './async.ts'
-import { toPauseMs } from './async.ts'
 import type { ClickHouseSettings } from './clickhouse/store.ts'
 import type { KafkaSettings } from './kafka/settings.ts'
 import type { SinkTally } from './tally.ts'
@@ -74,7 +73,7 @@ export function createShipping(options: ShippingOptions): Shipping {
 
 /** How long a thread may take to close: the engine sees an insert through. */
 const closeMsMax = 15_000
-const restartBackoff: Persistence['backoff'] = { firstMs: 100, maxMs: 10_000 }
+const restartBackoff: Backoff = { firstMs: 100, maxMs: 10_000 }
 const noStatus: ThreadStatus = { sinks: {}, ring: { bytes: 0, blocks: 0 } }
 
 class ThreadedShipping implements Shipping {
@@ -134,14 +133,14 @@ class ThreadedShipping implements Shipping {
   async drain(deadlineMs: number): Promise<boolean> {
     if (!this.#isRunning) return false
     this.#thread?.post({ type: 'drain' })
-    return within(deadlineMs, this.#drained.promise)
+    return withTimeLimit(this.#drained.promise, deadlineMs, () => false)
   }
 
   async close(): Promise<void> {
     this.#isClosing = true
     if (!this.#thread) return
     this.#thread.post({ type: 'close' })
-    const hasClosed = await within(closeMsMax, this.#closed.promise)
+    const hasClosed = await withTimeLimit(this.#closed.promise, closeMsMax, () => false)
     if (!hasClosed) this.#options.log.warn({}, 'the shippers’ thread does not close')
     this.#thread.end(hasClosed)
   }
@@ -200,22 +199,11 @@ class ThreadedShipping implements Shipping {
     this.#status = noStatus
     const fields = { error: this.#lastError, restarts: this.#restarts }
     this.#options.log.error(fields, 'the shippers’ thread ended, starting another')
-    setTimeout(() => this.#spawn(), toPauseMs(this.#restarts, restartBackoff, Math.random))
+    setTimeout(() => this.#spawn(), toBackoffMs(this.#restarts, restartBackoff, Math.random))
   }
 
   #bySink<T>(of: (name: SinkName) => T): Record<string, T> {
     const names: SinkName[] = this.#options.kafka ? ['clickhouse', 'kafka'] : ['clickhouse']
     return Object.fromEntries(names.map((name) => [name, of(name)]))
-  }
-}
-
-/** What the promise says, or false once the time is over. */
-async function within(ms: number, promise: Promise<boolean>): Promise<boolean> {
-  const late = Promise.withResolvers<boolean>()
-  const timer = setTimeout(() => late.resolve(false), ms)
-  try {
-    return await Promise.race([promise, late.promise])
-  } finally {
-    clearTimeout(timer)
   }
 }

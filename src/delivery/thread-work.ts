@@ -7,7 +7,7 @@ import {
   createRecordSource,
   type RecentRecords,
 } from '../journal/recent-records.ts'
-import { createSinkParts, persistence, type SinkPart } from './create-sinks.ts'
+import { createSinkParts, retryPolicy, type SinkPart } from './create-sinks.ts'
 import { type Cursors, openCursors } from './cursors.ts'
 import { createShipper, type Shipper } from './shipper.ts'
 import type { FromThread, ThreadOptions, ThreadStatus } from './thread-messages.ts'
@@ -103,7 +103,7 @@ async function createLine(
   const reader = await openReader({ dir: options.journalDir, log: outlets.log })
   const shipper = createShipper({
     ...{ sink, cursors, limits, flushMs, fromOffset: 0, now: Date.now },
-    ...persistence,
+    ...retryPolicy,
     source: createRecordSource({ recent: window, reader: counted(reader, sweep) }),
     onShipped: tally.shipped,
     onAdvanced: (offset) => outlets.post({ type: 'advanced', sink: sink.name, offset }),

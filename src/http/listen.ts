@@ -1,5 +1,6 @@
 import type { Server } from 'bun'
 import { Elysia } from 'elysia'
+import { withTimeLimit } from '../core/async.ts'
 import { recordingBodyBytesMax } from '../core/limits.ts'
 import type { EngineData } from '../platform/realtime/engine.ts'
 import { type App, anyHostname } from './app.ts'
@@ -83,7 +84,7 @@ export function toListening(server: Server<EngineData>, port: number): Listening
     url: server.url.href.replace(/\/$/, ''),
     stop: async (withinMs) => {
       const closed = server.stop()
-      await Promise.race([closed, Bun.sleep(withinMs)])
+      await withTimeLimit(closed, withinMs, () => {})
       await server.stop(true)
     },
   }

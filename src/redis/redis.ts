@@ -1,4 +1,5 @@
 import { Cluster, Redis } from 'ioredis'
+import { toBackoffMs, withTimeLimit } from '../core/async.ts'
 import type { Log } from '../core/log.ts'
 
 /** Failures in a row, not in all: a busy server times out now and then. */
@@ -126,10 +127,8 @@ class Handle implements RedisHandle {
   async whenAvailable(timeoutMs: number): Promise<boolean> {
     if (this.isAvailable()) return true
     const { promise, resolve } = Promise.withResolvers<void>()
-    const timer = setTimeout(resolve, timeoutMs)
     this.#client.once('ready', resolve)
-    await promise
-    clearTimeout(timer)
+    await withTimeLimit(promise, timeoutMs, () => {})
     this.#client.off('ready', resolve)
     return this.isAvailable()
   }
@@ -193,7 +192,8 @@ function connect(url: string, extra: Extra): Client {
   return client
 }
 
-const retryStrategy = (times: number) => Math.min(50 * 2 ** times, reconnectMsMax)
+const reconnectBackoff = { firstMs: 100, maxMs: reconnectMsMax }
+const retryStrategy = (times: number) => toBackoffMs(times, reconnectBackoff, Math.random)
 const connecting = { connectTimeout: connectMsMax, autoResendUnfulfilledCommands: false }
 /** Only who may wait for ever has a queue to wait in: any other would grow while Redis is away. */
 const mayWait = ({ maxRetriesPerRequest }: Extra) => maxRetriesPerRequest === null
@@ -244,14 +244,7 @@ function toCommands(client: Client): RedisCommands {
   }
 }
 
-/** Rejects when `promise` takes longer than `ms`. A reply that is here but waits behind a busy loop is not late. */
-function within<T>(ms: number, promise: Promise<T>): Promise<T> {
-  const { promise: outcome, resolve, reject } = Promise.withResolvers<T>()
-  const isLate = () => reject(new Error(`no reply within ${ms} ms`))
-  let timer = setTimeout(() => {
-    // The loop reads from its sockets once before this fires.
-    timer = setTimeout(isLate, 1)
-  }, ms)
-  promise.then(resolve, reject).finally(() => clearTimeout(timer))
-  return outcome
-}
+const within = <T>(msMax: number, promise: Promise<T>) =>
+  withTimeLimit(promise, msMax, () => {
+    throw new Error(`no reply within ${msMax} ms`)
+  })

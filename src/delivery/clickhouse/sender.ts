@@ -1,5 +1,5 @@
+import type { Sleep } from '../../core/async.ts'
 import type { StoredRecord } from '../../core/record.ts'
-import type { Sleep } from '../async.ts'
 import type { ClickHouse } from './client.ts'
 import { type ClickHouseFailure, toFailure } from './failure.ts'
 import type { ReadBack } from './read-back.ts'

@@ -1,6 +1,6 @@
+import { abortable, type RetryPolicy, retryUntilAborted, toBackoffMs } from '../../core/async.ts'
 import type { StoredRecord } from '../../core/record.ts'
 import type { Batch, Sink } from '../../core/sink.ts'
-import { abortable, insist, type Persistence, toPauseMs } from '../async.ts'
 import type { Cursors } from '../cursors.ts'
 import type { SinkReport } from '../report.ts'
 import { createAttempts } from './attempts.ts'
@@ -12,7 +12,7 @@ import { createReadBack } from './read-back.ts'
 import { createSender } from './sender.ts'
 import { type TableName, tableOf } from './tables.ts'
 
-export type ClickHouseSinkOptions = Persistence & {
+export type ClickHouseSinkOptions = RetryPolicy & {
   clickhouse: ClickHouse
   /**
    * Makes what is missing of database and tables: before the first insert, and when the server says
@@ -49,7 +49,7 @@ export function createClickHouseSink(options: ClickHouseSinkOptions): Sink {
 
   async function pause(failure: ClickHouseFailure, signal: AbortSignal): Promise<void> {
     failed(failure)
-    await options.sleep(toPauseMs(failuresInARow, options.backoff, options.random), signal)
+    await options.sleep(toBackoffMs(failuresInARow, options.backoff, options.random), signal)
     if (failure.code === undefined || !lostSchemaCodes.has(failure.code)) return
     ready = makeReady()
     await abortable(ready, signal)
@@ -63,7 +63,11 @@ export function createClickHouseSink(options: ClickHouseSinkOptions): Sink {
 
   function makeReady(): Promise<void> {
     isReady = false
-    const preparing = insist(options.prepare, { ...options, onFault: failed }, closing.signal)
+    const preparing = retryUntilAborted(
+      options.prepare,
+      { ...options, onFault: failed },
+      closing.signal,
+    )
     const made = preparing.then(() => {
       isReady = true
       failuresInARow = 0

@@ -9,6 +9,7 @@ import type {
   Producer,
   SASLOptions,
 } from 'kafkajs'
+import { withTimeLimit } from '../../core/async.ts'
 import { type BrokerList, createBrokerList } from './broker-list.ts'
 import { kafkajs } from './kafkajs-patches.ts'
 import type { KafkaSettings } from './settings.ts'
@@ -126,15 +127,8 @@ function toSocketFactory(sockets: Set<Socket>, list: BrokerList): ISocketFactory
   }
 }
 
-/** Rejects once `ms` are over. kafkajs has states in which a promise never settles. */
-async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined
-  const expiry = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms)
+/** kafkajs has states in which a promise never settles. */
+const within = <T>(msMax: number, promise: Promise<T>) =>
+  withTimeLimit(promise, msMax, () => {
+    throw new Error(`no answer within ${msMax} ms`)
   })
-  try {
-    return await Promise.race([promise, expiry])
-  } finally {
-    clearTimeout(timer)
-  }
-}

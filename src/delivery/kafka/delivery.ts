@@ -1,4 +1,4 @@
-import { sleep } from '../async.ts'
+import { sleep } from '../../core/async.ts'
 
 /** A batch under way. It is over once every record has arrived, or once its shipper gave it up. */
 export type Delivery = { arrived(): void; isOver(): boolean }

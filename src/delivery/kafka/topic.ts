@@ -10,7 +10,7 @@ import {
   type PendingMessage,
 } from './partition-queue.ts'
 import type { TopicFacts } from './topics.ts'
-import { createTrouble, type Trouble, toBackoffMs } from './trouble.ts'
+import { createTrouble, type Trouble, toPauseMs } from './trouble.ts'
 
 /** A topic with a lane per partition. What comes before its facts are known waits here, in order. */
 export type Topic = {
@@ -84,7 +84,7 @@ export function createTopic(parts: TopicParts): Topic {
         trouble.failed(partition, attempt)
         parts.onRetry(fault.reason, `${name}/${partition}: ${fault.message}`)
         if (fault.kind === 'no_topic') await find()
-        await parts.closing.pause(toBackoffMs(attempt))
+        await parts.closing.pause(toPauseMs(attempt))
         return partition < facts!.partitions
       },
       onGone(parcels) {
@@ -136,7 +136,7 @@ function createFinder(
         const { reason, message } = toSendFault(error)
         trouble.failed('topic', attempt)
         onRetry(reason, `${name}: ${message}`)
-        await closing.pause(toBackoffMs(attempt))
+        await closing.pause(toPauseMs(attempt))
       }
     }
   }

@@ -1,8 +1,8 @@
-import { type Backoff, toPauseMs } from '../async.ts'
+import { type Backoff, toBackoffMs } from '../../core/async.ts'
 
 const backoff: Backoff = { firstMs: 100, maxMs: 5000 }
 
-export const toBackoffMs = (attempt: number) => toPauseMs(attempt, backoff, Math.random)
+export const toPauseMs = (attempt: number) => toBackoffMs(attempt, backoff, Math.random)
 
 /** The partitions of a topic, or the topic itself, that take nothing just now. */
 export type Trouble = {

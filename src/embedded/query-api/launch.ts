@@ -1,3 +1,4 @@
+import { withTimeLimit } from '../../core/async.ts'
 import type { Connection } from '../chdb/connection.ts'
 import { refusal } from '../chdb/exceptions.ts'
 import type { Native } from '../chdb/native.ts'
@@ -72,19 +73,17 @@ function withDeadline(query: Query, { readMsMax, cancel }: Deadline): Query {
   if (!Number.isFinite(readMsMax)) return query
   const timeout = refusal('TIMEOUT_EXCEEDED', `Timeout exceeded: ${readMsMax} ms`)
   const gaveUp = Promise.withResolvers<never>()
-  const cancelTimer = setTimeout(late, readMsMax)
-  let giveUpTimer: Timer | undefined
-
-  function late(): void {
-    giveUpTimer = setTimeout(() => gaveUp.reject(timeout), giveUpMs)
-    cancel()
+  let isCancelled = false
+  const giveUp = () => {
+    gaveUp.reject(timeout)
+    throw timeout
   }
-  whenSettled(query.finished, () => {
-    clearTimeout(cancelTimer)
-    clearTimeout(giveUpTimer)
-  })
-  const finished = Promise.race([query.finished, gaveUp.promise]).catch((error) => {
-    throw giveUpTimer ? timeout : error
+  const finished = withTimeLimit(query.finished, readMsMax, () => {
+    isCancelled = true
+    cancel()
+    return withTimeLimit(query.finished, giveUpMs, giveUp)
+  }).catch((error) => {
+    throw isCancelled ? timeout : error
   })
   const started = Promise.race([query.started, gaveUp.promise])
   for (const promise of [started, finished, gaveUp.promise]) promise.catch(() => {})

@@ -1,3 +1,4 @@
+import { withTimeLimit } from '../../core/async.ts'
 import { openConnection } from '../chdb/connection.ts'
 import { asQueryError, refusal } from '../chdb/exceptions.ts'
 import type { Native } from '../chdb/native.ts'
@@ -70,10 +71,8 @@ export function createQueries(parts: QueriesParts): Queries {
     slots.close()
     const left = [...running.values()].filter((query) => query !== undefined)
     for (const query of left) query.leave()
-    await Promise.race([
-      Promise.allSettled(left.map(({ released }) => released)),
-      Bun.sleep(closeMsMax),
-    ])
+    const released = Promise.allSettled(left.map((query) => query.released))
+    await withTimeLimit(released, closeMsMax, () => {})
     for (const executor of executors) executor.close()
     control.close()
   }

@@ -1,3 +1,4 @@
+import { withTimeLimit } from '../../core/async.ts'
 import { type Connection, openConnection } from '../chdb/connection.ts'
 import { loadNative } from '../chdb/native.ts'
 import { createHandler } from './handler.ts'
@@ -69,7 +70,7 @@ async function start(options: ServerOptions): Promise<number> {
     const stopped = server.stop()
     await queries.close()
     void server.stop(true)
-    await Promise.race([stopped, Bun.sleep(graceMs)])
+    await withTimeLimit(stopped, graceMs, () => {})
   }
   return server.port ?? options.port
 }

@@ -1,3 +1,4 @@
+import { withTimeLimit } from '../../core/async.ts'
 import { IngestError } from '../../core/errors.ts'
 import type { DedupKey } from '../../core/event.ts'
 import type { MarkerFiles } from './marker-log.ts'
@@ -61,13 +62,12 @@ export class RequestClaim implements Claim, Holder {
 
   /** Resolves once nobody else holds an event of this request. */
   async wait(msMax: number): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const { promise, resolve } = Promise.withResolvers<void>()
     this.#wake = resolve
-    const timer = setTimeout(() => {
+    await withTimeLimit(promise, msMax, () => {
       const details = { retryAfterSeconds: 1 }
-      reject(new IngestError('too_busy', 'a request with the same events is under way', details))
-    }, msMax)
-    await promise.finally(() => clearTimeout(timer))
+      throw new IngestError('too_busy', 'a request with the same events is under way', details)
+    })
   }
 
   told(index: number, outcome: 'duplicate' | 'held'): void {

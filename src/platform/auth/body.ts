@@ -1,3 +1,4 @@
+import { withTimeLimit } from '../../core/async.ts'
 import { OAuthError } from './oauth-error.ts'
 
 const bytesMax = 16 * 1024
@@ -8,15 +9,13 @@ export async function readSmallBody(request: Request): Promise<string> {
   if (Number(request.headers.get('content-length') ?? 0) > bytesMax) throw tooLarge()
   if (!request.body) return ''
   const reader = request.body.getReader()
-  const late = Promise.withResolvers<never>()
-  const timer = setTimeout(() => late.reject(tooSlow()), timeoutMs)
   try {
-    return await Promise.race([gather(reader), late.promise])
+    return await withTimeLimit(gather(reader), timeoutMs, () => {
+      throw tooSlow()
+    })
   } catch (error) {
     await reader.cancel().catch(() => {})
     throw error instanceof OAuthError ? error : brokenOff()
-  } finally {
-    clearTimeout(timer)
   }
 }
 

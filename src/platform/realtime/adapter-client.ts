@@ -1,3 +1,5 @@
+import { withTimeLimit } from '../../core/async.ts'
+
 /** What nodes share rooms through. */
 export type RedisStreams = {
   /** One command. Rejects soon where Redis is away: a message then reaches this node's subscribers only. */
@@ -86,15 +88,10 @@ function toBlockingClient(connect: () => RedisReader) {
   }
 }
 
-async function inTime<T>(reading: Promise<T>): Promise<T> {
-  const late = Promise.withResolvers<never>()
-  const timer = setTimeout(() => late.reject(new Error('a read never came back')), lateMs)
-  try {
-    return await Promise.race([reading, late.promise])
-  } finally {
-    clearTimeout(timer)
-  }
-}
+const inTime = <T>(reading: Promise<T>) =>
+  withTimeLimit(reading, lateMs, () => {
+    throw new Error(`a blocking read was not answered within ${lateMs} ms`)
+  })
 
 /** `[[stream, entries]]`, as RESP2 answers. RESP3 answers a map, which clients give flat or as an object. */
 function toPairs(reply: unknown): unknown[] | null {

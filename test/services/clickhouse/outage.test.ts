@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { sleep } from '../../../src/delivery/async.ts'
+import { sleep } from '../../../src/core/async.ts'
 import { createClickHouseSink } from '../../../src/delivery/clickhouse/sink.ts'
 import { createStore } from '../../../src/delivery/clickhouse/store.ts'
 import { until } from '../../support/until.ts'

@@ -1,7 +1,7 @@
+import type { RetryPolicy } from '../../../../src/core/async.ts'
 import type { Kind, Source } from '../../../../src/core/event.ts'
 import { type StoredRecord, toStoredLine } from '../../../../src/core/record.ts'
 import type { Batch } from '../../../../src/core/sink.ts'
-import type { Persistence } from '../../../../src/delivery/async.ts'
 import type { Pending } from '../../../../src/delivery/cursors.ts'
 import type { SinkReport } from '../../../../src/delivery/report.ts'
 
@@ -84,7 +84,7 @@ function toStored(offset: number, kind: Kind, row: Record<string, unknown>): Sto
 }
 
 /** Pauses that take no time, and still end when the signal aborts. */
-export const instantly: Persistence = {
+export const instantly: RetryPolicy = {
   backoff: { firstMs: 1, maxMs: 1 },
   async sleep(_, signal) {
     await new Promise((resolve) => setImmediate(resolve))
