@@ -1,13 +1,19 @@
 import type { ErrorCode } from './errors.ts'
 
+// The journal stores the numbers of these three tables, one byte each (docs/journal.md): a number
+// never changes and is never reused.
+
+export const kindNumbers = { event: 0, recording: 1, link: 2, dead_letter: 3 } as const
 /** What a journal record holds; it decides table and topic. */
-export type Kind = 'event' | 'recording' | 'link' | 'dead_letter'
+export type Kind = keyof typeof kindNumbers
 
+export const sourceNumbers = { capture: 0, telemetry: 1, report: 2, link: 3 } as const
 /** Which contract the event came by, as stored in `events.source` and sent as a Kafka header. */
-export type Source = 'capture' | 'telemetry' | 'report' | 'link'
+export type Source = keyof typeof sourceNumbers
 
-/** Which topic of its kind an event takes; ClickHouse does not care. */
-export type Route = 'main' | 'overflow' | 'historical'
+export const routeNumbers = { main: 0, overflow: 1, historical: 2 } as const
+/** The topic of an event among those of its kind; ClickHouse ignores it. */
+export type Route = keyof typeof routeNumbers
 
 /** What a quota counts. */
 export type Category = 'events' | 'recordings' | 'exceptions'

@@ -1,4 +1,12 @@
-import type { DedupKey, Kind, Route, Source } from '../core/event.ts'
+import {
+  type DedupKey,
+  type Kind,
+  kindNumbers,
+  type Route,
+  routeNumbers,
+  type Source,
+  sourceNumbers,
+} from '../core/event.ts'
 import type { CommittedBlock, JournalRecord, Line, StoredRecord } from '../core/record.ts'
 
 /**
@@ -11,10 +19,9 @@ const dedupKeyBytes = 16
 const hasDedupKey = 1
 const newline = 10
 
-// A number in the file is a place in its row: new words go to the end, none ever moves.
-const kinds: readonly Kind[] = ['event', 'recording', 'link', 'dead_letter']
-const routes: readonly Route[] = ['main', 'overflow', 'historical']
-const sources: readonly Source[] = ['capture', 'telemetry', 'report', 'link']
+const kinds = toNames(kindNumbers)
+const routes = toNames(routeNumbers)
+const sources = toNames(sourceNumbers)
 
 /** A buffer with its DataView, made once and used for many records. */
 export type RecordBuffer = { bytes: Buffer; view: DataView }
@@ -46,9 +53,9 @@ export function encodeRecord(record: JournalRecord, into: RecordBuffer, at: numb
   view.setUint32(at, end - at, true)
   view.setUint32(at + 4, end - lineAt, true)
   view.setFloat64(at + 8, record.receivedMs, true)
-  bytes[at + 16] = kinds.indexOf(record.kind)
-  bytes[at + 17] = routes.indexOf(record.route)
-  bytes[at + 18] = sources.indexOf(record.source)
+  bytes[at + 16] = kindNumbers[record.kind]
+  bytes[at + 17] = routeNumbers[record.route]
+  bytes[at + 18] = sourceNumbers[record.source]
   bytes[at + 19] = record.dedupKey === undefined ? 0 : hasDedupKey
   view.setUint32(at + 20, eventBytes, true)
   view.setUint32(at + 24, keyBytes, true)
@@ -114,6 +121,7 @@ export function takeRecords(cursor: RecordCursor, take: Take): boolean {
 class RecordView implements StoredRecord {
   readonly offset: number
   readonly kind: Kind
+  readonly route: Route
   readonly source: Source
   readonly lineBytes: number
   readonly #block: RecordBuffer
@@ -127,17 +135,14 @@ class RecordView implements StoredRecord {
     this.#at = at
     this.#end = at + view.getUint32(at, true)
     this.offset = offset
-    this.kind = kinds[bytes[at + 16]!]!
-    this.source = sources[bytes[at + 18]!]!
+    this.kind = kinds[bytes[at + 16]!] ?? failUnknown('kind', bytes[at + 16], offset)
+    this.route = routes[bytes[at + 17]!] ?? failUnknown('route', bytes[at + 17], offset)
+    this.source = sources[bytes[at + 18]!] ?? failUnknown('source', bytes[at + 18], offset)
     this.lineBytes = view.getUint32(at + 4, true)
   }
 
   copyLine(into: Buffer, at: number): void {
     this.#block.bytes.copy(into, at, this.#end - this.lineBytes, this.#end)
-  }
-
-  get route(): Route {
-    return routes[this.#block.bytes[this.#at + 17]!]!
   }
 
   get receivedMs(): number {
@@ -164,6 +169,23 @@ class RecordView implements StoredRecord {
         : undefined,
     }
   }
+}
+
+/** The names of a table of numbers, by number. */
+function toNames<Name extends string>(
+  numbers: Record<Name, number>,
+): readonly (Name | undefined)[] {
+  const names: (Name | undefined)[] = []
+  for (const [name, number] of Object.entries(numbers)) names[number as number] = name as Name
+  return names
+}
+
+/** The checksums hold, so this is no damage: passing the record over would lose it. */
+function failUnknown(field: string, number: number | undefined, offset: number): never {
+  throw new Error(
+    `journal record ${offset} has the unknown ${field} ${number}: a newer version wrote it; ` +
+      'start that version to deliver it',
+  )
 }
 
 /** What `write` calls once it has made sense of its arguments, which takes as long as a short text. */

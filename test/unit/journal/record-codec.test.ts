@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
+import { kindNumbers, routeNumbers, sourceNumbers } from '../../../src/core/event.ts'
 import type { JournalRecord } from '../../../src/core/record.ts'
 import { createBlock } from '../../../src/journal/block.ts'
 import { createRecordCursor, toRecords } from '../../../src/journal/record-codec.ts'
@@ -46,6 +47,34 @@ test('a record is read back as it was written, with a newline behind its line', 
       expect(readBack).toEqual(written.map((one) => ({ ...one, end: 10, offset: firstOffset })))
     }),
   )
+})
+
+test.each([
+  ['kind', 16, { event: 0, recording: 1, link: 2, dead_letter: 3 }],
+  ['route', 17, { main: 0, overflow: 1, historical: 2 }],
+  ['source', 18, { capture: 0, telemetry: 1, report: 2, link: 3 }],
+] as const)('stores each %s as its number, at byte %d of a record', (field, at, numbers) => {
+  expect({ kind: kindNumbers, route: routeNumbers, source: sourceNumbers }[field]).toEqual(numbers)
+  for (const [name, number] of Object.entries(numbers)) {
+    const block = createBlock()
+    block.add([{ ...toRecord('a'), [field]: name }])
+    const bytes = block.copyPayload()
+    expect(bytes[at]).toBe(number)
+    expect(toRecords({ firstOffset: 0, count: 1, bytes })[0]![field]).toBe(name as never)
+  }
+})
+
+test.each([
+  ['kind', 16],
+  ['route', 17],
+  ['source', 18],
+] as const)('refuses to read a record whose %s a newer version wrote', (field, at) => {
+  const block = createBlock()
+  block.add([toRecord('a')])
+  const bytes = block.copyPayload()
+  bytes[at] = 9
+  const read = () => toRecords({ firstOffset: 7, count: 1, bytes })[0]![field]
+  expect(read).toThrow(`journal record 7 has the unknown ${field} 9: a newer version wrote it`)
 })
 
 test('a cursor begins at any offset of its block, and ends where the block does', () => {
