@@ -6,7 +6,7 @@ import type { ClickHouseSettings } from './clickhouse/store.ts'
 import type { KafkaSettings } from './kafka/settings.ts'
 import type { SinkTally } from './tally.ts'
 import { addTallies } from './tally.ts'
-import { startThread, type ThreadHandle } from './thread-handle.ts'
+import { startShippersThread, type ThreadHandle } from './thread-handle.ts'
 import type { FromThread, ThreadStatus } from './thread-messages.ts'
 
 /** The shippers' thread, as seen from the thread that serves requests. */
@@ -61,7 +61,7 @@ export type ShippingOptions = {
   kafka: KafkaSettings | undefined
   log: Log
   /** How a thread is started; for tests. */
-  spawn?: typeof startThread
+  spawn?: typeof startShippersThread
   /** Everything before `offset` is on the sink's disk. */
   onAdvanced(sink: SinkName, offset: number): void
 }
@@ -146,17 +146,16 @@ class ThreadedShipping implements Shipping {
   }
 
   #spawn(): void {
-    const { log: _, onAdvanced: __, spawn = startThread, ...options } = this.#options
+    const { log: _, onAdvanced: __, spawn = startShippersThread, ...options } = this.#options
     this.#thread = spawn({
       options: { ...options, endOffset: this.#endOffset },
+      onStarted: (cursors) => this.#run(cursors),
       onMessage: (message) => this.#hear(message),
       onEnd: (error) => this.#ended(error),
     })
   }
 
   #hear(message: FromThread): void {
-    if (message.type === 'started') this.#run(message.cursors)
-    if (message.type === 'refused') this.#refused(message.message)
     if (message.type === 'advanced') this.#advance(message.sink, message.offset)
     if (message.type === 'status') this.#status = message.status
     if (message.type === 'log') this.#options.log[message.level](message.fields, message.message)
@@ -172,19 +171,15 @@ class ThreadedShipping implements Shipping {
     this.#started.resolve(cursors)
   }
 
-  /** At the first start this is the operator's to mend; later on it may pass. */
-  #refused(reason: string): void {
-    this.#started.reject(new Error(reason))
-    this.#lastError = reason
-    this.#thread?.end(true)
-  }
-
   #advance(sink: SinkName, offset: number): void {
     this.#cursors[sink] = offset
     this.#options.onAdvanced(sink, offset)
   }
 
-  /** A thread ends only when it was told to, or by a fault of ours or the runtime's. */
+  /**
+   * A thread that cannot start at first has a configuration that the operator must correct, so it is
+   * not started again. Every later end may pass.
+   */
   #ended(error: string | undefined): void {
     const wasRunning = this.#isRunning
     this.#isRunning = false

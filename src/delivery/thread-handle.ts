@@ -1,5 +1,6 @@
 import type { CommittedBlock } from '../core/record.ts'
-import type { FromThread, ThreadOptions, ToThread } from './thread-messages.ts'
+import { startThread } from '../core/worker-thread.ts'
+import type { FromThread, ShippersThread, ThreadOptions, ToThread } from './thread-messages.ts'
 
 /** One life of the shippers' thread. */
 export type ThreadHandle = {
@@ -8,7 +9,7 @@ export type ThreadHandle = {
    * the journal.
    */
   push(block: CommittedBlock): void
-  post(message: Exclude<ToThread, { type: 'start' | 'blocks' }>): void
+  post(message: Exclude<ToThread, { type: 'blocks' }>): void
   /** Handed over and not yet taken. */
   transitBytes(): number
   /**
@@ -20,8 +21,10 @@ export type ThreadHandle = {
 
 export type ThreadHandleOptions = {
   options: Omit<ThreadOptions, 'takenBytes'>
+  /** The thread runs; `cursors` holds the cursor of each sink. */
+  onStarted(cursors: ShippersThread['ready']): void
   onMessage(message: FromThread): void
-  /** It is gone, expected or not. `error` is what it said last. */
+  /** The thread ended or refused to start. `error` is its last error, in words for the operator. */
   onEnd(error: string | undefined): void
 }
 
@@ -30,16 +33,26 @@ const transitBytesMax = 1024 * 1024 * 1024
 /** Blocks go over in parcels: a message wakes the other thread, whatever it holds. */
 const parcel = { bytesMax: 256 * 1024, msMax: 5 }
 
-export function startThread({ options, onMessage, onEnd }: ThreadHandleOptions): ThreadHandle {
+export function startShippersThread({
+  options,
+  onStarted,
+  onMessage,
+  onEnd,
+}: ThreadHandleOptions): ThreadHandle {
   const takenBytes = new SharedArrayBuffer(4)
   const taken = new Int32Array(takenBytes)
   const bytesMax = Math.min(options.ringBytesMax, transitBytesMax)
-  const worker = new Worker(new URL('./thread.ts', import.meta.url).href)
+  const thread = startThread<ShippersThread>({
+    script: new URL('./thread.ts', import.meta.url).href,
+    options: { ...options, takenBytes },
+    onMessage,
+    onEnd,
+  })
+  thread.ready.then(onStarted, () => {}) // A rejection reaches `onEnd` too.
   let sent = 0
   let packed: CommittedBlock[] = []
   let packedBytes = 0
   let timer: Timer | undefined
-  let lastError: string | undefined
   // Both counters wrap around alike.
   const transitBytes = () => (sent - Atomics.load(taken, 0)) | 0
 
@@ -61,7 +74,7 @@ export function startThread({ options, onMessage, onEnd }: ThreadHandleOptions):
     timer = undefined
     if (packed.length === 0) return
     const message: ToThread = { type: 'blocks', blocks: packed }
-    worker.postMessage(
+    thread.post(
       message,
       packed.map(({ bytes }) => bytes.buffer as ArrayBuffer),
     )
@@ -72,21 +85,15 @@ export function startThread({ options, onMessage, onEnd }: ThreadHandleOptions):
   /** In the order of the calls: what was pushed before goes first. */
   function post(message: ToThread): void {
     sendParcel()
-    worker.postMessage(message)
+    thread.post(message)
   }
 
-  worker.onmessage = ({ data }: MessageEvent<FromThread>) => onMessage(data)
-  worker.onerror = (event) => {
-    lastError = event.message
-  }
-  worker.addEventListener('close', () => onEnd(lastError))
-  post({ type: 'start', options: { ...options, takenBytes } })
   return {
     ...{ push, post, transitBytes },
     end(hasClosed) {
       clearTimeout(timer)
-      if (hasClosed) worker.terminate()
-      else worker.unref()
+      if (hasClosed) thread.terminate()
+      else thread.unref()
     },
   }
 }

@@ -20,8 +20,15 @@ export type ThreadOptions = {
   takenBytes: SharedArrayBuffer
 }
 
+export type ShippersThread = {
+  options: ThreadOptions
+  /** The cursor of each sink. */
+  ready: Partial<Record<SinkName, number>>
+  toThread: ToThread
+  fromThread: FromThread
+}
+
 export type ToThread =
-  | { type: 'start'; options: ThreadOptions }
   /** In the journal's order. Their bytes are transferred. */
   | { type: 'blocks'; blocks: readonly CommittedBlock[] }
   /** Records below `endOffset` are committed; these blocks are to be read from the journal. */
@@ -30,9 +37,6 @@ export type ToThread =
   | { type: 'close' }
 
 export type FromThread =
-  | { type: 'started'; cursors: Partial<Record<SinkName, number>> }
-  /** It cannot start; the sentence is for the operator. */
-  | { type: 'refused'; message: string }
   | { type: 'advanced'; sink: SinkName; offset: number }
   | { type: 'status'; status: ThreadStatus }
   | { type: 'log'; level: LogLevel; fields: object; message: string }

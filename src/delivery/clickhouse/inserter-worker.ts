@@ -1,25 +1,22 @@
+import { serveRequests } from '../../core/worker-thread.ts'
 import { openConnection } from '../../embedded/chdb/connection.ts'
 import { asQueryError } from '../../embedded/chdb/exceptions.ts'
 import { loadNative, type Native } from '../../embedded/chdb/native.ts'
 import { countWriteFailures } from '../../embedded/chdb/write-failures.ts'
-import type { FromInserter, ToInserter } from './inserter-messages.ts'
+import type { InsertOrder, InsertReply } from './inserter.ts'
 
-/** A thread that inserts, and blocks while it does. */
-declare const self: Worker
-
-/** The engine parses one piece while the next is handed over. */
-const pieceBytes = 1024 * 1024
+/** chDB parses one chunk while the next is appended. */
+const chunkBytes = 1024 * 1024
 
 const loading = loadNative()
-loading.catch(() => {}) // Every insert says so.
+loading.catch(() => {}) // Each insert reports it.
 
-self.onmessage = async ({ data: order }: MessageEvent<ToInserter>) => {
-  const { room } = order
-  const reply: FromInserter = { room, outcome: await insert(order) }
-  self.postMessage(reply, [room])
-}
+serveRequests<InsertOrder, InsertReply>(
+  async (order) => ({ buffer: order.buffer, outcome: await insert(order) }),
+  ({ buffer }) => [buffer],
+)
 
-async function insert(order: ToInserter): Promise<FromInserter['outcome']> {
+async function insert(order: InsertOrder): Promise<InsertReply['outcome']> {
   try {
     return { writeFailures: insertRows(await loading, order) }
   } catch (error) {
@@ -29,17 +26,18 @@ async function insert(order: ToInserter): Promise<FromInserter['outcome']> {
 }
 
 /**
- * Throws QueryError; where a row was refused, none is stored. Each insert has a connection of its own (0.2 ms): one that
- * is kept holds on to the table after an insert that failed, and whoever reloads the table waits for ever.
+ * Throws QueryError; if a row was rejected, none is stored. Each insert opens a connection of its own
+ * (0.2 ms): a kept one holds on to the table after a failed insert, and reloading that table would
+ * then wait for ever.
  */
-function insertRows(native: Native, order: ToInserter): number {
-  const { path, statement, room, offset, length } = order
-  const rows = new Uint8Array(room, offset, length)
+function insertRows(native: Native, order: InsertOrder): number {
+  const { path, statement, buffer, offset, length } = order
+  const rows = new Uint8Array(buffer, offset, length)
   const connection = openConnection(native, path)
   try {
     const stream = connection.openInsert(statement, 'JSONEachRow')
     let at = 0
-    while (at < rows.length && stream.append(rows.subarray(at, at + pieceBytes))) at += pieceBytes
+    while (at < rows.length && stream.append(rows.subarray(at, at + chunkBytes))) at += chunkBytes
     stream.finish()
     return countWriteFailures(connection)
   } finally {

@@ -1,87 +1,63 @@
-import type { FromInserter, ToInserter } from './inserter-messages.ts'
+import { createRequestThread } from '../../core/worker-thread.ts'
 
 /**
- * The engine's own stream of rows, in a thread of its own, since its calls block. It takes half the CPU of the package's
- * `rawInsert`, which hands the rows over as the text of a statement (4.5 µs a row instead of 8), and keeps off the
- * thread pool that the journal writes by.
+ * Inserts rows by chDB's streaming insert, in a thread of its own because its calls block. It takes
+ * half the CPU of the package's `rawInsert`, which passes the rows as the text of a statement
+ * (measured: 4.5 µs a row instead of 8), and keeps off the thread pool that the journal writes by.
  */
-export function createInserter(options: InserterOptions): Inserter {
-  return new ThreadedInserter(options)
+export function createInserter({ path, onFree, script = workerScript }: InserterOptions): Inserter {
+  const thread = createRequestThread<InsertOrder, InsertReply>({ name: 'inserter thread', script })
+  return {
+    async insert(statement, rows) {
+      const buffer = rows.buffer as ArrayBuffer
+      const { byteOffset: offset, length } = rows
+      const order = { path, statement, buffer, offset, length }
+      const reply = await thread.request(order, [buffer])
+      onFree(reply.buffer)
+      const { outcome } = reply
+      if ('writeFailures' in outcome) return outcome.writeFailures
+      throw Object.assign(new Error(outcome.text), { code: outcome.code })
+    },
+    close: thread.close,
+  }
 }
 
 export type Inserter = {
   /**
-   * `statement` ends before FORMAT. Resolves once the engine says that the rows are stored, with how many of its writes
-   * have failed so far; rejects with its word.
+   * `statement` ends before FORMAT. Resolves once chDB reports the rows as stored, with the number of
+   * its disk writes that have failed so far. Rejects with chDB's error and its `code`, or when the
+   * thread ended; the next insert starts another thread.
    */
   insert(statement: string, rows: Buffer): Promise<number>
-  /** Once nothing is under way. */
+  /** Call it only when no insert is running. */
   close(): void
 }
 
 export type InserterOptions = {
-  /** The engine's folder. */
+  /** Folder of the embedded ClickHouse. */
   path: string
-  /** The memory that the rows came in: while they are inserted it belongs to the thread. */
-  onFree(room: ArrayBuffer): void
-  /** How the thread is started; for tests. */
-  spawn?: () => Worker
+  /** Takes back the memory of the rows; it belongs to the thread during the insert. */
+  onFree(buffer: ArrayBuffer): void
+  /** Replaces the worker's script in tests. */
+  script?: string
 }
 
-const spawnThread = () => new Worker(new URL('./inserter-worker.ts', import.meta.url).href)
+const workerScript = new URL('./inserter-worker.ts', import.meta.url).href
 
-class ThreadedInserter implements Inserter {
-  readonly #options: InserterOptions
-  #waiting: PromiseWithResolvers<number>[] = []
-  #thread: Worker | undefined
+/** Rows to insert: `length` bytes of `buffer`, which is transferred, from `offset` on. */
+export type InsertOrder = {
+  /** Folder of the embedded ClickHouse. */
+  path: string
+  /** An INSERT that ends before FORMAT. */
+  statement: string
+  buffer: ArrayBuffer
+  offset: number
+  length: number
+}
 
-  constructor(options: InserterOptions) {
-    this.#options = options
-  }
-
-  insert(statement: string, rows: Buffer): Promise<number> {
-    const { path } = this.#options
-    const room = rows.buffer as ArrayBuffer
-    const { byteOffset: offset, length } = rows
-    const order: ToInserter = { path, statement, room, offset, length }
-    const outcome = Promise.withResolvers<number>()
-    this.#waiting.push(outcome)
-    this.#thread ??= this.#start()
-    this.#thread.postMessage(order, [room])
-    return outcome.promise
-  }
-
-  close(): void {
-    const thread = this.#thread
-    this.#thread = undefined
-    thread?.terminate()
-  }
-
-  #start(): Worker {
-    const { spawn = spawnThread } = this.#options
-    const thread = spawn()
-    let lastError = 'the thread that inserts ended'
-    thread.onmessage = ({ data }: MessageEvent<FromInserter>) => this.#hear(data)
-    thread.onerror = ({ message }) => {
-      lastError = message
-    }
-    thread.addEventListener('close', () => this.#ended(thread, lastError))
-    return thread
-  }
-
-  /** By a fault of ours or of the runtime's: whoever waits tries again, with another thread. */
-  #ended(thread: Worker, error: string): void {
-    if (thread !== this.#thread) return
-    this.#thread = undefined
-    const waiting = this.#waiting
-    this.#waiting = []
-    for (const { reject } of waiting) reject(new Error(error))
-  }
-
-  #hear({ room, outcome }: FromInserter): void {
-    this.#options.onFree(room)
-    const { resolve, reject } = this.#waiting.shift()!
-    if ('code' in outcome) reject(Object.assign(new Error(outcome.text), { code: outcome.code }))
-    else resolve(outcome.writeFailures)
-  }
+export type InsertReply = {
+  /** Transferred back, also after a failed insert. */
+  buffer: ArrayBuffer
+  /** The result of `countWriteFailures` after the insert, or chDB's error. */
+  outcome: { writeFailures: number } | { code: number; text: string }
 }

@@ -1,7 +1,7 @@
+import { startThread } from '../../core/worker-thread.ts'
 import type { Summary } from '../chdb/connection.ts'
-import { QueryError } from '../chdb/exceptions.ts'
-import type { FromExecutor, Job, Start, ToExecutor } from './messages.ts'
-import type { Mode } from './settings.ts'
+import { asQueryError, QueryError } from '../chdb/exceptions.ts'
+import type { ExecutorThread, FromExecutor, Job, Start, ToExecutor } from './messages.ts'
 
 /** A thread of the engine's. Runs one job at a time. */
 export type Executor = {
@@ -20,39 +20,36 @@ export type Execution = {
   abandon(): void
 }
 
-/** Starts the thread. Rejects where the engine cannot be loaded. */
-export async function startExecutor(parts: { path: string; mode: Mode }): Promise<Executor> {
-  const worker = new Worker(new URL('./executor-worker.ts', import.meta.url))
-  const send = (message: ToExecutor, transfer: ArrayBuffer[] = []) =>
-    worker.postMessage(message, transfer)
+/** Starts the thread. Rejects if chDB cannot be loaded. */
+export async function startExecutor(options: ExecutorThread['options']): Promise<Executor> {
   let current: Listener | undefined
-
-  await new Promise<void>((resolve, reject) => {
-    worker.onmessage = ({ data }: MessageEvent<FromExecutor>) => {
-      if (data.type === 'ready') resolve()
-      else current?.(data)
-    }
-    worker.onerror = ({ message }) => {
-      const failure = new QueryError(
-        1002,
-        `Code: 1002. DB::Exception: ${message}. (UNKNOWN_EXCEPTION)`,
-      )
-      current?.({ type: 'failed', code: failure.code, text: failure.message })
-      reject(failure)
-    }
-    send({ type: 'open', ...parts })
+  let failure: QueryError | undefined
+  const thread = startThread<ExecutorThread>({
+    script: new URL('./executor-worker.ts', import.meta.url).href,
+    options,
+    onMessage: (message) => current?.(message),
+    onEnd(error) {
+      failure = asQueryError(error ?? 'The thread that runs queries ended')
+      current?.(toFailed(failure))
+    },
   })
-
+  await thread.ready
   return {
     run(job) {
-      const { execution, listener } = createExecution(send)
+      const { execution, listener } = createExecution(thread.post)
       current = listener
-      send({ type: 'run', job })
+      // A message to a thread that has ended would stay without a reply.
+      if (failure) listener(toFailed(failure))
+      else thread.post({ type: 'run', job })
       return execution
     },
-    close: () => worker.terminate(),
+    close: thread.terminate,
   }
 }
+
+const toFailed = ({ code, message }: QueryError): FromExecutor => ({
+  ...{ type: 'failed', code, text: message },
+})
 
 type Listener = (message: FromExecutor) => void
 type Send = (message: ToExecutor, transfer?: ArrayBuffer[]) => void

@@ -17,18 +17,23 @@ export type Job = {
 /** What is known of a statement before it runs. */
 export type Start = { format: string; isRead: boolean }
 
-/** To an executor: `open` once, then a `run` at a time; an insert's rows follow as `rows`, then `commit` or `abandon`. */
+/** One `run` at a time. The rows of an insert follow as `rows`, then `commit` or `abandon`. */
 export type ToExecutor =
-  | { type: 'open'; path: string; mode: Mode }
   | { type: 'run'; job: Job }
   | { type: 'rows'; bytes: Uint8Array }
   | { type: 'commit' }
   | { type: 'abandon' }
 
-/** `started` tells the output's format, and whether the statement only reads; `more` asks for rows; `finished` and `failed` end a run. */
+/** `more` asks for rows of an insert; `finished` or `failed` ends a run. */
 export type FromExecutor =
-  | { type: 'ready' }
   | { type: 'started'; start: Start }
   | { type: 'more' }
   | { type: 'finished'; summary: Summary }
   | { type: 'failed'; code: number; text: string }
+
+export type ExecutorThread = {
+  options: { path: string; mode: Mode }
+  ready: undefined
+  toThread: ToExecutor
+  fromThread: FromExecutor
+}

@@ -1,4 +1,5 @@
 import { withTimeLimit } from '../../core/async.ts'
+import { serveThread } from '../../core/worker-thread.ts'
 import { type Connection, openConnection } from '../chdb/connection.ts'
 import { loadNative } from '../chdb/native.ts'
 import { createHandler } from './handler.ts'
@@ -8,7 +9,6 @@ import type { Limits, Mode } from './settings.ts'
 import type { User } from './user.ts'
 
 /** The thread that speaks HTTP. It waits for the threads that run queries, and never blocks for long itself. */
-declare const self: Worker
 
 export type ServerOptions = Limits & {
   port: number
@@ -19,28 +19,25 @@ export type ServerOptions = Limits & {
   user: User
 }
 
-export type ToServer = { type: 'start'; options: ServerOptions } | { type: 'close' }
-export type FromServer =
-  | { type: 'listening'; port: number }
-  | { type: 'failed'; reason: string }
-  | { type: 'closed' }
+export type ServerThread = {
+  options: ServerOptions
+  /** The port it listens on. */
+  ready: number
+  toThread: 'close'
+  fromThread: 'closed'
+}
 
-const tell = (message: FromServer) => self.postMessage(message)
 let close: (() => Promise<void>) | undefined
 
-self.onmessage = async ({ data: message }: MessageEvent<ToServer>) => {
-  if (message.type === 'close') {
-    await close?.()
-    tell({ type: 'closed' })
-    return
-  }
+serveThread<ServerThread>(async (options, post) => {
   try {
-    tell({ type: 'listening', port: await start(message.options) })
+    const port = await start(options)
+    return { ready: port, receive: () => void close?.().then(() => post('closed')) }
   } catch (error) {
     await close?.()
-    tell({ type: 'failed', reason: error instanceof Error ? error.message : String(error) })
+    throw error
   }
-}
+})
 
 const kib = 1024
 const mib = 1024 * kib

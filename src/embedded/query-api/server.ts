@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import type { Log } from '../../core/log.ts'
-import type { FromServer, ServerOptions } from './server-worker.ts'
+import { startThread } from '../../core/worker-thread.ts'
+import type { ServerThread } from './server-worker.ts'
 import type { Mode } from './settings.ts'
 import { defaultUser, type User } from './user.ts'
 
@@ -27,32 +28,28 @@ const gib = 1024 ** 3
  * Starts it in a thread of its own, its queries in others. Rejects where the port is taken or the engine cannot be
  * loaded. A reader's query is bounded in memory, time and threads, and leaves one core to the rest of the process.
  */
-export function startQueryServer({ log, ...parts }: QueryServerParts): Promise<QueryServer> {
-  const options: ServerOptions = { ...toDefaults(parts.mode), ...parts }
-  const worker = new Worker(new URL('./server-worker.ts', import.meta.url))
-  const started = Promise.withResolvers<QueryServer>()
+export async function startQueryServer({ log, ...parts }: QueryServerParts): Promise<QueryServer> {
   const closed = Promise.withResolvers<void>()
+  let isOpen = false
+  const thread = startThread<ServerThread>({
+    script: new URL('./server-worker.ts', import.meta.url).href,
+    options: { ...toDefaults(parts.mode), ...parts },
+    onMessage: () => closed.resolve(),
+    onEnd(error) {
+      if (isOpen) log.error({ reason: error }, 'the query interface failed')
+      closed.resolve()
+    },
+  })
 
   async function close(): Promise<void> {
-    worker.postMessage({ type: 'close' })
+    isOpen = false
+    thread.post('close')
     await closed.promise
-    worker.terminate()
+    thread.terminate()
   }
-  worker.onmessage = ({ data }: MessageEvent<FromServer>) => {
-    if (data.type === 'listening') started.resolve({ port: data.port, close })
-    if (data.type === 'closed') closed.resolve()
-    if (data.type === 'failed') {
-      worker.terminate()
-      started.reject(new Error(data.reason))
-    }
-  }
-  worker.onerror = ({ message }) => {
-    log.error({ reason: message }, 'the query interface failed')
-    started.reject(new Error(message))
-    closed.resolve()
-  }
-  worker.postMessage({ type: 'start', options })
-  return started.promise
+  const port = await thread.ready
+  isOpen = true
+  return { port, close }
 }
 
 function toDefaults(mode: Mode) {

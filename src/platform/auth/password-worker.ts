@@ -1,7 +1,6 @@
 import { setPriority } from 'node:os'
-import type { ToVerify, Verified } from './password-thread.ts'
-
-declare const self: Worker
+import { serveRequests } from '../../core/worker-thread.ts'
+import type { PasswordCheck } from './password-thread.ts'
 
 /**
  * Gives intake three times the processor, and logins still a quarter of one on a machine that is saturated.
@@ -10,9 +9,7 @@ declare const self: Worker
 const niceness = 5
 if (process.platform === 'linux') setPriority(0, niceness)
 
-self.onmessage = ({ data: { id, secret, hash } }: MessageEvent<ToVerify>) => {
-  self.postMessage({ id, ok: isMatch(secret, hash) } satisfies Verified)
-}
+serveRequests<PasswordCheck, boolean>(({ secret, hash }) => isMatch(secret, hash))
 
 function isMatch(secret: string, hash: string): boolean {
   try {

@@ -123,17 +123,13 @@ describe('the embedded engine', () => {
     expect(rows.length).toBe(0)
   })
 
-  test('is given rows by another thread where the one that inserts has ended', async () => {
+  test('starts another thread after the inserting one has ended', async () => {
     const script = join(folder.path, 'faulty-thread.ts')
     await Bun.write(script, "self.onmessage = () => { throw new Error('gone') }")
-    const scripts = [script]
-    const inserter = createInserter({
-      path: folder.path,
-      onFree() {},
-      spawn: () => new Worker(scripts.pop() ?? import.meta.resolve(inserterThread)),
-    })
+    const inserter = createInserter({ path: folder.path, onFree() {}, script })
     const insert = () => inserter.insert('INSERT INTO nowhere', Buffer.from(new ArrayBuffer(3)))
     await expect(insert()).rejects.toThrow('gone')
+    await Bun.write(script, `import '${import.meta.resolve(inserterThread)}'`)
     await expect(insert()).rejects.toMatchObject({ code: 60 })
     inserter.close()
   })

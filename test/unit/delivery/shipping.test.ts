@@ -47,7 +47,7 @@ function makeShipping(given: Partial<ShippingOptions> = {}) {
 async function startShipping(given: Partial<ShippingOptions> = {}) {
   const made = makeShipping(given)
   const started = made.shipping.start()
-  made.threads[0]!.say({ type: 'started', cursors: { clickhouse: 4 } })
+  made.threads[0]!.given.onStarted({ clickhouse: 4 })
   return { ...made, cursors: await started, thread: made.threads[0]! }
 }
 
@@ -70,10 +70,8 @@ describe('shipping', () => {
   test('does not start where the thread refuses, and says why', async () => {
     const { shipping, threads } = makeShipping()
     const started = shipping.start()
-    threads[0]!.say({ type: 'refused', message: 'set CLICKHOUSE_URL instead' })
-    expect(started).rejects.toThrow('set CLICKHOUSE_URL instead')
-    expect(threads[0]!.ended).toBe(true)
-    threads[0]!.given.onEnd(undefined)
+    threads[0]!.given.onEnd('set CLICKHOUSE_URL instead')
+    await expect(started).rejects.toThrow('set CLICKHOUSE_URL instead')
     expect(threads.length).toBe(1)
   })
 
@@ -81,11 +79,10 @@ describe('shipping', () => {
     const { shipping, thread, threads } = await startShipping()
     thread.given.onEnd('out of memory')
     await until(() => threads.length === 2)
-    threads[1]!.say({ type: 'refused', message: 'disk is full' })
+    threads[1]!.given.onEnd('disk is full')
     expect(shipping.health().clickhouse?.lastError).toBe('disk is full')
-    threads[1]!.given.onEnd(undefined)
     await until(() => threads.length === 3)
-    threads[2]!.say({ type: 'started', cursors: { clickhouse: 10 } })
+    threads[2]!.given.onStarted({ clickhouse: 10 })
     expect(shipping.health().clickhouse).toMatchObject({ lagEvents: 0, lastError: undefined })
   })
 
@@ -93,7 +90,7 @@ describe('shipping', () => {
     const { shipping, threads } = makeShipping()
     const started = shipping.start()
     shipping.push(encodeBlock(10, 5))
-    threads[0]!.say({ type: 'started', cursors: {} })
+    threads[0]!.given.onStarted({})
     await started
     shipping.push(encodeBlock(15, 1))
     expect(threads[0]!.heard).toEqual([
@@ -125,7 +122,7 @@ describe('shipping', () => {
     shipping.push(encodeBlock(12, 3))
     await until(() => threads.length === 2)
     expect(threads[1]!.given.options.endOffset).toBe(15)
-    threads[1]!.say({ type: 'started', cursors: { clickhouse: 12 } })
+    threads[1]!.given.onStarted({ clickhouse: 12 })
     threads[1]!.say(status(tally(3)))
     expect(shipping.stats()).toEqual({
       sinks: {

@@ -1,0 +1,25 @@
+import { serveThread } from '../../../src/core/worker-thread.ts'
+
+/** A worker that does as it is told: `start` decides how it starts, each message what happens next. */
+export type TestThread = {
+  options: { start: 'ready' | 'refused' }
+  ready: string
+  toThread: { do: 'echo'; bytes: Uint8Array } | { do: 'throw' } | { do: 'exit' }
+  fromThread: { bytes: Uint8Array; received: number }
+}
+
+serveThread<TestThread>(async ({ start }, post) => {
+  await Promise.resolve()
+  if (start === 'refused') throw new Error('set X to start')
+  let received = 0
+  return {
+    ready: 'open',
+    receive(message) {
+      received += 1
+      if (message.do === 'throw') throw new Error('broken')
+      if (message.do === 'exit') process.exit(0)
+      const { bytes } = message
+      post({ bytes, received }, [bytes.buffer as ArrayBuffer])
+    },
+  }
+})
