@@ -2,7 +2,6 @@ import { IngestError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { CommittedBlock, JournalRecord } from '../core/record.ts'
 import { type Block, createBlock } from './block.ts'
-import type { CommitterStats } from './committer-stats.ts'
 import type { Writer } from './writer.ts'
 
 /** A commit is closed once it holds this much, so that a slow disk does not gather giants. */
@@ -179,6 +178,22 @@ export class Committer {
   get #isWrittenFirst(): boolean {
     return this.#options.durability === 'disk'
   }
+}
+
+/** What a committer tells of itself: for metrics, health and the journal's budget. */
+export type CommitterStats = {
+  pendingRequests: number
+  /** Encoded and not yet on disk. */
+  pendingBytes: number
+  commits: number
+  eventsAppended: number
+  /** Commits that failed; under `DURABILITY=memory`, that were not written behind. */
+  failures: number
+  /** How long the commit under way has been running; 0 between commits. */
+  stuckMs: number
+  /** Whether the last commit failed. */
+  isFailing: boolean
+  lastError: string | undefined
 }
 
 export type CommitterOptions = {

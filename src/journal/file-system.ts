@@ -1,6 +1,6 @@
+import { Database } from 'bun:sqlite'
 import * as fs from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { type Lock, lockFile } from './lock.ts'
 
 /** What the journal asks of a disk. Injected, so that tests can fail, cut and forget writes. */
 export type FileSystem = {
@@ -59,7 +59,7 @@ export const diskFileSystem: FileSystem = {
   syncFolder,
   async freeBytes(folder) {
     const { bavail, blocks, bsize } = await fs.promises.statfs(folder)
-    return Math.max(0, bavail * bsize - toSpareBytes(blocks * bsize))
+    return Math.max(0, bavail * bsize - toReservedBytes(blocks * bsize))
   },
   lock: lockFile,
 }
@@ -89,15 +89,35 @@ export async function readAll(file: OpenFile, into: Uint8Array, position: number
   return filled
 }
 
+export async function removeIfPresent(fileSystem: FileSystem, path: string): Promise<void> {
+  try {
+    await fileSystem.unlink(path)
+  } catch (error) {
+    if (!isCode(error, 'ENOENT')) throw error
+  }
+}
+
+export async function openIfPresent(
+  fileSystem: FileSystem,
+  path: string,
+): Promise<OpenFile | undefined> {
+  try {
+    return await fileSystem.open(path, 'read')
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return undefined
+    throw error
+  }
+}
+
 /**
  * Whatever drains the journal may need room on the same disk: the embedded engine takes nothing
  * where it has no room for a whole insert, and then the journal would stay full for ever.
  */
-function toSpareBytes(diskBytes: number): number {
-  return Math.min(spareBytesMax, diskBytes / 16)
+function toReservedBytes(diskBytes: number): number {
+  return Math.min(reservedBytesMax, diskBytes / 16)
 }
 
-const spareBytesMax = 256 * 1024 * 1024
+const reservedBytesMax = 256 * 1024 * 1024
 
 export function isNoSpace(error: unknown): boolean {
   return isCode(error, 'ENOSPC') || isCode(error, 'EDQUOT')
@@ -159,4 +179,40 @@ function run(start: (done: (error: Error | null) => void) => void): Promise<void
   return new Promise((resolve, reject) => {
     start((error) => (error ? reject(error) : resolve()))
   })
+}
+
+/** Held until released or until the process ends, however it ends. */
+export type Lock = { release(): void }
+
+/** A lock whose object nobody refers to is still held: collected, it would be dropped. */
+const held = new Set<Database>()
+
+/**
+ * Undefined where somebody else, in this process or another, holds it. SQLite's file locks do the
+ * work: the kernel drops them with the process, `kill -9` included, and no library beyond Bun's own
+ * is loaded.
+ */
+function lockFile(path: string): Lock | undefined {
+  const database = new Database(path, { create: true })
+  try {
+    // No rollback file and no waiting: nothing is ever written here.
+    database.run('PRAGMA journal_mode = MEMORY')
+    database.run('PRAGMA busy_timeout = 0')
+    database.run('BEGIN EXCLUSIVE')
+  } catch (error) {
+    database.close()
+    if (isBusy(error)) return undefined
+    throw error
+  }
+  held.add(database)
+  return {
+    release() {
+      held.delete(database)
+      database.close()
+    },
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof Error && (error as { code?: string }).code === 'SQLITE_BUSY'
 }

@@ -1,5 +1,5 @@
 import type { DamageReporter } from './damage.ts'
-import { type FileSystem, isCode, type OpenFile } from './file-system.ts'
+import { type FileSystem, type OpenFile, openIfPresent } from './file-system.ts'
 import { frameHeaderBytes, isBlank } from './frame.ts'
 import { createScanner, type Frame, type Scanner } from './scanner.ts'
 import { listSegments, type Segment } from './segments.ts'
@@ -104,7 +104,7 @@ export class FrameReader {
     await this.close()
     const { fileSystem, seed } = this.#options
     for (let next = segment; next; next = await this.#after(next)) {
-      const file = await openIfThere(fileSystem, next.path)
+      const file = await openIfPresent(fileSystem, next.path)
       if (!file) continue
       const origin = { segment: next.number, seed }
       const scanner = createScanner({ file, origin, lastSequence: next.header.firstSequence - 1 })
@@ -134,13 +134,4 @@ async function peekFresh(scanner: Scanner): Promise<Frame | undefined> {
   if (frame) return frame
   scanner.forget()
   return scanner.peek()
-}
-
-async function openIfThere(fileSystem: FileSystem, path: string): Promise<OpenFile | undefined> {
-  try {
-    return await fileSystem.open(path, 'read')
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return undefined
-    throw error
-  }
 }

@@ -1,6 +1,12 @@
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
-import { type FileSystem, isCode, readAll, writeAll } from './file-system.ts'
+import {
+  type FileSystem,
+  openIfPresent,
+  readAll,
+  removeIfPresent,
+  writeAll,
+} from './file-system.ts'
 
 const fileName = 'identity'
 const bytesMax = 64
@@ -22,7 +28,7 @@ export async function storeIdentity(
   id: string,
 ): Promise<void> {
   const draft = join(dir, `${fileName}.draft`)
-  await removeIfThere(fileSystem, draft)
+  await removeIfPresent(fileSystem, draft)
   const file = await fileSystem.open(draft, 'create')
   try {
     await writeAll(file.write, Buffer.from(`${id} ${toChecksum(id)}\n`), 0)
@@ -39,24 +45,12 @@ function toChecksum(id: string): string {
 }
 
 async function readText(fileSystem: FileSystem, path: string): Promise<string> {
+  const file = await openIfPresent(fileSystem, path)
+  if (!file) return ''
   try {
-    const file = await fileSystem.open(path, 'read')
-    try {
-      const bytes = Buffer.alloc(bytesMax)
-      return bytes.toString('latin1', 0, await readAll(file, bytes, 0))
-    } finally {
-      await file.close()
-    }
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return ''
-    throw error
-  }
-}
-
-async function removeIfThere(fileSystem: FileSystem, path: string): Promise<void> {
-  try {
-    await fileSystem.unlink(path)
-  } catch (error) {
-    if (!isCode(error, 'ENOENT')) throw error
+    const bytes = Buffer.alloc(bytesMax)
+    return bytes.toString('latin1', 0, await readAll(file, bytes, 0))
+  } finally {
+    await file.close()
   }
 }

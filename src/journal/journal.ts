@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { IngestError } from '../core/errors.ts'
 import type { JournalRecord, StoredRecord } from '../core/record.ts'
 import type { Reservation } from './budget.ts'
-import type { CommitterStats } from './committer-stats.ts'
+import type { CommitterStats } from './committer.ts'
 import { diskFileSystem } from './file-system.ts'
 import { createParts, type JournalOptions, type JournalParts, startWriting } from './parts.ts'
 import { createReader } from './reader.ts'
@@ -139,15 +139,15 @@ async function release(parts: JournalParts, offset: number): Promise<void> {
 }
 
 function toStats(parts: JournalParts): JournalStats {
-  const { catalog, supply, committer, budget, retention, age, damage, bytesMax } = parts
+  const { catalog, allocator, committer, budget, retention, age, damage, bytesMax } = parts
   const { releasedOffset } = retention
   const isDelivered = releasedOffset >= committer.endOffset
   const { stats } = committer
   return {
     ...stats,
     // The supply goes on trying, so this ends by itself where nobody is sent here any more.
-    isFailing: stats.isFailing && supply.fault !== undefined,
-    bytes: catalog.bytes + supply.spareBytes,
+    isFailing: stats.isFailing && allocator.fault !== undefined,
+    bytes: catalog.bytes + allocator.spareBytes,
     bytesMax,
     segments: catalog.count,
     oldestMs: isDelivered ? undefined : age.oldestMs(releasedOffset),
@@ -157,11 +157,11 @@ function toStats(parts: JournalParts): JournalStats {
 }
 
 /** Whatever fails, the folder is let go. */
-async function close({ committer, writer, supply, lock }: JournalParts): Promise<void> {
+async function close({ committer, writer, allocator, lock }: JournalParts): Promise<void> {
   try {
     await committer.close()
     await writer.close()
-    await supply.close()
+    await allocator.close()
   } finally {
     lock.release()
   }

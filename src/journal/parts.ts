@@ -1,19 +1,22 @@
 import { randomUUID } from 'node:crypto'
 import type { Log } from '../core/log.ts'
 import type { CommittedBlock } from '../core/record.ts'
-import { type AgeIndex, createAgeIndex } from './age.ts'
 import { type Budget, createBudget } from './budget.ts'
-import { type Catalog, createCatalog } from './catalog.ts'
 import { Committer } from './committer.ts'
 import { createDamageReporter, type DamageReporter } from './damage.ts'
-import { type FileSystem, isNoSpace } from './file-system.ts'
+import { type FileSystem, isNoSpace, type Lock, removeIfPresent } from './file-system.ts'
 import { toSeed } from './frame.ts'
 import { loadIdentity, storeIdentity } from './identity.ts'
-import type { Lock } from './lock.ts'
 import { type RecoveredJournal, recover } from './recovery.ts'
-import { createRetention, type Retention } from './retention.ts'
-import { Supply } from './segment-allocator.ts'
-import { removeSegmentFile } from './segment-file.ts'
+import {
+  type AgeIndex,
+  type Catalog,
+  createAgeIndex,
+  createCatalog,
+  createRetention,
+  type Retention,
+} from './retention.ts'
+import { SegmentAllocator } from './segment-allocator.ts'
 import { listSegments } from './segments.ts'
 import { Writer } from './writer.ts'
 
@@ -30,7 +33,7 @@ export type JournalParts = {
   lock: Lock
   log: Log
   catalog: Catalog
-  supply: Supply
+  allocator: SegmentAllocator
   writer: Writer
   committer: Committer
   budget: Budget
@@ -79,14 +82,14 @@ export async function createParts(
   await removeUnused(fileSystem, recovered)
   const { catalog, age } = toCatalog(recovered)
   const base = { ...options, fileSystem, id, catalog, recovered }
-  const supply = createSupply(base)
-  const writer = createWriter(base, supply)
+  const allocator = createAllocator(base)
+  const writer = createWriter(base, allocator)
   const committer = createCommitter(base, { writer, age })
-  const budget = createJournalBudget(bytesMax, { catalog, supply, writer, committer })
+  const budget = createJournalBudget(bytesMax, { catalog, allocator, writer, committer })
   const { beforeUnlink = async () => {} } = options
-  const onUnlinked = () => supply.poke()
+  const onUnlinked = () => allocator.prepare()
   const retention = createRetention({ fileSystem, dir, catalog, log, beforeUnlink, onUnlinked })
-  const parts = { catalog, supply, writer, committer, budget, retention, age, damage }
+  const parts = { catalog, allocator, writer, committer, budget, retention, age, damage }
   return { id, seed: toSeed(id), dir, bytesMax, fileSystem, lock, log, ...parts }
 }
 
@@ -127,7 +130,7 @@ async function toIdentity(
 }
 
 async function removeUnused(fileSystem: FileSystem, { unused }: RecoveredJournal): Promise<void> {
-  for (const { path } of unused) await removeSegmentFile(fileSystem, path)
+  for (const { path } of unused) await removeIfPresent(fileSystem, path)
 }
 
 function toCatalog({ segments }: RecoveredJournal): { catalog: Catalog; age: AgeIndex } {
@@ -141,10 +144,10 @@ function toCatalog({ segments }: RecoveredJournal): { catalog: Catalog; age: Age
   return { catalog, age }
 }
 
-function createSupply(base: Base): Supply {
+function createAllocator(base: Base): SegmentAllocator {
   const { fileSystem, dir, segmentBytes, bytesMax, catalog, recovered, log } = base
   const files = [...recovered.segments, ...recovered.unused]
-  return new Supply({
+  return new SegmentAllocator({
     fileSystem,
     dir,
     nextNumber: Math.max(0, ...files.map(({ number }) => number)) + 1,
@@ -155,14 +158,14 @@ function createSupply(base: Base): Supply {
   })
 }
 
-function createWriter(base: Base, supply: Supply): Writer {
+function createWriter(base: Base, allocator: SegmentAllocator): Writer {
   const { id, catalog, recovered, durability, now, log } = base
   const { lastSequence, carried } = recovered
   const isSynced = durability === 'disk'
   return new Writer({
     journalId: id,
     catalog,
-    supply,
+    allocator,
     lastSequence,
     carried,
     isSynced,
@@ -194,18 +197,18 @@ function createJournalBudget(
   bytesMax: number,
   {
     catalog,
-    supply,
+    allocator,
     writer,
     committer,
-  }: Pick<JournalParts, 'catalog' | 'supply' | 'writer' | 'committer'>,
+  }: Pick<JournalParts, 'catalog' | 'allocator' | 'writer' | 'committer'>,
 ): Budget {
   return createBudget({
     bytesMax,
     usage: {
-      fileBytes: () => catalog.bytes + supply.spareBytes,
-      roomBytes: () => writer.roomBytes + supply.spareBytes,
+      fileBytes: () => catalog.bytes + allocator.spareBytes,
+      roomBytes: () => writer.roomBytes + allocator.spareBytes,
       pendingBytes: () => committer.pendingBytes,
-      isStarved: () => supply.fault !== undefined && isNoSpace(supply.fault),
+      isStarved: () => allocator.fault !== undefined && isNoSpace(allocator.fault),
     },
   })
 }

@@ -1,7 +1,5 @@
 import type { Log } from '../core/log.ts'
-import type { Catalog } from './catalog.ts'
-import type { FileSystem } from './file-system.ts'
-import { removeSegmentFile } from './segment-file.ts'
+import { type FileSystem, removeIfPresent } from './file-system.ts'
 
 /** Unlinks segments that nobody needs any more, one sweep at a time. */
 export type Retention = {
@@ -36,7 +34,7 @@ export function createRetention({
     if (entries.length === 0) return
     await beforeUnlink()
     for (const entry of entries) {
-      await removeSegmentFile(fileSystem, entry.path)
+      await removeIfPresent(fileSystem, entry.path)
       // One by one: a crash must not leave an older segment behind whose successor is gone.
       await fileSystem.syncFolder(dir)
       catalog.remove(entry)
@@ -54,6 +52,102 @@ export function createRetention({
         log.error({ error: String(error) }, 'delivered segments could not be removed')
       })
       return sweeping
+    },
+  }
+}
+
+/** The segment files of a running journal, oldest first, and the room they take. */
+export type CatalogEntry = {
+  number: number
+  path: string
+  /** Offset of its first record; it ends where the next one begins. */
+  firstOffset: number
+  /** Length of the file, zeros that wait for frames included. */
+  bytes: number
+  /** Whether its header is known to be on disk, so that it carries the journal's position on. */
+  isDurable: boolean
+}
+
+export type Catalog = {
+  readonly bytes: number
+  readonly count: number
+  readonly firstOffset: number | undefined
+  add(entry: CatalogEntry): void
+  remove(entry: CatalogEntry): void
+  /**
+   * Those that hold nothing from `offset` on, oldest first. Never the last durable one: without its
+   * header a restart would not know where the journal stands.
+   */
+  below(offset: number): CatalogEntry[]
+  /** Those that hold no record at all, though a durable one follows. */
+  hollow(): CatalogEntry[]
+}
+
+export function createCatalog(): Catalog {
+  let entries: CatalogEntry[] = []
+  const endOf = (index: number) => entries[index + 1]?.firstOffset ?? Number.POSITIVE_INFINITY
+  const lastDurable = () => entries.findLastIndex((entry) => entry.isDurable)
+
+  return {
+    get bytes() {
+      return entries.reduce((sum, entry) => sum + entry.bytes, 0)
+    },
+    get count() {
+      return entries.length
+    },
+    get firstOffset() {
+      return entries[0]?.firstOffset
+    },
+    add(entry) {
+      entries.push(entry)
+    },
+    remove(entry) {
+      entries = entries.filter((other) => other !== entry)
+    },
+    below(offset) {
+      const droppable = entries.slice(0, Math.max(0, lastDurable()))
+      const kept = droppable.findIndex((_, index) => endOf(index) > offset)
+      return kept === -1 ? droppable : droppable.slice(0, kept)
+    },
+    hollow() {
+      const droppable = entries.slice(0, Math.max(0, lastDurable()))
+      return droppable.filter((entry, index) => entry.firstOffset === endOf(index))
+    },
+  }
+}
+
+/** Two marks closer than this are one: the age of a backlog need not be known better. */
+const stepMsMin = 1000
+/** With this many marks every other one goes: a backlog of days is known to the minute. */
+const marksMax = 4096
+
+type Mark = { offset: number; receivedMs: number }
+
+/** Knows roughly when the oldest record left was received, without reading it. */
+export type AgeIndex = {
+  note(offset: number, receivedMs: number): void
+  /** Received time of the first record at or after `offset`, within a step and never too young. */
+  oldestMs(offset: number): number | undefined
+}
+
+export function createAgeIndex(): AgeIndex {
+  let marks: Mark[] = []
+  let stepMs = stepMsMin
+  return {
+    note(offset, receivedMs) {
+      const last = marks.at(-1)
+      if (last && receivedMs < last.receivedMs + stepMs) return
+      marks.push({ offset, receivedMs })
+      if (marks.length < marksMax) return
+      marks = marks.filter((_, index) => index % 2 === 0)
+      stepMs *= 2
+    },
+    oldestMs(offset) {
+      const later = marks.findIndex((mark) => mark.offset > offset)
+      const index = later === -1 ? marks.length - 1 : Math.max(0, later - 1)
+      marks = marks.slice(Math.max(0, index))
+      if (marks.length < marksMax / 4) stepMs = stepMsMin
+      return marks[0]?.receivedMs
     },
   }
 }

@@ -1,19 +1,23 @@
+import { join } from 'node:path'
 import type { Log } from '../core/log.ts'
-import type { FileSystem } from './file-system.ts'
-import {
-  createSegmentFile,
-  removeSegmentFile,
-  type SpareSegment,
-  segmentBytesMin,
-  toSegmentBytes,
-} from './segment-file.ts'
+import { type FileSystem, type OpenFile, removeIfPresent, writeAll } from './file-system.ts'
+import { toSegmentName } from './segments.ts'
 
 /** The first segment is needed at once, so it is small: a start must not wait for a long fill. */
 const firstBytesMax = 4 * 1024 * 1024
 
+/** Below this a segment would be mostly header and directory work. */
+const segmentBytesMin = 256 * 1024
+/**
+ * One write of zeros. Each is synced, so that a commit never waits behind a whole segment of them;
+ * and they are few, since under load each takes a turn of the event loop.
+ */
+const fillBytes = 4 * 1024 * 1024
+const zeros = Buffer.alloc(fillBytes)
+
 /** Keeps one spare segment ready, made in the background. */
-export class Supply {
-  readonly #options: SupplyOptions
+export class SegmentAllocator {
+  readonly #options: SegmentAllocatorOptions
   #nextNumber: number
   #bytesWanted: number
   #spare: SpareSegment | undefined
@@ -22,7 +26,7 @@ export class Supply {
   #fault: Error | undefined
   #isClosed = false
 
-  constructor(options: SupplyOptions) {
+  constructor(options: SegmentAllocatorOptions) {
     this.#options = options
     this.#nextNumber = options.nextNumber
     this.#bytesWanted = Math.min(options.segmentBytes, firstBytesMax)
@@ -56,7 +60,7 @@ export class Supply {
    * Says that a spare is missing or that room may have come back. Stays within the budget: a
    * segment beyond it is made only when a commit that was promised room needs it.
    */
-  poke(): void {
+  prepare(): void {
     const { bytesLeft, segmentBytes } = this.#options
     const bytesMin = Math.min(segmentBytesMin, segmentBytes)
     const isWanted = this.#fault || bytesLeft() >= bytesMin
@@ -71,7 +75,7 @@ export class Supply {
     const { file, path } = this.#spare
     this.#spare = undefined
     await file.close()
-    await removeSegmentFile(this.#options.fileSystem, path)
+    await removeIfPresent(this.#options.fileSystem, path)
   }
 
   #start(bytesMin: number): Promise<void> {
@@ -101,12 +105,12 @@ export class Supply {
   #retryLater(): void {
     if (this.#isClosed) return
     clearTimeout(this.#retry)
-    this.#retry = setTimeout(() => this.poke(), this.#options.retryMs)
+    this.#retry = setTimeout(() => this.prepare(), this.#options.retryMs)
     this.#retry.unref()
   }
 }
 
-export type SupplyOptions = {
+export type SegmentAllocatorOptions = {
   fileSystem: FileSystem
   dir: string
   nextNumber: number
@@ -117,3 +121,48 @@ export type SupplyOptions = {
   retryMs: number
   log: Log
 }
+
+/** A segment file full of zeros, durable with its name: writing into it changes no metadata. */
+export type SpareSegment = { number: number; path: string; file: OpenFile; bytes: number }
+
+/** Leaves nothing behind when it fails. */
+async function createSegmentFile(
+  fileSystem: FileSystem,
+  { dir, number, bytes }: { dir: string; number: number; bytes: number },
+): Promise<SpareSegment> {
+  const path = join(dir, toSegmentName(number))
+  const file = await fileSystem.open(path, 'create')
+  try {
+    for (let position = 0; position < bytes; position += fillBytes) {
+      const fill = zeros.subarray(0, Math.min(fillBytes, bytes - position))
+      await writeAll(file.writeThrough, fill, position)
+    }
+    await file.sync()
+    await fileSystem.syncFolder(dir)
+    return { number, path, file, bytes }
+  } catch (error) {
+    await file.close().catch(() => {})
+    await removeIfPresent(fileSystem, path).catch(() => {})
+    throw error
+  }
+}
+
+/**
+ * How long the next segment may be: smaller than wanted on a disk or under a budget that is nearly
+ * spent. At least half of the free disk stays free: whoever drains the journal may need it. Throws
+ * ENOSPC where not even `bytesMin` fit.
+ */
+async function toSegmentBytes(
+  fileSystem: FileSystem,
+  { dir, bytesWanted, bytesMin, bytesLeft }: SegmentSize & { dir: string },
+): Promise<number> {
+  const free = await fileSystem.freeBytes(dir)
+  let bytes = Math.max(bytesMin, Math.min(bytesWanted, bytesLeft))
+  while (bytes > free / 2 && bytes > bytesMin) bytes = Math.max(bytesMin, Math.floor(bytes / 4))
+  if (bytes <= free) return bytes
+  const message = `${free} bytes are free on the journal's disk`
+  throw Object.assign(new Error(message), { code: 'ENOSPC' })
+}
+
+/** `bytesLeft` is what the journal's budget leaves. */
+type SegmentSize = { bytesWanted: number; bytesMin: number; bytesLeft: number }

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { type FileSystem, isCode, type OpenFile, readAll } from './file-system.ts'
+import { type FileSystem, type OpenFile, openIfPresent, readAll } from './file-system.ts'
 import { createScanner } from './scanner.ts'
 import {
   type HeaderState,
@@ -67,16 +67,12 @@ type Place = { fileSystem: FileSystem; path: string; number: number; seed: numbe
 
 /** Undefined when another thread unlinked it meanwhile. */
 async function loadSegment(place: Place): Promise<Segment | UnusedSegment | undefined> {
+  const file = await openIfPresent(place.fileSystem, place.path)
+  if (!file) return undefined
   try {
-    const file = await place.fileSystem.open(place.path, 'read')
-    try {
-      return await examine(file, place)
-    } finally {
-      await file.close()
-    }
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return undefined
-    throw error
+    return await examine(file, place)
+  } finally {
+    await file.close()
   }
 }
 

@@ -1,12 +1,11 @@
 import { IngestError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { Block } from './block.ts'
-import type { Catalog, CatalogEntry } from './catalog.ts'
 import { isNoSpace, writeAll } from './file-system.ts'
 import { frameHeaderBytes, sealFrame, toSeed } from './frame.ts'
-import { closeQuietly, cut, extend, type OpenSegment } from './open-segment.ts'
+import type { Catalog, CatalogEntry } from './retention.ts'
 import type { Frame } from './scanner.ts'
-import type { Supply } from './segment-allocator.ts'
+import type { SegmentAllocator, SpareSegment } from './segment-allocator.ts'
 import { segmentHeaderBytes, toHeaderBytes } from './segment-header.ts'
 
 /** Appends frames to segments. One call at a time: callers await each before the next. */
@@ -95,14 +94,14 @@ export class Writer {
 
   /** The new header is written but not synced: the first commit's sync covers both. */
   async #openNext(firstOffset: number, frameBytes = 0): Promise<OpenSegment> {
-    const { supply, catalog } = this.#options
-    const spare = await supply.take(segmentHeaderBytes + frameBytes)
+    const { allocator, catalog } = this.#options
+    const spare = await allocator.take(segmentHeaderBytes + frameBytes)
     const { number, path, bytes } = spare
     if (this.#carried) this.#lastSequence = this.#carried.sequence - 1
     const start = this.#carried?.firstOffset ?? firstOffset
     const entry = { number, path, bytes, firstOffset: start, isDurable: false }
     catalog.add(entry)
-    supply.poke()
+    allocator.prepare()
     const segment = { ...spare, position: segmentHeaderBytes, entry }
     // Should this header reach the disk, it refuses whatever would follow in the segment before.
     if (this.#open) this.#retire(this.#open)
@@ -183,7 +182,7 @@ export class Writer {
 export type WriterOptions = {
   journalId: string
   catalog: Catalog
-  supply: Supply
+  allocator: SegmentAllocator
   lastSequence: number
   /**
    * The last commit found at start: it goes into the next segment once more, until that is durable.
@@ -193,6 +192,25 @@ export type WriterOptions = {
   isSynced: boolean
   now: () => number
   log: Log
+}
+
+/** The segment that is written, up to `position`. */
+type OpenSegment = SpareSegment & { position: number; entry: CatalogEntry }
+
+function extend(segment: OpenSegment, bytes: number): void {
+  segment.position += bytes
+  segment.entry.bytes = Math.max(segment.entry.bytes, segment.position)
+}
+
+/** Gives back the zeros behind the last frame. */
+async function cut({ file, position, entry }: OpenSegment): Promise<void> {
+  await file.truncate(position)
+  await file.sync()
+  entry.bytes = position
+}
+
+async function closeQuietly({ file }: OpenSegment): Promise<void> {
+  await file.close().catch(() => {}) // What it holds is synced, or refused.
 }
 
 function toRefusal(error: unknown): IngestError {
