@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { silentLog } from '../core/log.ts'
+import { defaultUser } from '../embedded/query-api/handler.ts'
 import { type QueryServer, startQueryServer } from '../embedded/query-api/server.ts'
-import { defaultUser } from '../embedded/query-api/user.ts'
 
 /**
  * The embedded engine on its own, writable, as a ClickHouse server for tests: `bun run clickhouse --port 0 --path f`.

@@ -1,5 +1,7 @@
+import { randomBytes } from 'node:crypto'
 import type { StoredRecord } from '../../core/record.ts'
-import type { Attempts } from './attempts.ts'
+import type { Range } from '../backlog.ts'
+import type { Cursors } from '../cursors.ts'
 import type { Burial } from './dead-letter.ts'
 import { judge } from './retry-policy.ts'
 import type { Piece, Records, Rest, Sender } from './sender.ts'
@@ -120,4 +122,41 @@ export function cut(records: Records, row: number | undefined): Records[] {
   for (let from = row + 1; from < records.length; from += partRows)
     parts.push(records.slice(from, from + partRows))
   return parts.filter((part) => part.length > 0)
+}
+
+/**
+ * Names of attempts at one range of records after another. A name is written down before anything
+ * is sent under it, and it is random: a journal that was restored from a copy does not use one a
+ * second time.
+ */
+export type Attempts = {
+  current(): string
+  renew(): string
+  /** The first attempt at a range. */
+  begin(range: Range): void
+  /** A range that an earlier process began, under the name that it may have used last. */
+  resume(range: Range): void
+}
+
+export function createAttempts(cursors: Pick<Cursors, 'begin' | 'pending'>): Attempts {
+  let attempt = ''
+  let range: Range = { firstOffset: 0, lastOffset: 0 }
+
+  function renew(): string {
+    attempt = randomBytes(6).toString('hex')
+    const { firstOffset, lastOffset } = range
+    cursors.begin('clickhouse', { firstOffset, lastOffset, attempt })
+    return attempt
+  }
+
+  function begin(next: Range): void {
+    range = next
+    renew()
+  }
+
+  function resume(next: Range): void {
+    range = next
+    attempt = cursors.pending('clickhouse')?.attempt ?? renew()
+  }
+  return { current: () => attempt, renew, begin, resume }
 }

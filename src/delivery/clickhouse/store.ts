@@ -1,10 +1,9 @@
 import { type Log, silentLog } from '../../core/log.ts'
 import type { ClickHouse } from './client.ts'
 import { assertEngineInstalled, loadEngine, openEmbeddedClickHouse } from './embedded.ts'
-import { tuneTables } from './embedded-tables.ts'
 import { ClickHouseFailure } from './failure.ts'
 import { createHttpClickHouse, databaseOf } from './http.ts'
-import { createDatabase, migrate, type SchemaOptions } from './schema.ts'
+import { createDatabase, migrate, type SchemaOptions, tuneTables } from './schema.ts'
 
 /**
  * What the ClickHouse sink needs to know. It travels to the shippers' thread, so it is plain data.

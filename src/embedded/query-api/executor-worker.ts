@@ -3,7 +3,7 @@ import { serveThread } from '../../core/worker-thread.ts'
 import type { InsertStream } from '../chdb/connection.ts'
 import { asQueryError, refusal } from '../chdb/exceptions.ts'
 import { loadNative } from '../chdb/native.ts'
-import type { ExecutorThread, FromExecutor, Job, ToExecutor } from './messages.ts'
+import type { ExecutorThread, FromExecutor, Job, ToExecutor } from './executor.ts'
 import { createRunner, type Runner } from './runner.ts'
 
 // Runs one statement at a time and blocks meanwhile.

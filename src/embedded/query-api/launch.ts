@@ -1,10 +1,9 @@
+import { closeSync } from 'node:fs'
 import { withTimeLimit } from '../../core/async.ts'
 import type { Connection } from '../chdb/connection.ts'
 import { refusal } from '../chdb/exceptions.ts'
 import type { Native } from '../chdb/native.ts'
-import type { Execution, Executor } from './executor.ts'
-import type { Job } from './messages.ts'
-import { type Output, openPipe } from './pipe.ts'
+import type { Execution, Executor, Job } from './executor.ts'
 import { toLiteral } from './settings.ts'
 
 /** A statement under way, as its client sees it. */
@@ -93,3 +92,33 @@ function withDeadline(query: Query, { readMsMax, cancel }: Deadline): Query {
 }
 
 const whenSettled = (promise: Promise<unknown>, then: () => void) => promise.then(then, then)
+
+/** Output on its way from an executor: what is not read holds the executor up. */
+export type Output = {
+  /** The next piece; undefined at the end. */
+  read(): Promise<Uint8Array | undefined>
+  /** Reads the rest and forgets it, so that nobody waits for room in the pipe. */
+  discard(): Promise<void>
+}
+
+/** A pipe between threads. The writer closes `writeFd`; the reading end closes itself at the end of the output. */
+function openPipe(native: Native): { writeFd: number; output: Output } {
+  const ends = new Int32Array(2)
+  if (native.pipe(ends) !== 0) throw new Error('No pipe could be opened: too many open files?')
+  const [readFd, writeFd] = [ends[0]!, ends[1]!]
+  const reader = Bun.file(readFd).stream().getReader()
+  let isOver = false
+
+  async function read(): Promise<Uint8Array | undefined> {
+    if (isOver) return undefined
+    const { value, done } = await reader.read()
+    if (!done) return value
+    if (!isOver) closeSync(readFd)
+    isOver = true
+    return undefined
+  }
+  async function discard(): Promise<void> {
+    while ((await read()) !== undefined);
+  }
+  return { writeFd, output: { read, discard } }
+}

@@ -7,11 +7,10 @@ import {
 } from '../chdb/connection.ts'
 import { refusal } from '../chdb/exceptions.ts'
 import type { Native } from '../chdb/native.ts'
+import type { Job, Start } from './executor.ts'
 import { assertHarmless, assertRead } from './guard.ts'
-import type { Job, Start } from './messages.ts'
-import { withClientIds } from './processes.ts'
 import { inspectorSettings, type Mode, toSetStatement } from './settings.ts'
-import { parseStatement, type Statement, toSyntaxTree } from './statement.ts'
+import { parseStatement, type Statement, toSyntaxTree, withClientIds } from './statement.ts'
 import { createWriteWatch } from './write-watch.ts'
 
 /** Runs statements, each on a connection of its own, so that nothing one sets reaches the next. Every call blocks. */

@@ -2,11 +2,11 @@ import { withTimeLimit } from '../../core/async.ts'
 import { serveThread } from '../../core/worker-thread.ts'
 import { type Connection, openConnection } from '../chdb/connection.ts'
 import { loadNative } from '../chdb/native.ts'
+import type { User } from './handler.ts'
 import { createHandler } from './handler.ts'
 import { createQueries } from './queries.ts'
 import { type EngineFacts, toErrorReply } from './reply.ts'
 import type { Limits, Mode } from './settings.ts'
-import type { User } from './user.ts'
 
 /** The thread that speaks HTTP. It waits for the threads that run queries, and never blocks for long itself. */
 

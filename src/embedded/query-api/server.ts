@@ -1,9 +1,9 @@
 import { availableParallelism } from 'node:os'
 import type { Log } from '../../core/log.ts'
 import { startThread } from '../../core/worker-thread.ts'
+import { defaultUser, type User } from './handler.ts'
 import type { ServerThread } from './server-worker.ts'
 import type { Mode } from './settings.ts'
-import { defaultUser, type User } from './user.ts'
 
 /** ClickHouse's HTTP interface over the embedded engine, on 127.0.0.1. */
 export type QueryServer = { port: number; close(): Promise<void> }
