@@ -28,7 +28,7 @@ export type Block = {
 }
 
 export function createBlock(): Block {
-  let target = toTarget(initialBytes)
+  let target = createBuffer(initialBytes)
   let frameBytes = frameHeaderBytes
   let count = 0
   let receivedMs = 0
@@ -37,7 +37,7 @@ export function createBlock(): Block {
     let end = frameBytes
     for (const record of records) {
       const bytesMax = toEncodedBytesMax(record)
-      if (end + bytesMax > target.bytes.length) target = toLarger(target, end, bytesMax)
+      if (end + bytesMax > target.bytes.length) target = createLarger(target, end, bytesMax)
       end = encodeRecord(record, target, end)
     }
     if (count === 0) receivedMs = records[0]?.receivedMs ?? 0
@@ -48,7 +48,7 @@ export function createBlock(): Block {
   function empty(): void {
     if (target.bytes.length > keptBytesMax) {
       release(target)
-      target = toTarget(initialBytes)
+      target = createBuffer(initialBytes)
     }
     frameBytes = frameHeaderBytes
     count = 0
@@ -79,13 +79,13 @@ export function createBlock(): Block {
   }
 }
 
-function toTarget(bytes: number): RecordBuffer {
+function createBuffer(bytes: number): RecordBuffer {
   const buffer = new ArrayBuffer(bytes)
   return { bytes: Buffer.from(buffer), view: new DataView(buffer) }
 }
 
-function toLarger(target: RecordBuffer, usedBytes: number, moreBytes: number): RecordBuffer {
-  const larger = toTarget(Math.max(2 * target.bytes.length, usedBytes + moreBytes))
+function createLarger(target: RecordBuffer, usedBytes: number, moreBytes: number): RecordBuffer {
+  const larger = createBuffer(Math.max(2 * target.bytes.length, usedBytes + moreBytes))
   larger.bytes.set(target.bytes.subarray(0, usedBytes))
   release(target)
   return larger

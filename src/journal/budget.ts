@@ -3,7 +3,7 @@ import { IngestError } from '../core/errors.ts'
 /** Encoded and not yet written: more than this only gathers when the disk cannot keep up. */
 const pendingBytesMax = 256 * 1024 * 1024
 /** The journal counts as full once a request of everyday size, some fifty events, finds no room. */
-const everydayBytes = 192 * 1024
+const typicalRequestBytes = 192 * 1024
 /** Headers of a segment and of its first frames. */
 const overheadBytes = 2 * 1024
 
@@ -24,10 +24,10 @@ export type Usage = {
   /** What the files take. */
   fileBytes(): number
   /** Of which prepared for frames to come. */
-  roomBytes(): number
+  spaceBytes(): number
   pendingBytes(): number
   /** Whether the disk refuses to give another segment. */
-  isStarved(): boolean
+  isDiskFull(): boolean
 }
 
 export function createBudget({ bytesMax, usage }: { bytesMax: number; usage: Usage }): Budget {
@@ -36,16 +36,16 @@ export function createBudget({ bytesMax, usage }: { bytesMax: number; usage: Usa
   function fits(bytes: number): boolean {
     const pendingBytes = usage.pendingBytes()
     const claimedBytes = Math.max(reservedBytes, pendingBytes) + bytes
-    const beyondRoom = Math.max(0, claimedBytes - usage.roomBytes())
+    const beyondSpace = Math.max(0, claimedBytes - usage.spaceBytes())
     if (pendingBytes > pendingBytesMax) return false
-    if (beyondRoom === 0) return true
-    if (usage.isStarved()) return false
-    return usage.fileBytes() + beyondRoom + overheadBytes <= bytesMax
+    if (beyondSpace === 0) return true
+    if (usage.isDiskFull()) return false
+    return usage.fileBytes() + beyondSpace + overheadBytes <= bytesMax
   }
 
   return {
     get isFull() {
-      return !fits(everydayBytes)
+      return !fits(typicalRequestBytes)
     },
     reserve(bytes) {
       if (!fits(bytes))

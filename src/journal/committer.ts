@@ -14,7 +14,7 @@ export class Committer {
   readonly #options: CommitterOptions
   readonly #idle: Block[] = []
   readonly #queue: Batch[] = []
-  readonly #errands: (() => Promise<void>)[] = []
+  readonly #tasks: (() => Promise<void>)[] = []
   readonly #counts = {
     pendingRequests: 0,
     pendingBytes: 0,
@@ -54,7 +54,7 @@ export class Committer {
     if (this.#isClosed)
       return Promise.reject(new IngestError('shutting_down', 'The server is stopping.'))
     if (records.length === 0) return Promise.resolve()
-    const batch = this.#gathering ?? this.#toBatch()
+    const batch = this.#gathering ?? this.#createBatch()
     const bytesBefore = batch.block.frameBytes
     try {
       batch.block.add(records)
@@ -69,9 +69,9 @@ export class Committer {
   }
 
   /** Runs `errand` between two commits. */
-  between(errand: () => Promise<void>): Promise<void> {
+  betweenCommits(task: () => Promise<void>): Promise<void> {
     const outcome = Promise.withResolvers<void>()
-    this.#errands.push(() => errand().then(outcome.resolve, outcome.reject))
+    this.#tasks.push(() => task().then(outcome.resolve, outcome.reject))
     this.#wake()
     return outcome.promise
   }
@@ -88,7 +88,7 @@ export class Committer {
     return this.#running
   }
 
-  #toBatch(): Batch {
+  #createBatch(): Batch {
     const block = this.#idle.pop() ?? createBlock()
     return { block, firstOffset: 0, requests: 0, outcome: Promise.withResolvers() }
   }
@@ -99,26 +99,26 @@ export class Committer {
     if (batch.block.frameBytes >= commitBytesMax) this.#endGathering()
     if (this.#isWrittenFirst || !this.#gathering) this.#wake()
     // Nobody waits for the disk here, yet one block a turn is cheaper to hand on than many.
-    else if (isNew) setImmediate(() => this.#endTurn())
+    else if (isNew) setImmediate(() => this.#endIteration())
   }
 
-  #endTurn(): void {
+  #endIteration(): void {
     this.#endGathering()
     this.#wake()
   }
 
   #endGathering(): void {
     if (!this.#gathering) return
-    if (!this.#isWrittenFirst) this.#announce(this.#gathering)
+    if (!this.#isWrittenFirst) this.#acknowledge(this.#gathering)
     this.#queue.push(this.#gathering)
     this.#gathering = undefined
   }
 
   async #run(): Promise<void> {
     // What arrives in the same turn of the event loop shares the first commit.
-    await nextTurn()
-    while (this.#errands.length > 0 || this.#queue.length > 0 || this.#gathering) {
-      await this.#errands.shift()?.()
+    await nextIteration()
+    while (this.#tasks.length > 0 || this.#queue.length > 0 || this.#gathering) {
+      await this.#tasks.shift()?.()
       if (this.#queue.length === 0) this.#endGathering()
       const batch = this.#queue.shift()
       if (batch) await this.#commit(batch)
@@ -133,7 +133,7 @@ export class Committer {
     const endTimer = this.#options.startTimer?.()
     try {
       await writer.write(block, this.#isWrittenFirst ? this.#endOffset : batch.firstOffset)
-      if (this.#isWrittenFirst) this.#announce(batch)
+      if (this.#isWrittenFirst) this.#acknowledge(batch)
       this.#isFailing = false
     } catch (error) {
       this.#refuse(batch, error)
@@ -145,19 +145,19 @@ export class Committer {
     if (this.#idle.length < idleBlocksMax) this.#idle.push(block)
   }
 
-  #announce(batch: Batch): void {
+  #acknowledge(batch: Batch): void {
     const { block } = batch
     batch.firstOffset = this.#endOffset
     this.#endOffset += block.count
     this.#counts.commits += 1
     this.#counts.eventsAppended += block.count
-    this.#hand(batch)
+    this.#publish(batch)
     this.#counts.pendingRequests -= batch.requests
     batch.outcome.resolve()
   }
 
   /** Whatever becomes of this, shippers find the block in the journal. */
-  #hand({ block, firstOffset }: Batch): void {
+  #publish({ block, firstOffset }: Batch): void {
     const { onCommitted, log } = this.#options
     try {
       const committed = { firstOffset, count: block.count, bytes: block.copyPayload() }
@@ -214,6 +214,6 @@ type Batch = {
   outcome: PromiseWithResolvers<void>
 }
 
-function nextTurn(): Promise<void> {
+function nextIteration(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }

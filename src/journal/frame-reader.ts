@@ -40,11 +40,11 @@ export class FrameReader {
         await this.#open(successor)
         continue
       }
-      const frame = await peekFresh(scanner)
+      const frame = await peekUncached(scanner)
       if (frame && frame.firstOffset < endOffset) return frame
       // A commit still under way may yet be refused: it is read again once its outcome is known.
-      if (frame) scanner.forget()
-      if (frame || !(await this.#passBadFrame(successor))) return undefined
+      if (frame) scanner.discard()
+      if (frame || !(await this.#skipInvalid(successor))) return undefined
     }
     return undefined
   }
@@ -55,7 +55,7 @@ export class FrameReader {
   }
 
   /** Whether it stands anywhere: it does not where no segment was left to go to. */
-  get isPlaced(): boolean {
+  get hasPosition(): boolean {
     return this.#current !== undefined
   }
 
@@ -68,12 +68,12 @@ export class FrameReader {
   /**
    * Where no sound frame stands: moves on to the next one, or says that none has been written yet.
    */
-  async #passBadFrame(successor: Segment | undefined): Promise<boolean> {
+  async #skipInvalid(successor: Segment | undefined): Promise<boolean> {
     const { segment, scanner } = this.#current!
     if (!successor) {
       await this.#list()
       if (this.#successor(segment)) return true
-      if (isBlank(await scanner.look(frameHeaderBytes))) return false
+      if (isBlank(await scanner.peekBytes(frameHeaderBytes))) return false
     }
     const { position } = scanner
     const sequenceMax = successor?.header.lastCommittedSequence ?? Number.MAX_SAFE_INTEGER
@@ -129,9 +129,9 @@ export type FrameReaderOptions = {
 }
 
 /** What was read ahead may be older than the frame. */
-async function peekFresh(scanner: Scanner): Promise<Frame | undefined> {
+async function peekUncached(scanner: Scanner): Promise<Frame | undefined> {
   const frame = await scanner.peek()
   if (frame) return frame
-  scanner.forget()
+  scanner.discard()
   return scanner.peek()
 }

@@ -57,7 +57,7 @@ export function toFrameHeader(bytes: Buffer, origin: FrameOrigin): FrameHeader |
   }
 }
 
-export function isPayloadSound(payload: Buffer, header: FrameHeader, seed: number): boolean {
+export function isPayloadValid(payload: Buffer, header: FrameHeader, seed: number): boolean {
   return payload.length === header.payloadBytes && crc32(payload, seed) === header.payloadChecksum
 }
 

@@ -131,7 +131,7 @@ async function release(parts: JournalParts, offset: number): Promise<void> {
   // All is delivered, yet the open segment alone fills the budget: only a new one lets go of it.
   if (offset < committer.endOffset || !budget.isFull || !writer.hasFrames) return
   try {
-    await committer.between(() => writer.startSegment(committer.endOffset))
+    await committer.betweenCommits(() => writer.startSegment(committer.endOffset))
     await retention.release(offset)
   } catch (error) {
     log.warn({ error: String(error) }, 'the open segment could not be changed for a new one')

@@ -76,11 +76,11 @@ export async function createParts(
   { fileSystem, lock }: { fileSystem: FileSystem; lock: Lock },
 ): Promise<JournalParts> {
   const { dir, bytesMax, log } = options
-  const id = await toIdentity(fileSystem, options)
+  const id = await loadOrCreateIdentity(fileSystem, options)
   const damage = createDamageReporter({ fileSystem, dir, log })
   const recovered = await recover({ fileSystem, dir, journalId: id, damage, log })
   await removeUnused(fileSystem, recovered)
-  const { catalog, age } = toCatalog(recovered)
+  const { catalog, age } = createIndexes(recovered)
   const base = { ...options, fileSystem, id, catalog, recovered }
   const allocator = createAllocator(base)
   const writer = createWriter(base, allocator)
@@ -100,7 +100,7 @@ export async function createParts(
 export async function startWriting(parts: JournalParts): Promise<void> {
   const { committer, writer, retention, log } = parts
   try {
-    await committer.between(() => writer.startSegment(committer.endOffset))
+    await committer.betweenCommits(() => writer.startSegment(committer.endOffset))
   } catch (error) {
     if (!isNoSpace(error)) throw error
     log.error({ error: String(error) }, 'the disk is full: nothing is accepted until it has room')
@@ -115,7 +115,7 @@ type Base = JournalOptions & {
   recovered: RecoveredJournal
 }
 
-async function toIdentity(
+async function loadOrCreateIdentity(
   fileSystem: FileSystem,
   { dir, log }: { dir: string; log: Log },
 ): Promise<string> {
@@ -133,7 +133,7 @@ async function removeUnused(fileSystem: FileSystem, { unused }: RecoveredJournal
   for (const { path } of unused) await removeIfPresent(fileSystem, path)
 }
 
-function toCatalog({ segments }: RecoveredJournal): { catalog: Catalog; age: AgeIndex } {
+function createIndexes({ segments }: RecoveredJournal): { catalog: Catalog; age: AgeIndex } {
   const catalog = createCatalog()
   const age = createAgeIndex()
   for (const { number, path, bytes, header } of segments) {
@@ -160,14 +160,14 @@ function createAllocator(base: Base): SegmentAllocator {
 
 function createWriter(base: Base, allocator: SegmentAllocator): Writer {
   const { id, catalog, recovered, durability, now, log } = base
-  const { lastSequence, carried } = recovered
+  const { lastSequence, unprovenFrame } = recovered
   const isSynced = durability === 'disk'
   return new Writer({
     journalId: id,
     catalog,
     allocator,
     lastSequence,
-    carried,
+    unprovenFrame,
     isSynced,
     now,
     log,
@@ -206,9 +206,9 @@ function createJournalBudget(
     bytesMax,
     usage: {
       fileBytes: () => catalog.bytes + allocator.spareBytes,
-      roomBytes: () => writer.roomBytes + allocator.spareBytes,
+      spaceBytes: () => writer.spaceBytes + allocator.spareBytes,
       pendingBytes: () => committer.pendingBytes,
-      isStarved: () => allocator.fault !== undefined && isNoSpace(allocator.fault),
+      isDiskFull: () => allocator.fault !== undefined && isNoSpace(allocator.fault),
     },
   })
 }

@@ -72,7 +72,7 @@ export function createReader(options: FrameReaderOptions): Reader {
     { bytesMax, recordsMax, endOffset }: ReadLimits & { endOffset: number },
   ): Promise<StoredRecord[]> {
     if (fromOffset >= endOffset) return []
-    if (fromOffset !== nextOffset || !frames.isPlaced) await seek(fromOffset)
+    if (fromOffset !== nextOffset || !frames.hasPosition) await seek(fromOffset)
     nextOffset = -1
     const take: Take = { records: [], bytesLeft: bytesMax, recordsLeft: recordsMax }
     let source = await cursorAt(fromOffset, endOffset)

@@ -159,14 +159,12 @@ class RecordView implements StoredRecord {
     const eventAt = uuidAt + view.getUint32(this.#at + 28, true)
     const keyAt = eventAt + view.getUint32(this.#at + 20, true)
     const dedupKeyAt = keyAt + view.getUint32(this.#at + 24, true)
-    const isMarked = bytes[this.#at + 19] === hasDedupKey
+    const hasKey = bytes[this.#at + 19] === hasDedupKey
     return {
       uuid: bytes.toString('utf8', uuidAt, eventAt),
       event: bytes.toString('utf8', eventAt, keyAt),
       key: bytes.toString('utf8', keyAt, dedupKeyAt),
-      dedupKey: isMarked
-        ? bytes.toString('hex', dedupKeyAt, dedupKeyAt + dedupKeyBytes)
-        : undefined,
+      dedupKey: hasKey ? bytes.toString('hex', dedupKeyAt, dedupKeyAt + dedupKeyBytes) : undefined,
     }
   }
 }

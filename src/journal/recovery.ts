@@ -13,7 +13,7 @@ import { createScanner, type Frame, type Scanner } from './scanner.ts'
 import { listSegments, type Segment, type UnusedSegment } from './segments.ts'
 
 /** How much of a last, bad frame is looked at when its header does not tell its length. */
-const lookBytes = 1024 * 1024
+const tailBytesMax = 1024 * 1024
 
 /** What a journal's folder holds when it is opened. */
 export type RecoveredJournal = {
@@ -27,7 +27,7 @@ export type RecoveredJournal = {
    * The last commit itself. Nothing proves that it was synced, and a page cache that outlived the
    * process may hold what the disk refused: it is written once more, into the next segment.
    */
-  carried: Frame | undefined
+  unprovenFrame: Frame | undefined
 }
 
 type Context = {
@@ -58,15 +58,15 @@ export async function recover(context: Context): Promise<RecoveredJournal> {
   return { segments, unused, ...end }
 }
 
-type End = Pick<RecoveredJournal, 'lastSequence' | 'endOffset' | 'carried'>
+type End = Pick<RecoveredJournal, 'lastSequence' | 'endOffset' | 'unprovenFrame'>
 
-const emptyEnd: End = { lastSequence: 0, endOffset: 0, carried: undefined }
+const emptyEnd: End = { lastSequence: 0, endOffset: 0, unprovenFrame: undefined }
 
 async function checkHeader(segment: Segment, { journalId, damage }: Context): Promise<void> {
   const { path, header, headerState } = segment
   if (headerState !== 'inferred' && header.journalId !== journalId)
     throw new Error(`${path} belongs to another journal, ${header.journalId}; move it away`)
-  if (headerState !== 'sound')
+  if (headerState !== 'valid')
     await damage.report({ path, position: 0, what: `its header has spoiled (${headerState})` })
 }
 
@@ -79,15 +79,15 @@ async function scanToEnd(segment: Segment, context: Context): Promise<End> {
     let end: End = {
       lastSequence: header.firstSequence - 1,
       endOffset: header.firstOffset,
-      carried: undefined,
+      unprovenFrame: undefined,
     }
     for (;;) {
-      end = await scanSound(scanner, end)
-      const gap = await passBad(scanner, { path, origin, context })
+      end = await scanValid(scanner, end)
+      const gap = await skipInvalid(scanner, { path, origin, context })
       if (!gap.isEnd) continue
       // Should the disk have no room for another segment, this must stand on its own.
       await file.dataSync()
-      return pastSpoiled(end, gap.spoiled)
+      return skipLostOffsets(end, gap.lost)
     }
   } finally {
     await file.close()
@@ -98,13 +98,13 @@ async function scanToEnd(segment: Segment, context: Context): Promise<End> {
  * What stands behind the sound frames: nothing, a write that never finished, or damage, with or
  * without more behind.
  */
-async function passBad(
+async function skipInvalid(
   scanner: Scanner,
   { path, origin, context }: { path: string; origin: FrameOrigin; context: Context },
-): Promise<{ isEnd: boolean; spoiled?: FrameHeader | undefined }> {
+): Promise<{ isEnd: boolean; lost?: FrameHeader | undefined }> {
   const { position } = scanner
-  const bad = toFrameHeader(await scanner.look(frameHeaderBytes), origin)
-  const tail = await lookAtTail(scanner, bad)
+  const bad = toFrameHeader(await scanner.peekBytes(frameHeaderBytes), origin)
+  const tail = await readTail(scanner, bad)
   const isInside = await scanner.resync(Number.MAX_SAFE_INTEGER)
   if (!isInside && tail.length === 0) return { isEnd: true }
   if (!isInside && isTorn(tail, position, bad)) {
@@ -112,34 +112,34 @@ async function passBad(
     return { isEnd: true }
   }
   await context.damage.report({ path, position, what: 'a commit has spoiled' })
-  return { isEnd: !isInside, spoiled: bad }
+  return { isEnd: !isInside, lost: bad }
 }
 
-async function scanSound(scanner: Scanner, end: End): Promise<End> {
-  let carried = end.carried
+async function scanValid(scanner: Scanner, end: End): Promise<End> {
+  let unprovenFrame = end.unprovenFrame
   for (let frame = await scanner.peek(); frame; frame = await scanner.peek()) {
-    carried = frame
+    unprovenFrame = frame
     scanner.advance()
   }
-  if (!carried) return end
-  const { sequence, firstOffset, count } = carried
-  return { lastSequence: sequence, endOffset: firstOffset + count, carried }
+  if (!unprovenFrame) return end
+  const { sequence, firstOffset, count } = unprovenFrame
+  return { lastSequence: sequence, endOffset: firstOffset + count, unprovenFrame }
 }
 
 /**
  * The bad frame's bytes as far as they are known: by its header, else up to the last one that is
  * not zero.
  */
-async function lookAtTail(scanner: Scanner, header: FrameHeader | undefined): Promise<Buffer> {
-  if (header) return scanner.look(frameHeaderBytes + header.payloadBytes)
-  const bytes = await scanner.look(lookBytes)
+async function readTail(scanner: Scanner, header: FrameHeader | undefined): Promise<Buffer> {
+  if (header) return scanner.peekBytes(frameHeaderBytes + header.payloadBytes)
+  const bytes = await scanner.peekBytes(tailBytesMax)
   let end = bytes.length
   while (end > 0 && bytes[end - 1] === 0) end -= 1
   return bytes.subarray(0, end)
 }
 
 /** Its offsets may have been delivered already: they are not given out again. */
-function pastSpoiled(end: End, bad: FrameHeader | undefined): End {
+function skipLostOffsets(end: End, bad: FrameHeader | undefined): End {
   if (!bad) return end
   return { ...end, endOffset: Math.max(end.endOffset, bad.firstOffset + bad.count) }
 }

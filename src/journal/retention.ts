@@ -30,7 +30,7 @@ export function createRetention({
   let sweeping: Promise<void> = Promise.resolve()
 
   async function sweep(): Promise<void> {
-    const entries = [...new Set([...catalog.below(releasedOffset), ...catalog.hollow()])]
+    const entries = [...new Set([...catalog.below(releasedOffset), ...catalog.withoutRecords()])]
     if (entries.length === 0) return
     await beforeUnlink()
     for (const entry of entries) {
@@ -80,7 +80,7 @@ export type Catalog = {
    */
   below(offset: number): CatalogEntry[]
   /** Those that hold no record at all, though a durable one follows. */
-  hollow(): CatalogEntry[]
+  withoutRecords(): CatalogEntry[]
 }
 
 export function createCatalog(): Catalog {
@@ -109,7 +109,7 @@ export function createCatalog(): Catalog {
       const kept = droppable.findIndex((_, index) => endOf(index) > offset)
       return kept === -1 ? droppable : droppable.slice(0, kept)
     },
-    hollow() {
+    withoutRecords() {
       const droppable = entries.slice(0, Math.max(0, lastDurable()))
       return droppable.filter((entry, index) => entry.firstOffset === endOf(index))
     },
@@ -119,9 +119,9 @@ export function createCatalog(): Catalog {
 /** Two marks closer than this are one: the age of a backlog need not be known better. */
 const stepMsMin = 1000
 /** With this many marks every other one goes: a backlog of days is known to the minute. */
-const marksMax = 4096
+const samplesMax = 4096
 
-type Mark = { offset: number; receivedMs: number }
+type Sample = { offset: number; receivedMs: number }
 
 /** Knows roughly when the oldest record left was received, without reading it. */
 export type AgeIndex = {
@@ -131,23 +131,23 @@ export type AgeIndex = {
 }
 
 export function createAgeIndex(): AgeIndex {
-  let marks: Mark[] = []
+  let samples: Sample[] = []
   let stepMs = stepMsMin
   return {
     note(offset, receivedMs) {
-      const last = marks.at(-1)
+      const last = samples.at(-1)
       if (last && receivedMs < last.receivedMs + stepMs) return
-      marks.push({ offset, receivedMs })
-      if (marks.length < marksMax) return
-      marks = marks.filter((_, index) => index % 2 === 0)
+      samples.push({ offset, receivedMs })
+      if (samples.length < samplesMax) return
+      samples = samples.filter((_, index) => index % 2 === 0)
       stepMs *= 2
     },
     oldestMs(offset) {
-      const later = marks.findIndex((mark) => mark.offset > offset)
-      const index = later === -1 ? marks.length - 1 : Math.max(0, later - 1)
-      marks = marks.slice(Math.max(0, index))
-      if (marks.length < marksMax / 4) stepMs = stepMsMin
-      return marks[0]?.receivedMs
+      const later = samples.findIndex((sample) => sample.offset > offset)
+      const index = later === -1 ? samples.length - 1 : Math.max(0, later - 1)
+      samples = samples.slice(Math.max(0, index))
+      if (samples.length < samplesMax / 4) stepMs = stepMsMin
+      return samples[0]?.receivedMs
     },
   }
 }

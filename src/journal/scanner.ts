@@ -4,7 +4,7 @@ import {
   type FrameOrigin,
   frameHeaderBytes,
   frameMagic,
-  isPayloadSound,
+  isPayloadValid,
   toFrameHeader,
 } from './frame.ts'
 import { segmentHeaderBytes } from './segment-header.ts'
@@ -12,8 +12,8 @@ import { segmentHeaderBytes } from './segment-header.ts'
 /**
  * One read from the disk: the first is small, for a look; a frame larger than this is read whole.
  */
-const firstWindowBytes = 64 * 1024
-const windowBytesMax = 1024 * 1024
+const firstReadBytes = 64 * 1024
+const readBytesMax = 1024 * 1024
 
 export type Frame = FrameHeader & { payload: Buffer }
 
@@ -31,14 +31,14 @@ export type Scanner = {
   /** Passes the frame that `peek` found. */
   advance(): void
   /** Drops what was read ahead: the file may have grown since. */
-  forget(): void
+  discard(): void
   /**
    * Looks for the next sound frame of a later sequence, up to `sequenceMax`, and moves before it.
    * False, and no move, where there is none.
    */
   resync(sequenceMax: number): Promise<boolean>
   /** Up to `bytes` bytes from the position on. */
-  look(bytes: number): Promise<Buffer>
+  peekBytes(bytes: number): Promise<Buffer>
 }
 
 export function createScanner({
@@ -50,7 +50,7 @@ export function createScanner({
   origin: FrameOrigin
   lastSequence: number
 }): Scanner {
-  const view = createWindow(file)
+  const view = createReadBuffer(file)
   let position = segmentHeaderBytes
   let current: Frame | undefined
 
@@ -59,7 +59,7 @@ export function createScanner({
     if (!header) return undefined
     const whole = await view.at(at, frameHeaderBytes + header.payloadBytes)
     const payload = whole.subarray(frameHeaderBytes)
-    return isPayloadSound(payload, header, origin.seed) ? { ...header, payload } : undefined
+    return isPayloadValid(payload, header, origin.seed) ? { ...header, payload } : undefined
   }
 
   async function resync(sequenceMax: number): Promise<boolean> {
@@ -94,34 +94,34 @@ export function createScanner({
       position += frameHeaderBytes + current.payloadBytes
       current = undefined
     },
-    forget() {
+    discard() {
       current = undefined
-      view.forget()
+      view.discard()
     },
     resync,
-    look: (bytes) => view.at(position, bytes),
+    peekBytes: (bytes) => view.at(position, bytes),
   }
 }
 
-type Window = {
+type ReadBuffer = {
   /** `bytes` bytes from `position`, fewer only where the file ends. */
   at(position: number, bytes: number): Promise<Buffer>
   /** Whatever is at hand from `position`, at least as long as a magic unless the file ends. */
   from(position: number): Promise<Buffer>
-  forget(): void
+  discard(): void
 }
 
 /**
  * The part of the file around where it is read. Never reused once read: records are views into it.
  */
-function createWindow(file: OpenFile): Window {
+function createReadBuffer(file: OpenFile): ReadBuffer {
   let window = Buffer.alloc(0)
   let start = 0
-  let windowBytes = firstWindowBytes
+  let readBytes = firstReadBytes
 
   async function fill(position: number, bytes: number): Promise<void> {
-    const wanted = Buffer.allocUnsafeSlow(Math.max(bytes, windowBytes))
-    windowBytes = Math.min(2 * windowBytes, windowBytesMax)
+    const wanted = Buffer.allocUnsafeSlow(Math.max(bytes, readBytes))
+    readBytes = Math.min(2 * readBytes, readBytesMax)
     const filled = await readAll(file, wanted, position)
     window = wanted.subarray(0, filled)
     start = position
@@ -139,13 +139,13 @@ function createWindow(file: OpenFile): Window {
       await at(position, frameMagic.length)
       return window.subarray(position - start)
     },
-    forget() {
+    discard() {
       window = Buffer.alloc(0)
     },
   }
 }
 
-async function findMagic(view: Window, from: number): Promise<number | undefined> {
+async function findMagic(view: ReadBuffer, from: number): Promise<number | undefined> {
   let position = from
   for (;;) {
     const bytes = await view.from(position)

@@ -89,7 +89,7 @@ export class SegmentAllocator {
     const { fileSystem, dir, segmentBytes, bytesLeft, log } = this.#options
     const size = { bytesMin, bytesWanted: this.#bytesWanted, bytesLeft: bytesLeft() }
     try {
-      const bytes = await toSegmentBytes(fileSystem, { dir, ...size })
+      const bytes = await chooseSegmentBytes(fileSystem, { dir, ...size })
       const number = this.#nextNumber++
       this.#spare = await createSegmentFile(fileSystem, { dir, number, bytes })
       this.#bytesWanted = segmentBytes
@@ -152,7 +152,7 @@ async function createSegmentFile(
  * spent. At least half of the free disk stays free: whoever drains the journal may need it. Throws
  * ENOSPC where not even `bytesMin` fit.
  */
-async function toSegmentBytes(
+async function chooseSegmentBytes(
   fileSystem: FileSystem,
   { dir, bytesWanted, bytesMin, bytesLeft }: SegmentSize & { dir: string },
 ): Promise<number> {

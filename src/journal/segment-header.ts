@@ -29,8 +29,8 @@ const checksumAt = copyBytes - 4
  * the other is sound. Throws when a sound header is of another version.
  */
 export type HeaderState =
-  | { state: 'blank' | 'spoiled' }
-  | { state: 'sound' | 'worn'; header: SegmentHeader }
+  | { state: 'blank' | 'damaged' }
+  | { state: 'valid' | 'partial'; header: SegmentHeader }
 
 export function toHeaderBytes(header: SegmentHeader): Buffer {
   const copy = Buffer.alloc(copyBytes)
@@ -50,10 +50,10 @@ export function parseHeader(bytes: Buffer): HeaderState {
   const copies = [bytes.subarray(0, copyBytes), bytes.subarray(copyBytes, segmentHeaderBytes)]
   const headers = copies.map(parseCopy)
   const header = headers[0] ?? headers[1]
-  if (!header) return { state: copies.every(isBlank) ? 'blank' : 'spoiled' }
+  if (!header) return { state: copies.every(isBlank) ? 'blank' : 'damaged' }
   // A blank copy was not written in time; one with other bytes was, and has changed since.
   const isWorn = copies.some((copy, index) => !headers[index] && !isBlank(copy))
-  return { state: isWorn ? 'worn' : 'sound', header }
+  return { state: isWorn ? 'partial' : 'valid', header }
 }
 
 function parseCopy(copy: Buffer): SegmentHeader | undefined {

@@ -18,7 +18,7 @@ export type Segment = {
   bytes: number
   header: SegmentHeader
   /** `worn` and `inferred` headers are damage, though nothing is lost by it. */
-  headerState: 'sound' | 'worn' | 'inferred'
+  headerState: 'valid' | 'partial' | 'inferred'
 }
 
 /**

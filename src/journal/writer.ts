@@ -13,19 +13,19 @@ export class Writer {
   readonly #options: WriterOptions
   readonly #seed: number
   #lastSequence: number
-  #carried: Frame | undefined
+  #unprovenFrame: Frame | undefined
   #open: OpenSegment | undefined
   #retiring: Promise<void> = Promise.resolve()
 
   constructor(options: WriterOptions) {
     this.#options = options
     this.#seed = toSeed(options.journalId)
-    this.#carried = options.carried
+    this.#unprovenFrame = options.unprovenFrame
     this.#lastSequence = options.lastSequence
   }
 
   /** Room left in the open segment. */
-  get roomBytes(): number {
+  get spaceBytes(): number {
     return this.#open ? Math.max(0, this.#open.bytes - this.#open.position) : 0
   }
 
@@ -45,7 +45,7 @@ export class Writer {
       await this.#append(segment, { block, firstOffset })
     } catch (error) {
       if (segment) await this.#abandon(segment, { firstOffset, error })
-      throw toRefusal(error)
+      throw toIngestError(error)
     }
   }
 
@@ -70,7 +70,7 @@ export class Writer {
   async #segmentFor(block: Block, firstOffset: number): Promise<OpenSegment> {
     const open = this.#open
     // A frame larger than a whole segment gets one of its own and makes the file grow.
-    if (open && (!this.hasFrames || block.frameBytes <= this.roomBytes)) return open
+    if (open && (!this.hasFrames || block.frameBytes <= this.spaceBytes)) return open
     return this.#openNext(firstOffset, block.frameBytes)
   }
 
@@ -97,8 +97,8 @@ export class Writer {
     const { allocator, catalog } = this.#options
     const spare = await allocator.take(segmentHeaderBytes + frameBytes)
     const { number, path, bytes } = spare
-    if (this.#carried) this.#lastSequence = this.#carried.sequence - 1
-    const start = this.#carried?.firstOffset ?? firstOffset
+    if (this.#unprovenFrame) this.#lastSequence = this.#unprovenFrame.sequence - 1
+    const start = this.#unprovenFrame?.firstOffset ?? firstOffset
     const entry = { number, path, bytes, firstOffset: start, isDurable: false }
     catalog.add(entry)
     allocator.prepare()
@@ -107,13 +107,13 @@ export class Writer {
     if (this.#open) this.#retire(this.#open)
     this.#open = undefined
     try {
-      if (this.#carried) await this.#carry(segment, this.#carried)
+      if (this.#unprovenFrame) await this.#rewrite(segment, this.#unprovenFrame)
       await writeAll(segment.file.write, this.#toHeader(entry), 0)
     } catch (error) {
       await closeQuietly(segment)
       throw error
     }
-    if (this.#carried) this.#lastSequence = this.#carried.sequence
+    if (this.#unprovenFrame) this.#lastSequence = this.#unprovenFrame.sequence
     this.#open = segment
     return segment
   }
@@ -130,7 +130,7 @@ export class Writer {
   }
 
   /** Before the header: once that is on disk, the frame's first copy counts as refused. */
-  async #carry(segment: OpenSegment, frame: Frame): Promise<void> {
+  async #rewrite(segment: OpenSegment, frame: Frame): Promise<void> {
     const bytes = Buffer.concat([Buffer.alloc(frameHeaderBytes), frame.payload])
     sealFrame(bytes, { segment: segment.number, seed: this.#seed }, frame)
     await writeAll(segment.file.write, bytes, segment.position)
@@ -141,7 +141,7 @@ export class Writer {
   async #sync({ file, entry }: OpenSegment): Promise<void> {
     if (this.#options.isSynced) await file.dataSync()
     entry.isDurable = true
-    this.#carried = undefined
+    this.#unprovenFrame = undefined
   }
 
   /**
@@ -161,7 +161,7 @@ export class Writer {
     try {
       await this.startSegment(firstOffset)
     } catch {
-      await cut(failed).catch((cause) => {
+      await trim(failed).catch((cause) => {
         log.error({ path, error: String(cause) }, 'a refusal could not be made durable')
       })
     }
@@ -170,7 +170,7 @@ export class Writer {
 
   #retire(full: OpenSegment): void {
     const { log } = this.#options
-    const closing = cut(full)
+    const closing = trim(full)
       .catch((error) =>
         log.warn({ path: full.path, error: String(error) }, 'a segment kept its slack'),
       )
@@ -187,7 +187,7 @@ export type WriterOptions = {
   /**
    * The last commit found at start: it goes into the next segment once more, until that is durable.
    */
-  carried: Frame | undefined
+  unprovenFrame: Frame | undefined
   /** False leaves syncing to the system: `DURABILITY=memory`. */
   isSynced: boolean
   now: () => number
@@ -203,7 +203,7 @@ function extend(segment: OpenSegment, bytes: number): void {
 }
 
 /** Gives back the zeros behind the last frame. */
-async function cut({ file, position, entry }: OpenSegment): Promise<void> {
+async function trim({ file, position, entry }: OpenSegment): Promise<void> {
   await file.truncate(position)
   await file.sync()
   entry.bytes = position
@@ -213,7 +213,7 @@ async function closeQuietly({ file }: OpenSegment): Promise<void> {
   await file.close().catch(() => {}) // What it holds is synced, or refused.
 }
 
-function toRefusal(error: unknown): IngestError {
+function toIngestError(error: unknown): IngestError {
   return isNoSpace(error)
     ? new IngestError('journal_full', 'The disk is full.', { retryAfterSeconds: 1 })
     : new IngestError('journal_failed', 'The disk failed.', { retryAfterSeconds: 1 })

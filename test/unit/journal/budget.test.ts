@@ -79,9 +79,9 @@ test.each([
   (_, roomKib, isFull) => {
     const usage = {
       fileBytes: () => 0,
-      roomBytes: () => roomKib * 1024,
+      spaceBytes: () => roomKib * 1024,
       pendingBytes: () => 0,
-      isStarved: () => true,
+      isDiskFull: () => true,
     }
     expect(createBudget({ bytesMax: 2 ** 30, usage }).isFull).toBe(isFull)
   },

@@ -6,7 +6,7 @@ import { createFakeDisk } from './fake-disk.ts'
 import { toRecord } from './support.ts'
 
 const origin = { segment: 1, seed: 7 }
-const windowBytes = 64 * 1024
+const readBytes = 64 * 1024
 
 /** A segment whose frame of sequence 5 stands behind `garbageBytes` bytes of no use. */
 async function openBehind(garbageBytes: number) {
@@ -25,10 +25,10 @@ async function openBehind(garbageBytes: number) {
 test.each([-5, -4, -3, -2, -1, 0, 1])(
   'a sound frame is found again %d bytes from where a read ended',
   async (shift) => {
-    const scanner = await openBehind(windowBytes + shift)
+    const scanner = await openBehind(readBytes + shift)
     expect(await scanner.peek()).toBeUndefined()
     expect(await scanner.resync(9)).toBe(true)
-    expect(scanner.position).toBe(segmentHeaderBytes + windowBytes + shift)
+    expect(scanner.position).toBe(segmentHeaderBytes + readBytes + shift)
     expect(await scanner.peek()).toMatchObject({ sequence: 5, firstOffset: 40, count: 1 })
   },
 )
