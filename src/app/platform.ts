@@ -94,7 +94,7 @@ function openAuth(parts: PlatformParts): Promise<Auth> {
 function openRealtime({ config, log, now, ...parts }: PlatformParts, auth: Auth): Realtime {
   const { streams, clientIp } = parts
   return createRealtime({
-    gate: auth,
+    auth,
     isAllowedOrigin: (origin) => parts.isOriginAllowed(origin, '/socket.io/'),
     clientIp: (request, server) => clientIp(request, server.requestIP(request)?.address ?? ''),
     waitSeconds: toWait(parts.connections),

@@ -1,16 +1,17 @@
 import { io, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client'
 import { silentLog } from '../../src/core/log.ts'
+import type { Authentication, Identity } from '../../src/platform/auth/identity.ts'
+import type { TokenFault } from '../../src/platform/auth/tokens.ts'
 import type { EngineData } from '../../src/platform/realtime/engine.ts'
-import type { AuthFault, Identity } from '../../src/platform/realtime/identity.ts'
 import {
   createRealtime,
   type Realtime,
-  type RealtimeParts,
+  type RealtimeOptions,
 } from '../../src/platform/realtime/realtime.ts'
 import { until } from './until.ts'
 
-/** Identities by token; a token that is not there is invalid. */
-export type Guests = Record<string, Partial<Identity> | AuthFault>
+/** Identities by token. A token without an entry is invalid. */
+export type Guests = Record<string, Partial<Identity> | TokenFault>
 
 export type SocketHost = {
   realtime: Realtime
@@ -20,20 +21,20 @@ export type SocketHost = {
   guests: Guests
   /** A client that is not connected yet. */
   client(token: unknown, options?: Partial<ManagerOptions & SocketOptions>): Socket
-  /** A client that was let in. */
+  /** A client that is connected and authenticated. */
   connected(token: unknown, options?: Partial<ManagerOptions & SocketOptions>): Promise<Socket>
-  /** Ends the server and leaves the clients to themselves. */
+  /** Stops the server and leaves the clients running. */
   stop(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
 
-export type HostOptions = Partial<RealtimeParts<Identity>> & { port?: number; guests?: Guests }
+export type HostOptions = Partial<RealtimeOptions> & { port?: number; guests?: Guests }
 
-/** Realtime on a bare server of its own, mounted as the real one does it. */
-export function startHost({ port = 0, guests = {}, ...parts }: HostOptions = {}): SocketHost {
+/** Realtime on its own HTTP server. */
+export function startHost({ port = 0, guests = {}, ...options }: HostOptions = {}): SocketHost {
   const clock = { nowMs: Date.now() }
-  const realtime = createRealtime<Identity>({
-    gate: {
+  const realtime = createRealtime({
+    auth: {
       authenticate: async (credential) => toOutcome(guests[String(credential)], clock.nowMs),
       isCurrent: () => true,
     },
@@ -42,8 +43,8 @@ export function startHost({ port = 0, guests = {}, ...parts }: HostOptions = {})
     waitSeconds: () => 0,
     log: silentLog,
     now: () => clock.nowMs,
-    ...parts,
-    limits: { sweepMs: 20, ...parts.limits },
+    ...options,
+    limits: { sweepMs: 20, ...options.limits },
   })
   const server = Bun.serve<EngineData>({
     port,
@@ -63,14 +64,14 @@ export function startHost({ port = 0, guests = {}, ...parts }: HostOptions = {})
     await server.stop(true)
   }
 
-  function client(token: unknown, options: Partial<ManagerOptions & SocketOptions> = {}) {
+  function client(token: unknown, socketOptions: Partial<ManagerOptions & SocketOptions> = {}) {
     const socket = io(url, {
       auth: { token },
       forceNew: true,
       reconnectionDelay: 20,
       reconnectionDelayMax: 50,
       randomizationFactor: 0,
-      ...options,
+      ...socketOptions,
     })
     clients.push(socket)
     return socket
@@ -96,18 +97,26 @@ export function startHost({ port = 0, guests = {}, ...parts }: HostOptions = {})
   }
 }
 
-function toOutcome(guest: Guests[string] | undefined, nowMs: number) {
-  if (guest === undefined) return { fault: 'token_invalid' as const }
-  if (typeof guest === 'string') return { fault: guest }
-  const identity: Identity = {
+/** A valid identity for one hour of the test's clock. */
+export function toIdentity(changes: Partial<Identity>, nowMs = 0): Identity {
+  return {
     kind: 'user',
     id: 'u1',
+    clientId: 'shop',
+    email: undefined,
+    name: undefined,
     permissions: [],
     expiresAtMs: nowMs + 3_600_000,
     session: undefined,
-    ...guest,
+    keyId: 'key',
+    ...changes,
   }
-  return { identity }
+}
+
+function toOutcome(guest: Guests[string] | undefined, nowMs: number): Authentication {
+  if (guest === undefined) return { fault: 'token_invalid' }
+  if (typeof guest === 'string') return { fault: guest }
+  return { identity: toIdentity(guest, nowMs) }
 }
 
 /** The next event of that name. */
@@ -124,7 +133,7 @@ export function collect<T = Record<string, unknown>>(socket: Socket, event: stri
 
 let ids = 0
 
-/** Sends a message and gives its ack. */
+/** Sends a message and returns its ack. */
 export async function send(
   socket: Socket,
   event: string,

@@ -1,8 +1,8 @@
 import { Redis } from 'ioredis'
-import type { RedisStreams } from '../../src/platform/realtime/adapter-client.ts'
+import type { RedisStreams } from '../../src/redis/redis.ts'
 
-/** What realtime needs of Redis, by connections of the test's own. */
-export function connectStreams(url: string): RedisStreams & { isReady(): boolean; close(): void } {
+/** Redis connections for realtime that reconnect faster than those of the server. */
+export function connectStreams(url: string): RedisStreams & { isReady(): boolean } {
   const retryStrategy = () => 20
   const writer = new Redis(url, { enableOfflineQueue: false, commandTimeout: 200, retryStrategy })
   writer.on('error', () => {})

@@ -1,8 +1,8 @@
 import type { Clock } from '../../core/clock.ts'
-import { type Action, judge, notificationsTopic } from './channels.ts'
-import type { Voice } from './emitter.ts'
+import { type Action, checkAccess, notificationsTopic } from './channels.ts'
+import type { Emitter } from './emitter.ts'
 import type { RealtimeLimits } from './limits.ts'
-import type { Member } from './member.ts'
+import type { Member } from './members.ts'
 import {
   MessageFault,
   parseAnnouncement,
@@ -11,16 +11,16 @@ import {
   parseSubscription,
 } from './messages.ts'
 
-/** What a client may ask for, by the name of its event. Each throws MessageFault to refuse. */
+/** The actions of a client, by event name. Each throws MessageFault to reject the message. */
 export type Actions = ReadonlyMap<string, (member: Member, data: unknown) => void>
 
 export function createActions({
-  voice,
+  emitter,
   limits,
   now,
   onPublished,
 }: {
-  voice: Voice
+  emitter: Emitter
   limits: RealtimeLimits
   now: Clock
   onPublished: () => void
@@ -38,7 +38,7 @@ export function createActions({
 
   function unsubscribe(member: Member, data: unknown): void {
     const { topic } = parseSubscription(data, limits)
-    if (judge(member.identity, topic, 'subscribe') === 'channel_not_found')
+    if (checkAccess(member.identity, topic, 'subscribe') === 'channel_not_found')
       throw toFault('channel_not_found')
     member.topics.delete(topic)
     void member.socket.leave(topic)
@@ -48,8 +48,8 @@ export function createActions({
     const message = parsePublication(data, limits)
     requireAllowed(member, message.topic, 'publish')
     if (message.topic === notificationsTopic)
-      voice.announce(parseAnnouncement(message.payload), { except: member.socket.id })
-    else voice.publish(member.socket, member.identity.id, message)
+      emitter.announce(parseAnnouncement(message.payload), { except: member.socket.id })
+    else emitter.publish(member.socket, member.identity.id, message)
     onPublished()
   }
 
@@ -67,8 +67,8 @@ export function join(member: Member, topic: string): void {
 }
 
 function requireAllowed({ identity }: Member, topic: string, action: Action): void {
-  const judgement = judge(identity, topic, action)
-  if (judgement !== 'allowed') throw toFault(judgement)
+  const access = checkAccess(identity, topic, action)
+  if (access !== 'allowed') throw toFault(access)
 }
 
 function toFault(code: 'permission_denied' | 'channel_not_found'): MessageFault {

@@ -1,37 +1,25 @@
 import { withTimeLimit } from '../../core/async.ts'
-
-/** What nodes share rooms through. */
-export type RedisStreams = {
-  /** One command. Rejects soon where Redis is away: a message then reaches this node's subscribers only. */
-  call(command: string, values: readonly Value[]): Promise<unknown>
-  /** A connection of its own for reads that block. It comes back by itself when Redis does. */
-  connectReader(): RedisReader
-}
-
-export type RedisReader = {
-  call(command: string, values: readonly Value[]): Promise<unknown>
-  close(): void
-}
+import type { RedisReader, RedisStreams } from '../../redis/redis.ts'
 
 type Value = string | number
 
-/** A read blocks at most this long, and brings at most so many messages: some of them are a megabyte. */
+/** Bounds of one blocking read. A message may have a megabyte, so the count is small. */
 export const blockMs = 5000
 export const readCount = 100
-/** The adapter catches up in a hundred steps: these must span the whole stream, whose length is approximate. */
+/** The adapter recovers a connection in at most 100 reads. Together they must cover the stream of about 10 000 messages. */
 const catchUpCount = 200
-/** A blocking read that is this late asks a dead connection. */
+/** A blocking read that takes longer than this uses a dead connection. */
 const lateMs = 2 * blockMs
 const pauseMs = 500
 
 /**
- * The few commands of ioredis that the Redis Streams adapter uses, in the form in which it calls them. Beside them it
- * wants channels for requests between nodes, of which we make none: those are dumb.
+ * The ioredis commands that the Redis Streams adapter calls. The adapter also subscribes to pub/sub channels for requests
+ * between nodes. This server sends no such request, so `subscribe` and `publish` do nothing.
  */
 export function createAdapterClient(redis: RedisStreams, onFailure: () => void) {
   const readers = new Set<RedisReader>()
 
-  function noted<T>(call: Promise<T>): Promise<T> {
+  function withFailureCount<T>(call: Promise<T>): Promise<T> {
     call.catch(onFailure)
     return call
   }
@@ -52,11 +40,11 @@ export function createAdapterClient(redis: RedisStreams, onFailure: () => void) 
     client: {
       options: {},
       duplicate: () => toBlockingClient(connectReader),
-      xadd: (values: Value[]) => noted(redis.call('XADD', values)),
+      xadd: (values: Value[]) => withFailureCount(redis.call('XADD', values)),
       xrange: (stream: string, start: string, end: string) =>
         redis.call('XRANGE', [stream, start, end, 'COUNT', catchUpCount]),
-      // The adapter does not look at what becomes of a session it stores, so this must not reject.
-      set: (...values: Value[]) => noted(redis.call('SET', values)).catch(() => {}),
+      // The adapter does not handle a rejection of this promise.
+      set: (...values: Value[]) => withFailureCount(redis.call('SET', values)).catch(() => {}),
       publish: async () => 0,
       multi: () => toGetAndDelete(redis),
     },
@@ -66,7 +54,7 @@ export function createAdapterClient(redis: RedisStreams, onFailure: () => void) 
   }
 }
 
-/** Connects when first read from: the adapter asks for one more, which only listens to those channels. */
+/** Connects at the first read: the adapter also creates a client for pub/sub only, which needs no connection. */
 function toBlockingClient(connect: () => RedisReader) {
   let reader: RedisReader | undefined
   return {
@@ -80,7 +68,7 @@ function toBlockingClient(connect: () => RedisReader) {
       } catch (error) {
         reader.close()
         reader = undefined
-        // The adapter asks again at once, and would spin while Redis is away.
+        // The adapter retries at once. Without this pause it would spin while Redis is unavailable.
         await Bun.sleep(pauseMs)
         throw error
       }
@@ -93,14 +81,14 @@ const inTime = <T>(reading: Promise<T>) =>
     throw new Error(`a blocking read was not answered within ${lateMs} ms`)
   })
 
-/** `[[stream, entries]]`, as RESP2 answers. RESP3 answers a map, which clients give flat or as an object. */
+/** Converts a reply to RESP2's `[[stream, entries]]`. RESP3 replies with a map: clients return it flat or as an object. */
 function toPairs(reply: unknown): unknown[] | null {
   if (reply === null || reply === undefined) return null
   if (!Array.isArray(reply)) return Object.entries(reply)
   return Array.isArray(reply[0]) ? reply : [reply]
 }
 
-/** `GET` and `DEL` of one key in a transaction: how a lost session is taken up once only. */
+/** The adapter's transaction of `GET` and `DEL`, as one GETDEL: a lost session can be recovered only once. */
 function toGetAndDelete(redis: RedisStreams) {
   let key = ''
   const transaction = {

@@ -1,30 +1,32 @@
-import type { Identity } from './identity.ts'
+import type { Identity } from '../auth/identity.ts'
 
 export type Action = 'subscribe' | 'publish'
-export type Judgement = 'allowed' | 'permission_denied' | 'channel_not_found'
+export type Access = 'allowed' | 'permission_denied' | 'channel_not_found'
 
-/** Where the server speaks; all may read it. */
+/** The channel of server notifications. Every authenticated socket may subscribe to it. */
 export const notificationsTopic = 'system:notifications'
 const notifyPermission = 'system:notify'
 
-/** Who may do what on which channel. A name of no known kind does not exist. Source: spec README, "Realtime". */
-export function judge(identity: Identity, topic: string, action: Action): Judgement {
+/** Whether an identity may do `action` on a channel. A topic outside the known namespaces is `channel_not_found`. */
+export function checkAccess(identity: AccessIdentity, topic: string, action: Action): Access {
   const colon = topic.indexOf(':')
   const space = topic.slice(0, Math.max(0, colon))
   const name = topic.slice(colon + 1)
   if (name === '') return 'channel_not_found'
   if (space === 'public') return 'allowed'
-  if (space === 'user') return toJudgement(identity.kind === 'user' && identity.id === name)
-  if (space === 'private') return judgePrivate(identity, topic, action)
+  if (space === 'user') return toAccess(identity.kind === 'user' && identity.id === name)
+  if (space === 'private') return checkPrivate(identity, topic, action)
   if (topic !== notificationsTopic) return 'channel_not_found'
-  return toJudgement(action === 'subscribe' || identity.permissions.includes(notifyPermission))
+  return toAccess(action === 'subscribe' || identity.permissions.includes(notifyPermission))
 }
 
-function judgePrivate({ permissions }: Identity, topic: string, action: Action): Judgement {
-  // `private:orders:subscribe` is a permission on `private:orders`, and must not be a channel as well.
+export type AccessIdentity = Pick<Identity, 'kind' | 'id' | 'permissions'>
+
+function checkPrivate({ permissions }: AccessIdentity, topic: string, action: Action): Access {
+  // `private:orders:subscribe` is a permission on `private:orders`, so it cannot also be a channel name.
   if (/:(subscribe|publish)$/.test(topic)) return 'channel_not_found'
-  const enough = ['private:*', topic, `${topic}:${action}`]
-  return toJudgement(permissions.some((permission) => enough.includes(permission)))
+  const sufficient = ['private:*', topic, `${topic}:${action}`]
+  return toAccess(permissions.some((permission) => sufficient.includes(permission)))
 }
 
-const toJudgement = (isAllowed: boolean): Judgement => (isAllowed ? 'allowed' : 'permission_denied')
+const toAccess = (isAllowed: boolean): Access => (isAllowed ? 'allowed' : 'permission_denied')

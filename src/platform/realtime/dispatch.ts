@@ -1,26 +1,26 @@
 import type { Clock } from '../../core/clock.ts'
 import type { Log } from '../../core/log.ts'
 import type { Actions } from './actions.ts'
-import type { Voice } from './emitter.ts'
-import type { Member } from './member.ts'
+import type { Emitter } from './emitter.ts'
+import type { EndReason, Member } from './members.ts'
 import { idOf, MessageFault, topicOf } from './messages.ts'
 import type { Ack, Refusal } from './protocol.ts'
 
 /**
- * Answers one client's messages: acts, then acknowledges by the message's id; or refuses, by the event of the
- * fault and an ack beside it. Nothing a client sends gets out of here as an exception.
+ * Builds the handler of a client's messages. It runs the action of the event and acknowledges by the message's id; a
+ * rejected message gets the error event of its fault and an error ack. The handler never throws.
  */
-export function createConversation({
+export function createDispatch({
   actions,
-  voice,
-  expel,
+  emitter,
+  end,
   onFault,
   log,
   now,
 }: {
   actions: Actions
-  voice: Voice
-  expel: (member: Member, why: 'token_expired' | 'flood') => void
+  emitter: Emitter
+  end: (member: Member, why: EndReason) => void
   onFault: (code: MessageFault['code']) => void
   log: Log
   now: Clock
@@ -35,8 +35,8 @@ export function createConversation({
 
   function refuse(member: Member, data: unknown, fault: MessageFault): void {
     onFault(fault.code)
-    voice.refuse(member.socket, fault.code, toRefusal(data, fault.message))
-    if (fault.code === 'invalid_message' && !member.takeStrike(now())) expel(member, 'flood')
+    emitter.refuse(member.socket, fault.code, toRefusal(data, fault.message))
+    if (fault.code === 'invalid_message' && !member.takeStrike(now())) end(member, 'flood')
   }
 
   function toFault(error: unknown): MessageFault {
@@ -47,7 +47,7 @@ export function createConversation({
 
   return (member, event, args) => {
     if (!member.socket.connected) return
-    if (member.identity.expiresAtMs <= now()) return expel(member, 'token_expired')
+    if (member.identity.expiresAtMs <= now()) return end(member, 'token_expired')
     const [data] = args
     let error: string | undefined
     try {
@@ -63,8 +63,8 @@ export function createConversation({
   function acknowledge(member: Member, args: readonly unknown[], error: string | undefined): void {
     const id = idOf(args[0])
     const status = error === undefined ? { status: 'success' as const } : toError(error)
-    if (id !== undefined) voice.acknowledge(member.socket, { id, type: 'ack', ...status })
-    // Whoever asked Socket.IO for an answer beside the contract's gets the same.
+    if (id !== undefined) emitter.acknowledge(member.socket, { id, type: 'ack', ...status })
+    // A client may also pass a Socket.IO callback: it gets the same ack.
     const callback = args.at(-1)
     if (typeof callback === 'function') callback({ id, type: 'ack', ...status })
   }

@@ -1,27 +1,30 @@
 import { randomUUID } from 'node:crypto'
 import type { Clock } from '../../core/clock.ts'
+import type { TokenFault } from '../auth/tokens.ts'
 import { notificationsTopic } from './channels.ts'
-import type { AuthFault } from './identity.ts'
 import type { Announcement, ClientMessage, FaultCode } from './messages.ts'
 import type { Ack, Io, IoSocket, Refusal, ServerEvents } from './protocol.ts'
 
-/** Everything the server says, in the contract's words. */
-export type Voice = {
+/** Sends every event from server to client. */
+export type Emitter = {
   acknowledge(socket: IoSocket, ack: Ack): void
   refuse(socket: IoSocket, code: FaultCode, refusal: Refusal): void
-  /** Passes a message on to all subscribers but its sender. */
+  /** Sends a message to all subscribers of its topic except the sender. */
   publish(socket: IoSocket, from: string, message: ClientMessage): void
-  /** To everyone who reads notifications, but for `except`; `here` keeps it on this node. */
+  /** Notifies all subscribers of the notifications except the socket id `except`. `here`: on this node only. */
   announce(announcement: Announcement, options?: { except?: string; here?: boolean }): void
-  /** Sends what was sent before, as a recovered connection missed it. */
+  /** Sends a packet that a recovered connection missed. */
   repeat(socket: IoSocket, packet: readonly unknown[]): void
-  authError(socket: IoSocket, fault: AuthFault | 'unavailable'): void
-  /** To every socket of a room, on every node. */
-  authErrorIn(room: string, fault: AuthFault): void
+  authError(socket: IoSocket, fault: AuthErrorCode): void
+  /** Sends an auth error to every socket of a room, on every node. */
+  authErrorIn(room: string, fault: TokenFault): void
 }
 
-export function createVoice({ io, now }: { io: Io; now: Clock }): Voice {
-  /** Past the adapter of the cluster: what concerns one socket is no other node's business. */
+/** `unavailable`: the token could not be verified. */
+export type AuthErrorCode = TokenFault | 'unavailable'
+
+export function createEmitter({ io, now }: { io: Io; now: Clock }): Emitter {
+  /** `local` bypasses the cluster's adapter: an event for one socket must not go to other nodes. */
   const to = (socket: IoSocket) => io.local.to(socket.id)
 
   return {
@@ -32,8 +35,8 @@ export function createVoice({ io, now }: { io: Io; now: Clock }): Voice {
       socket.to(topic).emit('message', { ...message, timestamp: now(), from })
     },
     announce({ level, message }, { except, here = false } = {}) {
-      const readers = here ? io.local.to(notificationsTopic) : io.to(notificationsTopic)
-      const audience = except === undefined ? readers : readers.except(except)
+      const subscribers = here ? io.local.to(notificationsTopic) : io.to(notificationsTopic)
+      const audience = except === undefined ? subscribers : subscribers.except(except)
       audience.emit('notification', {
         id: randomUUID(),
         type: 'notification',
@@ -50,14 +53,14 @@ export function createVoice({ io, now }: { io: Io; now: Clock }): Voice {
   }
 }
 
-const sentences = {
+const authErrorMessages = {
   token_missing: 'a token is needed',
   token_invalid: 'the token is invalid',
   token_expired: 'the token has expired',
   token_revoked: 'the token was revoked',
-  unavailable: 'the token could not be judged, try again shortly',
-} as const satisfies Record<AuthFault | 'unavailable', string>
+  unavailable: 'the token could not be verified, try again shortly',
+} as const satisfies Record<AuthErrorCode, string>
 
-function toAuthError(fault: keyof typeof sentences): Parameters<ServerEvents['auth_error']>[0] {
-  return { code: fault, message: sentences[fault] }
+function toAuthError(fault: AuthErrorCode): Parameters<ServerEvents['auth_error']>[0] {
+  return { code: fault, message: authErrorMessages[fault] }
 }

@@ -3,12 +3,12 @@ import type { Clock } from '../../core/clock.ts'
 import { createBucket } from './bucket.ts'
 import { frameBytesMax, packetsBurst, packetsPerSecond } from './limits.ts'
 
-/** The type of `ws.data`, for whoever calls `Bun.serve`. */
+/** The type of `ws.data`, for the caller of `Bun.serve`. */
 export type EngineData = WebSocketData
 export type EngineServer = Bun.Server<EngineData>
 
-/** A transport connection, before anybody has said who they are. What the engine does not declare stands here. */
-export type Connection = {
+/** An Engine.IO connection, not yet authenticated. Declares the members that the engine's types lack. */
+export type TransportConnection = {
   readonly id: string
   readonly transport: { readonly name: string; close(): void }
   readonly writeBuffer: readonly { data?: string | Uint8Array }[]
@@ -22,113 +22,117 @@ export type Engine = {
   readonly raw: BunEngine
   handle(request: Request, server: EngineServer): Promise<Response>
   websocket: Bun.WebSocketHandler<EngineData>
-  /** Connections that are open, and that were begun since the start. */
+  /** Connections that are open now. */
   open(): number
-  begun(): number
-  addressOf(connection: Connection): string
-  /** Bytes that wait for a connection's client to read. */
-  bufferedBytes(connection: Connection): number
-  /** Ends a connection at once, with whatever waits for it. */
-  cut(connection: Connection): void
+  /** Connections that were opened since the start. */
+  opened(): number
+  addressOf(connection: TransportConnection): string
+  /** Bytes in the send buffer of a connection. */
+  bufferedBytes(connection: TransportConnection): number
+  /** Ends a connection at once and discards its send buffer. */
+  terminate(connection: TransportConnection): void
   /**
-   * Resolves once nothing is held back for anybody, as it is while a connection changes its transport; or when
-   * `msMax` is over.
+   * Resolves when the write buffers of all connections are empty, or after `msMax`. A write buffer holds packets while
+   * a connection changes its transport and between two polls.
    */
   flushed(msMax: number): Promise<void>
 }
 
-/** Less than the 30 s after which Bun closes a silent connection. */
+/** Below the HTTP server's idle timeout of 30 s: Bun must not close a poll before it is answered. */
 const pingIntervalMs = 25_000
 const pingTimeoutMs = 20_000
 
 /**
- * Engine.IO on Bun's own sockets. The engine itself ignores a full send buffer: here a subscriber that lets
- * `bufferedBytesMax` wait is cut off, and so is whoever floods it with packets.
+ * Engine.IO on Bun's sockets. The engine itself ignores a full send buffer. Here a connection is terminated when its
+ * send buffer exceeds `bufferedBytesMax` (`slow`) or when it sends too many packets (`flood`).
  */
 export function createEngine({
   headersOf,
   clientIp,
   bufferedBytesMax,
-  onCut,
+  onTerminated,
   now,
 }: {
   /** Headers of every reply, such as CORS. */
   headersOf: (request: Request) => Record<string, string>
   clientIp: (request: Request, server: EngineServer) => string
   bufferedBytesMax: number
-  onCut: (why: 'slow' | 'flood') => void
+  onTerminated: (why: 'slow' | 'flood') => void
   now: Clock
 }): Engine {
   const raw = createRaw(headersOf)
   const sockets = new WeakMap<object, BunWebSocket>()
-  const senders = new WeakMap<Request, string>()
-  const addresses = new WeakMap<Connection, string>()
-  const connections = new Set<Connection>()
-  let begun = 0
+  const requestIps = new WeakMap<Request, string>()
+  const ips = new WeakMap<TransportConnection, string>()
+  const connections = new Set<TransportConnection>()
+  let opened = 0
 
   raw.on('connection', (socket, request) => {
-    const connection = socket as unknown as Connection
+    const connection = socket as unknown as TransportConnection
     const takePacket = createBucket({ perSecond: packetsPerSecond, burst: packetsBurst })
-    addresses.set(connection, senders.get(request) ?? '')
+    ips.set(connection, requestIps.get(request) ?? '')
     connections.add(connection)
-    begun += 1
+    opened += 1
     connection.on('close', () => void connections.delete(connection))
     connection.on('packet', () => {
       if (takePacket(now())) return
-      onCut('flood')
-      cut(connection)
+      onTerminated('flood')
+      terminate(connection)
     })
   })
 
-  /** `connection.close()` would first wait for what is left to be read. */
-  function cut({ transport }: Connection): void {
+  /** Not `connection.close()`: it waits until the client has read its send buffer. */
+  function terminate({ transport }: TransportConnection): void {
     const ws = sockets.get(transport)
     if (ws) ws.terminate()
     else transport.close()
   }
 
   function onSlow(ws: BunWebSocket): void {
-    onCut('slow')
+    onTerminated('slow')
     ws.terminate()
   }
 
   return {
     raw,
     handle(request, server) {
-      // Bun knows the peer of a request no more once it was upgraded.
-      senders.set(request, clientIp(request, server))
+      // After the upgrade Bun no longer knows the address of the request.
+      requestIps.set(request, clientIp(request, server))
       return raw.handleRequest(request, server)
     },
     websocket: {
       open(ws) {
         const { transport } = ws.data
         sockets.set(transport, ws)
-        transport.onOpen(toWatched(ws, onSlow))
+        transport.onOpen(withSlowCheck(ws, onSlow))
       },
       message: (ws, message) => raw.onWebSocketMessage(ws, message),
       close: (ws, code, reason) => raw.onWebSocketClose(ws, code, reason),
       maxPayloadLength: frameBytesMax,
       backpressureLimit: bufferedBytesMax,
-      // Engine.IO pings every 25 s: whoever is silent for twice that is gone.
+      // Engine.IO pings every 25 s, so a silent connection has missed two pings.
       idleTimeout: 60,
     },
     open: () => connections.size,
-    begun: () => begun,
-    addressOf: (connection) => addresses.get(connection) ?? '',
+    opened: () => opened,
+    addressOf: (connection) => ips.get(connection) ?? '',
     bufferedBytes: (connection) =>
       sockets.get(connection.transport)?.getBufferedAmount() ?? toBytes(connection.writeBuffer),
-    cut,
+    terminate,
     flushed: (msMax) => untilFlushed(connections, msMax),
   }
 }
 
-const flushLookMs = 10
+const flushPollMs = 10
 
-async function untilFlushed(connections: ReadonlySet<Connection>, msMax: number): Promise<void> {
+async function untilFlushed(
+  connections: ReadonlySet<TransportConnection>,
+  msMax: number,
+): Promise<void> {
   const endMs = performance.now() + msMax
-  const isHeldBack = ({ writeBuffer }: Connection) => writeBuffer.length > 0
-  while (performance.now() < endMs && connections.values().some(isHeldBack))
-    await new Promise((resolve) => setTimeout(resolve, flushLookMs))
+  const isWaiting = ({ writeBuffer }: TransportConnection) => writeBuffer.length > 0
+  while (performance.now() < endMs && connections.values().some(isWaiting))
+    await new Promise((resolve) => setTimeout(resolve, flushPollMs))
 }
 
 function createRaw(headersOf: (request: Request) => Record<string, string>): BunEngine {
@@ -143,9 +147,9 @@ function createRaw(headersOf: (request: Request) => Record<string, string>): Bun
   })
 }
 
-/** The three members that the engine uses. Bun answers 0 to a send that the limit made it drop. */
-function toWatched(ws: BunWebSocket, onSlow: (ws: BunWebSocket) => void): BunWebSocket {
-  const watched = {
+/** Wraps the three members that the engine uses. Bun's `send` returns 0 if `backpressureLimit` made it drop the message. */
+function withSlowCheck(ws: BunWebSocket, onSlow: (ws: BunWebSocket) => void): BunWebSocket {
+  const checked = {
     get readyState() {
       return ws.readyState
     },
@@ -154,10 +158,10 @@ function toWatched(ws: BunWebSocket, onSlow: (ws: BunWebSocket) => void): BunWeb
     },
     close: () => ws.close(),
   }
-  return watched as unknown as BunWebSocket
+  return checked as unknown as BunWebSocket
 }
 
-function toBytes(packets: Connection['writeBuffer']): number {
+function toBytes(packets: TransportConnection['writeBuffer']): number {
   let bytes = 0
   for (const { data } of packets) bytes += data?.length ?? 0
   return bytes

@@ -1,28 +1,28 @@
 import { Server } from 'socket.io'
-import type { RedisStreams } from './adapter-client.ts'
+import type { RedisStreams } from '../../redis/redis.ts'
 import { createCluster, recoveryMsMax } from './cluster.ts'
+import type { RealtimeCounters } from './counters.ts'
 import type { Engine } from './engine.ts'
 import type { Io } from './protocol.ts'
-import type { Tally } from './tally.ts'
 
-/** A connection that has not asked for anything by then is closed. */
+/** A connection that has not joined a namespace within this time is closed. */
 const connectMsMax = 10_000
 
 /**
- * The Socket.IO server. Only with Redis can a lost connection catch up: the memory of one process would have to
- * keep every message of two minutes, whatever their size.
+ * The Socket.IO server. Connections can recover with Redis only: without it this process would have to keep every
+ * message of two minutes in memory, whatever its size.
  */
 export function createIo({
   engine,
-  cluster: settings,
-  tally,
+  cluster: clusterOptions,
+  counters,
 }: {
   engine: Engine
   cluster?: { redis: RedisStreams; prefix: string } | undefined
-  tally: Tally
+  counters: RealtimeCounters
 }): { io: Io; close(): Promise<void> } {
-  const onFailure = () => tally.add('clusterFailures')
-  const cluster = settings && createCluster({ ...settings, onFailure })
+  const onFailure = () => counters.increment('clusterFailures')
+  const cluster = clusterOptions && createCluster({ ...clusterOptions, onFailure })
   const recovery = { maxDisconnectionDuration: recoveryMsMax, skipMiddlewares: false }
   const io: Io = new Server({
     serveClient: false,
@@ -30,7 +30,7 @@ export function createIo({
     ...(cluster ? { adapter: cluster.adapter, connectionStateRecovery: recovery } : {}),
   })
   io.bind(engine.raw)
-  countSent(io, tally)
+  countSent(io, counters)
   return {
     io,
     async close() {
@@ -40,15 +40,15 @@ export function createIo({
   }
 }
 
-/** Every packet to a socket, of this node's making or another's, passes the adapter's `apply`. */
-function countSent(io: Io, tally: Tally): void {
-  const adapter = io.sockets.adapter as unknown as Applying
+/** Every packet to a socket passes the adapter's `apply`, also one that another node sent. */
+function countSent(io: Io, counters: RealtimeCounters): void {
+  const adapter = io.sockets.adapter as unknown as WithApply
   const apply = adapter.apply.bind(adapter)
   adapter.apply = (options, each) =>
     apply(options, (socket) => {
-      tally.add('sent')
+      counters.increment('sent')
       each(socket)
     })
 }
 
-type Applying = { apply(options: unknown, each: (socket: unknown) => void): void }
+type WithApply = { apply(options: unknown, each: (socket: unknown) => void): void }

@@ -1,19 +1,20 @@
-/** What one socket may do, and how many there may be. Source: spec README, "Acks and limits". */
+/** Bounds of one socket and of all sockets of a node. */
 export type RealtimeLimits = {
   topicLengthMax: number
   payloadBytesMax: number
   messagesPerSecond: number
   messagesBurst: number
   subscriptionsMax: number
-  /** Refused messages before a socket that keeps on is disconnected; one is forgiven a second. */
+  /** Burst of invalid messages before the socket is disconnected. The rate is one a second. */
   strikesMax: number
   socketsMax: number
-  /** What may wait for one slow subscriber, and for all of them together. */
+  /** Send buffer of one socket. */
   bufferedBytesMax: number
+  /** Send buffers of all sockets together. */
   bufferedBytesTotalMax: number
-  /** A client that sends heartbeats sends one every 30 s; one that stops is cut after three. */
+  /** A client that sends heartbeats sends one every 30 s. It is disconnected after three missed ones. */
   heartbeatMsMax: number
-  /** How often sockets are looked over. An expired token is refused on its next message in any case. */
+  /** Interval of the sweep over all sockets. A message with an expired token is rejected before that. */
   sweepMs: number
 }
 
@@ -34,11 +35,11 @@ export const defaultLimits: RealtimeLimits = {
 }
 
 /**
- * A frame or a polling body. Above the payload's limit, so that a payload beyond it is answered by
- * `invalid_message`; only what is far beyond it costs the connection.
+ * A websocket frame or a polling body. Larger than `payloadBytesMax`: a payload between both bounds gets the reply
+ * `invalid_message`, and only a larger one closes the connection.
  */
 export const frameBytesMax = 2 * mib
 
-/** Packets of any kind, also those that never become a message. A message may bring ten attachments. */
+/** Packets of any kind, also those that are no message. A message may have ten attachments, each a packet. */
 export const packetsPerSecond = 1200
 export const packetsBurst = 2400

@@ -1,26 +1,46 @@
 import type { Clock } from '../../core/clock.ts'
-import type { End } from './ending.ts'
-import type { Engine } from './engine.ts'
-import type { Identity } from './identity.ts'
+import type { Log } from '../../core/log.ts'
+import type { Identity } from '../auth/identity.ts'
+import { type Bucket, createBucket } from './bucket.ts'
+import type { RealtimeCounters } from './counters.ts'
+import type { Emitter } from './emitter.ts'
+import type { Engine, TransportConnection } from './engine.ts'
 import type { RealtimeLimits } from './limits.ts'
-import { type Member, toEnd } from './member.ts'
+import type { IoSocket } from './protocol.ts'
 
-export type Members<I extends Identity> = {
-  add(member: Member<I>): void
+/** The authenticated sockets of this node. */
+export type Members = {
+  add(member: Member): void
   remove(socketId: string): void
   readonly size: number
   subscriptions(): number
-  /** Ends every socket that has outlived its token, its heartbeat, its rights or our patience. */
+  /** Ends every socket whose token, heartbeat or permissions have expired, or whose send buffer is too large. */
   sweep(): void
-  /** When that was last done. */
+  /** The time of the last sweep, in ms since 1970. */
   sweptMs(): number
 }
 
-/** Looking an identity up costs a microsecond or two: every fifth sweep is soon enough. */
-const currencySweeps = 5
+/** An authenticated socket. */
+export type Member = {
+  socket: IoSocket
+  connection: TransportConnection
+  identity: Identity
+  ip: string
+  /** Channels that the client subscribed to. */
+  topics: Set<string>
+  takeMessage: Bucket
+  takeStrike: Bucket
+  /** Time of the last heartbeat. Undefined while the client has sent none; Engine.IO pings then suffice. */
+  heartbeatMs: number | undefined
+}
 
-/** The sockets of this node that were let in, and the watch over them. */
-export function createMembers<I extends Identity>({
+/** Why the server ends a live socket. */
+export type EndReason = 'token_expired' | 'token_revoked' | 'flood' | 'heartbeat_missed' | 'slow'
+
+/** Measured: `isCurrent` takes 1 to 2 µs an identity, so only every fifth sweep calls it. */
+const sweepsPerIdentityCheck = 5
+
+export function createMembers({
   engine,
   limits,
   isCurrent,
@@ -29,11 +49,11 @@ export function createMembers<I extends Identity>({
 }: {
   engine: Engine
   limits: RealtimeLimits
-  isCurrent: (identity: I) => boolean
-  end: (member: Member<I>, why: End) => void
+  isCurrent: (identity: Identity) => boolean
+  end: (member: Member, why: EndReason) => void
   now: Clock
-}): Members<I> {
-  const members = new Map<string, Member<I>>()
+}): Members {
+  const members = new Map<string, Member>()
   let sweeps = 0
   let sweptMs = now()
 
@@ -41,18 +61,18 @@ export function createMembers<I extends Identity>({
     const nowMs = now()
     sweptMs = nowMs
     sweeps += 1
-    const isCurrencySweep = sweeps % currencySweeps === 0
+    const checksIdentity = sweeps % sweepsPerIdentityCheck === 0
     for (const member of members.values()) {
-      const why = toEnd(member, { nowMs, limits })
+      const why = findEndReason(member, { nowMs, limits })
       if (why) end(member, why)
-      else if (isCurrencySweep && !isCurrent(member.identity)) end(member, 'token_revoked')
+      else if (checksIdentity && !isCurrent(member.identity)) end(member, 'token_revoked')
     }
     endSlowest()
   }
 
-  /** Each socket is within its own bound; together they may still hold too much. The greediest go first. */
+  /** Bounds the send buffers of all sockets together. The sockets with the largest buffers are ended first. */
   function endSlowest(): void {
-    const waiting: { member: Member<I>; bytes: number }[] = []
+    const waiting: { member: Member; bytes: number }[] = []
     let total = 0
     for (const member of members.values()) {
       const bytes = engine.bufferedBytes(member.connection)
@@ -81,4 +101,67 @@ export function createMembers<I extends Identity>({
     sweep,
     sweptMs: () => sweptMs,
   }
+}
+
+export function createMember({
+  socket,
+  identity,
+  ip,
+  limits,
+}: {
+  socket: IoSocket
+  identity: Identity
+  ip: string
+  limits: RealtimeLimits
+}): Member {
+  return {
+    socket,
+    connection: toConnection(socket),
+    identity,
+    ip,
+    topics: new Set(),
+    takeMessage: createBucket({ perSecond: limits.messagesPerSecond, burst: limits.messagesBurst }),
+    takeStrike: createBucket({ perSecond: 1, burst: limits.strikesMax }),
+    heartbeatMs: undefined,
+  }
+}
+
+/**
+ * Builds the function that ends a socket. A Socket.IO client reconnects after its transport closed, but not after
+ * `disconnect`. So `slow` and `heartbeat_missed` close the transport, and the other reasons disconnect.
+ */
+export function createEndSocket({
+  engine,
+  emitter,
+  counters,
+  log,
+}: {
+  engine: Engine
+  emitter: Emitter
+  counters: RealtimeCounters
+  log: Log
+}): (member: Member, why: EndReason) => void {
+  return (member, why) => {
+    const { socket, connection, ip } = member
+    counters.incrementReason('ended', why)
+    log.warn({ socket: socket.id, ip, why }, 'socket ended')
+    if (why === 'slow' || why === 'heartbeat_missed') return engine.terminate(connection)
+    if (why !== 'flood') emitter.authError(socket, why)
+    socket.disconnect(true)
+  }
+}
+
+/** Socket.IO declares the connection of its default engine. The object is one of the engine it was bound to. */
+export function toConnection(socket: IoSocket): TransportConnection {
+  return socket.conn as unknown as TransportConnection
+}
+
+function findEndReason(
+  { identity, heartbeatMs }: Member,
+  { nowMs, limits }: { nowMs: number; limits: RealtimeLimits },
+): 'token_expired' | 'heartbeat_missed' | undefined {
+  if (identity.expiresAtMs <= nowMs) return 'token_expired'
+  if (heartbeatMs !== undefined && nowMs - heartbeatMs > limits.heartbeatMsMax)
+    return 'heartbeat_missed'
+  return undefined
 }

@@ -1,8 +1,7 @@
 import { nestingMax } from '../../core/limits.ts'
 import type { RealtimeLimits } from './limits.ts'
-import { weigh } from './payload.ts'
 
-/** What clients send. Fields the contract names and we do not need (`timestamp`, `ackRequired`) may be anything. */
+/** A message from a client. The contract's fields `timestamp` and `ackRequired` are not used and not checked. */
 export type ClientMessage = { topic: string; messageId: string | undefined; payload: unknown }
 
 export type NotificationLevel = 'info' | 'warning' | 'error'
@@ -10,7 +9,7 @@ export type Announcement = { level: NotificationLevel; message: string }
 
 export type FaultCode = 'invalid_message' | 'permission_denied' | 'channel_not_found'
 
-/** A refused message. It becomes the event of its code, and an ack with `status: "error"`. */
+/** A rejected message. The client gets an event named by the code, and an ack with `status: "error"`. */
 export class MessageFault extends Error {
   readonly code: FaultCode
 
@@ -21,7 +20,7 @@ export class MessageFault extends Error {
   }
 }
 
-/** Reads `{topic, messageId}` of subscribe and unsubscribe. Throws MessageFault `invalid_message`. */
+/** Parses `{topic, messageId}` of subscribe and unsubscribe. Throws MessageFault `invalid_message`. */
 export function parseSubscription(data: unknown, limits: RealtimeLimits): ClientMessage {
   if (!isRecord(data)) throw invalid('the message must be an object')
   const { topic, messageId } = data
@@ -33,43 +32,79 @@ export function parseSubscription(data: unknown, limits: RealtimeLimits): Client
   return { topic, messageId: idOf(data), payload: undefined }
 }
 
-/** Reads `{topic, messageId, payload}` of publish. Throws MessageFault `invalid_message`. */
+/** Parses `{topic, messageId, payload}` of publish. Throws MessageFault `invalid_message`. */
 export function parsePublication(data: unknown, limits: RealtimeLimits): ClientMessage {
   const message = parseSubscription(data, limits)
   const { payload = null } = data as { payload?: unknown }
-  if (weigh(payload, limits.payloadBytesMax, nestingMax) === Number.POSITIVE_INFINITY)
+  const bounds = { bytesMax: limits.payloadBytesMax, depthMax: nestingMax }
+  if (estimateBytes(payload, bounds) === Number.POSITIVE_INFINITY)
     throw invalid(
       `payload must not exceed ${limits.payloadBytesMax} bytes or ${nestingMax} levels of nesting`,
     )
   return { ...message, payload }
 }
 
-/** Reads `{timestamp}` of heartbeat. Throws MessageFault `invalid_message`. */
+/** Checks the body of a heartbeat. Throws MessageFault `invalid_message`. */
 export function parseHeartbeat(data: unknown): void {
   if (data !== undefined && !isRecord(data)) throw invalid('the message must be an object')
 }
 
-/** What a client may post as a notification: text, or `{message, level?}`. */
+/** Parses a notification that a client publishes: a string, or `{message, level?}`. Throws MessageFault. */
 export function parseAnnouncement(payload: unknown): Announcement {
   const { message, level = 'info' } = isRecord(payload)
     ? (payload as Partial<Announcement>)
     : { message: payload }
   if (typeof message !== 'string' || message === '')
-    throw invalid('a notification is a text, or an object with a text as its message')
+    throw invalid('a notification must be a string, or an object with a string "message"')
   if (!levels.has(level)) throw invalid('level must be one of info, warning, error')
   return { level, message }
 }
 
-/** The id to acknowledge by, of a message that may be anything. */
+/** The id for the ack. Total: `data` may be anything. */
 export function idOf(data: unknown): string | undefined {
   const id = isRecord(data) ? data.messageId : undefined
   return typeof id === 'string' && id !== '' && id.length <= idLengthMax ? id : undefined
 }
 
-/** The topic to name in an error, of a message that may be anything. */
+/** The topic to name in an error. Total: `data` may be anything. */
 export function topicOf(data: unknown): string | undefined {
   const topic = isRecord(data) ? data.topic : undefined
   return typeof topic === 'string' ? topic.slice(0, idLengthMax) : undefined
+}
+
+/**
+ * Estimates the bytes of a payload as JSON, attachments included. Infinity if it exceeds `bytesMax` or nests deeper
+ * than `depthMax`. Stops at the bound: the cost does not grow with the size of the payload.
+ */
+export function estimateBytes(
+  payload: unknown,
+  { bytesMax, depthMax }: { bytesMax: number; depthMax: number },
+): number {
+  let bytes = 0
+  const add = (more: number) => {
+    bytes += more
+    return bytes <= bytesMax
+  }
+  return isWithin(payload, depthMax, add) ? bytes : Number.POSITIVE_INFINITY
+}
+
+type Add = (bytes: number) => boolean
+
+function isWithin(value: unknown, depthLeft: number, add: Add): boolean {
+  if (typeof value === 'string') return add(Buffer.byteLength(value) + 2)
+  if (typeof value !== 'object' || value === null) return add(String(value).length)
+  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return add(value.byteLength)
+  if (depthLeft === 0) return false
+  if (Array.isArray(value))
+    return add(2) && value.every((entry) => add(1) && isWithin(entry, depthLeft - 1, add))
+  return add(2) && areEntriesWithin(value as Record<string, unknown>, depthLeft - 1, add)
+}
+
+function areEntriesWithin(record: Record<string, unknown>, depthLeft: number, add: Add): boolean {
+  for (const name in record) {
+    if (!add(Buffer.byteLength(name) + 4) || !isWithin(record[name], depthLeft, add)) return false
+  }
+  return true
 }
 
 const idLengthMax = 256

@@ -1,7 +1,7 @@
 import type { Server, Socket } from 'socket.io'
 import type { NotificationLevel } from './messages.ts'
 
-/** The events of the contract, section 3.2, from server to client. Timestamps in ms since 1970. */
+/** The events that the server sends (docs/contracts/realtime.md). Timestamps in ms since 1970. */
 export type ServerEvents = {
   message(message: {
     id: string
@@ -27,13 +27,18 @@ export type ServerEvents = {
 
 export type Ack = { id: string; type: 'ack'; status: 'success' | 'error'; error?: string }
 
+/** The body of an error event. `id` is the client's message id. */
 export type Refusal = { id?: string; topic?: string; message: string }
 
-/** What survives in `socket.data`: after a recovery, what the old connection had. */
-export type SocketData = { holder?: string; lost?: Lost }
+/** `socket.data`, which Socket.IO stores with a session. `lost` is set after a recovery only. */
+export type SocketData = { holder?: string; lost?: LostSession }
 
-/** Topics and packets of a recovered connection, held back until its new token is judged. */
-export type Lost = { holder: string; topics: readonly string[]; packets: readonly unknown[][] }
+/** Topics and packets of a recovered connection, kept back until its new token is verified. */
+export type LostSession = {
+  holder: string
+  topics: readonly string[]
+  packets: readonly unknown[][]
+}
 
 type Incoming = Record<string, (...data: unknown[]) => void>
 

@@ -1,95 +1,96 @@
 import type { Clock } from '../../core/clock.ts'
 import type { Log } from '../../core/log.ts'
+import type { RedisStreams } from '../../redis/redis.ts'
+import type { Identities } from '../auth/identity.ts'
 import { createActions } from './actions.ts'
-import type { RedisStreams } from './adapter-client.ts'
-import { createReception, sessionRoom } from './authenticate.ts'
+import { authenticateSockets, sessionRoom } from './authenticate.ts'
 import { toCorsHeaders } from './cors.ts'
-import { createConversation } from './dispatch.ts'
-import { createVoice } from './emitter.ts'
-import { createEnding } from './ending.ts'
+import { createCounters, type RealtimeStats } from './counters.ts'
+import { createDispatch } from './dispatch.ts'
+import { createEmitter } from './emitter.ts'
 import { createEngine, type EngineData, type EngineServer } from './engine.ts'
-import { createDoor, type Door } from './handshake.ts'
-import type { Gate, Identity } from './identity.ts'
+import { createHandshake, type Handshake } from './handshake.ts'
 import { createIo } from './io.ts'
 import { defaultLimits, type RealtimeLimits } from './limits.ts'
-import { createMembers } from './members.ts'
+import { createEndSocket, createMembers } from './members.ts'
 import type { Announcement } from './messages.ts'
-import { createTally, type RealtimeStats } from './tally.ts'
 
-/** Socket.IO on a server's own port. Source: contract, section 3; spec README, "Realtime". */
-export type Realtime = Door & {
+/** The realtime channel: Socket.IO on the HTTP server's port (docs/contracts/realtime.md). */
+export type Realtime = Handshake & {
   /** For `Bun.serve`, whose requests under `/socket.io` go to `handleRequest`. */
   websocket: Bun.WebSocketHandler<EngineData>
-  /** Tells every reader of `system:notifications`, on every node. */
+  /** Notifies every subscriber of `system:notifications`, on every node. */
   announce(announcement: Announcement): void
   /** Ends the sockets of a revoked session, on every node. */
   endSession(session: string): void
   stats(): RealtimeStats
-  /** Takes connections, and looks after those it has. */
+  /** True while it takes connections and its sweep runs on time. */
   isHealthy(): boolean
-  /** Takes no new connection, announces the shutdown, and closes all. Clients connect again by themselves. */
+  /** Rejects new connections, sends the shutdown notice, and closes all connections. Clients reconnect by themselves. */
   close(): Promise<void>
 }
 
-export type RealtimeParts<I extends Identity> = {
-  gate: Gate<I>
+export type RealtimeOptions = {
+  auth: Pick<Identities, 'authenticate' | 'isCurrent'>
   isAllowedOrigin: (origin: string) => boolean
   clientIp: (request: Request, server: EngineServer) => string
   waitSeconds: (clientIp: string) => number | Promise<number>
-  /** Shares rooms with other nodes, and lets lost connections catch up. */
+  /** Shares rooms with other nodes, and enables the recovery of lost connections. */
   cluster?: { redis: RedisStreams; prefix: string } | undefined
   limits?: Partial<RealtimeLimits>
   log: Log
   now: Clock
 }
 
-/** How long the farewell may take to reach everybody. */
-const farewellMsMax = 1000
+/** The shutdown notice may take this long to reach the clients. */
+const shutdownNoticeMsMax = 1000
 
-/** A watch over the sockets that is later than this is stuck. */
-const sweepMsMax = 10_000
+/** A sweep that is later than this means that the event loop or the sweep hangs. */
+const sweepAgeMsMax = 10_000
 
-export function createRealtime<I extends Identity>(parts: RealtimeParts<I>): Realtime {
-  const { gate, isAllowedOrigin, log, now } = parts
-  const limits: RealtimeLimits = { ...defaultLimits, ...parts.limits }
-  const tally = createTally()
+export function createRealtime(options: RealtimeOptions): Realtime {
+  const { auth, isAllowedOrigin, log, now } = options
+  const limits: RealtimeLimits = { ...defaultLimits, ...options.limits }
+  const counters = createCounters()
   const headersOf = (request: Request) => toCorsHeaders(request, isAllowedOrigin)
-  const onCut = (why: string) => tally.note('ended', why)
-  const engine = createEngine({ ...parts, ...limits, headersOf, onCut })
-  const { io, close: closeIo } = createIo({ ...parts, engine, tally })
-  const voice = createVoice({ io, now })
-  const end = createEnding({ engine, voice, tally, log })
-  const members = createMembers({ engine, limits, isCurrent: gate.isCurrent, end, now })
-  const actions = createActions({ voice, limits, now, onPublished: () => tally.add('published') })
-  const onFault = (code: string) => tally.note('faults', code)
-  const converse = createConversation({ actions, voice, expel: end, onFault, log, now })
-  createReception({ io, gate, voice, members, limits, engine, converse, tally, log })
+  const onTerminated = (why: string) => counters.incrementReason('ended', why)
+  const engine = createEngine({ ...options, ...limits, headersOf, onTerminated })
+  const { io, close: closeIo } = createIo({ ...options, engine, counters })
+  const emitter = createEmitter({ io, now })
+  const end = createEndSocket({ engine, emitter, counters, log })
+  const members = createMembers({ engine, limits, isCurrent: auth.isCurrent, end, now })
+  const onPublished = () => counters.increment('published')
+  const actions = createActions({ emitter, limits, now, onPublished })
+  const onFault = (code: string) => counters.incrementReason('faults', code)
+  const dispatch = createDispatch({ actions, emitter, end, onFault, log, now })
+  authenticateSockets({ io, auth, emitter, members, limits, engine, dispatch, counters, log })
   const sweeping = setInterval(members.sweep, limits.sweepMs)
   sweeping.unref()
 
   let closing = false
-  const hasRoom = () => !closing && engine.open() < limits.socketsMax
-  const onRefused = (reason: string) => tally.note('refused', reason)
+  const hasCapacity = () => !closing && engine.open() < limits.socketsMax
+  const onRefused = (reason: string) => counters.incrementReason('refused', reason)
   return {
-    ...createDoor({ ...parts, engine, headersOf, hasRoom, onRefused }),
+    ...createHandshake({ ...options, engine, headersOf, hasCapacity, onRefused }),
     websocket: engine.websocket,
-    announce: (announcement) => voice.announce(announcement),
+    announce: (announcement) => emitter.announce(announcement),
     endSession(session) {
-      voice.authErrorIn(sessionRoom(session), 'token_revoked')
+      emitter.authErrorIn(sessionRoom(session), 'token_revoked')
       io.in(sessionRoom(session)).disconnectSockets(true)
     },
     stats: () => ({
       sockets: members.size,
       subscriptions: members.subscriptions(),
-      connections: engine.begun(),
-      ...tally.read(),
+      connections: engine.opened(),
+      ...counters.read(),
     }),
-    isHealthy: () => hasRoom() && now() - members.sweptMs() < sweepMsMax,
+    isHealthy: () => hasCapacity() && now() - members.sweptMs() < sweepAgeMsMax,
     async close() {
       closing = true
       clearInterval(sweeping)
-      voice.announce({ level: 'warning', message: 'the server is shutting down' }, { here: true })
-      await engine.flushed(farewellMsMax)
+      const notice = { level: 'warning', message: 'the server is shutting down' } as const
+      emitter.announce(notice, { here: true })
+      await engine.flushed(shutdownNoticeMsMax)
       await closeIo()
     },
   }

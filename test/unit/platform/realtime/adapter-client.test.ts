@@ -1,26 +1,25 @@
 import { describe, expect, test } from 'bun:test'
-import {
-  createAdapterClient,
-  type RedisStreams,
-} from '../../../../src/platform/realtime/adapter-client.ts'
+import { createAdapterClient } from '../../../../src/platform/realtime/adapter-client.ts'
+import type { RedisStreams } from '../../../../src/redis/redis.ts'
 
-const away = async () => {
+const unavailable = async () => {
   throw new Error('connection lost')
 }
 
 function fakeRedis(call: RedisStreams['call']) {
   const calls: unknown[] = []
   let open = 0
-  const noted: RedisStreams['call'] = (command, values) => {
+  const recorded: RedisStreams['call'] = (command, values) => {
     calls.push([command, ...values])
     return call(command, values)
   }
   const redis: RedisStreams = {
-    call: noted,
+    call: recorded,
+    close() {},
     connectReader() {
       open += 1
       return {
-        call: noted,
+        call: recorded,
         close() {
           open -= 1
         },
@@ -30,23 +29,23 @@ function fakeRedis(call: RedisStreams['call']) {
   return { redis, calls, open: () => open }
 }
 
-describe("the adapter's client", () => {
+describe("the adapter's Redis client", () => {
   test.each([
     ['RESP2', [['s', [['1-0', ['a', 'b']]]]]],
     ['RESP3, flat', ['s', [['1-0', ['a', 'b']]]]],
     ['RESP3, as an object', { s: [['1-0', ['a', 'b']]] }],
-  ])('reads a stream as %s answers', async (_, reply) => {
+  ])('reads the reply of %s', async (_, reply) => {
     const { client } = createAdapterClient(fakeRedis(async () => reply).redis, () => {})
     expect(await client.duplicate().xread('BLOCK', 1)).toEqual([['s', [['1-0', ['a', 'b']]]]])
   })
 
-  test('reads nothing where nothing came', async () => {
+  test('reads null if the stream has no new entry', async () => {
     const { client } = createAdapterClient(fakeRedis(async () => null).redis, () => {})
     expect(await client.duplicate().xread('BLOCK', 1)).toBeNull()
   })
 
-  test('does not spin while Redis is away, and connects anew', async () => {
-    const { redis, open } = fakeRedis(away)
+  test('pauses after a failed read, and reconnects', async () => {
+    const { redis, open } = fakeRedis(unavailable)
     const { client } = createAdapterClient(redis, () => {})
     const startedMs = performance.now()
     await expect(client.duplicate().xread('BLOCK', 1)).rejects.toThrow('connection lost')
@@ -54,23 +53,23 @@ describe("the adapter's client", () => {
     expect(open()).toBe(0)
   })
 
-  test('counts what could not be told to other nodes, and never rejects where nobody looks', async () => {
+  test('reports failed writes, and does not reject where the adapter handles no rejection', async () => {
     const failures: string[] = []
     const onFailure = () => void failures.push('failed')
-    const { client } = createAdapterClient(fakeRedis(away).redis, onFailure)
+    const { client } = createAdapterClient(fakeRedis(unavailable).redis, onFailure)
     await expect(client.xadd(['s'])).rejects.toThrow('connection lost')
     await client.set('k', 'v')
     expect(failures).toHaveLength(2)
   })
 
-  test('takes a session up once, in one command', async () => {
+  test('reads and deletes a session with one GETDEL', async () => {
     const { redis, calls } = fakeRedis(async () => 'session')
     const { client } = createAdapterClient(redis, () => {})
     expect(await client.multi().get('k').del().exec()).toEqual([[null, 'session']])
     expect(calls).toEqual([['GETDEL', 'k']])
   })
 
-  test('opens no connection for channels that nobody speaks in, and closes those it has', async () => {
+  test('opens a connection at the first read only, and closes it', async () => {
     const { redis, open } = fakeRedis(async () => null)
     const { client, close } = createAdapterClient(redis, () => {})
     client.duplicate().subscribe()

@@ -9,7 +9,7 @@ const denied = { status: 'error', error: 'Permission denied' }
 /** Both parts as the server joins them, on one clock. */
 async function startBoth() {
   const people = await startAuth()
-  const host = startHost({ gate: people.auth, now: () => people.clock.nowMs })
+  const host = startHost({ auth: people.auth, now: () => people.clock.nowMs })
   people.auth.onRevoked((session) => host.realtime.endSession(session))
   return {
     ...host,

@@ -74,7 +74,7 @@ describe('a malformed packet', () => {
       asked += 1
       return judged.promise
     }
-    await using host = startHost({ gate: { authenticate, isCurrent: () => true } })
+    await using host = startHost({ auth: { authenticate, isCurrent: () => true } })
     const raw = await rawSocket(host.url)
     for (let i = 0; i < 100; i += 1) raw.send('40{"token":"alice"}')
     await until(() => raw.packets.filter((packet) => packet.startsWith('44')).length === 99)

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { collect, next, send, startHost } from '../../../support/socket-host.ts'
+import { collect, next, send, startHost, toIdentity } from '../../../support/socket-host.ts'
 import { until } from '../../../support/until.ts'
 
 const guests = { alice: { id: 'u1', session: 's1' }, bob: { id: 'u2', session: 's2' } }
@@ -10,63 +10,60 @@ describe('a live socket', () => {
     async (transport) => {
       await using host = startHost({ guests })
       const alice = await host.connected('alice', { transports: [transport] })
-      const told = next(alice, 'auth_error')
+      const authError = next(alice, 'auth_error')
       const reasons = collect<string>(alice, 'disconnect')
       host.clock.nowMs += 3_600_000
-      expect(await told).toEqual({ code: 'token_expired', message: 'the token has expired' })
+      expect(await authError).toEqual({ code: 'token_expired', message: 'the token has expired' })
       await until(() => reasons.length > 0)
       expect(reasons).toEqual(['io server disconnect'])
       expect(host.realtime.stats()).toMatchObject({ sockets: 0, ended: { token_expired: 1 } })
     },
   )
 
-  test('does nothing more with an expired token, not even before it is ended', async () => {
+  test('ignores a message with an expired token before the sweep ends the socket', async () => {
     await using host = startHost({ guests })
     const alice = await host.connected('alice')
     const bob = await host.connected('bob')
     await send(bob, 'subscribe', { topic: 'public:a' })
     const heard = collect(bob, 'message')
-    const told = next(alice, 'auth_error')
+    const authError = next(alice, 'auth_error')
     host.guests.bob = { ...guests.bob }
     host.clock.nowMs += 3_600_000
     alice.emit('publish', { topic: 'public:a', payload: 1 })
-    await told
+    await authError
     expect(heard).toEqual([])
   })
 
-  test('ends when its session is revoked, and no other does', async () => {
+  test('ends when its session is revoked; other sessions stay', async () => {
     await using host = startHost({ guests })
     const alice = await host.connected('alice')
     const bob = await host.connected('bob')
-    const told = next(alice, 'auth_error')
+    const authError = next(alice, 'auth_error')
     host.realtime.endSession('s1')
-    expect(await told).toMatchObject({ code: 'token_revoked' })
+    expect(await authError).toMatchObject({ code: 'token_revoked' })
     await until(() => !alice.connected)
     expect(await send(bob, 'subscribe', { topic: 'public:a' })).toMatchObject({ status: 'success' })
   })
 
-  test('ends when nobody stands behind its identity any more', async () => {
-    let gone = ''
+  test('ends when its identity is no longer current', async () => {
+    let removed = ''
     await using host = startHost({
-      gate: {
+      auth: {
         authenticate: async (credential) => ({
-          identity: {
-            ...{ kind: 'user', id: String(credential), permissions: [], session: undefined },
-            expiresAtMs: Number.POSITIVE_INFINITY,
-          },
+          identity: toIdentity({ id: String(credential), expiresAtMs: Number.POSITIVE_INFINITY }),
         }),
-        isCurrent: ({ id }) => id !== gone,
+        isCurrent: ({ id }) => id !== removed,
       },
     })
     const alice = await host.connected('alice')
     const bob = await host.connected('bob')
-    const told = next(alice, 'auth_error')
-    gone = 'alice'
-    expect(await told).toMatchObject({ code: 'token_revoked' })
+    const authError = next(alice, 'auth_error')
+    removed = 'alice'
+    expect(await authError).toMatchObject({ code: 'token_revoked' })
     expect(bob.connected).toBe(true)
   })
 
-  test('that sent heartbeats and stops is cut, and comes back by itself', async () => {
+  test('is disconnected after missed heartbeats, and reconnects by itself', async () => {
     await using host = startHost({ guests })
     const alice = await host.connected('alice')
     const bob = await host.connected('bob')
@@ -85,26 +82,23 @@ describe('a live socket', () => {
     expect(bob.connected).toBe(true)
   })
 
-  test('that cannot be judged is told so, and tries again', async () => {
+  test('gets auth_error unavailable if its token cannot be verified, and retries', async () => {
     let isBroken = true
     await using host = startHost({
-      gate: {
+      auth: {
         authenticate: async () => {
           if (isBroken) throw new Error('database password is hunter2')
           return {
-            identity: {
-              ...{ kind: 'user', id: 'u1', permissions: [], session: undefined },
-              expiresAtMs: Number.POSITIVE_INFINITY,
-            },
+            identity: toIdentity({ expiresAtMs: Number.POSITIVE_INFINITY }),
           }
         },
         isCurrent: () => true,
       },
     })
     const alice = host.client('alice')
-    const told = await next(alice, 'auth_error')
-    expect(told).toMatchObject({ code: 'unavailable' })
-    expect(JSON.stringify(told)).not.toContain('hunter2')
+    const authError = await next(alice, 'auth_error')
+    expect(authError).toMatchObject({ code: 'unavailable' })
+    expect(JSON.stringify(authError)).not.toContain('hunter2')
     isBroken = false
     await until(() => alice.connected && host.realtime.stats().sockets === 1)
   })

@@ -1,32 +1,33 @@
-/** Since the start, but for the first two, which are as of now. */
+/** Gauges `sockets` and `subscriptions`; everything else counts since the start of the process. */
 export type RealtimeStats = {
   sockets: number
   subscriptions: number
-  /** Transport connections that were begun. */
+  /** Transport connections that were opened. */
   connections: number
   /** Messages that clients published. */
   published: number
-  /** Messages, acks and errors that were sent to this node's sockets. */
+  /** Messages, acks and errors sent to sockets of this node. */
   sent: number
-  /** Refused messages, by code. */
+  /** Rejected messages, by error code. */
   faults: Readonly<Record<string, number>>
-  /** Handshakes refused by HTTP, and sockets refused or ended, by reason. */
+  /** Handshakes rejected over HTTP and sockets rejected for their token, by reason. */
   refused: Readonly<Record<string, number>>
+  /** Live sockets that the server ended, by reason. */
   ended: Readonly<Record<string, number>>
-  /** Messages that reached no other node, because Redis was away. */
+  /** Messages that reached no other node because Redis was unavailable. */
   clusterFailures: number
 }
 
-export type Tally = ReturnType<typeof createTally>
+export type RealtimeCounters = ReturnType<typeof createCounters>
 
-export function createTally() {
+export function createCounters() {
   const counts = { published: 0, sent: 0, clusterFailures: 0 }
   const reasons = { faults: {}, refused: {}, ended: {} } satisfies Record<string, Counts>
   return {
-    add(name: keyof typeof counts): void {
+    increment(name: keyof typeof counts): void {
       counts[name] += 1
     },
-    note(name: keyof typeof reasons, reason: string): void {
+    incrementReason(name: keyof typeof reasons, reason: string): void {
       const named: Counts = reasons[name]
       named[reason] = (named[reason] ?? 0) + 1
     },
