@@ -1,5 +1,5 @@
 import { IngestError } from '../../core/errors.ts'
-import type { Sweep } from './collect-garbage.ts'
+import type { Sweep } from '../../core/collect-garbage.ts'
 
 /** What large requests leave to small ones, of the bytes and of the places. */
 const smallShare = 1 / 4

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { createSweep } from '../../../../src/ingest/load-shedding/collect-garbage.ts'
+import { createSweep } from '../../../src/core/collect-garbage.ts'
 
 const mib = 1024 * 1024
 
