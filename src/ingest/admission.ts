@@ -3,101 +3,102 @@ import type { CanonicalEvent, Category } from '../core/event.ts'
 import type { IngestRequest, Project, ProtocolName } from '../core/protocol.ts'
 import type { Overflow } from './limits/overflow.ts'
 import type { Quotas } from './limits/quotas.ts'
-import type { Limiter, Verdict } from './limits/rate-limiter.ts'
+import type { Limiter, RateDecision } from './limits/rate-limiter.ts'
 
-/** Who may send how much: rates before the events are judged, quotas and overflow after. */
-export type Admission = {
-  /** Throws `rate_limited` with `retryAfterSeconds`. */
-  takeRate(contract: ProtocolName, project: Project, request: IngestRequest): void | Promise<void>
-  /** What the quotas leave of the events, and the categories that they cut. */
-  underQuota(events: readonly CanonicalEvent[]): Promise<QuotaVerdict> | QuotaVerdict
-  /** New events are charged once they are committed: refused requests and duplicates cost nothing. */
-  charge(events: readonly CanonicalEvent[]): void
-  /** Sends events of overheated keys to the overflow topic, and says how many. */
-  divert(events: readonly CanonicalEvent[], nowMs: number): number
-}
-
-export type QuotaVerdict = { kept: readonly CanonicalEvent[]; limited: readonly Category[] }
-
-export type AdmissionParts = {
-  /** By project: the server's rate, or the project's own. */
-  requests: Limiter
-  /** Of telemetry, by client address. */
-  telemetry: Limiter
-  quotas: Quotas
-  overflow: Overflow
-  /** By the id that is stored, as telemetry and link events name it. */
-  projectById(id: string): Project
-}
-
-export function createAdmission(parts: AdmissionParts): Admission {
+/** Rates, quotas and overflow: rates apply to a request before its events are normalised, the others after. */
+export function createAdmission(options: AdmissionOptions): Admission {
   return {
     takeRate(contract, project, request) {
-      const verdict =
+      const decision =
         contract === 'telemetry'
-          ? parts.telemetry.take(request.clientIp)
-          : takeProjectRate(parts, contract, project)
-      return verdict instanceof Promise ? verdict.then(assertAllowed) : assertAllowed(verdict)
+          ? options.telemetry.take(request.clientIp)
+          : takeProjectRate(options, contract, project)
+      return decision instanceof Promise ? decision.then(assertAllowed) : assertAllowed(decision)
     },
     underQuota(events) {
-      return events.some((event) => hasQuota(parts, event))
-        ? cut(parts, events)
+      return events.some((event) => hasQuota(options, event))
+        ? partitionByQuota(options, events)
         : { kept: events, limited: [] }
     },
     charge(events) {
       for (const event of events) {
-        if (hasQuota(parts, event)) parts.quotas.charge(projectOf(parts, event), event.category, 1)
+        if (!hasQuota(options, event)) continue
+        options.quotas.charge(projectOf(options, event), event.category, 1)
       }
     },
-    divert: (events, nowMs) => divert(parts.overflow, events, nowMs),
+    divert: (events, nowMs) => divert(options.overflow, events, nowMs),
   }
 }
 
-const unlimited: Verdict = { allowed: true, retryAfterSeconds: 0 }
+export type Admission = {
+  /** Throws or rejects with `rate_limited` and `retryAfterSeconds`. */
+  takeRate(contract: ProtocolName, project: Project, request: IngestRequest): void | Promise<void>
+  /** The events within the quotas, and the categories of those above. */
+  underQuota(events: readonly CanonicalEvent[]): Promise<QuotaDecision> | QuotaDecision
+  /** Call with new events once they are committed: refused requests and duplicates are not charged. */
+  charge(events: readonly CanonicalEvent[]): void
+  /** Sets the route of events whose key exceeds the overflow rate, and returns their number. */
+  divert(events: readonly CanonicalEvent[], nowMs: number): number
+}
 
-/** The server's own rate is for capture tokens; a project's is for whatever comes in its name. */
+export type AdmissionOptions = {
+  /** By project id. */
+  requests: Limiter
+  /** For telemetry, by client address. */
+  telemetry: Limiter
+  quotas: Pick<Quotas, 'left' | 'charge'>
+  overflow: Overflow
+  /** By the id that is stored in the row: telemetry and link events name their project there. */
+  projectById(id: string): Project
+}
+
+type QuotaDecision = { kept: readonly CanonicalEvent[]; limited: readonly Category[] }
+
+const unlimited: RateDecision = { allowed: true, retryAfterSeconds: 0 }
+
+/** The server's default rate applies to capture only; a project's own rate to all contracts but telemetry. */
 function takeProjectRate(
-  { requests }: AdmissionParts,
+  { requests }: AdmissionOptions,
   contract: ProtocolName,
   { id, rate }: Project,
-): Verdict | Promise<Verdict> {
+): RateDecision | Promise<RateDecision> {
   if (rate) return requests.take(id, { rate })
   return contract === 'capture' ? requests.take(id) : unlimited
 }
 
-function assertAllowed({ allowed, retryAfterSeconds }: Verdict): void {
+function assertAllowed({ allowed, retryAfterSeconds }: RateDecision): void {
   if (allowed) return
   throw new IngestError('rate_limited', 'too many requests', { retryAfterSeconds })
 }
 
-function projectOf({ projectById }: AdmissionParts, { kind, row }: CanonicalEvent): Project {
+function projectOf({ projectById }: AdmissionOptions, { kind, row }: CanonicalEvent): Project {
   return projectById(kind === 'link' ? row.project_id : row.project)
 }
 
-function hasQuota(parts: AdmissionParts, event: CanonicalEvent): boolean {
-  return projectOf(parts, event).quotas[event.category] !== undefined
+function hasQuota(options: AdmissionOptions, event: CanonicalEvent): boolean {
+  return projectOf(options, event).quotas[event.category] !== undefined
 }
 
-/** Takes what each quota has left, in the order of the request. */
-async function cut(
-  parts: AdmissionParts,
+/** Uses up each quota in the order of the request. */
+async function partitionByQuota(
+  options: AdmissionOptions,
   events: readonly CanonicalEvent[],
-): Promise<QuotaVerdict> {
-  const left = new Map<string, number>()
+): Promise<QuotaDecision> {
+  const leftByQuota = new Map<string, number>()
   const limited = new Set<Category>()
   const kept: CanonicalEvent[] = []
   for (const event of events) {
-    const project = projectOf(parts, event)
-    const name = `${event.category}:${project.id}`
-    const room = left.get(name) ?? (await parts.quotas.left(project, event.category))
-    left.set(name, room - 1)
-    if (room > 0) kept.push(event)
+    const project = projectOf(options, event)
+    const quota = `${event.category}:${project.id}`
+    const left = leftByQuota.get(quota) ?? (await options.quotas.left(project, event.category))
+    leftByQuota.set(quota, left - 1)
+    if (left > 0) kept.push(event)
     else limited.add(event.category)
   }
   return { kept, limited: [...limited] }
 }
 
-/** Migrated events have a topic of their own, and recordings are keyed by session: neither overflows. */
+/** Only events of the main topic overflow: migrated events have their own topic, and recordings are keyed by session. */
 function divert(overflow: Overflow, events: readonly CanonicalEvent[], nowMs: number): number {
   let diverted = 0
   for (const event of events) {

@@ -1,16 +1,22 @@
-/** Takes one token; false where none is left. */
+import { toEarlyMs, toUsedUntilMs } from '../../core/gcra.ts'
+
+/** Takes one token; false if none is left. */
 export type Bucket = (nowMs: number) => boolean
 
-/** A token bucket that starts full. */
+/** Allows `burst` at once and `perSecond` on average. */
 export function createBucket({ perSecond, burst }: { perSecond: number; burst: number }): Bucket {
-  let tokens = burst
-  let filledMs: number | undefined
+  const intervalMs = 1000 / perSecond
+  const burstMs = burst * intervalMs
+  let startMs: number | undefined
+  let usedUntilMs = 0
   return (nowMs) => {
-    const passedMs = Math.max(0, nowMs - (filledMs ?? nowMs))
-    tokens = Math.min(burst, tokens + (passedMs * perSecond) / 1000)
-    filledMs = nowMs
-    if (tokens < 1) return false
-    tokens -= 1
+    startMs ??= nowMs
+    const sinceMs = nowMs - startMs
+    // A clock that goes back costs one burst at most: never wait for the old time to come round again.
+    usedUntilMs = Math.min(usedUntilMs, sinceMs + burstMs)
+    const untilMs = toUsedUntilMs(usedUntilMs, sinceMs, intervalMs)
+    if (toEarlyMs(untilMs, sinceMs, burstMs) > 0) return false
+    usedUntilMs = untilMs
     return true
   }
 }

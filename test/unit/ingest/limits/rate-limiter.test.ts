@@ -1,13 +1,13 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { RecentKeys } from '../../../../src/ingest/limits/bounded-key-map.ts'
+import { BoundedKeyMap } from '../../../../src/ingest/limits/bounded-key-map.ts'
 import { createOverflow } from '../../../../src/ingest/limits/overflow.ts'
-import { createLimiter, type Verdict } from '../../../../src/ingest/limits/rate-limiter.ts'
+import { createLimiter, type RateDecision } from '../../../../src/ingest/limits/rate-limiter.ts'
 import { createTestClock } from '../support.ts'
 
-const atOnce = (verdict: Verdict | Promise<Verdict>): Verdict => {
-  if (verdict instanceof Promise) throw new Error('the limiter asked somebody')
-  return verdict
+const atOnce = (decision: RateDecision | Promise<RateDecision>): RateDecision => {
+  if (decision instanceof Promise) throw new Error('the limiter asked Redis')
+  return decision
 }
 
 function create(perSecond: number, burst: number) {
@@ -18,7 +18,7 @@ function create(perSecond: number, burst: number) {
   return { clock, limiter, takeMany }
 }
 
-test('a key has its burst, and then comes at the rate', () => {
+test('allows a key its burst, and then the rate', () => {
   const { clock, takeMany } = create(10, 5)
   expect(takeMany('a', 20)).toBe(5)
   clock.nowMs += 100
@@ -30,16 +30,16 @@ test('a key has its burst, and then comes at the rate', () => {
 test.each([
   ['a rate per minute', 1000 / 60, 1000],
   ['a rate whose interval a double cannot hold in milliseconds since 1970', 7000, 20_000],
-])('%s gives its whole burst', (_, perSecond, burst) => {
+])('%s allows its whole burst', (_, perSecond, burst) => {
   expect(create(perSecond, burst).takeMany('a', burst + 10)).toBe(burst)
 })
 
-test('keys do not count for each other', () => {
+test('counts keys separately', () => {
   const { takeMany } = create(1, 3)
   expect([takeMany('a', 9), takeMany('b', 9)]).toEqual([3, 3])
 })
 
-test('a refusal says in whole seconds when to come back, and by then it is so', () => {
+test('a refusal states in whole seconds when to retry, and a retry then succeeds', () => {
   const { clock, limiter, takeMany } = create(0.2, 1)
   takeMany('a', 1)
   clock.nowMs += 700
@@ -49,24 +49,24 @@ test('a refusal says in whole seconds when to come back, and by then it is so', 
   expect(takeMany('a', 1)).toBe(1)
 })
 
-test('0 turns it off', () => {
+test('0 turns the limit off', () => {
   expect(create(0, 0).takeMany('a', 1000)).toBe(1000)
 })
 
-test('a project’s own rate stands in for the limiter’s', () => {
+test('a project’s own rate replaces the limiter’s', () => {
   const { limiter } = create(1, 1)
   const rate = { perSecond: 1, burst: 3 }
   const taken = Array.from({ length: 5 }, () => atOnce(limiter.take('a', { rate })).allowed)
   expect(taken).toEqual([true, true, true, false, false])
 })
 
-test('a cost is taken whole or not at all', () => {
+test('takes a cost completely or not at all', () => {
   const { limiter } = create(1, 5)
   const costs = [3, 3, 2].map((cost) => atOnce(limiter.take('a', { cost })).allowed)
   expect(costs).toEqual([true, false, true])
 })
 
-test('in any time no key takes more than the burst and the rate over that time', () => {
+test('never allows a key more than the burst plus the rate over the elapsed time', () => {
   fc.assert(
     fc.property(
       fc.array(fc.record({ waitMs: fc.nat(300), times: fc.nat(30) }), { maxLength: 40 }),
@@ -88,16 +88,16 @@ test('in any time no key takes more than the burst and the rate over that time',
 })
 
 test.each([
-  ['what others took counts', 1500, { allowed: false, retryAfterSeconds: 2 }],
-  ['what nobody took is allowed', 0, { allowed: true, retryAfterSeconds: 0 }],
-])('with other nodes, %s', async (_, lateMs, verdict) => {
-  const shared = { isAvailable: () => true, take: async () => lateMs }
+  ['counts what others took', 1500, { allowed: false, retryAfterSeconds: 2 }],
+  ['allows what is left', 0, { allowed: true, retryAfterSeconds: 0 }],
+])('with other nodes, %s', async (_, earlyMs, decision) => {
+  const shared = { isAvailable: () => true, take: async () => earlyMs }
   const { now } = createTestClock()
   const limiter = createLimiter({ perSecond: 1, burst: 1, now, shared })
-  expect(await limiter.take('a')).toEqual(verdict)
+  expect(await limiter.take('a')).toEqual(decision)
 })
 
-test('what this node refuses is not asked of the others, and without them it counts alone', () => {
+test('does not ask Redis about what this node refuses, and counts alone without Redis', () => {
   let asked = 0
   const shared = { isAvailable: () => asked === 0, take: async () => asked++ }
   const limiter = createLimiter({ perSecond: 1, burst: 1, now: createTestClock().now, shared })
@@ -107,7 +107,7 @@ test('what this node refuses is not asked of the others, and without them it cou
   expect(asked).toBe(1)
 })
 
-test('a key that overheats sends the rest of its events to overflow, and others stay', () => {
+test('sends the events of a hot key above its rate to overflow, and no others', () => {
   const overflow = createOverflow({ perSecond: 10, burst: 5 })
   const count = (key: string, nowMs: number) =>
     Array.from({ length: 20 }, () => overflow.isOver(key, nowMs)).filter(Boolean).length
@@ -115,13 +115,13 @@ test('a key that overheats sends the rest of its events to overflow, and others 
   expect(count('hot', 1e12 + 200)).toBe(18)
 })
 
-test('overflow at 0 never is', () => {
+test('overflow of 0 per second is off', () => {
   const overflow = createOverflow({ perSecond: 0, burst: 0 })
   expect(Array.from({ length: 50 }, () => overflow.isOver('a', 1)).some(Boolean)).toBe(false)
 })
 
-test('of more keys than there is room for, one in use is never forgotten', () => {
-  const keys = new RecentKeys(100)
+test('never forgets a key in use, with more keys than capacity', () => {
+  const keys = new BoundedKeyMap(100)
   keys.set('in use', 0)
   for (let count = 1; count <= 10_000; count += 1) {
     keys.set(`once ${count}`, count)
@@ -132,8 +132,8 @@ test('of more keys than there is room for, one in use is never forgotten', () =>
   expect(keys.get('once 1')).toBeUndefined()
 })
 
-test('as many keys as were promised keep their numbers apart', () => {
-  const keys = new RecentKeys(100_000)
+test('keeps the numbers of `keysMax` keys apart', () => {
+  const keys = new BoundedKeyMap(100_000)
   const name = (index: number) => `phc_project:user-${index}`
   for (let index = 0; index < 100_000; index += 1) keys.set(name(index), index)
   let forgotten = 0
@@ -142,12 +142,12 @@ test('as many keys as were promised keep their numbers apart', () => {
     if (number === undefined) forgotten += 1
     else expect(number).toBe(index)
   }
-  // Some buckets are fuller than others.
+  // Hashes fill the buckets unevenly.
   expect(forgotten).toBeLessThan(1000)
 })
 
-test('what has no key yet is told from a number of zero', () => {
-  const keys = new RecentKeys(1)
+test('tells an unknown key from a number of zero', () => {
+  const keys = new BoundedKeyMap(1)
   expect(keys.get('a')).toBeUndefined()
   keys.set('a', 0)
   expect([keys.get('a'), keys.get('b')]).toEqual([0, undefined])
