@@ -62,8 +62,8 @@ function toSources(frame: Frame): Sources {
   return {
     journal: () => frame.storage?.journal.stats() ?? noJournal,
     shipping: () => toShippingReading(frame),
-    room: () => frame.room.used(),
-    pace: () => ({ refused: frame.pace.refused() }),
+    memory: () => frame.memory.used(),
+    scheduler: () => ({ refused: frame.scheduler.refused() }),
     seen: () => frame.storage?.seen.counts ?? { entries: 0, forgotten: 0 },
     dedupKeys: () => frame.storage?.dedupKeys.counts() ?? noDedupKeys,
     disk: () => toDiskReading(frame),

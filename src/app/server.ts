@@ -178,7 +178,7 @@ async function open(frame: Frame): Promise<void> {
 const redisStartMsMax = 1000
 
 function createServerIngest(frame: Frame, { journal, dedup }: Storage): Ingest {
-  const { config, log, counters, room, pace, projects, redis } = frame
+  const { config, log, counters, memory, scheduler, projects, redis } = frame
   const perSecond = config.RATE_CAPTURE_PER_SECOND
   const burst = config.RATE_CAPTURE_BURST || 2 * perSecond
   const shared = redis && createSharedLimit({ redis, name: 'capture' })
@@ -197,8 +197,8 @@ function createServerIngest(frame: Frame, { journal, dedup }: Storage): Ingest {
   }
   return createIngest({
     assertOpen,
-    room,
-    pace,
+    memory,
+    scheduler,
     projects,
     admission,
     dedup,

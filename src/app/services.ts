@@ -1,13 +1,16 @@
 import { join } from 'node:path'
 import type { Config } from '../config/config.ts'
+import { createGarbageCollector } from '../core/collect-garbage.ts'
 import type { Log } from '../core/log.ts'
 import type { QueryServer } from '../embedded/query-api/server.ts'
 import { type ClientIp, createClientIp } from '../http/client-ip.ts'
 import { type OriginRule, toOriginRule } from '../http/cors.ts'
 import { createQuotaFile, createSharedQuota } from '../ingest/limits/quota-stores.ts'
 import { createQuotas, type QuotaStore, type Quotas } from '../ingest/limits/quotas.ts'
-import { createRoom, type Room } from '../ingest/load-shedding/admission-ticket.ts'
-import { createSweep } from '../core/collect-garbage.ts'
+import {
+  createMemoryAdmission,
+  type MemoryAdmission,
+} from '../ingest/load-shedding/admission-ticket.ts'
 import { createTurnScheduler, type TurnScheduler } from '../ingest/load-shedding/turn-scheduler.ts'
 import type { Ingest } from '../ingest/pipeline.ts'
 import { createEventCounters, type EventCounters } from '../observability/event-counters.ts'
@@ -28,8 +31,8 @@ export type Frame = {
   config: Config
   log: Log
   counters: EventCounters
-  room: Room
-  pace: TurnScheduler
+  memory: MemoryAdmission
+  scheduler: TurnScheduler
   projects: Projects
   clientIp: ClientIp
   isOriginAllowed: OriginRule
@@ -46,22 +49,22 @@ export type Frame = {
 
 /** Enough to answer every request with `starting`. */
 export function createFrame(config: Config, log: Log): Frame {
-  const room = createRoom({
+  const memory = createMemoryAdmission({
     bytesMax: config.INTAKE_BYTES_MAX,
     requestsMax: config.INFLIGHT_REQUESTS_MAX,
-    sweep: createSweep({ everyBytes: sweepEveryBytes, collect: () => Bun.gc(true) }),
+    collector: createGarbageCollector({ everyBytes: collectEveryBytes }),
   })
   const { redis, streams } = connectRedis(config, log)
   return {
     config,
     log,
     counters: createEventCounters(),
-    room,
-    pace: createTurnScheduler({
+    memory,
+    scheduler: createTurnScheduler({
       ...turn,
-      requests: () => room.used().requests,
+      requests: () => memory.used().requests,
       now: () => performance.now(),
-      atTurnEnd: setImmediate,
+      afterIteration: setImmediate,
     }),
     projects: createProjects({ path: config.PROJECTS_FILE, log }),
     clientIp: createClientIp(config.TRUSTED_PROXIES),
@@ -94,10 +97,10 @@ function connectRedis({ REDIS_URL: url, ...config }: Config, log: Log) {
 }
 
 /** A body of 20 MB takes some 150 MB while it is worked on, and ten times as long as a collection does. */
-const sweepEveryBytes = 64 * 1024 * 1024
+const collectEveryBytes = 64 * 1024 * 1024
 
 /** The promise is a P95 below 200 ms, and a commit takes up to two turns more. */
-const turn = { turnMsMax: 10, waitMsMax: 40, patienceMs: 250, requestsMin: 64 }
+const turn = { iterationMsMax: 10, waitMsMax: 40, shedAfterMs: 250, requestsMin: 64 }
 
 /** A message to other nodes may take longer than an event's intake may wait. */
 const streamsTimeoutMs = 1000

@@ -1,49 +1,55 @@
 /**
- * Keeps account of what large requests leave behind, and has it collected each time it comes to `everyBytes`.
- * The collector paces itself by the size of the heap, and the table of markers makes that look large: left to
- * itself, it lets as much garbage gather again.
+ * Forces a garbage collection each time `everyBytes` of large buffers are no longer used. JSC paces its collections by
+ * the size of the heap: the dedup table makes the heap of the HTTP thread look large, and the delivery thread holds its
+ * blocks outside the heap. Without forced collections a multiple of `everyBytes` stays in memory.
  */
-export function createSweep({ everyBytes, collect, defer = setImmediate }: SweepParts): Sweep {
-  let kept: (() => void)[] = []
-  let keptBytes = 0
-  let isDue = false
+export function createGarbageCollector({
+  everyBytes,
+  collect = collectNow,
+  defer = setImmediate,
+}: GarbageCollectorOptions): GarbageCollector {
+  let callbacks: (() => void)[] = []
+  let unusedBytes = 0
+  let isScheduled = false
 
   function run(): void {
-    isDue = false
+    isScheduled = false
     collect()
-    const collected = kept
-    kept = []
-    keptBytes = 0
+    const collected = callbacks
+    callbacks = []
+    unusedBytes = 0
     for (const onCollected of collected) onCollected()
   }
 
-  // Not now: who has just ended is still held by what called it.
-  function hurry(): void {
-    if (isDue || keptBytes === 0) return
-    isDue = true
+  // Deferred: the stack of the caller still refers to the request that has just ended.
+  function collectSoon(): void {
+    if (isScheduled || unusedBytes === 0) return
+    isScheduled = true
     defer(run)
   }
 
   return {
-    keep(bytes, onCollected) {
-      kept.push(onCollected)
-      keptBytes += bytes
-      if (keptBytes >= everyBytes) hurry()
+    add(bytes, onCollected) {
+      if (onCollected) callbacks.push(onCollected)
+      unusedBytes += bytes
+      if (unusedBytes >= everyBytes) collectSoon()
     },
-    hurry,
+    collectSoon,
   }
 }
 
-export type Sweep = {
-  /** Calls back once what these bytes were is collected. */
-  keep(bytes: number, onCollected: () => void): void
-  /** Collects soon, however little it is. */
-  hurry(): void
+export type GarbageCollector = {
+  /** Counts `bytes` that are no longer used. `onCollected` is called after the collection that frees them. */
+  add(bytes: number, onCollected?: () => void): void
+  /** Collects at the end of this event-loop iteration, unless there is nothing to collect. */
+  collectSoon(): void
 }
 
-export type SweepParts = {
+export type GarbageCollectorOptions = {
   everyBytes: number
-  collect(): void
-  /** Calls `run` once the turn of the event loop is over. */
+  collect?: () => void
+  /** Calls `run` at the end of this event-loop iteration. */
   defer?: (run: () => void) => void
 }
+
+const collectNow = () => Bun.gc(true)

@@ -1,3 +1,4 @@
+import { createGarbageCollector, type GarbageCollector } from '../core/collect-garbage.ts'
 import type { Log } from '../core/log.ts'
 import type { CommittedBlock } from '../core/record.ts'
 import type { SinkName } from '../core/sink.ts'
@@ -39,9 +40,9 @@ export async function startWork(options: ThreadOptions, outlets: WorkOutlets): P
   const bounds = { bytesMax: ringBytesMax, blocksMax: ringBlocksMax }
   const window = createRecentRecords({ ...bounds, endOffset })
   const parts = await createSinkParts({ options, cursors, log: outlets.log })
-  const sweep = createSweep()
+  const collector = createGarbageCollector({ everyBytes: collectEveryBytes })
   const lines = await Promise.all(
-    parts.map((part) => createLine(part, { options, cursors, window, outlets, sweep })),
+    parts.map((part) => createLine(part, { options, cursors, window, outlets, collector })),
   )
   announce(endOffset, 0)
   for (const { shipper } of lines) shipper.start()
@@ -56,7 +57,7 @@ export async function startWork(options: ThreadOptions, outlets: WorkOutlets): P
     take(block) {
       window.push(block)
       announce(window.endOffset, block.bytes.byteLength)
-      sweep(block.bytes.byteLength)
+      collector.add(block.bytes.byteLength)
     },
     skip(end, bytes) {
       window.skipTo(end)
@@ -71,40 +72,29 @@ export async function startWork(options: ThreadOptions, outlets: WorkOutlets): P
 }
 
 /**
- * As many bytes leave the ring as come in, and a shipper that catches up drops what it has read, and
- * the collector hardly sees them: its heap is small. Left to itself, it lets several rings gather.
+ * Each block taken in pushes as many bytes out of the recent records, and a shipper that catches up drops what it has
+ * read. Without forced collections several times the size of the recent records stays in memory.
  */
-function createSweep(): (bytes: number) => void {
-  let sinceBytes = 0
-  return (bytes) => {
-    sinceBytes += bytes
-    if (sinceBytes < sweepEveryBytes) return
-    sinceBytes = 0
-    setImmediate(() => Bun.gc(true))
-  }
-}
-
-const sweepEveryBytes = 32 * 1024 * 1024
+const collectEveryBytes = 32 * 1024 * 1024
 
 type LineParts = {
   options: ThreadOptions
   cursors: Cursors
   window: RecentRecords
   outlets: WorkOutlets
-  /** Is told how many bytes of lines were read from the disk. */
-  sweep(bytes: number): void
+  collector: GarbageCollector
 }
 
 async function createLine(
   part: SinkPart,
-  { options, cursors, window, outlets, sweep }: LineParts,
+  { options, cursors, window, outlets, collector }: LineParts,
 ): Promise<Line> {
   const { sink, tally, limits, flushMs } = part
   const reader = await openReader({ dir: options.journalDir, log: outlets.log })
   const shipper = createShipper({
     ...{ sink, cursors, limits, flushMs, fromOffset: 0, now: Date.now },
     ...retryPolicy,
-    source: createRecordSource({ recent: window, reader: counted(reader, sweep) }),
+    source: createRecordSource({ recent: window, reader: counted(reader, collector.add) }),
     onShipped: tally.shipped,
     onAdvanced: (offset) => outlets.post({ type: 'advanced', sink: sink.name, offset }),
     onFault(error) {

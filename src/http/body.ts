@@ -1,5 +1,5 @@
 import { IngestError } from '../core/errors.ts'
-import type { Ticket } from '../ingest/load-shedding/admission-ticket.ts'
+import type { AdmissionTicket } from '../ingest/load-shedding/admission-ticket.ts'
 import type { Deadlines } from './deadlines.ts'
 
 export type BodyRules = { bytesMax: number; announcedBytes: number; deadlines: Deadlines }
@@ -11,7 +11,7 @@ export type BodyRules = { bytesMax: number; announcedBytes: number; deadlines: D
  */
 export function readBody(
   request: Request,
-  ticket: Ticket,
+  ticket: AdmissionTicket,
   { bytesMax, announcedBytes, deadlines }: BodyRules,
 ): Promise<Uint8Array> {
   if (announcedBytes > bytesMax) throw tooLarge(bytesMax)
@@ -43,7 +43,7 @@ function within<T>(deadlines: Deadlines, reading: Promise<T>): Promise<T> {
 
 async function gather(
   body: ReadableStream<Uint8Array>,
-  ticket: Ticket,
+  ticket: AdmissionTicket,
   bytesMax: number,
 ): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []
@@ -51,12 +51,12 @@ async function gather(
   for await (const chunk of body) {
     bytes += chunk.byteLength
     if (bytes > bytesMax) throw tooLarge(bytesMax)
-    ticket.grow(chunk.byteLength)
+    ticket.charge(chunk.byteLength)
     chunks.push(chunk)
   }
   if (chunks.length === 1) return chunks[0]!
   // For a moment there are both the pieces and the whole.
-  ticket.grow(bytes)
+  ticket.charge(bytes)
   return Buffer.concat(chunks, bytes)
 }
 

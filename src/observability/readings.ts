@@ -16,8 +16,8 @@ export type Sources = {
     ring: { bytes: number; blocks: number; bytesMax: number }
     threadRestarts: number
   }
-  room(): { bytes: number; requests: number; refused: number }
-  pace(): { refused: number }
+  memory(): { bytes: number; requests: number; refused: number }
+  scheduler(): { refused: number }
   seen(): { entries: number; forgotten: number }
   /** Markers on disk. */
   dedupKeys(): { bytes: number; unsaved: number; failures: number }
@@ -128,16 +128,16 @@ function sinkReadings({ shipping }: Sources): Reading[] {
   ]
 }
 
-function admissionReadings({ room, pace, seen, redis }: Sources): Reading[] {
+function admissionReadings({ memory, scheduler, seen, redis }: Sources): Reading[] {
   return [
     gauge(
       'spillway_intake_bytes',
       'Bodies in flight, with what they decode to',
-      () => room().bytes,
+      () => memory().bytes,
     ),
-    gauge('spillway_intake_requests', 'Requests in flight', () => room().requests),
-    counter('spillway_intake_refused_total', 'Requests refused for room', () => room().refused),
-    counter('spillway_intake_shed_total', 'Requests refused for time', () => pace().refused),
+    gauge('spillway_intake_requests', 'Requests in flight', () => memory().requests),
+    counter('spillway_intake_refused_total', 'Requests refused for room', () => memory().refused),
+    counter('spillway_intake_shed_total', 'Requests refused for time', () => scheduler().refused),
     gauge('spillway_dedup_markers', 'Events remembered', () => seen().entries),
     counter('spillway_dedup_forgotten_total', 'Forgotten before 24 h', () => seen().forgotten),
     counter('spillway_redis_calls_total', 'Calls to Redis', () => redis().calls),

@@ -1,19 +1,20 @@
 import type { Transform } from 'node:stream'
 import zlib, { type BrotliOptions, type ZlibOptions, type ZstdOptions } from 'node:zlib'
 import { IngestError } from '../../core/errors.ts'
+import type { AdmissionTicket } from '../load-shedding/admission-ticket.ts'
 
 export type Codec = 'gzip' | 'deflate' | 'br' | 'zstd'
 
 export type Bounds = {
   bytesMax: number
-  /** Called with every piece of output that is kept, in bytes. */
-  grow(bytes: number): void
+  /** Charged with every piece of output. */
+  ticket: Pick<AdmissionTicket, 'charge'>
 }
 
 /**
- * Decompresses within `bytesMax`, bounded while it runs. Small bodies are opened here and now, in
- * microseconds; large ones once the answer is called, on zlib's own threads, so that 20 MB stall nobody else.
- * Throws or rejects with invalid_encoding, body_too_large and what `grow` throws.
+ * Decompresses at most `bytesMax`; the limit holds during decompression. A small body is decompressed at once, in
+ * microseconds. For a large one the result is a function that decompresses on zlib's threads, so that 20 MB do not block
+ * the event loop. Throws or rejects with invalid_encoding, body_too_large and the ticket's too_busy.
  */
 export function decompress(
   codec: Codec,
@@ -21,15 +22,15 @@ export function decompress(
   bounds: Bounds,
 ): Uint8Array | (() => Promise<Uint8Array>) {
   const opener = codec === 'deflate' ? toInflate(bytes) : openers[codec]
-  const chunkSize = codec === 'gzip' ? toToldBytes(bytes) + 1 : plainChunkSize
+  const chunkSize = codec === 'gzip' ? toStatedBytes(bytes) + 1 : plainChunkSize
   const limits = { chunkSize, bytesMax: bounds.bytesMax }
-  const opened = bytes.length > inputBytesNow ? undefined : openNow(opener, bytes, limits)
+  const opened = bytes.length > syncInputBytesMax ? undefined : openSync(opener, bytes, limits)
   if (opened === undefined) return () => drain(opener.createStream(streamOptions), bytes, bounds)
-  bounds.grow(opened.length)
+  bounds.ticket.charge(opened.length)
   return opened
 }
 
-/** The codecs of Content-Encoding that must be named to be known; gzip is told by its magic bytes. */
+/** The codecs that only Content-Encoding identifies; gzip is recognised by its magic bytes. */
 export function toCodec(contentEncoding: string | null): Codec | undefined {
   const name = contentEncoding?.trim().toLowerCase()
   return name === 'deflate' || name === 'br' || name === 'zstd' ? name : undefined
@@ -45,10 +46,10 @@ type Opener = {
   createStream(options: Options): Transform
 }
 
-/** A millisecond or so on the HTTP thread, and less than what a hop to another thread and back costs. */
-const inputBytesNow = 64 * 1024
-const outputBytesNow = 1024 * 1024
-/** One chunk holds most batches whole. */
+/** About 1 ms on the HTTP thread: less than a round trip to another thread. */
+const syncInputBytesMax = 64 * 1024
+const syncOutputBytesMax = 1024 * 1024
+/** Most batches fit into one chunk. */
 const plainChunkSize = 64 * 1024
 const streamOptions = { chunkSize: 256 * 1024 }
 
@@ -60,48 +61,51 @@ const openers: Record<Exclude<Codec, 'deflate'>, Opener> = {
 const inflate: Opener = { open: zlib.inflateSync, createStream: zlib.createInflate }
 const inflateRaw: Opener = { open: zlib.inflateRawSync, createStream: zlib.createInflateRaw }
 
-/** `deflate` means zlib's format, yet some clients send it bare: the first two bytes tell. */
+/** `deflate` means the zlib format, but some clients send raw deflate. The first two bytes tell them apart. */
 function toInflate([first = 0, second = 0]: Uint8Array): Opener {
   return first % 16 === 8 && (first * 256 + second) % 31 === 0 ? inflate : inflateRaw
 }
 
-/** Deflate packs no better. */
+/** The best ratio that deflate can reach. */
 const bytesPerByteMax = 1032
-const toldBytesMin = 1023
+const statedBytesMin = 1023
 
 /**
- * How long gzip says the output is, of its last member, as far as that can be true. In a chunk one byte longer a small
- * body takes three fifths of the time that it takes in 64 KiB, and leaves nothing over; one that is too short is followed
- * by others.
+ * The output size that gzip's trailer states, limited to what is possible. It covers the last member only. Measured: with
+ * a chunk one byte larger than the output, a small body takes three fifths of the time that it takes with 64 KiB chunks,
+ * and no memory is left over. If the size is too small, further chunks follow.
  */
-function toToldBytes(bytes: Uint8Array): number {
+function toStatedBytes(bytes: Uint8Array): number {
   const [a = 0, b = 0, c = 0, d = 0] = bytes.subarray(-4)
-  const told = a + b * 2 ** 8 + c * 2 ** 16 + d * 2 ** 24
-  return Math.max(toldBytesMin, Math.min(told, bytes.length * bytesPerByteMax, outputBytesNow))
+  const stated = a + b * 2 ** 8 + c * 2 ** 16 + d * 2 ** 24
+  return Math.max(
+    statedBytesMin,
+    Math.min(stated, bytes.length * bytesPerByteMax, syncOutputBytesMax),
+  )
 }
 
 type Limits = { chunkSize: number; bytesMax: number }
 
-/** Undefined where the output is too large to be made here, yet may be within the limit. */
-function openNow(
+/** Undefined if the output is too large for the HTTP thread, but may be within `bytesMax`. */
+function openSync(
   { open }: Opener,
   bytes: Uint8Array,
   { chunkSize, bytesMax }: Limits,
 ): Uint8Array | undefined {
   try {
-    return open(bytes, { chunkSize, maxOutputLength: Math.min(bytesMax, outputBytesNow) })
+    return open(bytes, { chunkSize, maxOutputLength: Math.min(bytesMax, syncOutputBytesMax) })
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_BUFFER_TOO_LARGE') throw toInvalid(error)
-    if (bytesMax <= outputBytesNow) throw tooLarge(bytesMax)
+    if (bytesMax <= syncOutputBytesMax) throw tooLarge(bytesMax)
     return undefined
   }
 }
 
-/** Leaving the loop destroys the stream, and with it the work that is left. */
+/** Leaving the loop destroys the stream, which stops the decompression. */
 async function drain(
   stream: Transform,
   bytes: Uint8Array,
-  { bytesMax, grow }: Bounds,
+  { bytesMax, ticket }: Bounds,
 ): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []
   let total = 0
@@ -110,7 +114,7 @@ async function drain(
     for await (const chunk of stream) {
       total += chunk.length
       if (total > bytesMax) throw tooLarge(bytesMax)
-      grow(chunk.length)
+      ticket.charge(chunk.length)
       chunks.push(chunk)
     }
   } catch (error) {

@@ -1,46 +1,50 @@
 import { IngestError } from '../../core/errors.ts'
 import { nestingMax } from '../../core/limits.ts'
+import type { AdmissionTicket } from '../load-shedding/admission-ticket.ts'
 
 /**
- * JSON.parse within the nesting limit, and without loss: integers beyond 2^53 and numbers beyond a double
- * become `JSON.rawJSON` objects, which stringify as they were sent. `grow` is charged with what the
- * structure of a large text's values weighs, before they are made. Throws invalid_json, nesting_too_deep, body_too_large.
+ * JSON.parse with a nesting limit and without loss of digits: integers beyond 2^53 and numbers beyond a double become
+ * `JSON.rawJSON` objects, which stringify as they were sent. For a large text, the estimated bytes of its values are
+ * charged to the ticket before they are allocated. Throws invalid_json, nesting_too_deep, body_too_large, too_busy.
  */
-export function parseJson(text: string, grow: (bytes: number) => void = () => {}): unknown {
-  if (text.length > scanAbove) weigh(text, grow)
+export function parseJson(text: string, ticket?: Pick<AdmissionTicket, 'charge'>): unknown {
+  if (text.length > scanCharsMin) chargeValues(text, ticket)
   const value = parse(text)
   if (!hasLoss(value, 1)) return value
   return JSON.parse(text, keepNumber as (key: string, value: unknown) => unknown)
 }
 
-/** Beyond this many characters a text is looked through first: 20 MB of `[` cost seconds and gigabytes. */
-const scanAbove = 64 * 1024
-/** What an object or array, and a string that is no key, take in memory beside their text. */
+/** Longer texts are scanned before they are parsed: 20 MB of `[` would cost seconds and gigabytes. */
+const scanCharsMin = 64 * 1024
+/** The memory of an object or array, and of a string that is not a key, beside its text. */
 const containerBytes = 64
 const stringBytes = 24
-/** The text, the values' own, their properties as text once more, the line, and the journal's block, which doubles. */
-const copies = 6
-/** Recordings are the densest of honest bodies: 25 MB of them hold half of this beside their text. */
+/** The text, the values, their properties as text again, the line, and the journal's block, which doubles as it grows. */
+const copiesPerText = 6
+/** Recordings are the densest bodies of real clients: 25 MB of them take half of this beside their text. */
 const valuesBytesMax = 256 * 1024 * 1024
-/** However dense it is, one body that comes alone fits the intake's room. */
+/** However dense a body is, it must fit into the memory of the intake while it is the only one. */
 const chargeBytesMax = 104 * 1024 * 1024
 
-/** What it takes to make events of a text, without the structure of its values: `parseJson` charges that. */
+/** Estimated bytes to make events of a text, without the structure of its values: `parseJson` charges that. */
 export function toWorkBytes(textBytes: number): number {
-  return Math.min(textBytes * copies, chargeBytesMax)
+  return Math.min(textBytes * copiesPerText, chargeBytesMax)
 }
 
-function weigh(text: string, grow: (bytes: number) => void): void {
+function chargeValues(text: string, ticket?: Pick<AdmissionTicket, 'charge'>): void {
   const { depth, containers, strings } = scanJson(text, nestingMax)
   if (depth > nestingMax) throw tooDeep()
   const bytes = containers * containerBytes + strings * stringBytes
   if (bytes > valuesBytesMax) {
-    throw new IngestError('body_too_large', 'the JSON holds more values than the server can')
+    throw new IngestError(
+      'body_too_large',
+      'the JSON holds more values than the server can process',
+    )
   }
-  grow(Math.min(bytes, chargeBytesMax - toWorkBytes(text.length)))
+  ticket?.charge(Math.min(bytes, chargeBytesMax - toWorkBytes(text.length)))
 }
 
-/** JSC's message may quote what it stumbled over at any length. */
+/** JSC's message may quote the faulty text at any length. */
 const messageLengthMax = 100
 
 function parse(text: string): unknown {
@@ -56,7 +60,7 @@ function parse(text: string): unknown {
 const tooDeep = () =>
   new IngestError('nesting_too_deep', `the JSON is nested deeper than ${nestingMax} levels`)
 
-/** Whether a number lost digits or its size. Throws where `value` is nested too deep; so it recurses safely. */
+/** Whether a number lost digits or overflowed. Recursion is bounded: throws if `value` is nested too deep. */
 function hasLoss(value: unknown, depth: number): boolean {
   if (typeof value === 'number') return Number.isSafeInteger(value) ? false : isLossy(value)
   if (typeof value !== 'object' || value === null) return false
@@ -75,7 +79,7 @@ const isLossy = (value: number) => Number.isInteger(value) || !Number.isFinite(v
 
 const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown }
 
-/** A reviver. `source` is the number as it was written. */
+/** A reviver of JSON.parse. `source` is the number as it was sent. */
 function keepNumber(_key: string, value: unknown, { source }: { source?: string }): unknown {
   if (typeof value !== 'number' || source === undefined) return value
   if (!isLossy(value) || Number.isSafeInteger(value)) return value
@@ -86,10 +90,10 @@ function keepNumber(_key: string, value: unknown, { source }: { source?: string 
 const isIntegerText = (text: string) => /^-?\d+$/.test(text)
 
 /**
- * Counts what a JSON text holds, in less than a third of the time that parsing it takes; brackets inside strings
- * do not count. Stops early once it is deeper than `depthMax`. Total: a text that is no JSON has counts, too.
+ * Counts containers and strings in less than a third of the time that parsing takes. Ignores brackets in strings. Stops
+ * early once the nesting exceeds `depthMax`. Total: invalid JSON has counts too.
  */
-export function scanJson(text: string, depthMax: number): JsonCounts {
+function scanJson(text: string, depthMax: number): JsonCounts {
   let depth = 0
   let containers = 0
   let strings = 0
@@ -106,10 +110,10 @@ export function scanJson(text: string, depthMax: number): JsonCounts {
   return { depth, containers, strings }
 }
 
-/** `depth` is above `depthMax` where the text is nested deeper; keys count as strings. */
-export type JsonCounts = { depth: number; containers: number; strings: number }
+/** `depth` exceeds `depthMax` if the text is nested deeper. Keys count as strings. */
+type JsonCounts = { depth: number; containers: number; strings: number }
 
-/** Where the string that opens at `open` closes: at the first quote after an even run of backslashes. */
+/** Index of the quote that closes the string at `open`: the first one after an even number of backslashes. */
 function endOfString(text: string, open: number): number {
   let end = open
   for (;;) {

@@ -1,23 +1,23 @@
-/** What is left of a body once some of its wrappings are off: bytes, or text where a field held it. */
+/** A body, or what is left of it after some layers are removed: bytes, or text if it came from a form field. */
 export type Payload = Uint8Array | string
 
 const utf8 = new TextDecoder()
 
-/** UTF-8 without its byte order mark; bytes that are none become U+FFFD. */
+/** UTF-8 without its byte order mark; invalid bytes become U+FFFD. */
 export function toText(payload: Payload): string {
   return typeof payload === 'string' ? payload : utf8.decode(payload)
 }
 
-/** Gives a large buffer back at once: the collector would let several of them pile up first. */
+/** Smaller buffers may come from a pool, and cost little. */
+const discardBytesMin = 64 * 1024
+
+/** Frees a large buffer at once: the garbage collector would let several of them accumulate first. */
 export function discard(payload: Payload): void {
   if (typeof payload === 'string' || payload.length < discardBytesMin) return
   const { buffer } = payload
   const isWhole = payload.length === buffer.byteLength
   if (isWhole && buffer instanceof ArrayBuffer) buffer.transfer(0)
 }
-
-/** Smaller ones may come from a pool, and cost little. */
-const discardBytesMin = 64 * 1024
 
 export function payloadBytes(payload: Payload): number {
   return typeof payload === 'string' ? Buffer.byteLength(payload) : payload.length
@@ -27,7 +27,7 @@ export function isBlank(payload: Payload): boolean {
   return payload.length === leadLength(payload)
 }
 
-/** An object or an array, going by its first character; nothing else is a body of any contract. */
+/** Whether the first character opens an object or an array. No contract accepts anything else. */
 export function isJsonLike(payload: Payload): boolean {
   const first = codeAt(payload, leadLength(payload))
   return first === brace || first === bracket
@@ -37,7 +37,7 @@ const brace = '{'.charCodeAt(0)
 const bracket = '['.charCodeAt(0)
 const whitespace = new Set([...' \t\n\r'].map((char) => char.charCodeAt(0)))
 
-/** How many places of white space and byte order mark come first. */
+/** The length of the leading byte order mark and white space. */
 function leadLength(payload: Payload): number {
   let length = 0
   if (codeAt(payload, 0) === 0xef && codeAt(payload, 1) === 0xbb && codeAt(payload, 2) === 0xbf) {

@@ -1,18 +1,19 @@
+import type { GarbageCollector } from '../../core/collect-garbage.ts'
 import { IngestError } from '../../core/errors.ts'
-import type { Sweep } from '../../core/collect-garbage.ts'
 
-/** What large requests leave to small ones, of the bytes and of the places. */
+/** Reserved for small requests, of the bytes and of the number of requests. */
 const smallShare = 1 / 4
-/** What large bodies may take before they are worked on: the work takes several times as much as they do. */
+/** For large bodies that have not been decoded yet: the work on a body takes several times its size. */
 const arrivingShare = 1 / 4
 
 /**
- * Bounds the requests in flight: how many, and the bytes of their bodies together with what they decode to. Large ones
- * may take three quarters of both, so that a crowd of them does not shut out everybody's events; and what they
- * took counts until it is collected.
+ * Bounds the requests in flight: their number, and the bytes of their bodies together with the bytes that they decode
+ * to. Large requests may take three quarters of both, so that they never block small events. With a `collector` the
+ * bytes of a large request count until they are collected.
  */
-export function createRoom({ bytesMax, requestsMax, sweep }: RoomParts): Room {
-  const spaces: Spaces = {
+export function createMemoryAdmission(options: MemoryAdmissionOptions): MemoryAdmission {
+  const { bytesMax, requestsMax, collector } = options
+  const usage: Usage = {
     all: { bytes: 0, requests: 0, bytesMax, requestsMax },
     large: {
       bytes: 0,
@@ -22,149 +23,173 @@ export function createRoom({ bytesMax, requestsMax, sweep }: RoomParts): Room {
     },
     arriving: { bytes: 0, bytesMax: Math.floor(bytesMax * arrivingShare) },
     working: 0,
-    waiting: [],
-    keptBytes: 0,
+    isDecompressing: false,
+    queue: [],
+    queuedDecompressions: 0,
+    uncollectedBytes: 0,
     refused: 0,
-    sweep,
+    collector,
   }
   return {
-    enter(bytes) {
-      const ticket = createTicket(spaces)
-      ticket.grow(bytes)
+    admit(announcedBytes) {
+      const ticket = new Ticket(usage)
+      ticket.charge(announcedBytes)
       return ticket
     },
     used: () => ({
-      bytes: spaces.all.bytes - spaces.keptBytes,
-      requests: spaces.all.requests,
-      refused: spaces.refused,
+      bytes: usage.all.bytes - usage.uncollectedBytes,
+      requests: usage.all.requests,
+      refused: usage.refused,
     }),
   }
 }
 
-export type RoomParts = {
+export type MemoryAdmissionOptions = {
   bytesMax: number
   requestsMax: number
-  /** Without it, what a request took is given back as it leaves. */
-  sweep?: Sweep
+  /** Without it, the bytes of a request are free again when its ticket is released. */
+  collector?: GarbageCollector
 }
 
-export type Room = {
-  /** Before a body is read, with the bytes that its headers announce, else 0. Throws `too_busy`. */
-  enter(announcedBytes: number): Ticket
-  /** Without what requests that are over left behind. */
+export type MemoryAdmission = {
+  /** Called before the body is read, with Content-Length, or 0 if it is unknown. Throws `too_busy`. */
+  admit(announcedBytes: number): AdmissionTicket
+  /** Requests in flight and their bytes, without bytes that wait for the collector. `refused` is a total. */
   used(): { bytes: number; requests: number; refused: number }
 }
 
-/** A request's place. It must `leave` in the end, also when `grow` threw; leaving twice does nothing. */
-export type Ticket = {
-  /** For each piece read beyond what was announced, and for what it decodes to. Throws `too_busy`. */
-  grow(bytes: number): void
+/** The bytes that one request may hold. Release it in any case, also after `charge` threw; a second release is a no-op. */
+export type AdmissionTicket = {
+  /** For each piece beyond the announced bytes, and for decoded bytes. Throws `too_busy`. */
+  charge(bytes: number): void
   /**
-   * Charges for the work on a body that has arrived. Undefined where there is room at once; else waits
-   * for its turn. Throws or rejects with `too_busy`.
+   * Charges for the work on a body that has arrived. Undefined if there is capacity; otherwise the promise waits for
+   * it, in order of arrival. Throws or rejects with `too_busy`.
    */
-  makeRoom(bytes: number): Promise<void> | undefined
-  leave(): void
+  reserveWork(bytes: number): Promise<void> | undefined
+  /** Runs `work` on a large body while no other such work runs, in order of arrival. Rejects with `too_busy`. */
+  decompressAlone<T>(work: () => Promise<T>): Promise<T>
+  release(): void
 }
 
-/** What the tickets of a room share. */
-export type Spaces = {
-  all: Space
-  large: Space
-  /** The part of `large` whose bodies are not worked on yet. */
+type Limit = { bytes: number; requests: number; bytesMax: number; requestsMax: number }
+
+/** One queue for both: requests that wait for memory, and those that wait until they may decompress. */
+type Queued = {
+  needs: 'memory' | 'decompression'
+  tryStart(): boolean
+  outcome: PromiseWithResolvers<void>
+}
+
+/** Shared by all tickets. */
+type Usage = {
+  all: Limit
+  large: Limit
+  /** The part of `large` whose bodies are not decoded yet. */
   arriving: { bytes: number; bytesMax: number }
-  /** Requests whose bodies are worked on. */
+  /** Requests that have reserved their work. */
   working: number
-  waiting: Waiting[]
-  /** The part of `all` and `large` that requests left behind for the collector. */
-  keptBytes: number
+  isDecompressing: boolean
+  queue: Queued[]
+  queuedDecompressions: number
+  /** The part of `all` and `large` that released requests have left for the collector. */
+  uncollectedBytes: number
   refused: number
-  sweep: Sweep | undefined
+  collector: GarbageCollector | undefined
 }
 
-export function createTicket(spaces: Spaces): Ticket {
-  return new HeldTicket(spaces)
-}
-
-type Space = { bytes: number; requests: number; bytesMax: number; requestsMax: number }
-type Waiting = { tryStart(): boolean; outcome: PromiseWithResolvers<void> }
-
-/** Most requests are below a kilobyte, and batches of SDKs below fifty: beyond this a request is large. */
+/** Most requests are below 1 KB, and batches of SDKs below 50 KB. */
 const smallBytesMax = 64 * 1024
-/** Bodies of some 300 KB: what is smaller dies young, and collections would cost batches of SDKs more than they gain. */
-const keptBytesMin = 2 * 1024 * 1024
-/** A collection takes as long as the work on some megabytes. */
-const hurryBytesMin = 8 * 1024 * 1024
+/** Smaller requests (bodies below some 300 KB) are freed by young collections; forcing one would cost more than it gains. */
+const collectedBytesMin = 2 * 1024 * 1024
+/** A forced collection takes as long as the work on some megabytes: it must free more than that. */
+const urgentBytesMin = 8 * 1024 * 1024
+/**
+ * One decompression at a time: zlib has few threads, and the collector notices the memory of many half-decompressed
+ * bodies too late.
+ */
+const queuedDecompressionsMax = 64
 
-class HeldTicket implements Ticket {
-  readonly #spaces: Spaces
+class Ticket implements AdmissionTicket {
+  readonly #usage: Usage
   #bytes = 0
-  #state: 'new' | 'arriving' | 'worked' | 'left' = 'new'
+  #state: 'new' | 'arriving' | 'working' | 'released' = 'new'
   #isLarge = false
 
-  constructor(spaces: Spaces) {
-    this.#spaces = spaces
+  constructor(usage: Usage) {
+    this.#usage = usage
   }
 
-  grow(bytes: number): void {
-    if (this.#state !== 'left' && !this.#take(bytes)) throw toRefusal(this.#spaces)
+  charge(bytes: number): void {
+    if (this.#state !== 'released' && !this.#take(bytes)) throw refuse(this.#usage)
   }
 
-  makeRoom(bytes: number): Promise<void> | undefined {
-    const { waiting } = this.#spaces
-    if (waiting.length === 0 && this.#tryStart(bytes)) return undefined
+  reserveWork(bytes: number): Promise<void> | undefined {
+    const { queue, queuedDecompressions } = this.#usage
+    if (queue.length === queuedDecompressions && this.#tryStartWork(bytes)) return undefined
     const outcome = Promise.withResolvers<void>()
-    waiting.push({ tryStart: () => this.#tryStart(bytes), outcome })
-    serve(this.#spaces)
+    queue.push({ needs: 'memory', tryStart: () => this.#tryStartWork(bytes), outcome })
+    startQueued(this.#usage)
     return outcome.promise
   }
 
-  leave(): void {
-    const { all, large, arriving, sweep } = this.#spaces
+  async decompressAlone<T>(work: () => Promise<T>): Promise<T> {
+    const usage = this.#usage
+    if (!tryStartDecompression(usage)) await queueDecompression(usage)
+    try {
+      return await work()
+    } finally {
+      usage.isDecompressing = false
+      startQueued(usage)
+    }
+  }
+
+  release(): void {
+    const { all, large, arriving, collector } = this.#usage
     if (this.#state === 'arriving') arriving.bytes -= this.#largeBytes
-    if (this.#state === 'worked') this.#spaces.working -= 1
-    const isIn = this.#state === 'arriving' || this.#state === 'worked'
-    this.#state = 'left'
-    if (!isIn) return
+    if (this.#state === 'working') this.#usage.working -= 1
+    const isAdmitted = this.#state === 'arriving' || this.#state === 'working'
+    this.#state = 'released'
+    if (!isAdmitted) return
     all.requests -= 1
     if (this.#isLarge) large.requests -= 1
-    if (sweep && this.#bytes >= keptBytesMin) this.#keep(sweep)
-    else this.#giveBack()
+    if (collector && this.#bytes >= collectedBytesMin) this.#freeOnceCollected(collector)
+    else this.#free()
   }
 
   get #largeBytes(): number {
     return this.#isLarge ? this.#bytes : 0
   }
 
-  /** From arriving to being worked on, if there is room for the work. */
-  #tryStart(bytes: number): boolean {
-    if (this.#state === 'left') return true
-    const { arriving } = this.#spaces
+  /** From arriving to working. False if the work does not fit. */
+  #tryStartWork(bytes: number): boolean {
+    if (this.#state === 'released') return true
+    const { arriving } = this.#usage
     const arrivedBytes = this.#largeBytes
     const state = this.#state
-    this.#state = 'worked'
+    this.#state = 'working'
     if (!this.#take(bytes)) {
       this.#state = state
       return false
     }
-    if (state === 'worked') return true
+    if (state === 'working') return true
     arriving.bytes -= arrivedBytes
-    this.#spaces.working += 1
+    this.#usage.working += 1
     return true
   }
 
-  /** False, and nothing is taken, where it does not fit. */
+  /** False, and nothing is charged, if the bytes do not fit. */
   #take(bytes: number): boolean {
-    const { all, large, arriving } = this.#spaces
+    const { all, large, arriving } = this.#usage
     const bytesAfter = this.#bytes + bytes
     const isLarge = this.#isLarge || bytesAfter > smallBytesMax
     const largeBytes = isLarge ? bytesAfter - this.#largeBytes : 0
     const enters = this.#state === 'new' ? 1 : 0
     const entersLarge = isLarge && !this.#isLarge ? 1 : 0
-    const isArriving = this.#state !== 'worked'
+    const isArriving = this.#state !== 'working'
     if (!fits(all, bytes, enters)) return false
     if (isLarge && !fits(large, largeBytes, entersLarge)) return false
-    // One that is alone may take all the room, whatever its size.
+    // A large body may exceed `arriving` while it is the only one, so that a body of any permitted size gets in.
     const isCrowded = arriving.bytes > this.#largeBytes
     if (isLarge && isArriving && isCrowded && arriving.bytes + largeBytes > arriving.bytesMax)
       return false
@@ -179,46 +204,90 @@ class HeldTicket implements Ticket {
     return true
   }
 
-  #giveBack(): void {
-    const { all, large, waiting } = this.#spaces
+  #free(): void {
+    const { all, large, queue } = this.#usage
     all.bytes -= this.#bytes
     large.bytes -= this.#largeBytes
-    if (waiting.length > 0) serve(this.#spaces)
+    if (queue.length > 0) startQueued(this.#usage)
   }
 
-  #keep(sweep: Sweep): void {
+  #freeOnceCollected(collector: GarbageCollector): void {
     const bytes = this.#bytes
-    this.#spaces.keptBytes += bytes
-    sweep.keep(bytes, () => {
-      this.#spaces.keptBytes -= bytes
-      this.#giveBack()
+    this.#usage.uncollectedBytes += bytes
+    collector.add(bytes, () => {
+      this.#usage.uncollectedBytes -= bytes
+      this.#free()
     })
-    serve(this.#spaces)
+    startQueued(this.#usage)
   }
 }
 
-function fits(space: Space, bytes: number, requests: number): boolean {
-  return space.bytes + bytes <= space.bytesMax && space.requests + requests <= space.requestsMax
+function fits(limit: Limit, bytes: number, requests: number): boolean {
+  return limit.bytes + bytes <= limit.bytesMax && limit.requests + requests <= limit.requestsMax
 }
 
-/** Starts those that wait, in their order, as far as there is room. */
-function serve(spaces: Spaces): void {
-  const { waiting, sweep } = spaces
-  while (waiting[0]?.tryStart()) waiting.shift()?.outcome.resolve()
-  if (waiting.length === 0) return
-  if (spaces.keptBytes >= hurryBytesMin) sweep?.hurry()
-  if (spaces.working > 0) return
-  if (spaces.keptBytes > 0) sweep?.hurry()
-  // Nobody is left to make room: it would wait for those that wait behind it.
-  else {
-    waiting.shift()?.outcome.reject(toRefusal(spaces))
-    serve(spaces)
+function tryStartDecompression(usage: Usage): boolean {
+  if (usage.isDecompressing) return false
+  usage.isDecompressing = true
+  return true
+}
+
+function queueDecompression(usage: Usage): Promise<void> {
+  if (usage.queuedDecompressions >= queuedDecompressionsMax)
+    throw tooBusy('too many large bodies wait to be decompressed')
+  const outcome = Promise.withResolvers<void>()
+  const tryStart = () => {
+    const isStarted = tryStartDecompression(usage)
+    if (isStarted) usage.queuedDecompressions -= 1
+    return isStarted
   }
+  usage.queue.push({ needs: 'decompression', tryStart, outcome })
+  usage.queuedDecompressions += 1
+  return outcome.promise
 }
 
-function toRefusal(spaces: Spaces): IngestError {
-  spaces.refused += 1
-  if (spaces.keptBytes >= hurryBytesMin) spaces.sweep?.hurry()
-  const details = { retryAfterSeconds: 1 }
-  return new IngestError('too_busy', 'the server holds as many requests as it can', details)
+/**
+ * Starts queued requests in order, as far as possible. A request that waits for memory blocks those behind it that
+ * need memory, and not those that wait to decompress.
+ */
+function startQueued(usage: Usage): void {
+  const { queue } = usage
+  let isMemoryShort = false
+  for (let at = 0; at < queue.length; ) {
+    const queued = queue[at]!
+    const isBlocked = queued.needs === 'memory' ? isMemoryShort : usage.isDecompressing
+    if (!isBlocked && queued.tryStart()) {
+      queue.splice(at, 1)
+      queued.outcome.resolve()
+      continue
+    }
+    if (queued.needs === 'memory') isMemoryShort = true
+    if (isMemoryShort && (usage.isDecompressing || usage.queuedDecompressions === 0)) break
+    at += 1
+  }
+  if (isMemoryShort) freeMemory(usage)
 }
+
+/** Asks the collector for memory. If no request can free any, refuses the first that waits for memory. */
+function freeMemory(usage: Usage): void {
+  const { queue, collector } = usage
+  if (usage.uncollectedBytes >= urgentBytesMin) collector?.collectSoon()
+  if (usage.working > 0) return
+  if (usage.uncollectedBytes > 0) {
+    collector?.collectSoon()
+    return
+  }
+  // Its bytes never fit, and the requests behind it would wait for ever.
+  const at = queue.findIndex(({ needs }) => needs === 'memory')
+  const [stuck] = queue.splice(at, 1)
+  stuck?.outcome.reject(refuse(usage))
+  startQueued(usage)
+}
+
+function refuse(usage: Usage): IngestError {
+  usage.refused += 1
+  if (usage.uncollectedBytes >= urgentBytesMin) usage.collector?.collectSoon()
+  return tooBusy('the server holds as many requests as it can')
+}
+
+const tooBusy = (message: string) => new IngestError('too_busy', message, { retryAfterSeconds: 1 })

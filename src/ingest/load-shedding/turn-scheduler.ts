@@ -1,77 +1,78 @@
 import { IngestError } from '../../core/errors.ts'
 
 /**
- * Keeps the turns of the event loop short, since replies leave only between them, and sheds load when there is more than
- * this thread can do. Once a turn has used its time, requests wait in their order for the next ones. Where a line has
- * lasted, those who would wait too long are refused, going by what the turns take in. Neither a crowd that comes once nor
- * a slow disk is a reason for that: the one passes, and waits for the other overlap.
+ * Bounds the work of one event-loop iteration, because replies are sent only between iterations, and sheds load that
+ * this thread cannot keep up with. Once an iteration has used its time, requests queue in order of arrival for the next
+ * ones. If there has been a queue for `shedAfterMs`, requests whose wait would exceed `waitMsMax` are refused; the wait
+ * is estimated from the previous iteration. A short burst or a slow disk causes no refusals: a burst passes, and
+ * requests that wait for the disk do not use the thread.
  */
-export function createTurnScheduler(parts: PaceParts): TurnScheduler {
-  return new Line(parts)
+export function createTurnScheduler(options: TurnSchedulerOptions): TurnScheduler {
+  return new Scheduler(options)
 }
 
-export type PaceParts = {
-  /** How long one turn takes requests in. */
-  turnMsMax: number
-  /** How long a request may have to wait in the line. */
+export type TurnSchedulerOptions = {
+  /** How long one iteration may start requests. */
+  iterationMsMax: number
+  /** The longest estimated wait in the queue. */
   waitMsMax: number
-  /** How long there may be a line before anybody is refused. Gaps that are shorter do not end it. */
-  patienceMs: number
-  /** So many may be in flight in any case: the connections of a busy proxy. */
+  /** How long a queue must last before requests are refused. Gaps shorter than this do not end it. */
+  shedAfterMs: number
+  /** Never refuses while so many requests, or fewer, are in flight: the connections of a busy proxy. */
   requestsMin: number
-  /** Requests in flight, those that wait for their commit included. */
+  /** Requests in flight, including those that wait for their commit. */
   requests(): number
   now(): number
-  /** Calls back once what this turn of the event loop brought has been looked at. */
-  atTurnEnd(callback: () => void): void
+  /** Calls back at the end of this event-loop iteration. */
+  afterIteration(callback: () => void): void
 }
 
 export type TurnScheduler = {
   /**
-   * Before a request's work begins: undefined where it may begin at once, else when its turn has come. Throws `too_busy`
-   * with `retryAfterSeconds`.
+   * Call before the work on a request: undefined if it may start now; otherwise the promise resolves when it may.
+   * Throws `too_busy` with `retryAfterSeconds`.
    */
   take(): Promise<void> | undefined
   refused(): number
 }
 
-class Line implements TurnScheduler {
-  readonly #parts: PaceParts
-  /** Those before `#first` have begun. */
-  #waiting: (() => void)[] = []
+class Scheduler implements TurnScheduler {
+  readonly #options: TurnSchedulerOptions
+  /** Entries before `#first` have started. */
+  #queue: (() => void)[] = []
   #first = 0
-  #lineSinceMs = 0
-  #lineSeenMs = Number.NEGATIVE_INFINITY
-  /** Of the turn under way; `#taken` are the requests that have begun in it. */
-  #isInTurn = false
+  #queuedSinceMs = 0
+  #queueSeenMs = Number.NEGATIVE_INFINITY
+  /** The current iteration; `#started` counts the requests that started in it. */
+  #isInIteration = false
   #startMs = 0
-  #taken = 0
-  /** From one turn's start to the next one's, where they follow each other. */
+  #started = 0
+  /** From the start of one iteration to the start of the next. */
   #intervalMs: number
   #refused = 0
-  // One for all: an error's stack costs more than the refusal.
+  // One instance for all refusals: creating an error's stack costs more than the refusal itself.
   readonly #overload = new IngestError('too_busy', 'more arrives than the server can take', {
     retryAfterSeconds: 1,
   })
 
-  constructor(parts: PaceParts) {
-    this.#parts = parts
-    this.#intervalMs = 2 * parts.turnMsMax
+  constructor(options: TurnSchedulerOptions) {
+    this.#options = options
+    this.#intervalMs = 2 * options.iterationMsMax
   }
 
   take(): Promise<void> | undefined {
-    if (!this.#isInTurn) this.#startTurn(this.#parts.now())
-    const count = this.#waiting.length - this.#first
-    if (count === 0 && !this.#isOver()) {
-      this.#taken += 1
+    if (!this.#isInIteration) this.#startIteration(this.#options.now())
+    const ahead = this.#queue.length - this.#first
+    if (ahead === 0 && !this.#isTimeUsed()) {
+      this.#started += 1
       return undefined
     }
-    if (this.#isTooLong(count)) {
+    if (this.#shouldShed(ahead)) {
       this.#refused += 1
       throw this.#overload
     }
     const { promise, resolve } = Promise.withResolvers<void>()
-    this.#waiting.push(resolve)
+    this.#queue.push(resolve)
     return promise
   }
 
@@ -79,51 +80,51 @@ class Line implements TurnScheduler {
     return this.#refused
   }
 
-  #isTooLong(count: number): boolean {
-    const { waitMsMax, patienceMs, requestsMin, requests } = this.#parts
-    const nowMs = this.#parts.now()
-    this.#seeLine(nowMs)
-    const isLong = count * this.#intervalMs >= this.#taken * waitMsMax
-    return isLong && nowMs - this.#lineSinceMs > patienceMs && requests() > requestsMin
+  #shouldShed(ahead: number): boolean {
+    const { waitMsMax, shedAfterMs, requestsMin, requests } = this.#options
+    const nowMs = this.#options.now()
+    this.#noteQueue(nowMs)
+    const isWaitTooLong = ahead * this.#intervalMs >= this.#started * waitMsMax
+    return isWaitTooLong && nowMs - this.#queuedSinceMs > shedAfterMs && requests() > requestsMin
   }
 
-  #seeLine(nowMs: number): void {
-    if (nowMs - this.#lineSeenMs > this.#parts.patienceMs) this.#lineSinceMs = nowMs
-    this.#lineSeenMs = nowMs
+  #noteQueue(nowMs: number): void {
+    if (nowMs - this.#queueSeenMs > this.#options.shedAfterMs) this.#queuedSinceMs = nowMs
+    this.#queueSeenMs = nowMs
   }
 
-  #isOver(): boolean {
-    return this.#parts.now() - this.#startMs >= this.#parts.turnMsMax
+  #isTimeUsed(): boolean {
+    return this.#options.now() - this.#startMs >= this.#options.iterationMsMax
   }
 
-  #startTurn(nowMs: number): void {
-    this.#isInTurn = true
+  #startIteration(nowMs: number): void {
+    this.#isInIteration = true
     this.#startMs = nowMs
-    this.#taken = 0
-    this.#parts.atTurnEnd(() => this.#endTurn())
+    this.#started = 0
+    this.#options.afterIteration(() => this.#endIteration())
   }
 
-  #endTurn(): void {
-    this.#isInTurn = false
-    if (this.#waiting.length === 0) return
-    const nowMs = this.#parts.now()
-    this.#seeLine(nowMs)
-    this.#intervalMs = Math.max(this.#parts.turnMsMax, nowMs - this.#startMs)
-    this.#startTurn(nowMs)
-    this.#beginNext()
+  #endIteration(): void {
+    this.#isInIteration = false
+    if (this.#queue.length === 0) return
+    const nowMs = this.#options.now()
+    this.#noteQueue(nowMs)
+    this.#intervalMs = Math.max(this.#options.iterationMsMax, nowMs - this.#startMs)
+    this.#startIteration(nowMs)
+    this.#startNext()
   }
 
-  /** One at a time: what the one before does at once shows in the time. */
-  #beginNext(): void {
-    const begin = this.#waiting[this.#first]
-    if (begin && !this.#isOver()) {
+  /** One request per microtask: its synchronous work is then included in the time of the iteration. */
+  #startNext(): void {
+    const start = this.#queue[this.#first]
+    if (start && !this.#isTimeUsed()) {
       this.#first += 1
-      this.#taken += 1
-      begin()
-      queueMicrotask(() => this.#beginNext())
+      this.#started += 1
+      start()
+      queueMicrotask(() => this.#startNext())
       return
     }
-    this.#waiting = this.#waiting.slice(this.#first)
+    this.#queue = this.#queue.slice(this.#first)
     this.#first = 0
   }
 }

@@ -1,56 +1,56 @@
 import { expect, test } from 'bun:test'
-import { createSweep } from '../../../src/core/collect-garbage.ts'
+import { createGarbageCollector } from '../../../src/core/collect-garbage.ts'
 
 const mib = 1024 * 1024
 
-function sweepOf(everyBytes: number) {
+function createTestCollector(everyBytes: number) {
   const deferred: (() => void)[] = []
   let collections = 0
-  const sweep = createSweep({
+  const collector = createGarbageCollector({
     everyBytes,
     collect: () => {
       collections += 1
     },
     defer: (run) => deferred.push(run),
   })
-  const endTurn = () => {
+  const endIteration = () => {
     for (const run of deferred.splice(0)) run()
     return collections
   }
-  return { sweep, endTurn }
+  return { collector, endIteration }
 }
 
-test('collects each time large requests have left enough behind', () => {
-  const { sweep, endTurn } = sweepOf(64 * mib)
-  let gone = 0
+test('collects each time enough bytes are unused', () => {
+  const { collector, endIteration } = createTestCollector(64 * mib)
+  let collected = 0
   const collections: number[] = []
   for (let request = 0; request < 12; request += 1) {
-    sweep.keep(16 * mib, () => {
-      gone += 1
+    collector.add(16 * mib, () => {
+      collected += 1
     })
-    collections.push(endTurn())
+    collections.push(endIteration())
   }
   expect(collections).toEqual([0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3])
-  expect(gone).toBe(12)
+  expect(collected).toBe(12)
 })
 
-test('calls back after the collection, and collects once for all of one turn', () => {
-  const { sweep, endTurn } = sweepOf(mib)
+test('collects once per iteration, and calls back after it', () => {
+  const { collector, endIteration } = createTestCollector(mib)
   const calls: string[] = []
-  sweep.keep(mib, () => calls.push('first'))
-  sweep.keep(mib, () => calls.push('second'))
+  collector.add(mib, () => calls.push('first'))
+  collector.add(mib, () => calls.push('second'))
   expect(calls).toEqual([])
-  expect(endTurn()).toBe(1)
+  expect(endIteration()).toBe(1)
   expect(calls).toEqual(['first', 'second'])
 })
 
-test('in a hurry, collects what is there, and nothing where nothing is', () => {
-  const { sweep, endTurn } = sweepOf(64 * mib)
-  sweep.hurry()
-  expect(endTurn()).toBe(0)
-  sweep.keep(1, () => {})
-  sweep.hurry()
-  expect(endTurn()).toBe(1)
-  sweep.hurry()
-  expect(endTurn()).toBe(1)
+test('collects fewer bytes on request, and never without any', () => {
+  const { collector, endIteration } = createTestCollector(64 * mib)
+  collector.collectSoon()
+  expect(endIteration()).toBe(0)
+  collector.add(1)
+  collector.collectSoon()
+  expect(endIteration()).toBe(1)
+  collector.collectSoon()
+  expect(endIteration()).toBe(1)
 })

@@ -24,7 +24,7 @@ describe('refuses', () => {
     ['invalid_json', 'two documents', { body: json + json }],
     ['invalid_json', 'a word', { body: 'hello' }],
     ['invalid_json', 'UTF-16', { body: Buffer.from(`\ufeff${json}`, 'utf16le') }],
-    ['invalid_json', 'bytes of nothing', { body: Uint8Array.of(0, 255, 254) }],
+    ['invalid_json', 'random bytes', { body: Uint8Array.of(0, 255, 254) }],
     ['invalid_json', 'a form that holds none', { body: form('hello there'), type: formType }],
     ['nesting_too_deep', '201 levels', { body: nested(201) }],
     ['nesting_too_deep', '1,000,000 levels', { body: nested(1_000_000) }],
@@ -50,7 +50,7 @@ describe('refuses', () => {
     expect(await codeOf(sent)).toBe(code)
   })
 
-  test('what is just within the limits', async () => {
+  test('nothing that is just within the limits', async () => {
     expect(await codeOf({ body: nested(200) })).toBe('accepted')
     const body = `[${' '.repeat(capture.bodyBytesMax - 2)}]`
     expect(await codeOf({ body })).toBe('accepted')
@@ -74,36 +74,39 @@ function wrapped(times: number): Uint8Array {
 }
 
 function flipped(bytes: Uint8Array): Uint8Array {
-  const copy = Uint8Array.from(bytes)
-  copy[20] = copy[20]! ^ 0xff
-  return copy
+  const changed = Uint8Array.from(bytes)
+  changed[20] = changed[20]! ^ 0xff
+  return changed
 }
 
 const lz64Bomb = () => lz.compressToBase64('a'.repeat(capture.bodyBytesMax + 1))
 
-/** An array of strings: its text six times, the array and its strings. */
-const weightOf = (text: string) => 6 * text.length + 64 + 24 * (JSON.parse(text) as string[]).length
+/** Estimate for an array of strings: its text six times, the array and its strings. */
+const estimateBytes = (text: string) =>
+  6 * text.length + 64 + 24 * (JSON.parse(text) as string[]).length
 
-describe('room', () => {
+describe('memory', () => {
   const large = JSON.stringify(Array.from({ length: 40_000 }, (_, i) => `item ${i} ${i * 7919}`))
   const bytes = Buffer.byteLength(large)
 
   test.each<[string, Sent, number]>([
     ['for plain JSON', { body: large }, 0],
-    ['for what gzip opens to', { body: zlib.gzipSync(large) }, 1],
+    ['for the output of gzip', { body: zlib.gzipSync(large) }, 1],
     ['for the value of a form', { body: form(large) }, 1],
     ['for the bytes of base64', { body: Buffer.from(large).toString('base64') }, 1],
-  ])('is charged %s, beside the work on it', async (_, sent, times) => {
+  ])('is charged %s and for the work on it', async (_, sent, times) => {
     const charged: number[] = []
-    await decode({ ...sent, grow: (more) => charged.push(more) })
-    expect(charged.reduce((total, more) => total + more, 0)).toBe(bytes * times + weightOf(large))
+    await decode({ ...sent, charge: (more) => charged.push(more) })
+    expect(charged.reduce((total, more) => total + more, 0)).toBe(
+      bytes * times + estimateBytes(large),
+    )
   })
 
   test.each([
     ['objects', '{}', 1024 * 1024 * 5],
     ['arrays', '[]', 1024 * 1024 * 5],
     ['strings', '""', 1024 * 1024 * 12],
-  ])('never holds more %s than there is memory for', async (_, item, count) => {
+  ])('limits the number of %s', async (_, item, count) => {
     const body = `[${`${item},`.repeat(count)}0]`
     const rules = { ...capture, bodyBytesMax: body.length }
     expect(await codeOf({ body, rules })).toBe('body_too_large')
@@ -111,53 +114,53 @@ describe('room', () => {
 
   test.each<[string, Sent]>([
     ['small gzip', { body: gzip }],
-    ['gzip opened on another thread', { body: zlib.gzipSync(large) }],
+    ['gzip decompressed on another thread', { body: zlib.gzipSync(large) }],
     ['base64', { body: base64 }],
     ['lz64', { body: lz.compressToBase64(large), query: 'compression=lz64' }],
     ['plain JSON', { body: json }],
-  ])('that is not there refuses %s', async (_, sent) => {
-    const full = new IngestError('too_busy', 'no room')
-    const grow = () => {
+  ])('that is used up refuses %s', async (_, sent) => {
+    const full = new IngestError('too_busy', 'no memory')
+    const charge = () => {
       throw full
     }
-    expect(await codeOf({ ...sent, grow })).toBe('too_busy')
+    expect(await codeOf({ ...sent, charge })).toBe('too_busy')
   })
 
-  test('for the work on a large body is waited for', async () => {
-    const room = Promise.withResolvers<void>()
+  test('for the work on a large body may have to be waited for', async () => {
+    const capacity = Promise.withResolvers<void>()
     const asked: number[] = []
-    const makeRoom = (bytes: number) => {
+    const reserveWork = (bytes: number) => {
       asked.push(bytes)
-      return room.promise
+      return capacity.promise
     }
     let isDecoded = false
-    const decoding = Promise.resolve(decode({ body: large, makeRoom })).then((body) => {
+    const decoding = Promise.resolve(decode({ body: large, reserveWork })).then((body) => {
       isDecoded = true
       return body
     })
     await Promise.resolve()
     expect({ asked, isDecoded }).toEqual({ asked: [6 * bytes], isDecoded: false })
-    room.resolve()
+    capacity.resolve()
     expect(await decoding).toEqual({ value: JSON.parse(large), decodedBytes: bytes })
   })
 
-  test('is not waited for by small bodies', () => {
-    const makeRoom = () => Promise.reject(new Error('not asked for'))
-    expect(decode({ body: json, makeRoom })).toMatchObject({
+  test('is never waited for by small bodies', () => {
+    const reserveWork = () => Promise.reject(new Error('reserved'))
+    expect(decode({ body: json, reserveWork })).toMatchObject({
       decodedBytes: Buffer.byteLength(json),
     })
   })
 
-  test('is asked for before a bomb has gone off', async () => {
+  test('is charged while a bomb decompresses, not afterwards', async () => {
     let charged = 0
     const rules = { ...capture, bodyBytesMax: 20 * 1024 * 1024 }
-    const grow = (more: number) => {
+    const charge = (more: number) => {
       charged += more
-      if (charged > 4 * 1024 * 1024) throw new IngestError('too_busy', 'no room')
+      if (charged > 4 * 1024 * 1024) throw new IngestError('too_busy', 'no memory')
     }
     for (const body of [zlib.gzipSync(Buffer.alloc(20 * 1024 * 1024)), lz64Bomb()]) {
       charged = 0
-      expect(await codeOf({ body, query: 'compression=lz64', rules, grow })).toBe('too_busy')
+      expect(await codeOf({ body, query: 'compression=lz64', rules, charge })).toBe('too_busy')
       expect(charged).toBeLessThan(13 * 1024 * 1024)
     }
   })

@@ -25,22 +25,22 @@ const everywhere: [string, Sent][] = [
   ['JSON as text/plain', { body: json, type: 'text/plain;charset=UTF-8' }],
   ['JSON without a content type', { body: json }],
   ['JSON in white space', { body: `\r\n\t ${json} \n` }],
-  ['JSON behind a byte order mark', { body: bom + json }],
-  ['JSON behind a byte order mark and white space', { body: `${bom}\n ${json}` }],
+  ['JSON after a byte order mark', { body: bom + json }],
+  ['JSON after a byte order mark and white space', { body: `${bom}\n ${json}` }],
   ['a GET with a body', { body: json, method: 'GET' }],
   ['gzip by magic bytes', { body: gzip }],
   ['gzip as text/plain', { body: gzip, type: 'text/plain' }],
   ['gzip by header', { body: gzip, encoding: 'gzip' }],
   ['gzip in two members', { body: Buffer.concat([5, 999].map((_, i) => part(i))) }],
-  ['gzip that a proxy opened', { body: json, encoding: 'gzip' }],
+  ['gzip that a proxy decompressed', { body: json, encoding: 'gzip' }],
   ['deflate in zlib format', { body: zlib.deflateSync(json), encoding: 'deflate' }],
   ['deflate, raw', { body: zlib.deflateRawSync(json), encoding: 'deflate' }],
-  ['deflate that a proxy opened', { body: json, encoding: 'deflate' }],
+  ['deflate that a proxy decompressed', { body: json, encoding: 'deflate' }],
   ['brotli', { body: zlib.brotliCompressSync(json), encoding: 'BR' }],
-  ['brotli that a proxy opened', { body: json, encoding: 'br' }],
+  ['brotli that a proxy decompressed', { body: json, encoding: 'br' }],
   ['zstd', { body: zlib.zstdCompressSync(json), encoding: 'zstd' }],
-  ['zstd that a proxy opened', { body: json, encoding: 'zstd' }],
-  ['brotli that a proxy packed in gzip again', { body: zlib.gzipSync(gzip), encoding: 'gzip' }],
+  ['zstd that a proxy decompressed', { body: json, encoding: 'zstd' }],
+  ['gzip in gzip, as a proxy may send it', { body: zlib.gzipSync(gzip), encoding: 'gzip' }],
   ['an unknown encoding', { body: json, encoding: 'identity' }],
 ]
 
@@ -83,23 +83,23 @@ describe.each([
     ['data= as text/plain, as beacons do', { body: form(base64), type: 'text/plain' }],
     ['data= not first', { body: `ip=1&${form(base64)}&ver=1`, type: formType }],
     ['data= with gzip in base64', { body: form(gzip64), type: formType }],
-    ['data= under ?compression=base64', { body: form(base64), query: 'compression=base64' }],
+    ['data= with ?compression=base64', { body: form(base64), query: 'compression=base64' }],
     ['data= and compression= as fields', { body: form(lz64, '&compression=lz64'), type: formType }],
     ['compression= before data=', { body: `compression=lz64&${form(lz64)}`, type: 'text/plain' }],
     ['compression= in capitals', { body: form(lz64, '&compression=LZ-String'), type: formType }],
     ['an unknown compression=', { body: form(base64, '&compression=arj'), type: formType }],
     ['a form in gzip', { body: zlib.gzipSync(form(base64)), type: formType }],
     ['a form in brotli', { body: zlib.brotliCompressSync(form(json)), encoding: 'br' }],
-    ['plain JSON under a form type', { body: json, type: formType }],
-    ['gzip under a form type', { body: gzip, type: formType }],
-    ['JSON that is said to be gzip-js', { body: json, query: 'compression=gzip-js' }],
-    ['JSON that is said to be lz64', { body: json, query: 'compression=lz64' }],
+    ['plain JSON with a form type', { body: json, type: formType }],
+    ['gzip with a form type', { body: gzip, type: formType }],
+    ['JSON with the hint gzip-js', { body: json, query: 'compression=gzip-js' }],
+    ['JSON with the hint lz64', { body: json, query: 'compression=lz64' }],
     ['a lz64 body', { body: lz64, query: 'compression=lz64' }],
-    ['a lz64 body that ends its line', { body: `${lz64}\n`, query: 'compression=lz-string' }],
+    ['a lz64 body with a line end', { body: `${lz64}\n`, query: 'compression=lz-string' }],
     ['a lz64 body by header', { body: lz64, encoding: 'lz64' }],
     ['a base64 body by query', { body: base64, query: 'compression=b64' }],
     ['base64 of lz64', { body: form(btoa(lz64)), query: 'compression=lz64' }],
-    ['base64 that is said to be lz64', { body: form(base64), query: 'compression=lz64' }],
+    ['base64 with the hint lz64', { body: form(base64), query: 'compression=lz64' }],
   ])('%s', async (_, sent) => {
     expect((await decode({ ...sent, rules })).value).toEqual(value)
   })
@@ -121,9 +121,9 @@ describe('base64 bodies', () => {
     ['with a line end', { body: `${base64}\n` }],
     ['of gzip', { body: gzip64 }],
     ['of base64 of gzip', { body: btoa(gzip64) }],
-    ['under a form type', { body: base64, type: formType }],
+    ['with a form type', { body: base64, type: formType }],
     ['twice in a form', { body: form(btoa(base64)), type: formType }],
-  ])('are read %s where the rules say so', async (_, sent) => {
+  ])('are read %s if the rules allow it', async (_, sent) => {
     expect((await decode(sent)).value).toEqual(value)
   })
 
@@ -139,7 +139,7 @@ describe('base64 bodies', () => {
   })
 })
 
-test('a small body is decoded at once, and a large one leaves the loop free', async () => {
+test('decodes a small body at once, and a large one asynchronously', async () => {
   expect(decode({ body: gzip })).not.toBeInstanceOf(Promise)
   const large = zlib.gzipSync(JSON.stringify(Array.from({ length: 1000 }, () => 'x'.repeat(1500))))
   expect(decode({ body: large })).toBeInstanceOf(Promise)
@@ -152,7 +152,7 @@ test('counts the bytes of the JSON text', async () => {
   }
 })
 
-test('any JSON survives any wrapping', async () => {
+test('decodes any JSON from any layer', async () => {
   const wraps: ((text: string) => Sent)[] = [
     (body) => ({ body }),
     (text) => ({ body: zlib.gzipSync(text) }),
@@ -172,7 +172,7 @@ test('any JSON survives any wrapping', async () => {
   )
 })
 
-test('bytes of any kind, under any hint, are refused in our own words', async () => {
+test('refuses any bytes, with any hint, with an error code', async () => {
   const hint = fc.constantFrom('', 'compression=lz64', 'compression=base64', 'compression=gzip')
   const encoding = fc.constantFrom('', 'gzip', 'deflate', 'br', 'zstd')
   const lead = fc.constantFrom('', 'data=', '[', '\x1f\x8b\x08')

@@ -2,12 +2,12 @@ import { expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { parseForm } from '../../../../src/ingest/decode/form.ts'
 
-/** What escapes, half escapes and fields are made of. */
+/** Parts of complete and incomplete escapes, and of fields. */
 const pieces = ['%', '2', 'B', 'F', '3', 'D', '%2B', '%2F', '%3D', '%2b', '%25', '%C3%BC', '%ff']
 const others = ['+', '=', '&', '&data=', 'data', 'A', 'ü', ' ', '\u0000', '&compression=', '😀']
 const anyForm = fc.array(fc.constantFrom(...pieces, ...others), { maxLength: 12 })
 
-test('a form reads as the parser of the platform reads it', () => {
+test('reads a form as URLSearchParams does', () => {
   fc.assert(
     fc.property(anyForm, (parts) => {
       const text = `data=${parts.join('')}`

@@ -23,8 +23,8 @@ export type Sent = {
   encoding?: string
   method?: string
   rules?: DecodeRules
-  grow?: (bytes: number) => void
-  makeRoom?: (bytes: number) => Promise<void> | undefined
+  charge?: (bytes: number) => void
+  reserveWork?: (bytes: number) => Promise<void> | undefined
 }
 
 export function decode({ body = '', query = '', type, encoding, ...rest }: Sent) {
@@ -33,13 +33,17 @@ export function decode({ body = '', query = '', type, encoding, ...rest }: Sent)
   if (encoding) headers.set('content-encoding', encoding)
   const request = { method: rest.method ?? 'POST', query: new URLSearchParams(query), headers }
   const bytes = typeof body === 'string' ? new TextEncoder().encode(body) : body
-  const { rules = capture, grow = () => {} } = rest
-  const growNow = (more: number) => {
-    grow(more)
+  const { rules = capture, charge = () => {} } = rest
+  const reserveAtOnce = (more: number) => {
+    charge(more)
     return undefined
   }
-  const { makeRoom = growNow } = rest
-  return decodeBody({ request, body: new Uint8Array(bytes), rules, grow, makeRoom })
+  const ticket = {
+    charge,
+    reserveWork: rest.reserveWork ?? reserveAtOnce,
+    decompressAlone: <T>(work: () => Promise<T>) => work(),
+  }
+  return decodeBody({ request, body: new Uint8Array(bytes), rules, ticket })
 }
 
 export async function codeOf(sent: Sent): Promise<string> {
