@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { makeKeySet } from '../src/platform/auth/key-set.ts'
+import { generateKeySet } from '../src/platform/auth/keys.ts'
 import { startClickHouse } from '../test/services/clickhouse.ts'
 import { startKafka } from '../test/services/kafka.ts'
 import { startRedis } from '../test/services/redis.ts'
@@ -39,7 +39,7 @@ export async function startBench(
   environment: Record<string, string> = {},
 ): Promise<Bench> {
   const keys = join(folder, 'keys.json')
-  if (!(await Bun.file(keys).exists())) await Bun.write(keys, await makeKeySet())
+  if (!(await Bun.file(keys).exists())) await Bun.write(keys, await generateKeySet())
   const queryPort = freePort()
   const settings: Record<string, string> = {
     PORT: '0',

@@ -45,7 +45,6 @@ export async function openPlatform(parts: PlatformParts): Promise<Platform> {
   const realtime = openRealtime(parts, auth)
   auth.onRevoked((session) => realtime.endSession(session))
   const sdk = createSdkConfig({
-    settings: {},
     overrides: (project, app) =>
       project === undefined ? undefined : projects.sdkOverrides(project, app),
     publicUrl: config.PUBLIC_URL,

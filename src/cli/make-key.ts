@@ -1,4 +1,4 @@
-import { makeKeySet } from '../platform/auth/key-set.ts'
+import { generateKeySet } from '../platform/auth/keys.ts'
 
-/** Prints a fresh signing key as a JWK set, for AUTH_KEYS_FILE: `bun run make-key > keys.json`. */
-console.log(await makeKeySet())
+/** Prints a new signing key as a JWK set, for AUTH_KEYS_FILE: `bun run make-key > keys.json`. */
+console.log(await generateKeySet())

@@ -1,9 +1,9 @@
 import { silentLog } from '../../src/core/log.ts'
 import type { ClientEntry, UserEntry } from '../../src/core/project-entries.ts'
-import { type Auth, type AuthParts, createAuth } from '../../src/platform/auth/auth.ts'
+import { type Auth, type AuthOptions, createAuth } from '../../src/platform/auth/auth.ts'
 import { createDirectory } from '../../src/platform/auth/directory.ts'
-import type { Verifier } from '../../src/platform/auth/password-thread.ts'
 import { createSqliteRefreshStore } from '../../src/platform/auth/refresh-sqlite.ts'
+import type { Verifier } from '../../src/platform/auth/secrets.ts'
 import { temporaryFolder } from './folder.ts'
 
 /** Takes `hash:<secret>` for the hash of a secret, at once. */
@@ -42,7 +42,7 @@ export type TestAuth = {
   [Symbol.dispose](): void
 }
 
-export async function startAuth(overrides: Partial<AuthParts> = {}): Promise<TestAuth> {
+export async function startAuth(overrides: Partial<AuthOptions> = {}): Promise<TestAuth> {
   const folder = temporaryFolder()
   const people: TestAuth['people'] = { clients: [shop, page], users: [alice, bob] }
   const clock = { nowMs: Date.parse('2026-01-01T12:00:00Z') }

@@ -2,56 +2,51 @@ import type { Clock } from '../../core/clock.ts'
 import type { Log } from '../../core/log.ts'
 import type { ClientEntry } from '../../core/project-entries.ts'
 import type { Directory } from './directory.ts'
-import { type FirstClient, loadFirstClient } from './first-client.ts'
 import { createGrants } from './grants.ts'
 import { createIdentities, type Identities } from './identity.ts'
 import { createKeys } from './keys.ts'
-import { createParties } from './parties.ts'
-import { createPasswordThread, type Verifier } from './password-thread.ts'
-import { createRefreshTokens } from './refresh.ts'
-import type { RefreshStore } from './refresh-store.ts'
+import { type FirstClient, loadFirstClient } from './private-file.ts'
+import { createRefreshTokens, type RefreshStore } from './refresh.ts'
 import { createRoutes, type Routes } from './routes.ts'
-import { createSecrets } from './secrets.ts'
+import { createPasswordThread, createSecrets, type Verifier } from './secrets.ts'
 import { createTokens, type Tokens } from './tokens.ts'
 
-/** Tokens: asking for them, renewing them, judging them. The replies are the contract's, section 2. */
+/** Issues, renews and verifies tokens (docs/contracts/auth.md). */
 export type Auth = Routes &
   Pick<Identities, 'authenticate' | 'isCurrent'> & {
-    /** Made where none is configured outside production: print it at start, so that the flow can be tried. */
+    /** Set outside production if no client is configured. Log it at start, so that the flow can be tried. */
     firstClient: FirstClient | undefined
-    /** Hears the public id of each session that is revoked here. */
+    /** Calls back with the public id of each session that is revoked on this node. */
     onRevoked(listener: (session: string) => void): void
-    /** Signs, verifies and asks the store, for real. */
+    /** Signs and verifies a token, and queries the store. */
     isHealthy(): Promise<boolean>
     close(): void
   }
 
-export type AuthSettings = {
-  keysFile: string | undefined
-  issuer: string
-  accessSeconds: number
-  refreshSeconds: number
-  production: boolean
-  dataDir: string
-}
-
-export type AuthParts = {
-  settings: AuthSettings
+export type AuthOptions = {
+  settings: {
+    keysFile: string | undefined
+    issuer: string
+    accessSeconds: number
+    refreshSeconds: number
+    production: boolean
+    dataDir: string
+  }
   directory: Directory
   store: RefreshStore
-  /** Seconds until this address may ask again, 0 for at once. */
+  /** Seconds until this address may send the next request; 0: at once. */
   waitSeconds: (clientIp: string) => number | Promise<number>
   log: Log
   now: Clock
   verifier?: Verifier
 }
 
-/** Throws where the signing keys cannot be used, and in production where there are none. */
-export async function createAuth(parts: AuthParts): Promise<Auth> {
-  const { settings, store, log, now } = parts
+/** Throws if the signing keys are unusable, and in production without signing keys. */
+export async function createAuth(options: AuthOptions): Promise<Auth> {
+  const { settings, store, log, now } = options
   const keys = await createKeys({ ...settings, file: settings.keysFile, log })
-  const firstClient = await toFirstClient(parts)
-  const directory = withFirstClient(parts.directory, firstClient)
+  const firstClient = await toFirstClient(options)
+  const directory = withFirstClient(options.directory, firstClient)
   const tokens = createTokens({ keys, ...settings, now })
   const identities = createIdentities({ tokens, keys, directory, store, log })
   const listeners: ((session: string) => void)[] = [identities.revoked]
@@ -60,41 +55,48 @@ export async function createAuth(parts: AuthParts): Promise<Auth> {
     for (const listener of listeners) listener(session)
   }
   const refreshTokens = createRefreshTokens({ store, ...settings, now, log, onRevoked })
-  const secrets = createSecrets({ verifier: parts.verifier ?? createPasswordThread() })
-  const parties = createParties({ directory, secrets, log })
-  const grants = createGrants({ directory, parties, tokens, refreshTokens, log })
-  const upkeep = setInterval(() => void maintain(), upkeepMs)
-  upkeep.unref()
+  const secrets = createSecrets({ verifier: options.verifier ?? createPasswordThread() })
+  const grants = createGrants({ directory, secrets, tokens, refreshTokens, log })
+  const maintenance = setInterval(() => void maintain(), maintenanceMs)
+  maintenance.unref()
 
   async function maintain() {
     await keys.reload()
-    await store.purge(now()).catch((error) => log.warn({ error: String(error) }, 'purge failed'))
+    await store
+      .purge(now())
+      .catch((error) => log.warn({ error: String(error) }, 'cannot purge expired refresh tokens'))
   }
 
   return {
-    ...createRoutes({ ...parts, grants, identities, keys, accessSeconds: settings.accessSeconds }),
+    ...createRoutes({
+      ...options,
+      grants,
+      identities,
+      keys,
+      accessSeconds: settings.accessSeconds,
+    }),
     authenticate: identities.authenticate,
     isCurrent: identities.isCurrent,
     firstClient,
     onRevoked: (listener) => void listeners.push(listener),
     isHealthy: () => isHealthy(tokens, store),
     close() {
-      clearInterval(upkeep)
+      clearInterval(maintenance)
       secrets.close()
       store.close()
     },
   }
 }
 
-/** How soon a changed key file is taken up. */
-const upkeepMs = 5000
+/** Interval of purges and of checks for a changed key file. */
+const maintenanceMs = 5000
 
-async function toFirstClient({ settings, directory }: AuthParts) {
+async function toFirstClient({ settings, directory }: AuthOptions) {
   if (settings.production || directory.hasClients()) return undefined
   return await loadFirstClient(settings.dataDir)
 }
 
-/** The first client steps back as soon as a reload configures others. */
+/** The first client is valid only as long as the projects file has no clients. */
 function withFirstClient(directory: Directory, first: ClientEntry | undefined): Directory {
   if (!first) return directory
   return {

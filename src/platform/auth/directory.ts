@@ -1,6 +1,6 @@
 import type { ClientEntry, UserEntry } from '../../core/project-entries.ts'
 
-/** Who may ask for tokens. Looked up anew each time, so that a reloaded projects file counts at once. */
+/** The clients and users of the projects file. Every call uses the current lists, so a reload applies at once. */
 export type Directory = {
   findClient(id: string): ClientEntry | undefined
   findUser(username: string): UserEntry | undefined
@@ -8,7 +8,7 @@ export type Directory = {
   hasClients(): boolean
 }
 
-/** Indexes the lists of the projects file. A list that was replaced is indexed again on the next look-up. */
+/** Indexes the lists of the projects file. A replaced list is indexed again at the next look-up. */
 export function createDirectory({
   clients,
   users,
@@ -27,7 +27,7 @@ export function createDirectory({
   }
 }
 
-/** The records behind a token. Undefined where one of them is gone. */
+/** The client and the user of a token. Undefined if one of them no longer exists. */
 export function findHolder(
   directory: Directory,
   { kind, id, clientId }: { kind: 'user' | 'client'; id: string; clientId: string },

@@ -2,13 +2,13 @@ import type { Log } from '../../core/log.ts'
 import type { ClientEntry, UserEntry } from '../../core/project-entries.ts'
 import { type Directory, findHolder } from './directory.ts'
 import { OAuthError } from './oauth-error.ts'
-import type { Parties } from './parties.ts'
 import { grantedTo, narrow } from './permissions.ts'
 import type { Grant, RefreshTokens } from './refresh.ts'
+import type { Secrets } from './secrets.ts'
 import type { TokenRequest } from './token-request.ts'
 import type { Tokens } from './tokens.ts'
 
-/** What was granted. `refreshToken` is missing where the client can just as well ask again. */
+/** `refreshToken` is missing for a client that needs no secret, and while the store is unavailable. */
 export type Granted = {
   accessToken: string
   refreshToken: string | undefined
@@ -18,30 +18,32 @@ export type Granted = {
 export type Grants = {
   /** Answers a token request. Throws OAuthError. */
   exchange(request: TokenRequest): Promise<Granted>
-  /** Answers a refresh token that comes without its client's credentials. Throws OAuthError. */
+  /** Answers a refresh token that comes without client credentials. Throws OAuthError. */
   refresh(refreshToken: string): Promise<Granted>
 }
 
-/** The three grants. Who asks is settled first, then for whom, then how much of it. */
+/** The three grants of RFC 6749: client credentials, password and refresh token. */
 export function createGrants({
   directory,
-  parties,
+  secrets,
   tokens,
   refreshTokens,
   log,
 }: {
   directory: Directory
-  parties: Parties
+  secrets: Secrets
   tokens: Tokens
   refreshTokens: RefreshTokens
   log: Log
 }): Grants {
+  const authenticator = createAuthenticator({ directory, secrets, log })
+
   async function exchange(request: TokenRequest): Promise<Granted> {
     if (!grantTypes.has(request.grantType))
       throw new OAuthError('unsupported_grant_type', `there is no grant "${request.grantType}"`)
-    const client = await parties.client(request)
+    const client = await authenticator.client(request)
     if (request.grantType === 'refresh_token') return await renew(request, client.id)
-    const user = request.grantType === 'password' ? await parties.user(request) : undefined
+    const user = request.grantType === 'password' ? await authenticator.user(request) : undefined
     return await grant(client, user, request.scope)
   }
 
@@ -57,18 +59,18 @@ export function createGrants({
       clientId: client.id,
       permissions,
     }
-    // Whoever needs no secret to ask again needs no refresh token either.
+    // A public client without a user can request another access token at any time without a secret.
     const refresh = client.public && !user ? undefined : await issueRefreshToken(holder)
     const accessToken = await tokens.issue({ ...holder, session: refresh?.session })
     return { accessToken, refreshToken: refresh?.token, permissions }
   }
 
-  /** A refresh token is a convenience: with its store away, the access token alone must do. */
+  /** While the store is unavailable, a login still gets an access token, without a refresh token. */
   async function issueRefreshToken(holder: Grant) {
     try {
       return await refreshTokens.issue(holder)
     } catch (error) {
-      log.warn({ error: String(error) }, 'no refresh token could be stored')
+      log.warn({ error: String(error) }, 'cannot store a refresh token; the login gets none')
       return undefined
     }
   }
@@ -79,7 +81,7 @@ export function createGrants({
     const holder = findHolder(directory, { ...family, id: family.subject })
     if (!holder) {
       await refreshTokens.revoke(family.id)
-      throw new OAuthError('invalid_grant', 'whom the token was issued to is no longer known')
+      throw new OAuthError('invalid_grant', "the token's client or user no longer exists")
     }
     const granted = narrow(grantedTo(holder.client, holder.user), family.permissions)
     const permissions = toScope(granted, asked.scope)
@@ -100,6 +102,46 @@ const grantTypes = new Set(['client_credentials', 'password', 'refresh_token'])
 
 function toScope(granted: readonly string[], asked: Scope): readonly string[] {
   const scope = asked && asked.length > 0 ? narrow(granted, asked) : granted
-  if (scope.length === 0) throw new OAuthError('invalid_scope', 'nothing of that scope is granted')
+  if (scope.length === 0)
+    throw new OAuthError('invalid_scope', 'no permission of this scope is granted')
   return scope
+}
+
+/** Both throw OAuthError: the same one for an unknown name as for a wrong secret. */
+type Authenticator = {
+  client(request: TokenRequest): Promise<ClientEntry>
+  user(request: TokenRequest): Promise<UserEntry>
+}
+
+function createAuthenticator({
+  directory,
+  secrets,
+  log,
+}: {
+  directory: Directory
+  secrets: Secrets
+  log: Log
+}): Authenticator {
+  async function client({ clientId, clientSecret }: TokenRequest): Promise<ClientEntry> {
+    const found = directory.findClient(clientId)
+    if (found?.public) return found
+    const isGenuine =
+      clientSecret !== undefined && (await secrets.verify(clientSecret, found?.secretHash))
+    if (found && isGenuine) return found
+    log.info({ client: found?.id ?? '(unknown)' }, 'client authentication failed')
+    throw new OAuthError('invalid_client', 'unknown client or wrong secret')
+  }
+
+  async function user({ username, password }: TokenRequest): Promise<UserEntry> {
+    if (!username) throw new OAuthError('invalid_request', 'username is missing')
+    if (!password) throw new OAuthError('invalid_request', 'password is missing')
+    const found = directory.findUser(username)
+    const isGenuine = await secrets.verify(password, found?.passwordHash)
+    if (found && isGenuine) return found
+    // Never log the submitted name: users type their password into that field by mistake.
+    log.info({ user: found?.id ?? '(unknown)' }, 'login failed')
+    throw new OAuthError('invalid_grant', 'unknown user or wrong password')
+  }
+
+  return { client, user }
 }

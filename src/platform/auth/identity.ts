@@ -2,10 +2,10 @@ import type { Log } from '../../core/log.ts'
 import { type Directory, findHolder } from './directory.ts'
 import type { Keys } from './keys.ts'
 import { coversAll, grantedTo, narrow } from './permissions.ts'
-import type { RefreshStore } from './refresh-store.ts'
+import type { RefreshStore } from './refresh.ts'
 import type { TokenFault, Tokens } from './tokens.ts'
 
-/** Who holds a token, as of now. */
+/** The holder of a valid access token, with the permissions of now. */
 export type Identity = {
   kind: 'user' | 'client'
   id: string
@@ -14,6 +14,7 @@ export type Identity = {
   name: string | undefined
   permissions: readonly string[]
   expiresAtMs: number
+  /** The public id of the refresh family that the token came with. */
   session: string | undefined
   keyId: string
 }
@@ -21,18 +22,18 @@ export type Identity = {
 export type Authentication = { identity: Identity } | { fault: TokenFault }
 
 export type Identities = {
-  /** Judges an access token, bare or as `Bearer <token>`. */
+  /** Verifies an access token, bare or as `Bearer <token>`. */
   authenticate(credential: unknown): Promise<Authentication>
   /**
-   * Whether the projects file, the keys and the sessions revoked here still stand behind an identity. Cheap,
-   * for sockets that live long; other nodes' revocations and expiry are not looked at.
+   * Whether the projects file, the keys and the sessions revoked on this node still allow an identity. Cheap, for
+   * long-lived sockets. Ignores the expiry, and revocations on other nodes.
    */
   isCurrent(identity: Identity): boolean
-  /** Notes that a session was revoked. */
+  /** Records that a session was revoked. */
   revoked(session: string): void
 }
 
-/** Sessions revoked here, kept so that live sockets end at once. The oldest have long ended theirs. */
+/** Sessions revoked on this node, kept so that live sockets end at once. The oldest are dropped first. */
 const revokedMax = 10_000
 
 export function createIdentities({
@@ -56,8 +57,11 @@ export function createIdentities({
     try {
       return await store.isRevoked(session)
     } catch (error) {
-      // Access tokens are short-lived: a store that is away must not shut everybody out.
-      log.warn({ error: String(error) }, 'revocation could not be looked up')
+      // Access tokens are short-lived: an unavailable store must not reject all of them.
+      log.warn(
+        { error: String(error) },
+        'cannot look up a revocation; the token counts as not revoked',
+      )
       return false
     }
   }

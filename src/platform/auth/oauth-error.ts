@@ -1,6 +1,6 @@
 import type { Reply } from '../../core/protocol.ts'
 
-/** RFC 6749 §5.2, and what a busy server has to say beside it. */
+/** The codes of RFC 6749 §5.2, and those of an overloaded or failing server. */
 const statusOf = {
   invalid_request: 400,
   invalid_client: 401,
@@ -14,9 +14,9 @@ const statusOf = {
   server_error: 500,
 } as const
 
-export type OAuthErrorCode = keyof typeof statusOf
+type OAuthErrorCode = keyof typeof statusOf
 
-/** A refused token request. Thrown anywhere in auth, shaped into a reply by `toRefusal` alone. */
+/** A rejected token request. Thrown anywhere in auth; `toErrorReply` converts it to the reply. */
 export class OAuthError extends Error {
   readonly code: OAuthErrorCode
   readonly retryAfterSeconds: number | undefined
@@ -29,7 +29,7 @@ export class OAuthError extends Error {
   }
 }
 
-export function toRefusal(error: OAuthError): Reply {
+export function toErrorReply(error: OAuthError): Reply {
   const headers: Record<string, string> = { ...jsonHeaders }
   if (error.retryAfterSeconds !== undefined) headers['retry-after'] = `${error.retryAfterSeconds}`
   if (error.code === 'invalid_client') headers['www-authenticate'] = 'Basic realm="spillway"'
@@ -37,7 +37,7 @@ export function toRefusal(error: OAuthError): Reply {
   return { status: statusOf[error.code], body: JSON.stringify(body), headers }
 }
 
-/** RFC 6749 §5.1: what holds tokens must never be cached. */
+/** RFC 6749 §5.1: a reply with tokens must not be cached. */
 export const jsonHeaders: Readonly<Record<string, string>> = {
   'content-type': 'application/json; charset=utf-8',
   'cache-control': 'no-store',

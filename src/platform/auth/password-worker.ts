@@ -1,10 +1,10 @@
 import { setPriority } from 'node:os'
 import { serveRequests } from '../../core/worker-thread.ts'
-import type { PasswordCheck } from './password-thread.ts'
+import type { PasswordCheck } from './secrets.ts'
 
 /**
- * Gives intake three times the processor, and logins still a quarter of one on a machine that is saturated.
- * On Linux this lowers the calling thread alone; elsewhere it would lower the whole process.
+ * On a saturated machine the HTTP thread gets three times the CPU of this thread, and a login still a quarter of a core.
+ * On Linux this lowers the calling thread only; elsewhere it would lower the whole process.
  */
 const niceness = 5
 if (process.platform === 'linux') setPriority(0, niceness)

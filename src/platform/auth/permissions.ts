@@ -1,18 +1,18 @@
 import type { ClientEntry, UserEntry } from '../../core/project-entries.ts'
 
-/** What everyone may do, even a client without a secret. */
-const everyone = 'public:*'
+/** Granted to everyone, also to a client without a secret. */
+const publicPermission = 'public:*'
 
 /**
- * What a token may carry at most. A public client's secret is known to all who have its page, so whatever is
- * asked for through it stays within `public:*`.
+ * The largest set of permissions for a token. A public client has no secret, so anyone can use it: its tokens get
+ * `public:*` only, also those of a user.
  */
 export function grantedTo(client: ClientEntry, user: UserEntry | undefined): string[] {
-  if (client.public) return [everyone]
-  return [...new Set([everyone, ...(user ?? client).permissions])]
+  if (client.public) return [publicPermission]
+  return [...new Set([publicPermission, ...(user ?? client).permissions])]
 }
 
-/** What is in both lists, each entry at its narrower. */
+/** The intersection of both lists. Where one entry covers another, the narrower one remains. */
 export function narrow(granted: readonly string[], asked: readonly string[]): string[] {
   const both = new Set<string>()
   for (const permission of asked) {
@@ -29,8 +29,8 @@ export function coversAll(granted: readonly string[], permissions: readonly stri
 }
 
 /**
- * Whether `grant` includes `permission`. A wildcard stands for a whole namespace (`private:*`), and a channel
- * for what can be done with it (`private:orders` includes `private:orders:subscribe`).
+ * Whether `grant` includes `permission`. A wildcard covers a whole namespace (`private:*`). A channel covers its actions
+ * (`private:orders` includes `private:orders:subscribe`).
  */
 export function covers(grant: string, permission: string): boolean {
   if (grant === permission) return true

@@ -1,26 +1,47 @@
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { link, mkdir, open, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { ClientEntry } from '../../core/project-entries.ts'
 
 /**
- * The content of a file that only its owner may read, made on first use. Of several processes that start at
- * once on one folder, one makes it and all read the same.
+ * The content of a file that only its owner may read. Creates the file on first use. If several processes start at once
+ * on one folder, one creates it and all read the same content.
  */
-export async function loadOrMake(
+export async function loadOrCreate(
   folder: string,
   name: string,
-  make: () => Promise<string>,
+  create: () => Promise<string>,
 ): Promise<string> {
   const path = join(folder, name)
-  const kept = await readFile(path, 'utf8').catch(ignoreMissing)
-  if (kept !== undefined) return kept
+  const content = await readFile(path, 'utf8').catch(ignoreMissing)
+  if (content !== undefined) return content
   await mkdir(folder, { recursive: true })
   const draft = `${path}.${randomUUID()}.draft`
-  await write(draft, await make())
-  // A link appears whole or not at all, and fails where another process was first.
+  await write(draft, await create())
+  // `link` is atomic, and fails if another process was first.
   await link(draft, path).catch(ignoreExisting)
   await rm(draft, { force: true })
   return await readFile(path, 'utf8')
+}
+
+/** A client for trying the token flow. The server logs `secret` at start. */
+export type FirstClient = ClientEntry & { secret: string }
+
+/** The client of a server without configured clients. Created at the first start and kept in the data folder. */
+export async function loadFirstClient(dataDir: string): Promise<FirstClient> {
+  const content = await loadOrCreate(dataDir, 'first-client.json', createFirstClient)
+  return JSON.parse(content) as FirstClient
+}
+
+async function createFirstClient(): Promise<string> {
+  const secret = randomBytes(24).toString('base64url')
+  const client: FirstClient = {
+    id: 'first-client',
+    secret,
+    secretHash: await Bun.password.hash(secret),
+    permissions: ['public:*', 'private:*', 'system:notify'],
+  }
+  return JSON.stringify(client, null, 2)
 }
 
 async function write(path: string, content: string): Promise<void> {

@@ -1,13 +1,14 @@
-import type { Family, RefreshStore, Rotated } from './refresh-store.ts'
+import type { RedisScript } from '../../redis/redis.ts'
+import type { Family, RefreshStore, Rotated } from './refresh.ts'
 
-/** Runs a script on one key, and rejects where Redis is away. The key is given its prefix there. */
+/** Runs a script on one key and adds the key's prefix. Rejects while Redis is unavailable. */
 export type RunScript = (
-  script: { name: string; lua: string },
+  script: RedisScript,
   key: string,
   args: readonly (string | number)[],
 ) => Promise<unknown>
 
-/** Refresh families in Redis, shared by all nodes. Each is one key, so that a cluster can hold them. */
+/** Refresh families in Redis, shared by all nodes. Each family is one key, as Redis Cluster requires. */
 export function createRedisRefreshStore({ run }: { run: RunScript }): RefreshStore {
   const keyOf = (id: string) => `refresh:${id}`
 
@@ -25,7 +26,7 @@ export function createRedisRefreshStore({ run }: { run: RunScript }): RefreshSto
       await run(revokeScript, keyOf(id), [])
     },
     isRevoked: async (id) => (await run(isRevokedScript, keyOf(id), [])) === 1,
-    // Redis forgets by itself.
+    // The keys expire in Redis.
     purge: async () => {},
     close: () => {},
   }

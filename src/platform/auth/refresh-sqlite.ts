@@ -2,16 +2,16 @@ import { Database } from 'bun:sqlite'
 import { timingSafeEqual } from 'node:crypto'
 import { chmodSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Family, RefreshStore, Rotated, Rotation } from './refresh-store.ts'
+import type { Family, RefreshStore, Rotated, Rotation } from './refresh.ts'
 
-/** A family takes some 250 bytes, so this is a file of a quarter gigabyte. */
+/** A family takes about 250 bytes, so the file has at most 250 MB. */
 const familiesMaxDefault = 1_000_000
-/** Deleting takes about a millisecond a thousand, on the thread that serves. */
+/** Deleting 1000 rows blocks the HTTP thread for about 1 ms. */
 const purgeRowsMax = 1000
 
 /**
- * Refresh families in a SQLite file of this process's own. Every step is synchronous and therefore atomic. When full,
- * the families that would expire first make room.
+ * Refresh families in a SQLite file that only this process uses. Every step is synchronous and therefore atomic. When
+ * the store is full, the families that expire first are deleted.
  */
 export function createSqliteRefreshStore({
   folder,
@@ -24,7 +24,7 @@ export function createSqliteRefreshStore({
   const statements = prepare(database)
   let count = statements.count.get()?.count ?? 0
 
-  function makeRoom(): void {
+  function evictWhenFull(): void {
     if (count < familiesMax) return
     count -= statements.evict.run(Math.max(1, Math.ceil(familiesMax / purgeRowsMax))).changes
   }
@@ -43,7 +43,7 @@ export function createSqliteRefreshStore({
 
   return {
     async create(family) {
-      makeRoom()
+      evictWhenFull()
       statements.insert.run(...toRow(family))
       count += 1
     },
@@ -75,7 +75,8 @@ function openDatabase(folder: string): Database {
   const path = join(folder, 'refresh.sqlite')
   const database = new Database(path, { create: true, strict: true })
   chmodSync(path, 0o600)
-  // Without a sync per commit a power cut may cost a login; a kill costs nothing, and nothing stalls intake.
+  // NORMAL does not sync each commit: a power cut may lose the last logins, a killed process loses none. A sync would
+  // block the HTTP thread.
   database.run('PRAGMA journal_mode = WAL')
   database.run('PRAGMA synchronous = NORMAL')
   database.run(`CREATE TABLE IF NOT EXISTS families (

@@ -2,24 +2,61 @@ import { createHash, randomBytes } from 'node:crypto'
 import type { Clock } from '../../core/clock.ts'
 import type { Log } from '../../core/log.ts'
 import { OAuthError } from './oauth-error.ts'
-import type { Family, RefreshStore, Rotated, Rotation } from './refresh-store.ts'
-
-export type Grant = Pick<Family, 'clientId' | 'kind' | 'subject' | 'permissions'>
 
 export type RefreshTokens = {
-  /** A token of a new family. `session` is the family's public id. */
+  /** Issues a token of a new family. `session` is the family's public id. */
   issue(grant: Grant): Promise<{ token: string; session: string }>
   /**
-   * Takes a token and gives the next of its family. Throws OAuthError `invalid_grant`; a token that was
-   * replaced before revokes its family at once. `temporarily_unavailable` where the store is away.
+   * Replaces a token by the next one of its family. Throws OAuthError `invalid_grant`; a token that was replaced before
+   * also revokes its family. Throws `temporarily_unavailable` while the store is unavailable.
    */
   redeem(token: string, clientId?: string): Promise<{ token: string; family: Family }>
   revoke(session: string): Promise<void>
 }
 
+export type Grant = Pick<Family, 'clientId' | 'kind' | 'subject' | 'permissions'>
+
 /**
- * Refresh tokens: `handle.secret`, both random. The handle finds the family, by its hash, so that nobody who
- * knows a session's public id can make a token that looks like an old one of it.
+ * A refresh token and all tokens that replace it. `id` is public (the `sid` claim); no token can be derived from it.
+ * Only the hash of the current token is stored.
+ */
+export type Family = {
+  id: string
+  tokenHash: string
+  clientId: string
+  kind: 'user' | 'client'
+  subject: string
+  permissions: readonly string[]
+  expiresAtMs: number
+}
+
+/** The replacement of a token. If `clientId` is given, it must be the family's. */
+export type Rotation = {
+  id: string
+  presentedHash: string
+  nextHash: string
+  expiresAtMs: number
+  clientId: string | undefined
+  nowMs: number
+}
+
+/** `reused`: an old token of a known family. The same step has revoked the family. */
+export type Rotated = { outcome: 'rotated'; family: Family } | { outcome: 'reused' | 'unknown' }
+
+/** Stores families across restarts. Each call is one atomic step, and rejects while the store is unavailable. */
+export type RefreshStore = {
+  create(family: Family): Promise<void>
+  rotate(rotation: Rotation): Promise<Rotated>
+  revoke(id: string): Promise<void>
+  isRevoked(id: string): Promise<boolean>
+  /** Deletes a bounded number of expired families, so that it can be called often. */
+  purge(nowMs: number): Promise<void>
+  close(): void
+}
+
+/**
+ * Refresh tokens: `handle.secret`, both random. The family's id is a hash of the handle. So the public id of a session is
+ * not enough to forge a token that looks like an old one of it, which would revoke the session.
  */
 export function createRefreshTokens({
   store,
@@ -34,18 +71,18 @@ export function createRefreshTokens({
   log: Log
   onRevoked: (session: string) => void
 }): RefreshTokens {
-  const expiry = () => now() + refreshSeconds * 1000
+  const toExpiryMs = () => now() + refreshSeconds * 1000
 
   async function redeem(token: string, clientId?: string) {
-    const parsed = parseToken(token)
+    const parsed = toParts(token)
     if (!parsed) throw invalidGrant()
     const id = toSession(parsed.handle)
-    const secret = makeSecret()
+    const secret = createSecret()
     const rotated = await rotate({
       id,
       presentedHash: toHash(parsed.secret),
       nextHash: toHash(secret),
-      expiresAtMs: expiry(),
+      expiresAtMs: toExpiryMs(),
       clientId,
       nowMs: now(),
     })
@@ -54,12 +91,15 @@ export function createRefreshTokens({
     return { token: `${parsed.handle}.${secret}`, family: rotated.family }
   }
 
-  /** Whether a token is still good cannot be guessed: while the store is away, the client has to wait. */
+  /** While the store is unavailable, the validity of a token is unknown, so the client has to wait. */
   async function rotate(rotation: Rotation): Promise<Rotated> {
     try {
       return await store.rotate(rotation)
     } catch (error) {
-      log.warn({ error: String(error) }, 'a refresh token could not be looked up')
+      log.warn(
+        { error: String(error) },
+        'cannot look up a refresh token; the client is asked to retry',
+      )
       throw new OAuthError('temporarily_unavailable', 'try again shortly', 1)
     }
   }
@@ -67,13 +107,13 @@ export function createRefreshTokens({
   return {
     async issue(grant) {
       const handle = randomBytes(18).toString('base64url')
-      const secret = makeSecret()
+      const secret = createSecret()
       const session = toSession(handle)
       await store.create({
         ...grant,
         id: session,
         tokenHash: toHash(secret),
-        expiresAtMs: expiry(),
+        expiresAtMs: toExpiryMs(),
       })
       return { token: `${handle}.${secret}`, session }
     },
@@ -85,15 +125,15 @@ export function createRefreshTokens({
   }
 }
 
-/** One sentence for every cause: which it was is nobody's business. */
+/** One message for all causes: the client must not learn which one it was. */
 const invalidGrant = () =>
   new OAuthError('invalid_grant', 'the refresh token is invalid, expired or revoked')
 
-const makeSecret = () => randomBytes(32).toString('base64url')
+const createSecret = () => randomBytes(32).toString('base64url')
 const toHash = (secret: string) => createHash('sha256').update(secret).digest('base64url')
 const toSession = (handle: string) => toHash(`session ${handle}`).slice(0, 24)
 
-function parseToken(token: string): { handle: string; secret: string } | undefined {
+function toParts(token: string): { handle: string; secret: string } | undefined {
   const match = /^([\w-]{24})\.([\w-]{43})$/.exec(token)
   return match ? { handle: match[1]!, secret: match[2]! } : undefined
 }

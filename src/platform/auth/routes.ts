@@ -1,13 +1,13 @@
+import { withTimeLimit } from '../../core/async.ts'
 import type { Log } from '../../core/log.ts'
 import type { Reply } from '../../core/protocol.ts'
-import { readSmallBody } from './body.ts'
 import type { Granted, Grants } from './grants.ts'
 import type { Identities, Identity } from './identity.ts'
 import type { Keys } from './keys.ts'
-import { jsonHeaders, OAuthError, toRefusal } from './oauth-error.ts'
+import { jsonHeaders, OAuthError, toErrorReply } from './oauth-error.ts'
 import { parseRefreshRequest, parseTokenRequest } from './token-request.ts'
 
-/** One handler a route. None throws. */
+/** The handlers of the auth routes. They never throw. */
 export type Routes = {
   /** POST /api/auth/token */
   token(request: Request, clientIp: string): Promise<Reply>
@@ -34,16 +34,16 @@ export function createRoutes({
   waitSeconds: (clientIp: string) => number | Promise<number>
   log: Log
 }): Routes {
-  /** Where every refusal of these routes becomes a reply. */
+  /** Converts every error of these routes to a reply. */
   async function answer(clientIp: string, reply: () => Promise<Reply>): Promise<Reply> {
     try {
       const seconds = await waitSeconds(clientIp)
       if (seconds > 0) throw new OAuthError('rate_limited', 'too many requests', seconds)
       return await reply()
     } catch (error) {
-      if (error instanceof OAuthError) return toRefusal(error)
-      log.error({ error: String(error) }, 'a token request failed')
-      return toRefusal(new OAuthError('server_error', 'the request could not be answered'))
+      if (error instanceof OAuthError) return toErrorReply(error)
+      log.error({ error: String(error) }, 'a token request failed; the client gets server_error')
+      return toErrorReply(new OAuthError('server_error', 'the request could not be answered'))
     }
   }
 
@@ -71,8 +71,8 @@ export function createRoutes({
       }),
     verify: (request, clientIp) =>
       answer(clientIp, async () => {
-        const judged = await identities.authenticate(request.headers.get('authorization'))
-        return 'identity' in judged ? toVerified(judged.identity) : notVerified
+        const authentication = await identities.authenticate(request.headers.get('authorization'))
+        return 'identity' in authentication ? toVerified(authentication.identity) : notVerified
       }),
     jwks: () => ({
       status: 200,
@@ -83,7 +83,7 @@ export function createRoutes({
 }
 
 function toVerified({ id, email, name, permissions, expiresAtMs }: Identity): Reply {
-  // Fields that are undefined do not appear in JSON.
+  // JSON.stringify omits undefined fields.
   const user = { id, email, name, permissions }
   return toReply(200, { valid: true, user, expires_at: expiresAtMs })
 }
@@ -99,3 +99,39 @@ const notVerified: Reply = {
   body: JSON.stringify({ valid: false }),
   headers: { ...jsonHeaders, 'www-authenticate': 'Bearer error="invalid_token"' },
 }
+
+const bodyBytesMax = 16 * 1024
+const bodyMsMax = 10_000
+
+/** Throws OAuthError if the body is too large or too slow, or if the client closes the connection. */
+async function readSmallBody(request: Request): Promise<string> {
+  if (Number(request.headers.get('content-length') ?? 0) > bodyBytesMax) throw tooLarge()
+  if (!request.body) return ''
+  const reader = request.body.getReader()
+  try {
+    return await withTimeLimit(readAll(reader), bodyMsMax, () => {
+      throw new OAuthError('request_timeout', `the body did not arrive within ${bodyMsMax} ms`)
+    })
+  } catch (error) {
+    await reader.cancel().catch(() => {})
+    if (error instanceof OAuthError) throw error
+    throw new OAuthError('invalid_request', 'the connection closed before the end of the body')
+  }
+}
+
+async function readAll(reader: {
+  read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>
+}): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for (;;) {
+    const { done, value } = await reader.read()
+    if (done || !value) return Buffer.concat(chunks, bytes).toString()
+    bytes += value.byteLength
+    if (bytes > bodyBytesMax) throw tooLarge()
+    chunks.push(value)
+  }
+}
+
+const tooLarge = () =>
+  new OAuthError('request_too_large', `a token request is at most ${bodyBytesMax} bytes`)

@@ -1,6 +1,6 @@
 import { OAuthError } from './oauth-error.ts'
 
-/** A token request with its fields checked for shape and length, not yet for truth. */
+/** A token request. Types and lengths of its fields are checked, the credentials are not. */
 export type TokenRequest = {
   grantType: string
   clientId: string
@@ -12,8 +12,8 @@ export type TokenRequest = {
 }
 
 /**
- * Reads the body of `/api/auth/token`: JSON or a form, with the client's credentials in it or in a Basic header.
- * Throws OAuthError `invalid_request`. Source: RFC 6749 §2.3.1 and §4, contract section 2.1.
+ * Parses the body of `/api/auth/token`: JSON or a form, with the client's credentials in it or in a Basic header.
+ * Throws OAuthError `invalid_request`. Source: RFC 6749 §2.3.1 and §4, docs/contracts/auth.md.
  */
 export function parseTokenRequest(body: string, headers: Headers): TokenRequest {
   const fields = parseFields(body, headers.get('content-type') ?? '')
@@ -37,7 +37,7 @@ export function parseTokenRequest(body: string, headers: Headers): TokenRequest 
   }
 }
 
-/** Reads the body of `/api/auth/refresh`, which holds the refresh token alone. */
+/** Parses the body of `/api/auth/refresh`, which has only `refresh_token`. Throws OAuthError `invalid_request`. */
 export function parseRefreshRequest(body: string, headers: Headers): string {
   const token = parseFields(body, headers.get('content-type') ?? '').text('refresh_token')
   if (!token) throw invalid('refresh_token is missing')
@@ -46,7 +46,7 @@ export function parseRefreshRequest(body: string, headers: Headers): string {
 
 type Fields = { text(name: string): string | undefined; scope(): string[] | undefined }
 
-/** Longer than any honest value, and short enough to hash. */
+/** Longer than any real credential, and short enough to hash. */
 const fieldLengthMax = 1024
 const scopesMax = 100
 
@@ -113,7 +113,7 @@ function toScopes(values: readonly string[]): string[] {
   return scopes
 }
 
-/** `Basic base64(id:secret)`, each part percent-encoded (RFC 6749 §2.3.1). Other schemes are not ours. */
+/** `Basic base64(id:secret)`, both percent-encoded (RFC 6749 §2.3.1). Undefined for other schemes. */
 function parseBasic(header: string | null): { id: string; secret: string } | undefined {
   const encoded = /^Basic +([A-Za-z0-9+/=_-]+)$/i.exec(header ?? '')?.[1]
   if (encoded === undefined) return undefined
@@ -124,7 +124,7 @@ function parseBasic(header: string | null): { id: string; secret: string } | und
   return { id: toBounded('client_id', id), secret: toBounded('client_secret', secret) }
 }
 
-/** Many clients skip the encoding: what does not decode is taken as it stands, and a plus stays one. */
+/** Many clients omit the percent-encoding. A part that does not decode is used as it is, and `+` is not a space. */
 function toDecoded(part: string): string {
   try {
     return decodeURIComponent(part)

@@ -3,7 +3,7 @@ import { errors, type JWTPayload, jwtVerify, SignJWT } from 'jose'
 import type { Clock } from '../../core/clock.ts'
 import type { Keys } from './keys.ts'
 
-/** What an access token says. `session` names the refresh family it came with, if any. */
+/** The claims of an access token. `session` is the id of the refresh family that it came with. */
 export type Claims = {
   kind: 'user' | 'client'
   subject: string
@@ -21,16 +21,16 @@ export type TokenFault = 'token_missing' | 'token_invalid' | 'token_expired' | '
 
 export type Tokens = {
   issue(claims: NewClaims): Promise<string>
-  /** What the token says, or why it does not count. Says nothing about revocation. */
+  /** Verifies a token. Does not check revocation. */
   read(token: string): Promise<{ claims: Claims } | { fault: TokenFault }>
 }
 
-/** Longer than any token we issue: nothing longer is worth parsing. */
+/** Longer than any token that this server issues. A longer one is rejected without parsing. */
 const tokenLengthMax = 16 * 1024
 
 /**
- * Access tokens as RFC 9068 has them. A token names its key, and the key decides the algorithm: what the token
- * claims about it is only compared.
+ * Access tokens by RFC 9068. A token names its key, and the key determines the algorithm. The token's own `alg` must be
+ * equal, and never selects one.
  */
 export function createTokens({
   keys,
@@ -87,7 +87,7 @@ function toPayload({ kind, clientId, permissions, session }: NewClaims): JWTPayl
   return session === undefined ? payload : { ...payload, sid: session }
 }
 
-/** The signature is ours, so the claims are as we wrote them. */
+/** Total: the signature is verified, so this server wrote the claims. */
 function toClaims(payload: JWTPayload, keyId: string): Claims {
   return {
     kind: payload.kind as Claims['kind'],

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { makeKeySet } from '../../../src/platform/auth/key-set.ts'
+import { generateKeySet } from '../../../src/platform/auth/keys.ts'
 import { temporaryFolder } from '../../support/folder.ts'
 import { startSpillway } from '../../support/spillway.ts'
 
@@ -47,7 +47,7 @@ test('outside production any origin may do everything', async () => {
 test('in production tokens, configuration and sockets want a list, events do not', async () => {
   using folder = temporaryFolder()
   const keysFile = join(folder.path, 'keys.json')
-  writeFileSync(keysFile, await makeKeySet())
+  writeFileSync(keysFile, await generateKeySet())
   const production = { NODE_ENV: 'production', AUTH_KEYS_FILE: keysFile }
   await using unlisted = await startSpillway(production)
   for (const route of guarded) {

@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Socket } from 'socket.io-client'
-import { makeKeySet } from '../../../src/platform/auth/key-set.ts'
+import { generateKeySet } from '../../../src/platform/auth/keys.ts'
 import { temporaryFolder } from '../../support/folder.ts'
 import { startRedis } from '../../support/redis-server.ts'
 import { collect, send } from '../../support/socket-host.ts'
@@ -25,7 +25,7 @@ test('two processes share channels and sessions by Redis, also when Redis was re
   await using redis = await startRedis()
   using folder = temporaryFolder()
   const [keysFile, projectsFile] = [join(folder.path, 'keys.json'), join(folder.path, 'p.toml')]
-  writeFileSync(keysFile, await makeKeySet())
+  writeFileSync(keysFile, await generateKeySet())
   const hash = await Bun.password.hash('app-secret', {
     algorithm: 'argon2id',
     memoryCost: 1024,

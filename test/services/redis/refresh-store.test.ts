@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { Redis } from 'ioredis'
+import type { Family, RefreshStore, Rotation } from '../../../src/platform/auth/refresh.ts'
 import { createRedisRefreshStore } from '../../../src/platform/auth/refresh-redis.ts'
 import { createSqliteRefreshStore } from '../../../src/platform/auth/refresh-sqlite.ts'
-import type { Family, RefreshStore, Rotation } from '../../../src/platform/auth/refresh-store.ts'
 import { temporaryFolder } from '../../support/folder.ts'
 import { startRedis, type TestRedis } from '../../support/redis-server.ts'
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { importKeySet } from '../../../src/platform/auth/key-set.ts'
+import { importKeySet } from '../../../src/platform/auth/keys.ts'
 
 const run = (name: string, input: string) =>
   Bun.spawnSync(['bun', join(import.meta.dir, '../../../src/cli', name)], {

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import type { Log } from '../../../../src/core/log.ts'
 import type { Reply } from '../../../../src/core/protocol.ts'
 import type { Auth } from '../../../../src/platform/auth/auth.ts'
-import { createPasswordThread } from '../../../../src/platform/auth/password-thread.ts'
-import type { RefreshStore } from '../../../../src/platform/auth/refresh-store.ts'
+import type { RefreshStore } from '../../../../src/platform/auth/refresh.ts'
+import { createPasswordThread } from '../../../../src/platform/auth/secrets.ts'
 import {
   alice,
   aliceLogin,

@@ -3,8 +3,7 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { exportJWK, generateKeyPair, type JWK } from 'jose'
 import { silentLog } from '../../../../src/core/log.ts'
-import { importKeySet, makeKeySet } from '../../../../src/platform/auth/key-set.ts'
-import { createKeys } from '../../../../src/platform/auth/keys.ts'
+import { createKeys, generateKeySet, importKeySet } from '../../../../src/platform/auth/keys.ts'
 import { temporaryFolder } from '../../../support/folder.ts'
 
 const ed = await jwkOf('EdDSA')
@@ -87,7 +86,7 @@ describe('keys', () => {
   test('stay when the file becomes unusable', async () => {
     using folder = temporaryFolder()
     const file = join(folder.path, 'keys.json')
-    writeFileSync(file, await makeKeySet())
+    writeFileSync(file, await generateKeySet())
     const keys = await start(folder.path, file)
     const before = keys.signing().kid
     writeFileSync(file, 'not JSON')

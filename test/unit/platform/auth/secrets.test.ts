@@ -2,9 +2,9 @@ import { afterAll, describe, expect, test } from 'bun:test'
 import { getPriority } from 'node:os'
 import {
   createPasswordThread,
+  createSecrets,
   type Verifier,
-} from '../../../../src/platform/auth/password-thread.ts'
-import { createSecrets } from '../../../../src/platform/auth/secrets.ts'
+} from '../../../../src/platform/auth/secrets.ts'
 
 /** A verifier that answers when it is told to. */
 function heldVerifier() {

@@ -7,13 +7,13 @@ import {
   type JWTPayload,
   SignJWT,
 } from 'jose'
-import { importKeySet, makeKeySet } from '../../../../src/platform/auth/key-set.ts'
 import type { Keys } from '../../../../src/platform/auth/keys.ts'
+import { generateKeySet, importKeySet } from '../../../../src/platform/auth/keys.ts'
 import { createTokens } from '../../../../src/platform/auth/tokens.ts'
 
 const nowMs = Date.parse('2026-01-01T12:00:00Z')
 const nowSeconds = nowMs / 1000
-const entries = await importKeySet(await makeKeySet())
+const entries = await importKeySet(await generateKeySet())
 const [key] = [...entries.values()]
 const keys: Keys = {
   signing: () => key!,

@@ -4,7 +4,6 @@ import { createSdkConfig, type SdkConfig } from '../../../../src/platform/sdk-co
 
 const create = (changes: Partial<Parameters<typeof createSdkConfig>[0]> = {}) =>
   createSdkConfig({
-    settings: {},
     overrides: () => undefined,
     publicUrl: undefined,
     realtimePort: undefined,
@@ -15,7 +14,7 @@ const ask = (config: SdkConfig, query = '', headers: Record<string, string> = {}
 const documentOf = (config: SdkConfig, query?: string) => JSON.parse(ask(config, query).body!)
 
 describe('/api/sdk/config', () => {
-  test('serves exactly the keys of the contract', () => {
+  test('returns exactly the keys of the contract', () => {
     expect(documentOf(create())).toEqual({
       telemetry: {
         enabled: true,
@@ -33,7 +32,7 @@ describe('/api/sdk/config', () => {
   test.each([
     ['PUBLIC_URL', { publicUrl: 'https://in.example' }, 'https://in.example', 'https://in.example'],
     [
-      'a path in PUBLIC_URL, but not for Socket.IO',
+      'a path in PUBLIC_URL, except the URL of Socket.IO',
       { publicUrl: 'https://in.example/spillway/' },
       'https://in.example/spillway',
       'https://in.example',
@@ -44,23 +43,22 @@ describe('/api/sdk/config', () => {
       'http://sdk.example:3000',
       'http://sdk.example:3001',
     ],
-  ])('takes addresses from %s', (_, changes, root, url) => {
+  ])('derives its URLs from %s', (_, changes, root, url) => {
     const { telemetry, realtime } = documentOf(create(changes))
     expect(telemetry.endpoint).toBe(`${root}/api/telemetry/events`)
     expect(realtime.url).toBe(url)
   })
 
-  test('says https where a proxy took the request by TLS', () => {
+  test('uses https if a proxy received the request over TLS', () => {
     const { body } = create().reply(new Request('http://sdk.example/api/sdk/config'), true)
     expect(JSON.parse(body!).realtime.url).toBe('https://sdk.example')
   })
 
-  test('lets settings change defaults, and the projects file both', () => {
+  test('replaces defaults by the overrides of the project and app', () => {
     const config = create({
-      settings: { telemetry: { batchSize: 20, sampleRate: 0.5 }, features: { replay: false } },
       overrides: (project, app) =>
         project === 'shop' && app === 'web'
-          ? { telemetry: { sampleRate: 0 }, features: { replay: true, chat: false } }
+          ? { telemetry: { batchSize: 20, sampleRate: 0 }, features: { replay: true, chat: false } }
           : undefined,
     })
     expect(documentOf(config, '?project=shop&app=web')).toMatchObject({
@@ -68,12 +66,12 @@ describe('/api/sdk/config', () => {
       features: { replay: true, chat: false },
     })
     expect(documentOf(config)).toMatchObject({
-      telemetry: { batchSize: 20, sampleRate: 0.5 },
-      features: { replay: false },
+      telemetry: { batchSize: 50, sampleRate: 1 },
+      features: {},
     })
   })
 
-  test('takes the app for the project where none is named', () => {
+  test('uses the app as the project if no project is given', () => {
     const asked: unknown[] = []
     const config = create({ overrides: (...names) => void asked.push(names) })
     ask(config, '?app=web')
@@ -86,7 +84,7 @@ describe('/api/sdk/config', () => {
     ])
   })
 
-  test('passes over what is not of the contract', () => {
+  test('ignores values that the contract does not have', () => {
     const wrong = {
       telemetry: { sampleRate: 7, batchSize: -1, flushInterval: '5s', extra: 1 },
       performance: { sampleRate: Number.NaN, webVitals: 'yes' },
@@ -94,11 +92,11 @@ describe('/api/sdk/config', () => {
       features: { __proto__: null, ok: true, number: 1 },
       other: {},
     } as unknown as SdkOverrides
-    const expected = documentOf(create({ settings: { features: { ok: true } } }))
-    expect(documentOf(create({ settings: wrong }))).toEqual(expected)
+    const expected = documentOf(create({ overrides: () => ({ features: { ok: true } }) }))
+    expect(documentOf(create({ overrides: () => wrong }))).toEqual(expected)
   })
 
-  test('takes a reload up with the next request, under another ETag', () => {
+  test('applies a reload to the next request, with another ETag', () => {
     let current: SdkOverrides = {}
     const config = create({ overrides: () => current })
     const before = ask(config).headers?.etag
@@ -108,7 +106,7 @@ describe('/api/sdk/config', () => {
     expect(ask(config).headers?.etag).not.toBe(before!)
   })
 
-  test('answers 304 to whoever has it', () => {
+  test('answers 304 if the client has the current ETag', () => {
     const config = create()
     const etag = ask(config).headers!.etag!
     for (const known of [etag, `W/${etag}`, `"x", ${etag}`, '*'])
