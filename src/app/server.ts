@@ -218,7 +218,7 @@ async function openQueryServer(config: Config, log: Log): Promise<QueryServer | 
   try {
     const query = await startQueryServer({
       port: config.EMBEDDED_CLICKHOUSE_PORT,
-      enginePath: join(config.dataDir, 'clickhouse'),
+      chdbPath: join(config.dataDir, 'clickhouse'),
       log,
       mode: 'read-only',
     })

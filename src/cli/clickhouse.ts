@@ -7,8 +7,9 @@ import { defaultUser } from '../embedded/query-api/handler.ts'
 import { type QueryServer, startQueryServer } from '../embedded/query-api/server.ts'
 
 /**
- * The embedded engine on its own, writable, as a ClickHouse server for tests: `bun run clickhouse --port 0 --path f`.
- * Its first line says where it listens. Without `--path` its data lies in a temporary folder and goes with it.
+ * The embedded ClickHouse alone, writable, as a ClickHouse server for tests:
+ * `bun run clickhouse --port 0 --path folder`. The first line of output holds its address. Without
+ * `--path` the data is in a temporary folder that is removed at the end.
  */
 try {
   await run(readOptions())
@@ -35,23 +36,23 @@ function readOptions(): Options {
 }
 
 async function run({ port, path, user, password }: Options): Promise<void> {
-  const enginePath = path ?? mkdtempSync(join(tmpdir(), 'spillway-clickhouse-'))
-  const clean = () => {
-    if (path === undefined) rmSync(enginePath, { recursive: true, force: true })
+  const chdbPath = path ?? mkdtempSync(join(tmpdir(), 'spillway-clickhouse-'))
+  const removeTemporary = () => {
+    if (path === undefined) rmSync(chdbPath, { recursive: true, force: true })
   }
   let server: QueryServer
   try {
     const common = { log: silentLog, mode: 'writable' } as const
-    server = await startQueryServer({ ...common, port, enginePath, user: { name: user, password } })
+    server = await startQueryServer({ ...common, port, chdbPath, user: { name: user, password } })
   } catch (error) {
-    clean()
+    removeTemporary()
     throw error
   }
   console.log(`clickhouse http://127.0.0.1:${server.port}`)
 
   const stop = async () => {
     await server.close()
-    clean()
+    removeTemporary()
     process.exit(0)
   }
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void stop())

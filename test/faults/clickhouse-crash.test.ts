@@ -2,7 +2,7 @@ import { expect, setDefaultTimeout, test } from 'bun:test'
 import type { FaultProxy, ProxyFault } from '../support/fault-proxy.ts'
 import { scrape } from '../support/metrics.ts'
 import { nothingWrong } from '../support/reconcile.ts'
-import { type RemoteEngine, settle, startRemoteEngine } from '../support/remote-engine.ts'
+import { type RemoteClickHouse, settle, startRemoteClickHouse } from '../support/remote-engine.ts'
 import type { Spillway } from '../support/spillway.ts'
 import { startTraffic, type Traffic } from '../support/traffic.ts'
 import { until } from '../support/until.ts'
@@ -12,10 +12,10 @@ setDefaultTimeout(180_000)
 const patient = { timeoutMs: 60_000 }
 
 type Disturbance = {
-  begin(setup: RemoteEngine): void | Promise<void>
+  begin(setup: RemoteClickHouse): void | Promise<void>
   /** Resolves once the process of the moment has suffered from it. */
-  struck(setup: RemoteEngine): Promise<void>
-  end(setup: RemoteEngine): void | Promise<void>
+  struck(setup: RemoteClickHouse): Promise<void>
+  end(setup: RemoteClickHouse): void | Promise<void>
 }
 
 const kills: Disturbance = {
@@ -32,7 +32,7 @@ const hangs: Disturbance = {
 
 const doing =
   (fault: FaultProxy['fault']) =>
-  ({ proxy }: RemoteEngine) => {
+  ({ proxy }: RemoteClickHouse) => {
     proxy.fault = fault
   }
 const recovers = doing(() => undefined)
@@ -92,7 +92,7 @@ test.each<[string, Disturbance]>([
 ])(
   'has every acknowledged event once when the remote engine %s and we are killed',
   async (_, disturbance) => {
-    await using setup = await startRemoteEngine({ CLICKHOUSE_TIMEOUT_MS: '1000' })
+    await using setup = await startRemoteClickHouse({ CLICKHOUSE_TIMEOUT_MS: '1000' })
     const { server } = setup
     const traffic = startTraffic({ url: server.url, clients: 4 })
     await acknowledgeMore(traffic)

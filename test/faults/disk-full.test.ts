@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { explained } from '../support/explained.ts'
 import { nothingWrong } from '../support/reconcile.ts'
-import { settle, startRemoteEngine } from '../support/remote-engine.ts'
+import { settle, startRemoteClickHouse } from '../support/remote-engine.ts'
 import { type Spillway, startSpillway } from '../support/spillway.ts'
 import { canMount, mountTinyDisk } from '../support/tiny-disk.ts'
 import { type Ledger, startTraffic, type Traffic } from '../support/traffic.ts'
@@ -94,29 +94,29 @@ describe.skipIf(!canMount)('a full disk', () => {
 
   test('of the journal, because ClickHouse is away', async () => {
     using disk = mountTinyDisk(8 * mib)
-    await using setup = await startRemoteEngine({ ...small, DATA_DIR: disk.path })
+    await using setup = await startRemoteClickHouse({ ...small, DATA_DIR: disk.path })
     const { server, engine } = setup
     await pass({ server, harm: () => engine.kill(), heal: () => engine.restart() })
   })
 
   test('of the journal, because somebody else has filled it', async () => {
     using disk = mountTinyDisk(16 * mib)
-    await using setup = await startRemoteEngine({ ...small, DATA_DIR: disk.path })
+    await using setup = await startRemoteClickHouse({ ...small, DATA_DIR: disk.path })
     await pass({ ...setup, harm: disk.fill, heal: disk.empty })
   })
 
   test('of ClickHouse, until the journal is full as well', async () => {
     using disk = mountTinyDisk(96 * mib)
-    await using setup = await startRemoteEngine(small, disk.path)
+    await using setup = await startRemoteClickHouse(small, disk.path)
     await pass({ ...setup, harm: disk.fill, heal: disk.empty })
     expect(saysClickHouseIsFull(setup.server)).toBe(true)
   })
 
   test('of both, with a ClickHouse elsewhere', async () => {
     using disk = mountTinyDisk(96 * mib)
-    const [DATA_DIR, enginePath] = ['data', 'engine'].map((name) => join(disk.path, name))
+    const [DATA_DIR, chdbPath] = ['data', 'engine'].map((name) => join(disk.path, name))
     mkdirSync(DATA_DIR!)
-    await using setup = await startRemoteEngine({ ...small, DATA_DIR: DATA_DIR! }, enginePath)
+    await using setup = await startRemoteClickHouse({ ...small, DATA_DIR: DATA_DIR! }, chdbPath)
     await pass({ ...setup, harm: disk.fill, heal: disk.empty })
     expect(saysClickHouseIsFull(setup.server)).toBe(true)
   })

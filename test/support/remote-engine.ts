@@ -7,19 +7,19 @@ import type { Ledger } from './traffic.ts'
 import { until } from './until.ts'
 
 /** The server with a ClickHouse of its own elsewhere, and a proxy between them that can do damage. */
-export type RemoteEngine = {
+export type RemoteClickHouse = {
   engine: ClickHouseService
   proxy: FaultProxy
   server: Spillway
   [Symbol.asyncDispose](): Promise<void>
 }
 
-export async function startRemoteEngine(
+export async function startRemoteClickHouse(
   environment: Record<string, string> = {},
-  enginePath?: string,
-): Promise<RemoteEngine> {
+  chdbPath?: string,
+): Promise<RemoteClickHouse> {
   await using started = new AsyncDisposableStack()
-  const engine = started.adopt(await startClickHouse({ path: enginePath }), (one) => one.stop())
+  const engine = started.adopt(await startClickHouse({ path: chdbPath }), (one) => one.stop())
   const proxy = started.adopt(await startFaultProxy(engine.url), (one) => one.close())
   const server = started.use(await startSpillway({ CLICKHOUSE_URL: proxy.url, ...environment }))
   await until(() => keepDoubles(server), { timeoutMs: 30_000, what: 'the table of events' })

@@ -1,12 +1,9 @@
 import type { StoredLine } from '../../core/record.ts'
 
-/**
- * Big enough that a row costs no call of its own, small enough to copy without holding up the
- * thread.
- */
+/** Large enough to make the calls per row negligible, small enough to copy without blocking the thread. */
 const chunkBytesMax = 256 * 1024
 
-/** The lines as few chunks that each end with a line, copied once. */
+/** The lines as few chunks, each with whole lines. Each line is copied once. */
 export function* toChunks(lines: readonly StoredLine[]): Generator<Buffer> {
   for (let from = 0; from < lines.length; ) {
     let bytes = lines[from]!.lineBytes
@@ -22,28 +19,28 @@ export function* toChunks(lines: readonly StoredLine[]): Generator<Buffer> {
   }
 }
 
-/** The lines as one buffer. `breathe` is awaited before and in between. */
+/** The lines as one buffer. Awaits `yieldToLoop` at the start and after every `yieldBytes`. */
 export async function toBuffer(
   lines: readonly StoredLine[],
-  breathe: () => Promise<void>,
+  yieldToLoop: () => Promise<void>,
   allocate: (bytes: number) => Buffer = Buffer.allocUnsafeSlow,
 ): Promise<Buffer> {
   const whole = allocate(lines.reduce((bytes, { lineBytes }) => bytes + lineBytes, 0))
   let at = 0
-  let sinceBreath = 0
-  await breathe()
+  let sinceYield = 0
+  await yieldToLoop()
   for (const line of lines) {
     line.copyLine(whole, at)
     at += line.lineBytes
-    sinceBreath += line.lineBytes
-    if (sinceBreath < breathBytes) continue
-    sinceBreath = 0
-    await breathe()
+    sinceYield += line.lineBytes
+    if (sinceYield < yieldBytes) continue
+    sinceYield = 0
+    await yieldToLoop()
   }
   return whole
 }
 
-const breathBytes = 4 * 1024 * 1024
+const yieldBytes = 4 * 1024 * 1024
 
 function copyLines(
   lines: readonly StoredLine[],
@@ -58,24 +55,24 @@ function copyLines(
   }
 }
 
-/** A buffer that is new costs as much as filling it: the system clears its pages first. */
+/** Reuses buffers: allocating a new one costs as much as filling it, because the kernel clears its pages. */
 export type BufferPool = {
   take(bytes: number): Buffer
-  /** Nobody uses what `take` gave any more. */
-  giveBack(buffer: Buffer): void
+  /** Returns a buffer that `take` gave and that is no longer used. */
+  release(buffer: Buffer): void
 }
 
-/** Keeps `keptMax` buffers of `bytesMin` for the next who asks; what has no room in one of them comes and goes. */
+/** Keeps up to `keptMax` buffers of `bytesMin`. Larger buffers are allocated and freed as needed. */
 export function createBufferPool(options: { bytesMin: number; keptMax: number }): BufferPool {
   const kept: ArrayBuffer[] = []
   return {
     take(bytes) {
       const at = kept.findIndex(({ byteLength }) => byteLength >= bytes)
-      const room =
+      const memory =
         at < 0 ? new ArrayBuffer(Math.max(bytes, options.bytesMin)) : kept.splice(at, 1)[0]!
-      return Buffer.from(room, 0, bytes)
+      return Buffer.from(memory, 0, bytes)
     },
-    giveBack({ buffer }) {
+    release({ buffer }) {
       const isOfSize = buffer.byteLength === options.bytesMin
       if (isOfSize && kept.length < options.keptMax) kept.push(buffer as ArrayBuffer)
     },

@@ -2,34 +2,31 @@ import { type ClickHouseClient, ClickHouseLogLevel, createClient } from '@clickh
 import type { StoredLine } from '../../core/record.ts'
 import { toFailure } from './failure.ts'
 
-/**
- * Where events are stored: a server, or the engine in this process. Every rejection is a
- * ClickHouseFailure.
- */
+/** A ClickHouse server or the embedded ClickHouse. Every rejection is a ClickHouseFailure. */
 export type ClickHouse = {
-  /** Lines that are to be inserted next, as the same array. */
+  /** Prepares lines for the next `insert`, which must get the same array. */
   stage?(lines: Insert['lines']): void
-  /** Resolves once the server has proven that it took the lines under this token. */
+  /** Resolves once the server has proven that it received the lines under this token. */
   insert(insert: Insert, signal: AbortSignal): Promise<void>
   query<Row>(sql: string, signal?: AbortSignal): Promise<Row[]>
   command(sql: string, signal?: AbortSignal): Promise<void>
-  /** Waits for what is under way: an engine must not be closed below an insert. */
+  /** Waits for running calls: chDB must not be closed during an insert. */
   close(): Promise<void>
 }
 
 export type Insert = {
   table: string
-  /** Deduplication token and query id: no two sets of rows that are both new ever share one. */
+  /** Deduplication token and query id. Two different sets of new rows never share one. */
   token: string
   /** JSON lines, each ending with a newline. */
   lines: readonly StoredLine[]
 }
 
 /**
- * How an insert reads its rows. Objects, arrays and scalars go into string columns as they stand;
- * nothing is skipped in silence; however many months a block touches, it goes in; one thread parses
- * it, since the others have requests to serve; and copies, which are rare, are left for the merges
- * to find: to look for them in each insert costs half a microsecond a row.
+ * Objects, arrays and scalars are stored in string columns unchanged. Nothing is skipped silently. A
+ * block may touch any number of partitions. One thread parses it, because the other cores serve
+ * requests. Merges remove duplicates (`optimize_on_insert` 0): looking for them in each insert costs
+ * 0.5 µs a row, and they are rare.
  */
 export const insertSettings = {
   async_insert: 0,
@@ -51,20 +48,17 @@ export const insertSettings = {
 
 export type ClientOptions = NonNullable<Parameters<typeof createClient>[0]>
 
-/**
- * The vendor's client. It logs nothing: its failures reach whoever called, and its lines would hold
- * credentials.
- */
+/** The vendor's client without its log, which would contain credentials. Callers get every failure. */
 export function createVendorClient(options: ClientOptions): ClickHouseClient {
   return createClient({ ...options, log: { level: ClickHouseLogLevel.OFF } })
 }
 
-/** What came with a reply, beside its rows. */
+/** The parts of a reply that prove who answered. */
 export type ReplyFacts = { response_headers: Readonly<Record<string, unknown>> }
 
 /**
- * What a server and the embedded engine have in common: all but the way rows go in. `assertProven`
- * throws where somebody else may have answered.
+ * Queries and commands, which work alike on a server and the embedded ClickHouse. `assertProven` throws
+ * if the reply may not come from ClickHouse.
  */
 export function toStatements(
   client: ClickHouseClient,
@@ -73,22 +67,22 @@ export function toStatements(
   const abortBy = (signal?: AbortSignal) => (signal ? { abort_signal: signal } : {})
   return {
     query: <Row>(sql: string, signal?: AbortSignal) =>
-      worded(async () => {
-        // One document, because it shows when its end is missing: rows on their own do not.
+      withFailures(async () => {
+        // One JSON document, because a truncated one does not parse; truncated rows would.
         const result = await client.query({ query: sql, format: 'JSON', ...abortBy(signal) })
         const { data } = await result.json<Row>()
         assertProven(result)
         return data
       }),
     command: (sql, signal) =>
-      worded(async () => {
+      withFailures(async () => {
         assertProven(await client.command({ query: sql, ...abortBy(signal) }))
       }),
   }
 }
 
-/** Runs a call of the vendor's; what it throws becomes a ClickHouseFailure. */
-export async function worded<T>(call: () => Promise<T>): Promise<T> {
+/** Runs a call and converts its errors to ClickHouseFailure. */
+export async function withFailures<T>(call: () => Promise<T>): Promise<T> {
   try {
     return await call()
   } catch (error) {

@@ -1,5 +1,10 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setImmediate as nextIteration } from 'node:timers/promises'
 import { type Log, silentLog } from '../../core/log.ts'
+import {
+  createWriteWatch,
+  type WriteWatch,
+  writeFailuresStatement,
+} from '../../embedded/chdb/write-failures.ts'
 import { createBufferPool, toBuffer } from './body.ts'
 import {
   type ClickHouse,
@@ -8,45 +13,48 @@ import {
   type Insert,
   insertSettings,
   toStatements,
-  worded,
+  withFailures,
 } from './client.ts'
 import { ClickHouseFailure } from './failure.ts'
 import { createInserter } from './inserter.ts'
-import { createWriteWatch } from './write-watch.ts'
+import { tableOf } from './tables.ts'
 
 type VendorConnection = NonNullable<ClientOptions['connection']>
 type Vendor = Pick<typeof import('chdb/connection'), 'createChdbConnection'>
 
 /**
- * Loads the engine's library, 50 ms. Rejects with a sentence for the operator where it cannot be
- * loaded: it is an optional dependency, and does not exist for every platform.
+ * Loads chDB's library (50 ms). Rejects, in words for the operator, if it cannot be loaded: chDB is an
+ * optional dependency and does not exist for every platform.
  */
-export async function loadEngine(load = () => import('chdb/connection')): Promise<Vendor> {
+export async function loadChdb(load = () => import('chdb/connection')): Promise<Vendor> {
   try {
     return await load()
   } catch (error) {
     throw new Error(
-      `The embedded ClickHouse cannot be loaded here (${toText(error)}): ` +
+      `The embedded ClickHouse cannot be loaded (${toText(error)}): ` +
         'set CLICKHOUSE_URL to use a server instead.',
     )
   }
 }
 
-/** Told before anything is accepted; whether the engine can be loaded shows once its thread tries. */
-export function assertEngineInstalled(): void {
+/**
+ * Throws before any event is accepted if the package is missing. Whether chDB can be loaded turns out
+ * later, in the delivery thread.
+ */
+export function assertChdbInstalled(): void {
   try {
     Bun.resolveSync('chdb/connection', import.meta.dir)
   } catch {
     throw new Error(
-      'The embedded ClickHouse is not installed here: set CLICKHOUSE_URL to use a server instead.',
+      'The embedded ClickHouse (npm package chdb) is not installed: set CLICKHOUSE_URL to use a server instead.',
     )
   }
 }
 
 /**
- * The engine in this process, on a folder of its own. Any number of connections and threads may
- * share the folder within the process, each running one statement at a time; a second process may
- * not. Rows go in as one buffer by a thread of their own.
+ * The embedded ClickHouse on a folder of its own. Within this process any number of connections and
+ * threads may share the folder, each running one statement at a time; a second process may not open
+ * it. Rows are inserted as one buffer by a thread of their own.
  */
 export function openEmbeddedClickHouse(
   vendor: Vendor,
@@ -54,26 +62,26 @@ export function openEmbeddedClickHouse(
   log: Log = silentLog,
 ): ClickHouse {
   const connection = vendor.createChdbConnection({ path })
-  // The engine's package is typed against a copy of its own of the client's interfaces.
+  // The chdb package is typed against its own duplicate of the client's interfaces.
   const client = createVendorClient({ connection: connection as unknown as VendorConnection })
   const statements = toStatements(client)
-  const writes = createWriteWatch({ engine: statements, log })
-  const underWay = new Set<Promise<unknown>>()
+  const writes = createOwnTablesWatch(statements, log)
+  const running = new Set<Promise<unknown>>()
 
   const staged = new WeakMap<Insert['lines'], Promise<Buffer>>()
-  const pool = createBufferPool(bodies)
-  const inserter = createInserter({ path, onFree: (room) => pool.giveBack(Buffer.from(room)) })
-  const toBody = (lines: Insert['lines']) => toBuffer(lines, nextTurn, pool.take)
+  const pool = createBufferPool(bufferSizes)
+  const inserter = createInserter({ path, onFree: (buffer) => pool.release(Buffer.from(buffer)) })
+  const toBody = (lines: Insert['lines']) => toBuffer(lines, nextIteration, pool.take)
 
-  /** The engine is at another insert meanwhile: this costs it nothing. */
+  /** Runs while the inserter thread is busy with the previous batch, so it delays nothing. */
   function stage(lines: Insert['lines']): void {
     const values = toBody(lines)
-    values.catch(() => {}) // Whoever inserts it hears of it.
+    values.catch(() => {}) // `insert` awaits it and reports the error.
     staged.set(lines, values)
   }
 
-  /** Of an insert's parts, those before may be broken; and a part that a merge has just broken fails every read. */
-  async function settled(error: unknown): Promise<never> {
+  /** A failed insert may have left broken parts, and a part broken by a merge fails every read. */
+  async function settleAndThrow(error: unknown): Promise<never> {
     await writes.settle()
     throw error
   }
@@ -82,59 +90,82 @@ export function openEmbeddedClickHouse(
     const values = await (staged.get(lines) ?? toBody(lines))
     staged.delete(lines)
     const failuresBefore = writes.failures
-    const failures = await inserter.insert(toInsert(table, token), values).catch(settled)
+    const failures = await inserter.insert(toInsert(table, token), values).catch(settleAndThrow)
     if (failures !== failuresBefore) await writes.settle()
-    if (writes.failures !== failuresBefore) throw unwritten()
+    if (writes.failures !== failuresBefore) throw createWriteFailure()
   }
 
   /**
-   * The engine cannot be interrupted, and to leave it while it works ends the process: calls are
-   * seen through.
+   * chDB cannot be interrupted, and ending the thread while it works would end the process. So every
+   * call runs to its end, and `close` waits for it.
    */
-  function seenThrough<T>(call: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    if (signal?.aborted) return Promise.reject(aborted())
-    const running = worded(call)
-    underWay.add(running)
-    const forget = () => underWay.delete(running)
-    running.then(forget, forget)
-    return running
+  function runToEnd<T>(call: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    if (signal?.aborted) return Promise.reject(createAbortFailure())
+    const outcome = withFailures(call)
+    running.add(outcome)
+    const forget = () => running.delete(outcome)
+    outcome.then(forget, forget)
+    return outcome
   }
 
-  const looking = setInterval(() => void seenThrough(writes.settle).catch(() => {}), lookMs)
-  looking.unref()
+  const checking = setInterval(() => void runToEnd(writes.settle).catch(() => {}), checkMs)
+  checking.unref()
   return {
     stage,
     query: <Row>(sql: string, signal?: AbortSignal) =>
-      seenThrough(() => statements.query<Row>(sql).catch(settled), signal),
-    command: (sql, signal) => seenThrough(() => statements.command(sql), signal),
-    insert: (rows, signal) => seenThrough(() => insert(rows), signal),
+      runToEnd(() => statements.query<Row>(sql).catch(settleAndThrow), signal),
+    command: (sql, signal) => runToEnd(() => statements.command(sql), signal),
+    insert: (rows, signal) => runToEnd(() => insert(rows), signal),
     async close() {
-      clearInterval(looking)
-      await Promise.allSettled(underWay)
+      clearInterval(checking)
+      await Promise.allSettled(running)
       inserter.close()
       await client.close()
     },
   }
 }
 
-/** The table's name and the token are ours: neither holds a quote. */
+/** Watches the tables of this server only: other tables may belong to the operator. */
+function createOwnTablesWatch({ query, command }: Statements, log: Log): WriteWatch {
+  const count = async () => {
+    const [row] = await query<{ failures: string | number }>(writeFailuresStatement)
+    return Number(row?.failures ?? 0)
+  }
+  return createWriteWatch({
+    // The rest of a reply that broke off arrives with the next reply, which then cannot be parsed.
+    countFailures: () => count().catch(count),
+    tables: async () => Object.values(tableOf),
+    run: command,
+    onFailures: (failures) =>
+      log.error({ failures }, 'the embedded ClickHouse cannot write: the disk is full or faulty'),
+    failures: 0,
+  })
+}
+
+type Statements = Pick<ClickHouse, 'query' | 'command'>
+
+/** Neither the table's name nor the token contains a quote: both are ours. */
 export function toInsert(table: string, token: string): string {
   const settings = { ...insertSettings, insert_deduplication_token: token }
   const pairs = Object.entries(settings).map(([name, value]) => `${name} = '${value}'`)
   return `INSERT INTO ${table} SETTINGS ${pairs.join(', ')}`
 }
 
-/** One is filled while another is inserted; a batch of `embeddedBytesMax` ends with the row that crosses it. */
-const bodies = { bytesMin: 44 * 1024 * 1024, keptMax: 2 }
+/** One buffer is filled while another is inserted. A batch ends with the row that crosses `embeddedBytesMax`. */
+const bufferSizes = { bytesMin: 44 * 1024 * 1024, keptMax: 2 }
 
-/** What a broken merge was made from is kept for eight minutes. */
-const lookMs = 60_000
+/** Shorter than the eight minutes for which chDB keeps the source parts of a broken merge. */
+const checkMs = 60_000
 
-/** CANNOT_WRITE_TO_FILE_DESCRIPTOR: what a ClickHouse that minds would have said. */
-const unwritten = () =>
-  new ClickHouseFailure('the engine could not write to its disk, and said OK', {
-    ...{ kind: 'busy', code: 75, reason: 'cannot_write' },
-  })
+/** Code 75 is CANNOT_WRITE_TO_FILE_DESCRIPTOR, which a ClickHouse server would report. */
+const createWriteFailure = () =>
+  new ClickHouseFailure(
+    'the embedded ClickHouse could not write to its disk, but reported success',
+    {
+      ...{ kind: 'busy', code: 75, reason: 'cannot_write' },
+    },
+  )
 
-const aborted = () => new ClickHouseFailure('the call was aborted', { reason: 'aborted' })
+const createAbortFailure = () =>
+  new ClickHouseFailure('the call was aborted', { reason: 'aborted' })
 const toText = (error: unknown) => (error instanceof Error ? error.message.split('\n')[0] : error)

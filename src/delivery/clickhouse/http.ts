@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setImmediate as nextIteration } from 'node:timers/promises'
 import { toChunks } from './body.ts'
 import {
   type ClickHouse,
@@ -8,21 +8,21 @@ import {
   insertSettings,
   type ReplyFacts,
   toStatements,
-  worded,
+  withFailures,
 } from './client.ts'
 import { ClickHouseFailure } from './failure.ts'
 
-/** ClickHouse closes a connection that is idle for 10 s, older ones for 3 s: we must be first. */
+/** ClickHouse closes a connection that is idle for 10 s, older versions after 3 s. Close it before. */
 const idleSocketMsMax = 2_500
-/** What a reply to an insert may hold beyond nothing, before we stop reading it. */
+/** The reply to an insert should be empty. Stop reading a longer one than this. */
 const replyBytesMax = 64 * 1024
 
 export type HttpOptions = {
   /** Credentials and database in the URL. */
   url: string
-  /** The database to speak to, where it is not the URL's. */
+  /** Overrides the database of the URL. */
   database?: string
-  /** One call; an insert that takes longer has an unknown outcome. */
+  /** Limit of one call. The outcome of an insert that takes longer is unknown. */
   timeoutMs: number
 }
 
@@ -32,8 +32,7 @@ export function createHttpClickHouse({ url, database, timeoutMs }: HttpOptions):
     url: database === undefined ? url : withDatabase(url, database),
     request_timeout: timeoutMs,
     keep_alive: { idle_socket_ttl: idleSocketMsMax, eagerly_destroy_stale_sockets: true },
-    // The server gives up soon after we do, so that a stuck insert does not hold up the next
-    // attempt for ever.
+    // The server ends a stuck insert soon after our timeout, so that the next attempt can start.
     clickhouse_settings: { max_execution_time: Math.ceil(timeoutMs / 1000) },
   })
 
@@ -47,39 +46,44 @@ export function createHttpClickHouse({ url, database, timeoutMs }: HttpOptions):
       query: `INSERT INTO ${table} SETTINGS ${clause} FORMAT JSONEachRow`,
       values: Readable.from(toBody(lines), { objectMode: false }),
       query_id: token,
-      abort_signal: withinTime(signal),
+      abort_signal: withTimeout(signal),
       clickhouse_settings: { wait_end_of_query: 1 },
     })
     const text = await readText(reply.stream)
-    if (reply.response_headers[queryIdHeader] !== token || text.trim() !== '') throw unproven(text)
+    if (reply.response_headers[queryIdHeader] !== token || text.trim() !== '')
+      throw createUnproven(text)
   }
 
-  // The client's own time limit is one of silence: a reply that trickles would outlive it.
-  const withinTime = (signal?: AbortSignal) =>
+  // The client's own limit restarts with every byte, so a reply that trickles would outlast it.
+  const withTimeout = (signal?: AbortSignal) =>
     AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal ? [signal] : [])])
   const statements = toStatements(client, assertProven)
 
   return {
-    query: (sql, signal) => statements.query(sql, withinTime(signal)),
-    command: (sql, signal) => statements.command(sql, withinTime(signal)),
-    insert: (rows, signal) => worded(() => insert(rows, signal)),
+    query: (sql, signal) => statements.query(sql, withTimeout(signal)),
+    command: (sql, signal) => statements.command(sql, withTimeout(signal)),
+    insert: (rows, signal) => withFailures(() => insert(rows, signal)),
     close: () => client.close(),
   }
 }
 
 const queryIdHeader = 'x-clickhouse-query-id'
 
-/** A proxy with nothing behind it says OK to anything, and no rows would be an answer as well. */
+/** A proxy without a server behind it may reply 200 to anything, and an empty result is a valid reply. */
 function assertProven({ response_headers: headers }: ReplyFacts): void {
-  if (headers[queryIdHeader] === undefined) throw unproven('no ClickHouse has answered')
+  if (headers[queryIdHeader] === undefined)
+    throw createUnproven('the reply has no header x-clickhouse-query-id')
 }
 
-const unproven = (text: string) =>
-  new ClickHouseFailure(`a reply that proves nothing: ${text.slice(0, 200)}`, {
-    reason: 'unproven_reply',
-  })
+const createUnproven = (text: string) =>
+  new ClickHouseFailure(
+    `the reply does not prove that ClickHouse handled the request: ${text.slice(0, 200)}`,
+    {
+      reason: 'unproven_reply',
+    },
+  )
 
-/** Throws where the URL is none. The path of the URL is the database, as the client reads it. */
+/** The path of the URL, as the vendor's client reads it. Throws for an invalid URL. */
 export function databaseOf(url: string): string {
   return decodeURIComponent(new URL(url).pathname.replace(/^\/|\/$/g, '')) || 'default'
 }
@@ -93,15 +97,15 @@ function withDatabase(url: string, database: string): string {
 const toLiteral = (value: string | number) =>
   typeof value === 'number' ? String(value) : `'${value.replace(/[\\']/g, '\\$&')}'`
 
-/** Others have their turn between chunks. */
+/** Yields to the event loop between chunks. */
 async function* toBody(lines: Insert['lines']): AsyncGenerator<Buffer> {
   for (const chunk of toChunks(lines)) {
     yield chunk
-    await nextTurn()
+    await nextIteration()
   }
 }
 
-/** Rejects where the reply is cut off: then the insert's outcome is unknown. */
+/** Rejects if the reply is cut off; the outcome of the insert is then unknown. */
 async function readText(stream: Readable): Promise<string> {
   const chunks: Buffer[] = []
   let bytes = 0

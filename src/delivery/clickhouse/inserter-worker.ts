@@ -1,6 +1,6 @@
 import { serveRequests } from '../../core/worker-thread.ts'
 import { openConnection } from '../../embedded/chdb/connection.ts'
-import { asQueryError } from '../../embedded/chdb/exceptions.ts'
+import { toQueryError } from '../../embedded/chdb/exceptions.ts'
 import { loadNative, type Native } from '../../embedded/chdb/native.ts'
 import { countWriteFailures } from '../../embedded/chdb/write-failures.ts'
 import type { InsertOrder, InsertReply } from './inserter.ts'
@@ -20,7 +20,7 @@ async function insert(order: InsertOrder): Promise<InsertReply['outcome']> {
   try {
     return { writeFailures: insertRows(await loading, order) }
   } catch (error) {
-    const { code, message: text } = asQueryError(error)
+    const { code, message: text } = toQueryError(error)
     return { code, text }
   }
 }

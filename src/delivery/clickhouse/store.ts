@@ -1,6 +1,6 @@
 import { type Log, silentLog } from '../../core/log.ts'
 import type { ClickHouse } from './client.ts'
-import { assertEngineInstalled, loadEngine, openEmbeddedClickHouse } from './embedded.ts'
+import { assertChdbInstalled, loadChdb, openEmbeddedClickHouse } from './embedded.ts'
 import { ClickHouseFailure } from './failure.ts'
 import { createHttpClickHouse, databaseOf } from './http.ts'
 import { createDatabase, migrate, type SchemaOptions, tuneTables } from './schema.ts'
@@ -50,7 +50,7 @@ export function toClickHouseSettings(config: ClickHouseConfig, path: string): Cl
     throw new Error('CLICKHOUSE_CLUSTER is no name of a cluster')
   if (url !== undefined && !/^https?:\/\/[^/]/.test(url))
     throw new Error('CLICKHOUSE_URL is no http:// or https:// URL')
-  if (url === undefined) assertEngineInstalled()
+  if (url === undefined) assertChdbInstalled()
   return {
     url,
     cluster,
@@ -70,7 +70,7 @@ export async function createStore(settings: ClickHouseSettings, log = silentLog)
 }
 
 async function createEmbeddedStore(settings: ClickHouseSettings, log: Log): Promise<Store> {
-  const vendor = await loadEngine()
+  const vendor = await loadChdb()
   let engine: ClickHouse | undefined
   const opened = (): ClickHouse => {
     if (!engine) throw new ClickHouseFailure('the embedded engine is not open', { kind: 'busy' })

@@ -1,14 +1,14 @@
 import { type Pointer, ptr, read, toArrayBuffer } from 'bun:ffi'
-import { QueryError, refusal, toQueryError } from './exceptions.ts'
+import { createQueryError, toQueryError } from './exceptions.ts'
 import type { Native } from './native.ts'
 
-/** One connection to the engine: settings, current database and parameters are its own. Every call blocks. */
-export type Connection = {
+/** A connection to chDB with settings and a current database of its own. Every call blocks. */
+export type ChdbConnection = {
   /** Runs one statement. Throws QueryError. */
   query(sql: string, options?: QueryOptions): Result
-  /** Says how the engine's own parser understands `sql`, without running it. */
+  /** Classifies `sql` by chDB's own parser, without running it. */
   classify(sql: string): Classification
-  /** Starts an INSERT whose rows come later, `sql` ending before FORMAT. Throws QueryError. */
+  /** Starts an INSERT whose rows follow; `sql` ends before FORMAT. Throws QueryError. */
   openInsert(sql: string, format: string, parameters?: Parameters): InsertStream
   close(): void
 }
@@ -17,17 +17,17 @@ export type Parameters = Readonly<Record<string, string>>
 export type QueryOptions = { format?: string; parameters?: Parameters }
 
 export type InsertStream = {
-  /** Waits while the engine is behind. False once the insert has failed: `finish` says why. */
+  /** Blocks while chDB is behind. False once the insert has failed; `finish` throws the reason. */
   append(bytes: Uint8Array): boolean
-  /** Commits. Throws QueryError, also where the engine refused rows and says OK all the same. */
+  /** Commits. Throws QueryError, also if chDB rejected rows and reports success. */
   finish(): Result
-  /** Ends it without committing what is not yet a part. */
+  /** Ends the insert. Rows that are not yet written as a part are dropped. */
   cancel(): void
 }
 
 export type Result = { bytes: Uint8Array; summary: Summary }
 
-/** What a statement read and wrote. `readRows` and `readBytes` are those of the storage. */
+/** Counts of one statement. `readRows` and `readBytes` count reads from the storage. */
 export type Summary = {
   readRows: number
   readBytes: number
@@ -38,15 +38,15 @@ export type Summary = {
   elapsedSeconds: number
 }
 
-/** `read` leaves no trace; `write` changes tables; `control` is for the session, the server or files; the rest `unknown`. */
+/** `read` changes nothing; `write` changes tables; `control` concerns session, server or files. */
 export type Classification = { statements: number; kind: StatementKind }
 export type StatementKind = 'read' | 'write' | 'control' | 'unknown'
 
-/** Opens the engine on `path`, or joins it where this process has it open already. 60 ms the first time, then 0.2 ms. */
-export function openConnection(native: Native, path: string): Connection {
+/** Opens chDB on the folder `path`; within a process once (60 ms), then only a connection (0.2 ms). */
+export function openConnection(native: Native, path: string): ChdbConnection {
   const held = toText(['clickhouse', `--path=${path}`])
   const handle = native.chdb_connect(2, held.pointers)
-  if (!handle) throw new Error(`The embedded ClickHouse could not be opened on ${path}`)
+  if (!handle) throw new Error(`the embedded ClickHouse cannot be opened on ${path}`)
   const connection = read.ptr(handle as Pointer, 0) as Pointer
 
   return {
@@ -74,7 +74,7 @@ type Call = [
   count: number,
 ]
 
-/** The arguments that every kind of query shares. Holds the texts for as long as the call lasts. */
+/** The arguments that all query functions share. They keep the texts alive during the call. */
 function toCall(query: { sql: string; format: string; parameters: Parameters }): Call {
   const sql = encoder.encode(`${query.sql}\0`)
   const format = encoder.encode(`${query.format}\0`)
@@ -93,10 +93,10 @@ function toCall(query: { sql: string; format: string; parameters: Parameters }):
   ]
 }
 
-/** Texts for C. They live as long as the array of pointers that refers to them. */
+/** NUL-terminated texts for C. They stay alive as long as `pointers` does. */
 function toText(strings: readonly string[]) {
   const texts = strings.map((string) => encoder.encode(`${string}\0`))
-  // An empty array has no address: one unused element gives it one.
+  // An empty array has no address, so append an unused element.
   const pointers = BigUint64Array.from([...texts.map((text) => BigInt(ptr(text))), 0n])
   const lengths = BigUint64Array.from([...texts.map((text) => BigInt(text.length - 1)), 0n])
   alive.set(pointers, texts)
@@ -106,9 +106,9 @@ function toText(strings: readonly string[]) {
 const encoder = new TextEncoder()
 const alive = new WeakMap<BigUint64Array, Uint8Array[]>()
 
-/** Copies a result and frees it. Throws what it ended with. */
+/** Copies a result and frees it. Throws its error as QueryError. */
 function takeResult(native: Native, result: Handle): Result {
-  if (!result) throw new QueryError(1002, 'The engine gave no result')
+  if (!result) throw createQueryError('UNKNOWN_EXCEPTION', 'chDB returned no result')
   try {
     const error = native.chdb_result_error(result)
     if (error) throw toQueryError(String(error))
@@ -164,7 +164,7 @@ function openInsert(native: Native, connection: Pointer, call: Call): InsertStre
       try {
         const result = takeResult(native, native.chdb_stream_done(stream))
         if (isWhole) return result
-        throw refusal('UNKNOWN_EXCEPTION', 'The engine refused rows and said OK')
+        throw createQueryError('UNKNOWN_EXCEPTION', 'chDB rejected rows and reported success')
       } finally {
         free()
       }

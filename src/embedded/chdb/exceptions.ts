@@ -1,8 +1,7 @@
-/** Exceptions that this interface raises itself, by ClickHouse's own codes. */
-export const ownCodes = {
+/** Exceptions that the query interface raises itself, with ClickHouse's codes. */
+const ownCodes = {
   BAD_ARGUMENTS: 36,
   NOT_IMPLEMENTED: 48,
-  SYNTAX_ERROR: 62,
   UNKNOWN_FORMAT: 73,
   CANNOT_WRITE_TO_FILE_DESCRIPTOR: 75,
   TIMEOUT_EXCEEDED: 159,
@@ -18,9 +17,7 @@ export const ownCodes = {
   UNKNOWN_EXCEPTION: 1002,
 } as const
 
-export type OwnCode = keyof typeof ownCodes
-
-/** What a query ended with. `message` is the whole text that a client reads, version excluded. */
+/** The error of a query. `message` is the whole text of the reply, without the version. */
 export class QueryError extends Error {
   readonly code: number
 
@@ -31,23 +28,19 @@ export class QueryError extends Error {
   }
 }
 
-/** A refusal of our own, worded as the engine words its exceptions. */
-export function refusal(name: OwnCode, sentence: string): QueryError {
+/** An error of our own, in the format of ClickHouse's exceptions. */
+export function createQueryError(name: keyof typeof ownCodes, sentence: string): QueryError {
   const code = ownCodes[name]
   return new QueryError(code, `Code: ${code}. DB::Exception: ${sentence}. (${name})`)
 }
 
-/** The engine's text as an exception. Total: text without a code becomes UNKNOWN_EXCEPTION. */
-export function toQueryError(engineText: string): QueryError {
-  // Some of its texts end with the version, which every reply adds.
-  const text = engineText.trim().replace(/ \(version [\d.]+\)$/, '')
+/** Total: chDB's error text or anything thrown. A text without a code becomes UNKNOWN_EXCEPTION. */
+export function toQueryError(thrown: unknown): QueryError {
+  if (thrown instanceof QueryError) return thrown
+  const message = thrown instanceof Error ? thrown.message : String(thrown)
+  // Some of chDB's texts end with the version, and every reply adds it again.
+  const text = message.trim().replace(/ \(version [\d.]+\)$/, '')
   const code = /^Code: (\d+)\. DB::Exception: /.exec(text)?.[1]
-  if (code === undefined) return refusal('UNKNOWN_EXCEPTION', text.replace(/\.$/, ''))
+  if (code === undefined) return createQueryError('UNKNOWN_EXCEPTION', text.replace(/\.$/, ''))
   return new QueryError(Number(code), text)
-}
-
-/** Anything thrown as an exception. */
-export function asQueryError(error: unknown): QueryError {
-  if (error instanceof QueryError) return error
-  return toQueryError(error instanceof Error ? error.message : String(error))
 }

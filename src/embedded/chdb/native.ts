@@ -1,33 +1,32 @@
 import { dlopen, FFIType } from 'bun:ffi'
 
 /**
- * The engine's C interface, called directly: its calls block, each in a thread of our own. The package's asynchronous
- * calls run on Bun's shared pool instead, which has as many threads as the machine has cores: two slow queries there
- * keep the journal's writes and syncs waiting until they end.
+ * chDB's C interface, called directly: its calls block, each in a thread of our own. The package's
+ * asynchronous calls run on Bun's shared thread pool instead, which has as many threads as the machine
+ * has cores: two slow queries there would keep the journal's writes and syncs waiting until they end.
  */
 export type Native = ReturnType<typeof openLibrary>
 
-/** Loads the engine's library. Rejects with a sentence for the operator where it cannot be loaded. */
+/** Loads chDB's library. Rejects, in words for the operator, if it cannot be loaded. */
 export async function loadNative(): Promise<Native> {
   try {
     const { resolveLibchdb } = await import('chdb/libchdb')
     const native = openLibrary(resolveLibchdb().path)
-    // The process answers its signals itself.
+    // The server handles signals itself.
     native.chdb_set_signal_handlers_enabled(0)
     return native
   } catch (error) {
-    throw new Error(`The embedded ClickHouse cannot be loaded here: ${toFirstLine(error)}`)
+    throw new Error(`The embedded ClickHouse cannot be loaded: ${toFirstLine(error)}`)
   }
 }
 
 const { i32, u64, f64, ptr } = FFIType
 const query = [ptr, ptr, u64, ptr, u64, ptr, ptr, ptr, ptr, u64] as const
 
-/** Signatures as in the engine's chdb.h; `pipe` is the C library's, which comes along with it. */
+/** Signatures as in chdb.h. `pipe` is a function of the C library, which chDB's library links. */
 function openLibrary(path: string) {
   return dlopen(path, {
     chdb_set_signal_handlers_enabled: { args: [i32], returns: FFIType.void },
-    chdb_version: { args: [], returns: FFIType.cstring },
     chdb_connect: { args: [i32, ptr], returns: ptr },
     chdb_close_conn: { args: [ptr], returns: FFIType.void },
     chdb_classify_query_n: { args: [ptr, ptr, u64, ptr, u64, ptr], returns: i32 },

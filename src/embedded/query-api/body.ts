@@ -1,12 +1,13 @@
-import { refusal } from '../chdb/exceptions.ts'
+import { createQueryError } from '../chdb/exceptions.ts'
 import type { Encoding } from './request.ts'
 
-/** A request's body in pieces, decompressed. `next` is undefined at its end, and rejects when it was cut off. */
+/** A request's body, decompressed, as a sequence of chunks. */
 export type Body = {
+  /** The next chunk, or undefined at the end. Rejects with QueryError if the body was cut off. */
   next(): Promise<Uint8Array | undefined>
-  /** Everything up to its end. Rejects with QueryError beyond `bytesMax`. */
+  /** All that is left. Rejects with QueryError beyond `bytesMax`. */
   rest(bytesMax: number): Promise<Uint8Array>
-  /** What comes first, `bytes` of it or all there is. Is not lost: `next` and `rest` begin with it. */
+  /** At least the first `bytes`, or the whole body. `next` and `rest` return them again. */
   peek(bytes: number): Promise<Uint8Array>
 }
 
@@ -16,34 +17,34 @@ export function openBody(request: Request): Body {
 
   async function next(): Promise<Uint8Array | undefined> {
     if (ahead !== undefined) {
-      const piece = ahead
+      const chunk = ahead
       ahead = undefined
-      return piece
+      return chunk
     }
     try {
       return (await reader?.read())?.value
     } catch (error) {
-      throw refusal('BAD_ARGUMENTS', `The body cannot be read: ${toSentence(error)}`)
+      throw createQueryError('BAD_ARGUMENTS', `The body cannot be read: ${toSentence(error)}`)
     }
   }
 
   async function gather(isEnough: (bytes: number) => boolean): Promise<Uint8Array> {
-    const pieces: Uint8Array[] = []
+    const chunks: Uint8Array[] = []
     let bytes = 0
     while (!isEnough(bytes)) {
-      const piece = await next()
-      if (piece === undefined) break
-      pieces.push(piece)
-      bytes += piece.length
+      const chunk = await next()
+      if (chunk === undefined) break
+      chunks.push(chunk)
+      bytes += chunk.length
     }
-    return Buffer.concat(pieces)
+    return Buffer.concat(chunks)
   }
 
   async function rest(bytesMax: number): Promise<Uint8Array> {
     const all = await gather((bytes) => bytes > bytesMax)
     if (all.length <= bytesMax) return all
     void reader?.cancel().catch(() => {})
-    throw refusal('QUERY_IS_TOO_LARGE', `The query is larger than ${bytesMax} bytes`)
+    throw createQueryError('QUERY_IS_TOO_LARGE', `The query is larger than ${bytesMax} bytes`)
   }
 
   async function peek(bytes: number): Promise<Uint8Array> {
@@ -58,14 +59,14 @@ function toStream(body: ReadableStream<Uint8Array>, request: Request): ReadableS
   const encoding = request.headers.get('content-encoding')?.toLowerCase()
   if (!encoding || encoding === 'identity') return body
   if (!(encoding in codecs))
-    throw refusal('NOT_IMPLEMENTED', `Content-Encoding ${encoding} is unknown here`)
+    throw createQueryError('NOT_IMPLEMENTED', `Content-Encoding ${encoding} is not supported`)
   const unpacking = new DecompressionStream(codecs[encoding as Encoding])
   return body.pipeThrough(unpacking as unknown as ReadableWritablePair<Uint8Array, Uint8Array>)
 }
 
 const toSentence = (error: unknown) => (error instanceof Error ? error.message : String(error))
 
-/** HTTP's names of the encodings, and those of the streams. */
+/** Names of the encodings in HTTP, and their names for (de)compression streams. */
 export const codecs: Readonly<Record<Encoding, Bun.CompressionFormat>> = {
   gzip: 'gzip',
   deflate: 'deflate',

@@ -1,10 +1,9 @@
 import { closeSync } from 'node:fs'
 import { serveThread } from '../../core/worker-thread.ts'
-import type { InsertStream } from '../chdb/connection.ts'
-import { asQueryError, refusal } from '../chdb/exceptions.ts'
+import { createQueryError, toQueryError } from '../chdb/exceptions.ts'
 import { loadNative } from '../chdb/native.ts'
 import type { ExecutorThread, FromExecutor, Job, ToExecutor } from './executor.ts'
-import { createRunner, type Runner } from './runner.ts'
+import { createRunner, type Runner, type RunningInsert } from './runner.ts'
 
 // Runs one statement at a time and blocks meanwhile.
 serveThread<ExecutorThread>(async ({ path, mode }, post) => {
@@ -15,7 +14,7 @@ serveThread<ExecutorThread>(async ({ path, mode }, post) => {
 function createReceiver(runner: Runner, post: (message: FromExecutor) => void) {
   let insert: Insert | undefined
 
-  function run(job: Job): void {
+  async function run(job: Job): Promise<void> {
     try {
       if (job.isInsert) {
         insert = { stream: runner.startInsert(job), outputFd: job.outputFd }
@@ -23,14 +22,14 @@ function createReceiver(runner: Runner, post: (message: FromExecutor) => void) {
         post({ type: 'more' })
         return
       }
-      const summary = runner.run(job, (start) => post({ type: 'started', start }))
+      const summary = await runner.run(job, (start) => post({ type: 'started', start }))
       end(job.outputFd, { type: 'finished', summary })
     } catch (error) {
       end(job.outputFd, toFailure(error))
     }
   }
 
-  function continueInsert({ stream, outputFd }: Insert, message: ToExecutor): void {
+  async function continueInsert({ stream, outputFd }: Insert, message: ToExecutor): Promise<void> {
     if (message.type === 'rows' && stream.append(message.bytes)) {
       post({ type: 'more' })
       return
@@ -39,10 +38,11 @@ function createReceiver(runner: Runner, post: (message: FromExecutor) => void) {
     try {
       if (message.type === 'abandon') {
         stream.cancel()
-        throw refusal('ABORTED', 'The rows were cut off')
+        throw createQueryError('ABORTED', 'The rows were cut off')
       }
       // If chDB rejected rows, `finish` throws its reason.
-      end(outputFd, { type: 'finished', summary: stream.finish().summary })
+      const { summary } = await stream.finish()
+      end(outputFd, { type: 'finished', summary })
     } catch (error) {
       end(outputFd, toFailure(error))
     }
@@ -55,14 +55,14 @@ function createReceiver(runner: Runner, post: (message: FromExecutor) => void) {
   }
 
   return (message: ToExecutor) => {
-    if (message.type === 'run') run(message.job)
-    else if (insert) continueInsert(insert, message)
+    if (message.type === 'run') void run(message.job)
+    else if (insert) void continueInsert(insert, message)
   }
 }
 
-type Insert = { stream: InsertStream; outputFd: number }
+type Insert = { stream: RunningInsert; outputFd: number }
 
 function toFailure(error: unknown): FromExecutor {
-  const { code, message } = asQueryError(error)
+  const { code, message } = toQueryError(error)
   return { type: 'failed', code, text: message }
 }

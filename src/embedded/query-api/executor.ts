@@ -1,20 +1,20 @@
 import { startThread } from '../../core/worker-thread.ts'
 import type { Parameters, Summary } from '../chdb/connection.ts'
-import { asQueryError, QueryError } from '../chdb/exceptions.ts'
+import { QueryError, toQueryError } from '../chdb/exceptions.ts'
 import type { Mode, Settings } from './settings.ts'
 
-/** A thread of the engine's. Runs one job at a time. */
+/** A thread that runs one job at a time on chDB. */
 export type Executor = {
   run(job: Job): Execution
   close(): void
 }
 
 export type Execution = {
-  /** Resolves once the statement was understood. Rejects with QueryError. */
-  started: Promise<Start>
-  /** Settles when the statement has ended and the executor is free. Rejects with QueryError. */
+  /** Resolves once the statement is parsed and accepted. Rejects with QueryError. */
+  started: Promise<JobStart>
+  /** Settles when the statement has ended and the executor is free again. Rejects with QueryError. */
   finished: Promise<Summary>
-  /** Sends rows of an insert; resolves when the engine took them, or failed. */
+  /** Sends rows of an insert. Resolves when chDB has taken them or the insert has failed. */
   sendRows(bytes: Uint8Array): Promise<void>
   commit(): void
   abandon(): void
@@ -29,7 +29,7 @@ export async function startExecutor(options: ExecutorThread['options']): Promise
     options,
     onMessage: (message) => current?.(message),
     onEnd(error) {
-      failure = asQueryError(error ?? 'The thread that runs queries ended')
+      failure = toQueryError(error ?? 'The thread that runs queries ended')
       current?.(toFailed(failure))
     },
   })
@@ -55,11 +55,11 @@ type Listener = (message: FromExecutor) => void
 type Send = (message: ToExecutor, transfer?: ArrayBuffer[]) => void
 
 function createExecution(send: Send): { execution: Execution; listener: Listener } {
-  const started = Promise.withResolvers<Start>()
+  const started = Promise.withResolvers<JobStart>()
   const finished = Promise.withResolvers<Summary>()
-  // Whoever asks only one of them still hears of the failure; nobody has to ask both.
+  // A caller that awaits only one of the two must not cause an unhandled rejection of the other.
   for (const { promise } of [started, finished]) promise.catch(() => {})
-  let room = Promise.withResolvers<void>()
+  let taken = Promise.withResolvers<void>()
   let isOver = false
 
   function listener(message: FromExecutor): void {
@@ -71,36 +71,36 @@ function createExecution(send: Send): { execution: Execution; listener: Listener
       started.reject(error)
       finished.reject(error)
     }
-    room.resolve()
+    taken.resolve()
   }
 
-  /** What comes too late must not reach the executor: it may be at the next job already. */
-  const sendInTime: Send = (message, transfer) => {
+  /** After the end, the executor may already run the next job, which must not receive the message. */
+  const sendUnlessOver: Send = (message, transfer) => {
     if (!isOver) send(message, transfer)
   }
   async function sendRows(bytes: Uint8Array): Promise<void> {
     if (isOver || bytes.length === 0) return
-    room = Promise.withResolvers()
-    // A copy of its own to give away: slicing a Buffer would share the pool it came from.
+    taken = Promise.withResolvers()
+    // Copy before the transfer: a slice of a Buffer shares its memory pool.
     const own = new Uint8Array(bytes)
-    sendInTime({ type: 'rows', bytes: own }, [own.buffer])
-    await room.promise
+    sendUnlessOver({ type: 'rows', bytes: own }, [own.buffer])
+    await taken.promise
   }
   const execution = {
     started: started.promise,
     finished: finished.promise,
     sendRows,
-    commit: () => sendInTime({ type: 'commit' }),
-    abandon: () => sendInTime({ type: 'abandon' }),
+    commit: () => sendUnlessOver({ type: 'commit' }),
+    abandon: () => sendUnlessOver({ type: 'abandon' }),
   }
   return { execution, listener }
 }
 
-/** What an executor is to run. Its output is written to `outputFd`, which it closes. */
+/** A statement for an executor, which writes the output to `outputFd` and closes it. */
 export type Job = {
-  /** A whole statement; for an insert, what stands before FORMAT. */
+  /** A whole statement; for an insert, the part before FORMAT. */
   sql: string
-  /** Of the output where the statement names none; for an insert, of its rows. */
+  /** Format of the output unless the statement names one; for an insert, the format of its rows. */
   format: string
   isInsert: boolean
   database: string | undefined
@@ -109,8 +109,8 @@ export type Job = {
   outputFd: number
 }
 
-/** What is known of a statement before it runs. */
-export type Start = { format: string; isRead: boolean }
+/** Known before the statement runs. */
+export type JobStart = { format: string; isRead: boolean }
 
 /** One `run` at a time. The rows of an insert follow as `rows`, then `commit` or `abandon`. */
 export type ToExecutor =
@@ -121,7 +121,7 @@ export type ToExecutor =
 
 /** `more` asks for rows of an insert; `finished` or `failed` ends a run. */
 export type FromExecutor =
-  | { type: 'started'; start: Start }
+  | { type: 'started'; start: JobStart }
   | { type: 'more' }
   | { type: 'finished'; summary: Summary }
   | { type: 'failed'; code: number; text: string }

@@ -1,30 +1,31 @@
 import type { Parameters } from '../chdb/connection.ts'
-import { refusal } from '../chdb/exceptions.ts'
+import { createQueryError } from '../chdb/exceptions.ts'
 import type { Statement } from './statement.ts'
 import type { Token } from './tokens.ts'
 
 /**
- * Throws unless the statement reads tables of this engine and nothing else. The engine's own `readonly` holds as well,
- * and is not enough: a SETTINGS clause inside a subquery lifts it, DESCRIBE of a table function and the function file()
- * read files under it, and INTO OUTFILE writes them.
- * What the tree says is decided by the tree. It leaves some expressions out (the condition of SHOW, the lambda of
- * APPLY), so the words of the statement, as the engine wrote it, are looked at too.
+ * Throws QueryError unless the statement only reads tables of this ClickHouse. The setting `readonly`
+ * applies too, but is not enough: a SETTINGS clause in a subquery lifts it, DESCRIBE of a table function
+ * and the function file() read files under it, and INTO OUTFILE writes them.
+ * The check uses the syntax tree. The tree omits some expressions (the condition of SHOW, the lambda of
+ * APPLY), so the tokens of the statement, as ClickHouse formats it, are checked too.
  */
 export function assertHarmless(inspected: Inspected): void {
   assertReading(inspected.tree)
   for (const line of inspected.tree) assertHarmlessNode(line.trim(), inspected.tableFunctions)
-  assertNoPathBehindIn(inspected.tree)
+  assertNoPathAfterIn(inspected.tree)
   assertHarmlessWords(inspected)
 }
 
-/** Throws unless the engine's parser calls it a read. Comes first: only a read may be asked for its tree. */
+/** Throws QueryError unless chDB's parser classifies the statement as a read. Call it first: only a read may be run through EXPLAIN AST. */
 export function assertRead(statement: Statement): void {
-  if (statement.kind !== 'read') throw refusal('READONLY', 'Cannot execute query in readonly mode')
+  if (statement.kind !== 'read')
+    throw createQueryError('READONLY', 'Cannot execute query in readonly mode')
 }
 
 export type Inspected = {
   statement: Statement
-  /** EXPLAIN AST of the statement's head, its parameters filled in. */
+  /** EXPLAIN AST of the statement's head, with its parameters substituted. */
   tree: readonly string[]
   parameters: Parameters
   /** Names of all table functions, in lower case. */
@@ -32,8 +33,8 @@ export type Inspected = {
 }
 
 /**
- * Functions that reach out of the engine: to files, models, dictionaries' sources, other services, its own memory; or
- * that take the name of a table as a text, which may be a file's.
+ * Functions that access something outside the tables: files, models, sources of dictionaries, other
+ * services, process memory; or that take a table name as text, which may be the name of a file.
  */
 const outwardFunctions = new Set([
   'file',
@@ -50,7 +51,7 @@ const outwardFunctions = new Set([
   'addresstosymbol',
 ])
 
-/** Tables that interrupt every thread of this process, read its memory, or list what lies outside the engine. */
+/** Tables that interrupt all threads of this process, read its memory, or list external resources. */
 const closedTables = new Set([
   'stack_trace',
   'symbols',
@@ -66,19 +67,22 @@ const closedTables = new Set([
   'zookeeper',
 ])
 
-/** Throws unless the tree is of a read, without settings but EXPLAIN's own, and without a function as a table. */
+/** Only reads, no settings except those of EXPLAIN, and no function in place of a table. */
 function assertReading(tree: readonly string[]): void {
   const [root = '', ...below] = tree
   const explained = root.startsWith('Explain ') ? below.filter((line) => /^ \S/.test(line)) : []
   const statements = [root, ...explained.filter((line) => line !== ' Set')]
   if (!statements.every((line) => readingNode.test(line.trim())))
-    throw refusal('READONLY', 'Only SELECT, SHOW, DESCRIBE, EXPLAIN and EXISTS are answered here')
+    throw createQueryError(
+      'READONLY',
+      'Only SELECT, SHOW, DESCRIBE, EXPLAIN and EXISTS are allowed here',
+    )
   if (tree.some((line) => /^ +Set$/.test(line) && !explained.includes(line)))
-    throw settingsRefusal()
+    throw createSettingsError()
   const isFunction = (line: string | undefined) => line?.trim().startsWith('Function ')
   const isTable = (line: string) => line.trim().startsWith('TableExpression')
   if (tree.some((line, index) => isTable(line) && isFunction(tree[index + 1])))
-    throw refusal('ACCESS_DENIED', 'Table functions are not available here')
+    throw createQueryError('ACCESS_DENIED', 'Table functions are not available here')
 }
 
 const readingNode =
@@ -93,8 +97,8 @@ function assertHarmlessNode(node: string, tableFunctions: ReadonlySet<string>): 
 
 const inNode = /^ *Function (global)?(not)?(null)?in(ignoreset)? /i
 
-/** What stands there alone may be a table's name. Elsewhere it is a column's or an alias, and may hold anything. */
-function assertNoPathBehindIn(tree: readonly string[]): void {
+/** A lone identifier after IN may name a table. Elsewhere it names a column or an alias, and may hold anything. */
+function assertNoPathAfterIn(tree: readonly string[]): void {
   for (const [index, line] of tree.entries()) {
     const right = inNode.test(line) ? toLastArgument(tree, index) : ''
     if (right.startsWith('Identifier ')) assertNoPath(right)
@@ -111,14 +115,14 @@ function toLastArgument(tree: readonly string[], call: number): string {
 
 const toDepth = (line: string) => line.search(/\S/)
 
-/** The engine's default database also holds every file, under its path. */
+/** chDB's default database also exposes every file, under its path as the table name. */
 function assertNoPath(name: string): void {
-  if (/[/\\:*?]/.test(name)) throw refusal('ACCESS_DENIED', 'Files are not available here')
+  if (/[/\\:*?]/.test(name)) throw createQueryError('ACCESS_DENIED', 'Files are not available here')
 }
 
 function assertHarmlessWords({ statement, tree, parameters, tableFunctions }: Inspected): void {
   const { tokens } = statement
-  // Of these statements the tree does not show every table.
+  // Other statements have tables that the tree does not show.
   const namesTables = !/^(Select|Explain)/.test(tree[0] ?? '')
   const assertName = (name: string) => {
     assertOneLine(name)
@@ -126,9 +130,9 @@ function assertHarmlessWords({ statement, tree, parameters, tableFunctions }: In
     assertHarmlessName(name)
   }
   for (const [index, token] of tokens.entries()) {
-    if (token.kind === 'word' && token.value === 'SETTINGS') throw settingsRefusal()
+    if (token.kind === 'word' && token.value === 'SETTINGS') throw createSettingsError()
     if (token.kind === 'word' && token.value === 'OUTFILE')
-      throw refusal('READONLY', 'INTO OUTFILE is not available here')
+      throw createQueryError('READONLY', 'INTO OUTFILE is not available here')
     if (token.kind !== 'word' && token.kind !== 'quoted') continue
     assertName(token.value)
     if (tokens[index + 1]?.value === '(') assertHarmlessCall(token.value, tableFunctions)
@@ -136,13 +140,13 @@ function assertHarmlessWords({ statement, tree, parameters, tableFunctions }: In
   }
 }
 
-/** The rest of such a name would pass for a node of its own in the tree. */
+/** The text after a line break in a name would look like a node of its own in the tree. */
 function assertOneLine(name: string): void {
   if (name.includes('\n'))
-    throw refusal('ACCESS_DENIED', 'Names with line breaks are not available here')
+    throw createQueryError('ACCESS_DENIED', 'Names with line breaks are not available here')
 }
 
-/** `{name:Identifier}`, seen from its name. */
+/** Whether the token is the name in `{name:Identifier}`. */
 function isIdentifierParameter(tokens: readonly Token[], index: number): boolean {
   return (
     tokens[index - 1]?.value === '{' &&
@@ -151,26 +155,29 @@ function isIdentifierParameter(tokens: readonly Token[], index: number): boolean
   )
 }
 
-/** These are functions of a value besides. As tables, the tree shows them where a table stands. */
+/** Also names of ordinary functions. Their use as a table is visible in the tree. */
 const alsoScalar = new Set(['format', 'fuzzquery'])
 
 function assertHarmlessCall(name: string, tableFunctions: ReadonlySet<string>): void {
   const lower = name.toLowerCase()
   if (tableFunctions.has(lower) && !alsoScalar.has(lower))
-    throw refusal('ACCESS_DENIED', `The table function ${name} is not available here`)
+    throw createQueryError('ACCESS_DENIED', `The table function ${name} is not available here`)
   assertHarmlessName(name)
 }
 
-/** A function may be named without a call: as the argument of APPLY or arrayMap, or by a parameter. */
+/** A function can be used without call syntax: as an argument of APPLY or arrayMap, or by a parameter. */
 function assertHarmlessName(compound: string): void {
   for (const name of [compound, ...compound.split('.')]) {
     const lower = name.toLowerCase()
     if (outwardFunctions.has(lower) || /^dict(get|has|isin)/.test(lower))
-      throw refusal('ACCESS_DENIED', `The function ${name} is not available here`)
+      throw createQueryError('ACCESS_DENIED', `The function ${name} is not available here`)
     if (closedTables.has(lower))
-      throw refusal('ACCESS_DENIED', `The table system.${name} is not available here`)
+      throw createQueryError('ACCESS_DENIED', `The table system.${name} is not available here`)
   }
 }
 
-const settingsRefusal = () =>
-  refusal('READONLY', 'A SETTINGS clause is not available here: give settings as URL parameters')
+const createSettingsError = () =>
+  createQueryError(
+    'READONLY',
+    'A SETTINGS clause is not available here: pass settings as URL parameters',
+  )

@@ -1,15 +1,15 @@
-import { refusal } from '../chdb/exceptions.ts'
-import { type EngineFacts, toErrorReply, toReply } from './reply.ts'
+import { createQueryError } from '../chdb/exceptions.ts'
+import { type ChdbFacts, toErrorReply, toReply } from './reply.ts'
 import { parseQueryRequest, type QueryRequest } from './request.ts'
-import { type StartParts, startQuery } from './start-query.ts'
+import { type StartQueryOptions, startQuery } from './start-query.ts'
 
 /** Answers a request as ClickHouse's HTTP server would. */
 export type Handler = (request: Request) => Promise<Response>
 
-export type HandlerParts = StartParts & { facts: EngineFacts; user: User }
+export type HandlerOptions = StartQueryOptions & { facts: ChdbFacts; user: User }
 
-export function createHandler(parts: HandlerParts): Handler {
-  const { facts } = parts
+export function createHandler(options: HandlerOptions): Handler {
+  const { facts } = options
 
   return async function handle(request) {
     const foreign = toForeignReason(request.headers)
@@ -27,11 +27,11 @@ export function createHandler(parts: HandlerParts): Handler {
   async function answer(request: Request, url: URL): Promise<Response> {
     let parsed: QueryRequest | undefined
     try {
-      assertUser(parts.user, request.headers, url.searchParams)
+      assertUser(options.user, request.headers, url.searchParams)
       const { headers, method } = request
       const fields = isForm(headers) ? await toFields(request) : []
       parsed = parseQueryRequest({ url, headers, method, fields })
-      const query = await startQuery(parts, parsed, isForm(headers) ? bodyless(request) : request)
+      const query = await startQuery(options, parsed, isForm(headers) ? bodyless(request) : request)
       return await toReply({ query, request: parsed, facts })
     } catch (error) {
       return toErrorReply(error, { facts, ...(parsed && { request: parsed }) })
@@ -46,16 +46,16 @@ async function toFields(request: Request): Promise<[string, string][]> {
   const fields = [...(await request.formData())]
   return fields.map(([name, value]) => {
     if (typeof value === 'string') return [name, value]
-    throw refusal('NOT_IMPLEMENTED', 'External tables are not available here')
+    throw createQueryError('NOT_IMPLEMENTED', 'External tables are not available here')
   })
 }
 
-/** The same request once its form was read. */
+/** The request without its body, which has been read as a form. */
 const bodyless = ({ url, signal }: Request) => new Request(url, { signal })
 
 /**
- * Why a request is refused: it did not come to, or from, this machine under its own name. A page that a browser has
- * open may send requests here under a foreign name (DNS rebinding) or from a foreign origin.
+ * The reason to refuse a request that is not local, or undefined. A page open in a browser can send
+ * requests here under a foreign host name (DNS rebinding) or from a foreign origin.
  */
 function toForeignReason(headers: Headers): string | undefined {
   const host = headers.get('host')
@@ -63,7 +63,7 @@ function toForeignReason(headers: Headers): string | undefined {
   const origin = headers.get('origin')
   if (origin !== null && !isLocal(origin.replace(/^https?:\/\//, '')))
     return `Origin ${origin} is not local`
-  if (headers.get('sec-fetch-site') === 'cross-site') return 'The request crosses sites'
+  if (headers.get('sec-fetch-site') === 'cross-site') return 'The request is cross-site'
   return undefined
 }
 
@@ -72,10 +72,13 @@ const isLocal = (authority: string) =>
 
 export type User = { name: string; password: string }
 
-/** The server's own user: `default`, without a password. */
+/** ClickHouse's initial user. */
 export const defaultUser: User = { name: 'default', password: '' }
 
-/** Throws QueryError unless the request names this user, by URL, header or Basic authorisation, or none. */
+/**
+ * Throws QueryError for other credentials than the user's, in URL, headers or Basic authorisation. A
+ * request without credentials is the default user.
+ */
 function assertUser(user: User, headers: Headers, search: URLSearchParams): void {
   const basic = /^basic\s+(.+)$/i.exec(headers.get('authorization') ?? '')?.[1] ?? ''
   const [, basicName, basicPassword] =
@@ -83,5 +86,8 @@ function assertUser(user: User, headers: Headers, search: URLSearchParams): void
   const name = search.get('user') ?? headers.get('x-clickhouse-user') ?? basicName
   const password = search.get('password') ?? headers.get('x-clickhouse-key') ?? basicPassword
   if ((name || defaultUser.name) === user.name && (password ?? '') === user.password) return
-  throw refusal('AUTHENTICATION_FAILED', `${name || defaultUser.name}: Authentication failed`)
+  throw createQueryError(
+    'AUTHENTICATION_FAILED',
+    `${name || defaultUser.name}: Authentication failed`,
+  )
 }

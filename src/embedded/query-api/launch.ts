@@ -1,34 +1,34 @@
 import { closeSync } from 'node:fs'
 import { withTimeLimit } from '../../core/async.ts'
-import type { Connection } from '../chdb/connection.ts'
-import { refusal } from '../chdb/exceptions.ts'
+import type { ChdbConnection } from '../chdb/connection.ts'
+import { createQueryError } from '../chdb/exceptions.ts'
 import type { Native } from '../chdb/native.ts'
 import type { Execution, Executor, Job } from './executor.ts'
 import { toLiteral } from './settings.ts'
 
-/** A statement under way, as its client sees it. */
+/** A running statement with its output. */
 export type Query = Execution & { output: Output }
 
 export type Launched = {
   query: Query
-  /** Settles when the executor is free again: at the end, or, for what cannot be cancelled, after it. */
+  /** Settles when the executor is free again. A call that cannot be cancelled may end after its query. */
   released: Promise<unknown>
-  /** Nobody waits for it any more: ends a read, and an insert that is not committed yet. Writes are seen through. */
-  leave(): void
+  /** The client has disconnected: cancels a read or an uncommitted insert. Other writes run to their end. */
+  cancelForClient(): void
 }
 
-type LaunchParts = {
+type LaunchOptions = {
   job: Omit<Job, 'outputFd'>
   executor: Executor
-  /** A connection that is free at any time. */
-  control: Connection
+  /** A connection that runs no long statement. */
+  control: ChdbConnection
   native: Native
-  /** A query that takes longer is cancelled, in ms. */
+  /** A longer query is cancelled. */
   readMsMax: number
 }
 
 /** Starts a job on an executor. */
-export function launch({ job, executor, control, native, readMsMax }: LaunchParts): Launched {
+export function launch({ job, executor, control, native, readMsMax }: LaunchOptions): Launched {
   const { writeFd, output } = openPipe(native)
   const execution = executor.run({ ...job, outputFd: writeFd })
   let isCommitted = false
@@ -40,7 +40,7 @@ export function launch({ job, executor, control, native, readMsMax }: LaunchPart
     whenSettled(execution.finished, () => clearInterval(repeat))
     void output.discard()
   }
-  async function leave(): Promise<void> {
+  async function cancelForClient(): Promise<void> {
     if (job.isInsert && !isCommitted) execution.abandon()
     const { isRead } = await execution.started.catch(() => ({ isRead: false }))
     if (isRead) cancel()
@@ -49,28 +49,28 @@ export function launch({ job, executor, control, native, readMsMax }: LaunchPart
     isCommitted = true
     execution.commit()
   }
-  const inTime = withDeadline({ ...execution, output, commit }, { readMsMax, cancel })
-  return { query: inTime, released: execution.finished, leave: () => void leave() }
+  const query = withDeadline({ ...execution, output, commit }, { readMsMax, cancel })
+  return { query, released: execution.finished, cancelForClient: () => void cancelForClient() }
 }
 
-/** A killed query leaves the engine within milliseconds. A kill that came before the engine knew it is repeated. */
+/** A killed query ends within milliseconds. Repeat, because a kill before the query is registered has no effect. */
 const killEveryMs = 50
-/** From its cancellation until its client is told at the latest, in ms. */
+/** After cancellation a query that does not end is reported as timed out. */
 const giveUpMs = 5_000
 
-function killQuery(control: Connection, logComment: string): void {
+function killQuery(control: ChdbConnection, logComment: string): void {
   control.query(`KILL QUERY WHERE Settings['log_comment'] = ${toLiteral(logComment)} ASYNC`)
 }
 
 type Deadline = { readMsMax: number; cancel(): void }
 
 /**
- * The same query, cancelled when its time is over. A single call of a function cannot be cancelled: then its client is
- * told all the same, and its executor stays out until it ends.
+ * The query, cancelled when its time is over. A single call of a slow function cannot be cancelled: then
+ * the query rejects, and its executor stays occupied until the call ends.
  */
 function withDeadline(query: Query, { readMsMax, cancel }: Deadline): Query {
   if (!Number.isFinite(readMsMax)) return query
-  const timeout = refusal('TIMEOUT_EXCEEDED', `Timeout exceeded: ${readMsMax} ms`)
+  const timeout = createQueryError('TIMEOUT_EXCEEDED', `Timeout exceeded: ${readMsMax} ms`)
   const gaveUp = Promise.withResolvers<never>()
   let isCancelled = false
   const giveUp = () => {
@@ -93,18 +93,19 @@ function withDeadline(query: Query, { readMsMax, cancel }: Deadline): Query {
 
 const whenSettled = (promise: Promise<unknown>, then: () => void) => promise.then(then, then)
 
-/** Output on its way from an executor: what is not read holds the executor up. */
+/** Output of an executor. Unread output blocks the executor. */
 export type Output = {
-  /** The next piece; undefined at the end. */
+  /** The next chunk; undefined at the end. */
   read(): Promise<Uint8Array | undefined>
-  /** Reads the rest and forgets it, so that nobody waits for room in the pipe. */
+  /** Reads and drops the rest, so that the executor does not block on a full pipe. */
   discard(): Promise<void>
 }
 
-/** A pipe between threads. The writer closes `writeFd`; the reading end closes itself at the end of the output. */
+/** A pipe between threads. The writer closes `writeFd`; the reader closes its own end after the output. */
 function openPipe(native: Native): { writeFd: number; output: Output } {
   const ends = new Int32Array(2)
-  if (native.pipe(ends) !== 0) throw new Error('No pipe could be opened: too many open files?')
+  if (native.pipe(ends) !== 0)
+    throw new Error('cannot open a pipe; the limit of open files may be reached (ulimit -n)')
   const [readFd, writeFd] = [ends[0]!, ends[1]!]
   const reader = Bun.file(readFd).stream().getReader()
   let isOver = false

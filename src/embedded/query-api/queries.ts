@@ -1,6 +1,6 @@
 import { withTimeLimit } from '../../core/async.ts'
 import { openConnection } from '../chdb/connection.ts'
-import { asQueryError, refusal } from '../chdb/exceptions.ts'
+import { createQueryError, toQueryError } from '../chdb/exceptions.ts'
 import type { Native } from '../chdb/native.ts'
 import type { Job } from './executor.ts'
 import { type Executor, startExecutor } from './executor.ts'
@@ -8,33 +8,39 @@ import { launch, type Query } from './launch.ts'
 import type { Mode } from './settings.ts'
 import { createSlots } from './slots.ts'
 
-/** Runs statements on a bounded number of executors; each has an id that no other running one has. */
+/** Runs statements on a bounded number of executors. No two running statements share an id. */
 export type Queries = {
-  /** Waits for an executor and starts. Rejects with QueryError. When `signal` aborts, a read is cancelled. */
+  /**
+   * Waits for a free executor and starts. Rejects with QueryError. When `signal` aborts, a read is
+   * cancelled.
+   */
   start(request: QueryJob, signal: AbortSignal): Promise<Query>
-  /** Cancels reads, sees writes through, and leaves the engine. Takes `closeMsMax` at most. */
+  /** Cancels reads, waits for writes up to `closeMsMax`, and closes all connections. */
   close(): Promise<void>
 }
 
 export type QueryJob = Omit<Job, 'outputFd'> & { queryId: string }
 
-export type QueriesParts = {
+export type QueriesOptions = {
   native: Native
   path: string
   mode: Mode
   concurrencyMax: number
   queueMax: number
-  /** A read that takes longer is cancelled, in ms; the engine's own bound should end it before. */
+  /** A longer read is cancelled. ClickHouse's own limit should end it before. */
   readMsMax: number
 }
 
 const closeMsMax = 5_000
 
-export function createQueries(parts: QueriesParts): Queries {
-  const { native, path, mode, concurrencyMax: countMax, queueMax } = parts
+export function createQueries(options: QueriesOptions): Queries {
+  const { native, path, mode, concurrencyMax: countMax, queueMax } = options
   const control = openConnection(native, path)
   const executors: Executor[] = []
-  const running = new Map<string, { leave(): void; released: Promise<unknown> } | undefined>()
+  const running = new Map<
+    string,
+    { cancelForClient(): void; released: Promise<unknown> } | undefined
+  >()
 
   async function start(): Promise<Executor> {
     const executor = await startExecutor({ path, mode })
@@ -45,32 +51,38 @@ export function createQueries(parts: QueriesParts): Queries {
 
   async function startQuery(request: QueryJob, signal: AbortSignal): Promise<Query> {
     const { queryId, ...job } = request
-    if (running.has(queryId)) throw alreadyRunning(queryId)
+    if (running.has(queryId)) throw createDuplicateIdError(queryId)
     running.set(queryId, undefined)
     try {
       const executor = await slots.take(signal)
-      const readMsMax = mode === 'read-only' ? parts.readMsMax : Number.POSITIVE_INFINITY
-      const { query, released, leave } = launch({ job, executor, control, native, readMsMax })
+      const readMsMax = mode === 'read-only' ? options.readMsMax : Number.POSITIVE_INFINITY
+      const { query, released, cancelForClient } = launch({
+        job,
+        executor,
+        control,
+        native,
+        readMsMax,
+      })
       const done = () => {
         running.delete(queryId)
-        signal.removeEventListener('abort', leave)
+        signal.removeEventListener('abort', cancelForClient)
         slots.give(executor)
       }
       released.then(done, done)
-      running.set(queryId, { leave, released })
-      signal.addEventListener('abort', leave, { once: true })
-      if (signal.aborted) leave()
+      running.set(queryId, { cancelForClient, released })
+      signal.addEventListener('abort', cancelForClient, { once: true })
+      if (signal.aborted) cancelForClient()
       return query
     } catch (error) {
       running.delete(queryId)
-      throw asQueryError(error)
+      throw toQueryError(error)
     }
   }
 
   async function close(): Promise<void> {
     slots.close()
     const left = [...running.values()].filter((query) => query !== undefined)
-    for (const query of left) query.leave()
+    for (const query of left) query.cancelForClient()
     const released = Promise.allSettled(left.map((query) => query.released))
     await withTimeLimit(released, closeMsMax, () => {})
     for (const executor of executors) executor.close()
@@ -79,5 +91,8 @@ export function createQueries(parts: QueriesParts): Queries {
   return { start: startQuery, close }
 }
 
-const alreadyRunning = (queryId: string) =>
-  refusal('QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING', `Query with id = ${queryId} is already running`)
+const createDuplicateIdError = (queryId: string) =>
+  createQueryError(
+    'QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING',
+    `Query with id = ${queryId} is already running`,
+  )

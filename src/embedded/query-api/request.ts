@@ -1,28 +1,39 @@
-import { refusal } from '../chdb/exceptions.ts'
+import { createQueryError } from '../chdb/exceptions.ts'
 import type { Settings } from './settings.ts'
 
-/** What the URL and the headers of a request say; the rest of the statement may come in its body. */
+/** A request as parsed from URL, headers and form. The rest of the statement may follow in the body. */
 export type QueryRequest = {
   sql: string
   database: string | undefined
   queryId: string
   format: string
   parameters: Record<string, string>
-  /** Settings of the engine's. */
+  /** ClickHouse settings. */
   settings: Settings
   isGet: boolean
-  /** The reply starts when the query has ended, or as many bytes are there. */
+  /** Reply after the query has ended. */
   waitsForEnd: boolean
+  /** Bytes of output to gather before the reply starts. */
   bufferBytes: number | undefined
   encoding: Encoding | undefined
 }
 
 export type Encoding = 'gzip' | 'deflate' | 'br' | 'zstd'
 
-type Parts = { url: URL; headers: Headers; method: string; fields?: Iterable<[string, string]> }
+type RequestParts = {
+  url: URL
+  headers: Headers
+  method: string
+  fields?: Iterable<[string, string]>
+}
 
-/** Throws QueryError for what this interface does not do. `fields` are those of a form in the body. */
-export function parseQueryRequest({ url, headers, method, fields = [] }: Parts): QueryRequest {
+/** Throws QueryError for features that are not supported. `fields` are the fields of a form in the body. */
+export function parseQueryRequest({
+  url,
+  headers,
+  method,
+  fields = [],
+}: RequestParts): QueryRequest {
   const given = new Map([...url.searchParams, ...fields])
   const take = (name: string) => {
     const value = given.get(name)
@@ -41,13 +52,14 @@ export function parseQueryRequest({ url, headers, method, fields = [] }: Parts):
     encoding: given.get('enable_http_compression') === '0' ? undefined : toEncoding(headers),
   }
   if (!/^\w+$/.test(request.format))
-    throw refusal('UNKNOWN_FORMAT', `Unknown format ${request.format}`)
-  if (request.queryId.includes('\n')) throw refusal('BAD_ARGUMENTS', 'A query_id is one line')
+    throw createQueryError('UNKNOWN_FORMAT', `Unknown format ${request.format}`)
+  if (request.queryId.includes('\n'))
+    throw createQueryError('BAD_ARGUMENTS', 'query_id must not contain a line break')
   for (const name of unused) given.delete(name)
-  return { ...request, ...sortOut(given) }
+  return { ...request, ...splitParameters(given) }
 }
 
-/** For the HTTP server alone, or without meaning here. */
+/** Parameters of ClickHouse's HTTP server that are used elsewhere or have no effect here. */
 const unused = [
   'user',
   'password',
@@ -70,15 +82,18 @@ const unsupported = ['session_id', 'session_check', 'session_timeout', 'close_se
 function refuseUnsupported(take: (name: string) => string | undefined): void {
   for (const name of unsupported)
     if (take(name) !== undefined)
-      throw refusal('NOT_IMPLEMENTED', `${name}: there are no sessions and no roles here`)
+      throw createQueryError('NOT_IMPLEMENTED', `${name}: sessions and roles are not supported`)
   for (const name of ['compress', 'decompress'])
     if (![undefined, '0'].includes(take(name)))
-      throw refusal('NOT_IMPLEMENTED', `${name}: use HTTP's own Content-Encoding`)
+      throw createQueryError(
+        'NOT_IMPLEMENTED',
+        `${name} is not supported: use the header Content-Encoding`,
+      )
 }
 
 const parameterPrefix = 'param_'
 
-function sortOut(given: ReadonlyMap<string, string>) {
+function splitParameters(given: ReadonlyMap<string, string>) {
   const entries = [...given]
   const isParameter = (name: string) => name.startsWith(parameterPrefix)
   const parameters = entries
@@ -90,7 +105,7 @@ function sortOut(given: ReadonlyMap<string, string>) {
   }
 }
 
-/** The first of ours that the client takes. Brotli packs at its slowest level here: never in replies. */
+/** The first supported encoding that the client accepts. No Brotli: Bun compresses at its slowest level. */
 function toEncoding(headers: Headers): Encoding | undefined {
   const accepted = (headers.get('accept-encoding') ?? '')
     .split(',')

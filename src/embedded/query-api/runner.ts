@@ -1,34 +1,41 @@
 import { writeSync } from 'node:fs'
 import {
-  type Connection,
+  type ChdbConnection,
   type InsertStream,
   openConnection,
+  type Result,
   type Summary,
 } from '../chdb/connection.ts'
-import { refusal } from '../chdb/exceptions.ts'
+import { createQueryError } from '../chdb/exceptions.ts'
 import type { Native } from '../chdb/native.ts'
-import type { Job, Start } from './executor.ts'
+import { countWriteFailures, createWriteWatch, type WriteWatch } from '../chdb/write-failures.ts'
+import type { Job, JobStart } from './executor.ts'
 import { assertHarmless, assertRead } from './guard.ts'
 import { inspectorSettings, type Mode, toSetStatement } from './settings.ts'
 import { parseStatement, type Statement, toSyntaxTree, withClientIds } from './statement.ts'
-import { createWriteWatch } from './write-watch.ts'
 
-/** Runs statements, each on a connection of its own, so that nothing one sets reaches the next. Every call blocks. */
+/**
+ * Runs statements, each on a connection of its own, so that its settings do not reach the next one.
+ * Every call blocks the thread, the asynchronous ones too.
+ */
 export type Runner = {
-  /** Runs a statement to its end. Throws QueryError. */
-  run(job: Job, onStart: (start: Start) => void): Summary
-  /** Starts an insert. Throws QueryError. Its stream's last call closes the connection. */
-  startInsert(job: Job): InsertStream
+  /** Runs a statement to its end. Rejects with QueryError. */
+  run(job: Job, onStart: (start: JobStart) => void): Promise<Summary>
+  /** Throws QueryError. */
+  startInsert(job: Job): RunningInsert
 }
 
-export function createRunner({ native, path, mode }: RunnerParts): Runner {
-  // No setting of a client's may reach it: a limit on rows, say, would cut the tree that decides.
+/** `finish` and `cancel` close the connection. */
+export type RunningInsert = Omit<InsertStream, 'finish'> & { finish(): Promise<Result> }
+
+export function createRunner({ native, path, mode }: RunnerOptions): Runner {
+  // Never runs with a client's settings: a limit on rows, for example, would cut off the syntax tree.
   const inspector = openConnection(native, path)
   inspector.query(toSetStatement(inspectorSettings))
   const tableFunctions = readTableFunctions(inspector)
-  const writes = mode === 'writable' ? createWriteWatch(openConnection(native, path)) : undefined
+  const writes = mode === 'writable' ? createTableWatch(openConnection(native, path)) : undefined
 
-  function run(job: Job, onStart: (start: Start) => void): Summary {
+  async function run(job: Job, onStart: (start: JobStart) => void): Promise<Summary> {
     const connection = openConnection(native, path)
     try {
       prepare(connection, job)
@@ -38,13 +45,16 @@ export function createRunner({ native, path, mode }: RunnerParts): Runner {
       return execute({ connection, statement, job })
     } finally {
       connection.close()
-      // A read may have failed for a part that a merge has just broken.
-      writes?.settle()
+      // A part that a merge has just broken fails reads until it is set aside.
+      await writes?.settle()
     }
   }
 
-  function assertWritten(): void {
-    if (writes?.settle()) throw refusal('CANNOT_WRITE_TO_FILE_DESCRIPTOR', 'The disk takes no more')
+  async function assertWritten(): Promise<void> {
+    if (!writes) return
+    const failuresBefore = writes.failures
+    if ((await writes.settle()) === failuresBefore) return
+    throw createQueryError('CANNOT_WRITE_TO_FILE_DESCRIPTOR', 'A write to the disk failed')
   }
 
   function inspect(statement: Statement, { parameters }: Job): void {
@@ -53,12 +63,12 @@ export function createRunner({ native, path, mode }: RunnerParts): Runner {
     assertHarmless({ statement, tree, parameters, tableFunctions })
   }
 
-  function startInsert(job: Job): InsertStream {
+  function startInsert(job: Job): RunningInsert {
     const connection = openConnection(native, path)
     try {
       prepare(connection, job)
       const insert = connection.openInsert(job.sql, job.format, job.parameters)
-      return closing(insert, connection, assertWritten)
+      return withConnection(insert, connection, assertWritten)
     } catch (error) {
       connection.close()
       throw error
@@ -67,16 +77,16 @@ export function createRunner({ native, path, mode }: RunnerParts): Runner {
   return { run, startInsert }
 }
 
-type RunnerParts = { native: Native; path: string; mode: Mode }
+type RunnerOptions = { native: Native; path: string; mode: Mode }
 
-function prepare(connection: Connection, { database, settings }: Job): void {
+function prepare(connection: ChdbConnection, { database, settings }: Job): void {
   if (database) connection.query(`USE \`${database.replace(/[\\`]/g, '\\$&')}\``)
   connection.query(toSetStatement(settings))
 }
 
-type Execution = { connection: Connection; statement: Statement; job: Job }
+type Execution = { connection: ChdbConnection; statement: Statement; job: Job }
 
-/** What was inspected is what runs: the statement as the engine wrote it, never the client's own text. */
+/** Runs the inspected text, which ClickHouse has formatted, and never the text of the client. */
 function execute({ connection, statement, job }: Execution): Summary {
   const { head, format = job.format, tail, tokens, kind } = statement
   const isKill = head.startsWith('KILL ')
@@ -90,35 +100,49 @@ function execute({ connection, statement, job }: Execution): Summary {
     const sql = `${text} ${target} FORMAT ${format}${tail}`
     return connection.query(sql, { parameters }).summary
   }
-  // Replies of other statements are small. Writes run as they came: the engine hides passwords in what it writes.
+  // Other statements have small results. Writes run as sent: ClickHouse masks passwords when it formats.
   const sql = kind === 'read' || isKill ? `${text}${tail}` : job.sql
   const { bytes, summary } = connection.query(sql, { format, parameters })
   for (let written = 0; written < bytes.length; ) written += writeSync(job.outputFd, bytes, written)
   return summary
 }
 
-/** Where an open file can be opened again by its number: the engine's own way to stream a result is to a file. */
+/** Folder in which a file descriptor can be opened as a file: chDB streams results only to files. */
 const descriptorFolder = process.platform === 'linux' ? '/proc/self/fd' : '/dev/fd'
 
-function readTableFunctions(connection: Connection): ReadonlySet<string> {
+/** Watches all MergeTree tables, as a ClickHouse server would report a failed write to any of them. */
+function createTableWatch(connection: ChdbConnection): WriteWatch {
+  const read = async (sql: string) => new TextDecoder().decode(connection.query(sql).bytes)
+  return createWriteWatch({
+    countFailures: async () => countWriteFailures(connection),
+    tables: async () => (await read(listTables)).split('\n').filter(Boolean),
+    run: read,
+    failures: countWriteFailures(connection),
+  })
+}
+
+const listTables = `SELECT concat('"', database, '"."', name, '"') FROM system.tables
+WHERE database != 'system' AND endsWith(engine, 'MergeTree')`
+
+function readTableFunctions(connection: ChdbConnection): ReadonlySet<string> {
   const { bytes } = connection.query('SELECT lower(name) FROM system.table_functions')
   return new Set(new TextDecoder().decode(bytes).split('\n').filter(Boolean))
 }
 
-/** The same insert, which takes its connection along when it ends. */
-function closing(
+/** The insert, together with its connection, which it closes at the end. */
+function withConnection(
   insert: InsertStream,
-  connection: Connection,
-  assertWritten: () => void,
-): InsertStream {
+  connection: ChdbConnection,
+  assertWritten: () => Promise<void>,
+): RunningInsert {
   return {
     append: insert.append,
-    finish() {
+    async finish() {
       try {
         return insert.finish()
       } finally {
         connection.close()
-        assertWritten()
+        await assertWritten()
       }
     },
     cancel() {

@@ -1,18 +1,16 @@
 import { withTimeLimit } from '../../core/async.ts'
 import { serveThread } from '../../core/worker-thread.ts'
-import { type Connection, openConnection } from '../chdb/connection.ts'
+import { type ChdbConnection, openConnection } from '../chdb/connection.ts'
 import { loadNative } from '../chdb/native.ts'
 import type { User } from './handler.ts'
 import { createHandler } from './handler.ts'
 import { createQueries } from './queries.ts'
-import { type EngineFacts, toErrorReply } from './reply.ts'
+import { type ChdbFacts, toErrorReply } from './reply.ts'
 import type { Limits, Mode } from './settings.ts'
 
-/** The thread that speaks HTTP. It waits for the threads that run queries, and never blocks for long itself. */
-
-export type ServerOptions = Limits & {
+export type ServerThreadOptions = Limits & {
   port: number
-  enginePath: string
+  chdbPath: string
   mode: Mode
   concurrencyMax: number
   queueMax: number
@@ -20,7 +18,7 @@ export type ServerOptions = Limits & {
 }
 
 export type ServerThread = {
-  options: ServerOptions
+  options: ServerThreadOptions
   /** The port it listens on. */
   ready: number
   toThread: 'close'
@@ -41,11 +39,11 @@ serveThread<ServerThread>(async (options, post) => {
 
 const kib = 1024
 const mib = 1024 * kib
-/** A second for the engine to end a query by its own bound. */
+/** Time for ClickHouse to end a query by its own limit. */
 const graceMs = 1_000
 
-async function start(options: ServerOptions): Promise<number> {
-  const { enginePath: path, mode, executionMsMax } = options
+async function start(options: ServerThreadOptions): Promise<number> {
+  const { chdbPath: path, mode, executionMsMax } = options
   const isReadOnly = mode === 'read-only'
   const native = await loadNative()
   const facts = withConnection(openConnection(native, path), readFacts)
@@ -57,7 +55,7 @@ async function start(options: ServerOptions): Promise<number> {
     hostname: '127.0.0.1',
     port: options.port,
     development: false,
-    // Longer than a query may wait and run; a writer may take its time.
+    // In seconds, longer than a query may wait and run. Writers have no limit.
     idleTimeout: isReadOnly ? 255 : 0,
     maxRequestBodySize: isReadOnly ? sqlBytesMax + 64 * kib : 16 * 1024 * mib,
     fetch: handler,
@@ -72,7 +70,7 @@ async function start(options: ServerOptions): Promise<number> {
   return server.port ?? options.port
 }
 
-function readFacts(connection: Connection): EngineFacts {
+function readFacts(connection: ChdbConnection): ChdbFacts {
   const read = (sql: string) => new TextDecoder().decode(connection.query(sql).bytes).trimEnd()
   const [version = '', timezone = ''] = read('SELECT version(), timezone()').split('\t')
   const types = read('SELECT name, content_type FROM system.formats').split('\n')
@@ -80,7 +78,7 @@ function readFacts(connection: Connection): EngineFacts {
   return { version, timezone, contentTypes: new Map(pairs.filter(([, type]) => type)) }
 }
 
-function withConnection<T>(connection: Connection, use: (connection: Connection) => T): T {
+function withConnection<T>(connection: ChdbConnection, use: (connection: ChdbConnection) => T): T {
   try {
     return use(connection)
   } finally {

@@ -5,14 +5,14 @@ import { defaultUser, type User } from './handler.ts'
 import type { ServerThread } from './server-worker.ts'
 import type { Mode } from './settings.ts'
 
-/** ClickHouse's HTTP interface over the embedded engine, on 127.0.0.1. */
+/** ClickHouse's HTTP interface for the embedded ClickHouse, on 127.0.0.1. */
 export type QueryServer = { port: number; close(): Promise<void> }
 
-export type QueryServerParts = {
-  /** 0 picks a free one. */
+export type QueryServerOptions = {
+  /** 0 picks a free port. */
   port: number
-  /** The engine's folder. Other parts of this process may have it open, another process may not. */
-  enginePath: string
+  /** Folder of the embedded ClickHouse. Only this process may have it open. */
+  chdbPath: string
   log: Log
   mode: Mode
   memoryBytesMax?: number
@@ -25,18 +25,26 @@ export type QueryServerParts = {
 const gib = 1024 ** 3
 
 /**
- * Starts it in a thread of its own, its queries in others. Rejects where the port is taken or the engine cannot be
- * loaded. A reader's query is bounded in memory, time and threads, and leaves one core to the rest of the process.
+ * Starts the server in a thread of its own and queries in further threads. Rejects if the port is taken
+ * or chDB cannot be loaded. A read-only query is limited in memory, time and threads; together these
+ * queries leave one core to the rest of the process.
  */
-export async function startQueryServer({ log, ...parts }: QueryServerParts): Promise<QueryServer> {
+export async function startQueryServer({
+  log,
+  ...options
+}: QueryServerOptions): Promise<QueryServer> {
   const closed = Promise.withResolvers<void>()
   let isOpen = false
   const thread = startThread<ServerThread>({
     script: new URL('./server-worker.ts', import.meta.url).href,
-    options: { ...toDefaults(parts.mode), ...parts },
+    options: { ...toDefaults(options.mode), ...options },
     onMessage: () => closed.resolve(),
     onEnd(error) {
-      if (isOpen) log.error({ reason: error }, 'the query interface failed')
+      if (isOpen)
+        log.error(
+          { reason: error },
+          'the query interface ended; restart the server to query the embedded ClickHouse again',
+        )
       closed.resolve()
     },
   })

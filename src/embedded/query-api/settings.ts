@@ -1,20 +1,20 @@
-import { ownCodes, QueryError, refusal } from '../chdb/exceptions.ts'
+import { createQueryError } from '../chdb/exceptions.ts'
 
 export type Mode = 'read-only' | 'writable'
 
-/** What one query of a reader may take. */
+/** Limits of one read-only query. */
 export type Limits = { memoryBytesMax: number; executionMsMax: number }
 
 export type Settings = Readonly<Record<string, string>>
 
 /**
- * The settings a query runs under, in the order in which they are set. Throws QueryError for one that a reader may not
- * set, or not so high. A reader's last is `readonly`, which locks them all.
+ * The settings of a query, in the order in which they are applied. In read-only mode it throws QueryError
+ * for a setting that is not allowed or too high, and `readonly` comes last because it locks all others.
  */
-export function toEngineSettings(options: {
+export function toQuerySettings(options: {
   mode: Mode
   limits: Limits
-  /** As given in the URL. */
+  /** From the URL. */
   given: Settings
   queryId: string
   isGet: boolean
@@ -24,13 +24,13 @@ export function toEngineSettings(options: {
   if (mode === 'writable')
     return { implicit_select: '0', ...given, log_comment, ...(isGet ? { readonly: '2' } : {}) }
   for (const [name, value] of Object.entries(given)) assertAllowed(name, value, limits)
-  const { readonly: _, ...harmless } = given
-  return { ...toBounds(limits), ...harmless, ...fixed, log_comment, readonly: '1' }
+  const { readonly: _, ...allowedSettings } = given
+  return { ...toBounds(limits), ...allowedSettings, ...fixed, log_comment, readonly: '1' }
 }
 
 /**
- * The engine makes up ids of its own and takes none, but shows a query's settings in system.processes: the client's id
- * travels there. A comment of the client's own follows on the next line.
+ * chDB generates query ids and accepts none, but system.processes shows the settings of a query, so the
+ * client's id is stored there. A comment from the client follows on the next line.
  */
 function toLogComment({ queryId, given }: { queryId: string; given: Settings }): string {
   return `${logCommentPrefix}${queryId}\n${given.log_comment ?? ''}`.trimEnd()
@@ -38,16 +38,16 @@ function toLogComment({ queryId, given }: { queryId: string; given: Settings }):
 
 export const logCommentPrefix = 'query_id='
 
-/** Bounds that a reader may lower. */
+/** Bounds that a read-only query may lower. */
 function toBounds({ memoryBytesMax, executionMsMax }: Limits): Settings {
   return {
     max_memory_usage: String(memoryBytesMax),
     max_execution_time: String(executionMsMax / 1000),
-    max_threads: '1', // One core a query: intake keeps the others.
+    max_threads: '1', // One core a query; ingest keeps the others.
   }
 }
 
-/** One thread for formats too, no look into the process, and nothing spills to the disk: that is the journal's. */
+/** One thread for formats too, no introspection, and no spilling to the disk, which the journal needs. */
 const fixed: Settings = {
   implicit_select: '0',
   timeout_overflow_mode: 'throw',
@@ -61,14 +61,14 @@ const fixed: Settings = {
   allow_introspection_functions: '0',
 }
 
-/** For looking at statements, however long: each is run under a limit of its own. */
+/** For parsing statements of any length. Each statement runs under a limit of its own. */
 export const inspectorSettings: Settings = {
   implicit_select: '0',
   max_query_size: String(64 * 1024 * 1024),
   readonly: '1',
 }
 
-/** What changes how a result looks, what names and nulls mean, or bounds a query further; nothing that names a file. */
+/** Settings for the output format, the meaning of names and nulls, and further bounds. None names a file. */
 const allowed = new RegExp(
   `^(${[
     'output_format_(json|csv|tsv|pretty|parquet|arrow|orc|native|binary|bson|msgpack|markdown|sql_insert|values)_\\w+',
@@ -87,12 +87,15 @@ const allowed = new RegExp(
 function assertAllowed(name: string, value: string, limits: Limits): void {
   const isUnlocking = name === 'readonly' && value !== '1' && value !== '2'
   if (!allowed.test(name) || isUnlocking)
-    throw refusal('READONLY', `Cannot modify '${name}' setting in readonly mode`)
+    throw createQueryError('READONLY', `Cannot modify '${name}' setting in readonly mode`)
   const bound = toBound(name, limits)
-  // Zero means no bound at all, and the engine knows suffixes: nothing but a plain number in the bound will do.
+  // Zero would lift the bound, and ClickHouse accepts suffixes: allow only a plain number in the bound.
   const isPlain = /^\d{1,15}(\.\d+)?$/.test(value)
   if (bound !== undefined && !(isPlain && Number(value) > 0 && Number(value) <= bound))
-    throw refusal('SETTING_CONSTRAINT_VIOLATION', `Setting ${name} must be in 1..${bound} here`)
+    throw createQueryError(
+      'SETTING_CONSTRAINT_VIOLATION',
+      `Setting ${name} must be in 1..${bound} here`,
+    )
 }
 
 function toBound(name: string, limits: Limits): number | undefined {
@@ -101,17 +104,17 @@ function toBound(name: string, limits: Limits): number | undefined {
   return name === 'max_threads' ? 1 : undefined
 }
 
-/** The statement that applies them. Throws QueryError for what is no name. */
+/** The SET statement. Throws QueryError for an invalid name. */
 export function toSetStatement(settings: Settings): string {
   const pairs = Object.entries(settings).map(([name, value]) => {
     if (!/^\w+$/.test(name))
-      throw new QueryError(ownCodes.BAD_ARGUMENTS, `Invalid setting name: ${name}`)
+      throw createQueryError('BAD_ARGUMENTS', `Invalid setting name: ${name}`)
     return `${name} = ${toLiteral(value)}`
   })
   return `SET ${pairs.join(', ')}`
 }
 
-/** A string literal of ClickHouse's SQL. */
+/** A string literal in ClickHouse's SQL. */
 export function toLiteral(value: string): string {
   return `'${value.replace(/[\\']/g, '\\$&')}'`
 }

@@ -1,32 +1,35 @@
-import { refusal } from '../chdb/exceptions.ts'
+import { createQueryError } from '../chdb/exceptions.ts'
 
-/** A bounded number of workers, started when first needed, and a bounded queue before them. */
+/** A bounded number of workers, each started when first needed, with a bounded queue. */
 export type Slots<T> = {
-  /** A worker of one's own. Rejects when the queue is full, when `signal` aborts, and once closed. */
+  /** A worker for exclusive use. Rejects when the queue is full, `signal` aborts, or after `close`. */
   take(signal: AbortSignal): Promise<T>
   give(worker: T): void
-  /** Ends the waiting. Workers that are out come home by `give`. */
+  /** Rejects all that wait. Workers in use are still given back. */
   close(): void
 }
 
-export function createSlots<T>({ countMax, queueMax, start }: SlotParts<T>): Slots<T> {
+export function createSlots<T>({ countMax, queueMax, start }: SlotsOptions<T>): Slots<T> {
   const free: T[] = []
   const waiting: Waiter<T>[] = []
   let count = 0
   let isClosed = false
 
   async function take(signal: AbortSignal): Promise<T> {
-    if (isClosed) throw closing()
+    if (isClosed) throw createClosingError()
     signal.throwIfAborted()
     const worker = free.pop()
     if (worker !== undefined) return worker
-    if (count < countMax) return startAnother()
+    if (count < countMax) return startWorker()
     if (waiting.length >= queueMax)
-      throw refusal('TOO_MANY_SIMULTANEOUS_QUERIES', `Too many queries wait. Maximum: ${queueMax}`)
+      throw createQueryError(
+        'TOO_MANY_SIMULTANEOUS_QUERIES',
+        `Too many queries are waiting. Maximum: ${queueMax}`,
+      )
     return wait(signal)
   }
 
-  async function startAnother(): Promise<T> {
+  async function startWorker(): Promise<T> {
     count += 1
     try {
       return await start()
@@ -43,7 +46,7 @@ export function createSlots<T>({ countMax, queueMax, start }: SlotParts<T>): Slo
     const leave = () => {
       const place = waiting.indexOf(waiter)
       if (place !== -1) waiting.splice(place, 1)
-      reject(refusal('QUERY_WAS_CANCELLED', 'The client left'))
+      reject(createQueryError('QUERY_WAS_CANCELLED', 'The client disconnected'))
     }
     signal.addEventListener('abort', leave, { once: true })
     return promise.finally(() => signal.removeEventListener('abort', leave))
@@ -58,12 +61,12 @@ export function createSlots<T>({ countMax, queueMax, start }: SlotParts<T>): Slo
     },
     close() {
       isClosed = true
-      for (const waiter of waiting.splice(0)) waiter.reject(closing())
+      for (const waiter of waiting.splice(0)) waiter.reject(createClosingError())
     },
   }
 }
 
-export type SlotParts<T> = { countMax: number; queueMax: number; start(): Promise<T> }
+export type SlotsOptions<T> = { countMax: number; queueMax: number; start(): Promise<T> }
 type Waiter<T> = { resolve(worker: T): void; reject(error: unknown): void }
 
-const closing = () => refusal('ABORTED', 'The server is shutting down')
+const createClosingError = () => createQueryError('ABORTED', 'The server is shutting down')

@@ -1,6 +1,6 @@
 /**
- * A piece of SQL as ClickHouse's lexer cuts it. `value` is a quoted identifier's or a string's content, else the text.
- * `depth` counts the parentheses and brackets around it. `start` and `end` are offsets into the text.
+ * A token as ClickHouse's lexer splits SQL. `value` is the content of a quoted identifier or string, else
+ * the text. `depth` counts the enclosing parentheses and brackets. `start` and `end` are offsets.
  */
 export type Token = {
   kind: 'word' | 'quoted' | 'string' | 'number' | 'mark'
@@ -10,7 +10,7 @@ export type Token = {
   end: number
 }
 
-/** The tokens of `sql`, space and comments left out. Total: what is not closed runs to the end. */
+/** The tokens of `sql` without white space and comments. Total: an unclosed token runs to the end. */
 export function* toTokens(sql: string): Generator<Token> {
   let depth = 0
   for (const match of sql.matchAll(pattern)) {
@@ -29,7 +29,7 @@ export function* toTokens(sql: string): Generator<Token> {
   }
 }
 
-/** Is it this keyword, in any case, and no quoted name? */
+/** Whether the token is this keyword, in upper or lower case, and not a quoted name. */
 export function isKeyword(token: Token | undefined, keyword: string): boolean {
   return token?.kind === 'word' && token.value.toUpperCase() === keyword
 }

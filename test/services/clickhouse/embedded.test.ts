@@ -10,7 +10,7 @@ import {
 import { join } from 'node:path'
 import type { StoredRecord } from '../../../src/core/record.ts'
 import type { ClickHouse } from '../../../src/delivery/clickhouse/client.ts'
-import { loadEngine } from '../../../src/delivery/clickhouse/embedded.ts'
+import { loadChdb } from '../../../src/delivery/clickhouse/embedded.ts'
 import { createInserter } from '../../../src/delivery/clickhouse/inserter.ts'
 import { migrate } from '../../../src/delivery/clickhouse/schema.ts'
 import { createClickHouseSink } from '../../../src/delivery/clickhouse/sink.ts'
@@ -275,5 +275,5 @@ describe('the schema', () => {
 
 test('an engine that cannot be loaded says which setting to give instead', async () => {
   const missing = () => Promise.reject(new Error("Cannot find module 'chdb/connection'"))
-  expect(loadEngine(missing)).rejects.toThrow(/cannot be loaded.*chdb.*set CLICKHOUSE_URL/)
+  expect(loadChdb(missing)).rejects.toThrow(/cannot be loaded.*chdb.*set CLICKHOUSE_URL/)
 })

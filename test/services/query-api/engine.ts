@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import type { QueryServerParts } from '../../../src/embedded/query-api/server.ts'
+import type { QueryServerOptions } from '../../../src/embedded/query-api/server.ts'
 import { temporaryFolder } from '../../support/folder.ts'
 
 /** The engine in a process of its own, with both interfaces: see host.ts. */
@@ -14,7 +14,7 @@ export type Engine = {
   stop(): Promise<void>
 }
 
-export async function startEngine(limits: Partial<QueryServerParts> = {}): Promise<Engine> {
+export async function startEngine(limits: Partial<QueryServerOptions> = {}): Promise<Engine> {
   const folder = temporaryFolder()
   const command = [
     process.execPath,

@@ -1,15 +1,15 @@
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { silentLog } from '../../../src/core/log.ts'
-import { type QueryServerParts, startQueryServer } from '../../../src/embedded/query-api/server.ts'
+import { type QueryServerOptions, startQueryServer } from '../../../src/embedded/query-api/server.ts'
 
 /**
  * A process with the engine in it, a writable and a read-only interface on one folder. Says their ports, then answers
  * lines: `sync` with the longest of some writes and syncs of a file, in ms; `stop` with its end.
  */
 const [folder = '', options = '{}'] = process.argv.slice(2)
-const common = { port: 0, enginePath: join(folder, 'engine'), log: silentLog }
-const limits = JSON.parse(options) as Partial<QueryServerParts>
+const common = { port: 0, chdbPath: join(folder, 'engine'), log: silentLog }
+const limits = JSON.parse(options) as Partial<QueryServerOptions>
 const writable = await startQueryServer({ ...common, mode: 'writable' })
 const readOnly = await startQueryServer({ ...common, mode: 'read-only', ...limits })
 console.log(JSON.stringify({ writable: writable.port, readOnly: readOnly.port }))

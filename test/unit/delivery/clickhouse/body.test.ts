@@ -51,7 +51,7 @@ describe('a pool of buffers', () => {
     const [first, second] = [pool.take(10), pool.take(100)]
     expect([first.length, second.length]).toEqual([10, 100])
     expect(second.buffer).not.toBe(first.buffer)
-    pool.giveBack(first)
+    pool.release(first)
     const third = pool.take(50)
     expect([third.length, third.buffer]).toEqual([50, first.buffer])
   })
@@ -59,7 +59,7 @@ describe('a pool of buffers', () => {
   test('keeps no more than it may, and nothing larger than it should', () => {
     const pool = createBufferPool({ bytesMin: 100, keptMax: 1 })
     const [small, other, large] = [pool.take(1), pool.take(1), pool.take(101)]
-    for (const buffer of [large, small, other]) pool.giveBack(buffer)
+    for (const buffer of [large, small, other]) pool.release(buffer)
     const taken = [pool.take(1), pool.take(1), pool.take(101)].map(({ buffer }) => buffer)
     expect(taken.indexOf(small.buffer)).toBe(0)
     expect(taken).not.toContain(other.buffer)

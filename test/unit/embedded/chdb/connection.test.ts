@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { type Connection, openConnection } from '../../../../src/embedded/chdb/connection.ts'
+import { type ChdbConnection, openConnection } from '../../../../src/embedded/chdb/connection.ts'
 import { loadNative, type Native } from '../../../../src/embedded/chdb/native.ts'
 import { temporaryFolder } from '../../../support/folder.ts'
 
 describe('an insert by the stream of the engine', () => {
   let folder: ReturnType<typeof temporaryFolder>
   let native: Native
-  let connection: Connection
+  let connection: ChdbConnection
   beforeAll(async () => {
     folder = temporaryFolder()
     native = await loadNative()
@@ -45,7 +45,7 @@ describe('an insert by the stream of the engine', () => {
     const deaf = openConnection(refusing, folder.path)
     const stream = deaf.openInsert('INSERT INTO numbers', 'JSONEachRow')
     expect(stream.append(rowsOf('{"n":1}\n'))).toBe(false)
-    expect(() => stream.finish()).toThrow('refused rows')
+    expect(() => stream.finish()).toThrow('rejected rows')
     deaf.close()
   })
 
