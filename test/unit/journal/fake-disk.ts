@@ -12,7 +12,11 @@ export type DiskCall =
   | 'dataSync'
   | 'truncate'
   | 'unlink'
+  | 'rename'
+  | 'link'
+  | 'makeFolder'
   | 'syncFolder'
+  | 'close'
 
 /**
  * Decides about one call: an error fails it, a number cuts a write short, a promise holds it up. A
@@ -26,6 +30,8 @@ export type FakeDisk = {
   /** Bytes that all files together may take. */
   capacity: number
   readonly usedBytes: number
+  /** Descriptors that the living process has open. */
+  readonly openFiles: number
   /** The disk as one process sees it, until that process dies. */
   attach(): FileSystem
   /** The process dies: no call of its is answered any more; what it wrote stays. */
@@ -49,7 +55,12 @@ class Disk implements FakeDisk {
   readonly names = new Map<string, Inode>()
   readonly durableNames = new Map<string, Inode>()
   readonly locks = new Set<string>()
+  readonly handles = new Set<object>()
   #life = 0
+
+  get openFiles(): number {
+    return this.handles.size
+  }
 
   get usedBytes(): number {
     return [...new Set(this.names.values())].reduce((sum, { bytes }) => sum + bytes.length, 0)
@@ -68,6 +79,7 @@ class Disk implements FakeDisk {
   kill(): void {
     this.#life += 1
     this.locks.clear()
+    this.handles.clear()
   }
 
   crash(chance: () => boolean): void {
@@ -128,12 +140,16 @@ function toFileSystem(disk: Disk, ask: Ask): FileSystem {
         .filter((path) => dirname(path) === folder)
         .map((path) => basename(path))
     },
-    async makeFolder() {},
+    async makeFolder(path) {
+      await ask('makeFolder', path)
+    },
     async rename(from, to) {
+      await ask('rename', from)
       names.set(to, disk.find(from))
       names.delete(from)
     },
     async link(from, to) {
+      await ask('link', from)
       if (names.has(to)) throw toError('EEXIST', to)
       names.set(to, disk.find(from))
     },
@@ -165,6 +181,8 @@ function toFileSystem(disk: Disk, ask: Ask): FileSystem {
 
 function toFile(disk: Disk, ask: Ask, inode: Inode): OpenFile {
   const { path } = inode
+  const handle = {}
+  disk.handles.add(handle)
 
   async function sync(call: 'sync' | 'dataSync', only = inode.dirty): Promise<void> {
     try {
@@ -215,7 +233,11 @@ function toFile(disk: Disk, ask: Ask, inode: Inode): OpenFile {
       inode.bytes = Buffer.from(inode.bytes.subarray(0, bytes))
     },
     bytes: async () => inode.bytes.length,
-    async close() {},
+    async close() {
+      // Linux frees the descriptor even when close fails.
+      disk.handles.delete(handle)
+      await ask('close', path)
+    },
   }
 }
 
