@@ -161,8 +161,11 @@ function toOpenFile(descriptor: number, path: string): OpenFile {
       return (await call<fs.Stats>((done) => fs.fstat(descriptor, done))).size
     },
     async close() {
-      if (through !== undefined) await run((done) => fs.close(through!, done))
-      await run((done) => fs.close(descriptor, done))
+      try {
+        if (through !== undefined) await run((done) => fs.close(through!, done))
+      } finally {
+        await run((done) => fs.close(descriptor, done))
+      }
     },
   }
 }

@@ -1,6 +1,8 @@
-import { expect, test } from 'bun:test'
+import { expect, spyOn, test } from 'bun:test'
+import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { silentLog } from '../../../src/core/log.ts'
+import { diskFileSystem } from '../../../src/journal/file-system.ts'
 import { openJournal } from '../../../src/journal/journal.ts'
 import { temporaryFolder } from '../../support/folder.ts'
 
@@ -55,4 +57,18 @@ test('a second server is refused while the first lives, and starts at once after
   }
   await holder.exited
   await (await open(folder.path)).close()
+})
+
+test('closes both descriptors of a file when closing the first one fails', async () => {
+  using folder = temporaryFolder()
+  const path = join(folder.path, 'file')
+  const file = await diskFileSystem.open(path, 'create')
+  await file.writeThrough(Buffer.from('a'), 0) // Opens the second descriptor.
+  const closed: number[] = []
+  const { close } = fs
+  const failFirst = (descriptor: number, done: (error: Error | null) => void) =>
+    close(descriptor, (error) => done(closed.push(descriptor) === 1 ? new Error('EIO') : error))
+  using _ = spyOn(fs, 'close').mockImplementation(failFirst as typeof fs.close)
+  await expect(file.close()).rejects.toThrow('EIO')
+  expect(new Set(closed).size).toBe(2)
 })
