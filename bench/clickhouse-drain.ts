@@ -1,10 +1,10 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { loadConfig } from '../src/config/config.ts'
 import { silentLog } from '../src/core/log.ts'
 import { createShipping } from '../src/delivery/shipping.ts'
 import { openJournal } from '../src/journal/journal.ts'
-import { toStoreSettings } from './clickhouse-lines.ts'
 import { makeRecord, measure, type Run } from './kafka-records.ts'
 import { startCommand } from './launch.ts'
 
@@ -46,9 +46,8 @@ function runBare(folder: string): Promise<Run> {
 async function runShipping(journal: Prefilled, folder: string): Promise<Run> {
   const shipping = createShipping({
     ...{ journalDir: journal.dir, journalId: journal.id, endOffset: journal.endOffset },
-    ...{ stateDir: join(folder, 'state'), ringBytesMax: 64 * mib, kafka: undefined },
-    clickhouse: toStoreSettings(join(folder, 'clickhouse')),
-    log: silentLog,
+    ...{ stateDir: join(folder, 'state'), log: silentLog },
+    config: loadConfig({ DATA_DIR: folder }).config,
     onAdvanced() {},
   })
   // The last batch waits for no more.

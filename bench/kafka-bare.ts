@@ -1,5 +1,5 @@
 import { Kafka, logLevel, type Message } from 'kafkajs'
-import { toPartition } from '../src/delivery/kafka/partition.ts'
+import { toPartition } from '../src/delivery/kafka/topic.ts'
 import { makeRecord, measure, messagesPerSend, partitions } from './kafka-records.ts'
 
 /**

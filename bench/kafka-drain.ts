@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { loadConfig } from '../src/config/config.ts'
 import { silentLog } from '../src/core/log.ts'
 import { retryPolicy } from '../src/delivery/create-sinks.ts'
 import { openCursors } from '../src/delivery/cursors.ts'
@@ -48,7 +49,7 @@ async function runBare(brokers: readonly string[], topic: string): Promise<Run> 
 /** The shipper and the sink as the server runs them, from the journal's first record to its last. */
 async function runSink(settings: KafkaSettings, journal: Prefilled, stateDir: string) {
   const { dir, id, endOffset } = journal
-  const sink = createKafkaSink({ settings, log: silentLog, now: Date.now })
+  const sink = createKafkaSink({ settings, log: silentLog, now: Date.now, report })
   const cursors = openCursors({ dir: stateDir, journalId: id })
   const reader = await openReader({ dir, log: silentLog })
   const window = createRecentRecords({ bytesMax: 64 * mib, blocksMax: 1000, endOffset })
@@ -77,13 +78,15 @@ async function runSink(settings: KafkaSettings, journal: Prefilled, stateDir: st
 }
 
 function toSettings(brokers: readonly string[], topic: string): KafkaSettings {
-  const spare = { overflow: topic, historical: topic, recordings: topic, linkEvents: topic }
-  return {
-    ...{ brokers, partitions, replication: 1, lingerMs: 20, compressAboveBytes: 1024 },
-    topics: { events: topic, ...spare, deadLetters: topic },
-    ...{ messageBytesMax: 4 * mib, timeoutMs: 30_000, tls: undefined, sasl: undefined },
-  }
+  const kinds = ['EVENTS', 'OVERFLOW', 'HISTORICAL', 'RECORDINGS', 'LINK_EVENTS', 'DEAD_LETTERS']
+  const { config } = loadConfig({
+    ...Object.fromEntries(kinds.map((kind) => [`KAFKA_TOPIC_${kind}`, topic])),
+    KAFKA_PARTITIONS: String(partitions),
+  })
+  return { ...config, KAFKA_BROKERS: [...brokers] }
 }
+
+const report = { retried() {}, deadLettered() {} }
 
 async function main(folder: string): Promise<number> {
   const given = process.env.KAFKA_BROKERS?.split(',')
@@ -94,7 +97,7 @@ async function main(folder: string): Promise<number> {
   await runSink(settings, journal, join(folder, 'warm-up')) // Makes the topic, too.
   const ratios: number[] = []
   for (let round = 0; round < rounds; round += 1) {
-    const bare = await runBare(settings.brokers, settings.topics.events)
+    const bare = await runBare(settings.KAFKA_BROKERS, settings.KAFKA_TOPIC_EVENTS)
     const ours = await runSink(settings, journal, join(folder, `round-${round}`))
     for (const run of [bare, ours]) console.log(JSON.stringify({ round, ...run }))
     ratios.push(ours.perSecond / bare.perSecond)

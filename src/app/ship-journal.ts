@@ -1,9 +1,8 @@
 import { join } from 'node:path'
 import type { Config } from '../config/config.ts'
 import type { Log } from '../core/log.ts'
-import { toClickHouseSettings } from '../delivery/clickhouse/store.ts'
-import { toKafkaSettings } from '../delivery/kafka/settings.ts'
-import { createShipping, type Shipping, type SinkOffsets } from '../delivery/shipping.ts'
+import type { SinkOffsets } from '../core/sink.ts'
+import { createShipping, type Shipping } from '../delivery/shipping.ts'
 import type { Journal } from '../journal/journal.ts'
 
 export type Shipment = {
@@ -26,9 +25,7 @@ export function shipJournal(shipment: Shipment): { shipping: Shipping; started: 
     journalId: journal.id,
     stateDir: toStateDir(folder),
     endOffset: journal.endOffset,
-    ringBytesMax: config.RING_BYTES_MAX,
-    clickhouse: toClickHouseSettings(config, join(config.dataDir, 'clickhouse')),
-    kafka: config.KAFKA_BROKERS.length > 0 ? toKafkaSettings(config) : undefined,
+    config,
     log,
     onAdvanced(sink, offset) {
       offsets[sink] = offset

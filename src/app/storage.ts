@@ -3,10 +3,10 @@ import type { Config } from '../config/config.ts'
 import type { Clock } from '../core/clock.ts'
 import type { DedupKey } from '../core/event.ts'
 import type { Log } from '../core/log.ts'
-import type { SinkName } from '../core/sink.ts'
+import { parseEnabledSinks } from '../delivery/create-sinks.ts'
 import { loadFurthestOffset, loadOffsets } from '../delivery/cursors.ts'
-import { createRecoveredCount, type Recovered } from '../delivery/recovered.ts'
 import type { Shipping } from '../delivery/shipping.ts'
+import { createRecoveredCount, type Recovered } from '../delivery/sink-counters.ts'
 import { createDedup, type Dedup } from '../ingest/dedup/dedup.ts'
 import { createMarkerFiles, type MarkerFiles } from '../ingest/dedup/marker-log.ts'
 import type { RedisDedupKeys } from '../ingest/dedup/redis-markers.ts'
@@ -93,10 +93,8 @@ const dedupKeysPerCall = 1000
  * again. What a sink has still to take is counted on the way.
  */
 async function replay(journal: Journal, dedup: Dedup, config: Config): Promise<Recovered> {
-  const sinks: SinkName[] =
-    config.KAFKA_BROKERS.length > 0 ? ['clickhouse', 'kafka'] : ['clickhouse']
   const offsets = loadOffsets({ dir: toStateDir(config.dataDir), journalId: journal.id })
-  const recovered = createRecoveredCount(sinks, offsets)
+  const recovered = createRecoveredCount(parseEnabledSinks(config), offsets)
   let dedupKeys: DedupKey[] = []
   let marking: Promise<void> | undefined
   const mark = () => {

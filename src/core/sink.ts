@@ -1,20 +1,25 @@
 import type { StoredRecord } from './record.ts'
 
-export type SinkName = 'clickhouse' | 'kafka'
+/** Every sink, in the order in which metrics and health list them. */
+export const sinkNames = ['clickhouse', 'kafka'] as const
+export type SinkName = (typeof sinkNames)[number]
+
+/** The next journal offset of each sink: it has all records below. */
+export type SinkOffsets = Partial<Record<SinkName, number>>
 
 /** Consecutive records of the journal, as a shipper hands them to a sink. */
 export type Batch = { firstOffset: number; lastOffset: number; records: readonly StoredRecord[] }
 
 /**
- * Where events go. `ship` resolves once every record of the batch is on the sink's disk, or is a dead letter
- * there; it keeps trying until then, and rejects only when `signal` aborts. `resume` is called once at start with the
- * range that was written down before the last end of the process, whose outcome nobody knows.
+ * A destination of events. `ship` resolves when every record of the batch is on the sink's disk or is
+ * a dead letter there. It retries until then and rejects only when `signal` aborts. `resume` is called
+ * once at the start, with the batch that was in flight when the process ended: its outcome is unknown.
  */
 export type Sink = {
   name: SinkName
-  /** How many batches may be under way at once; the cursor still moves in their order. ClickHouse: 1. */
+  /** Batches in flight at once. The cursor still advances in their order. ClickHouse: 1. */
   inflightMax: number
-  /** The batch that will be shipped next, while another is under way: what can be made ready, may be. */
+  /** Announces the next batch while another is in flight, so that the sink can prepare it. */
   stage?(batch: Batch): void
   ship(batch: Batch, signal: AbortSignal): Promise<void>
   resume(batch: Batch, signal: AbortSignal): Promise<void>

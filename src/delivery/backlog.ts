@@ -1,4 +1,4 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setImmediate as nextIteration } from 'node:timers/promises'
 import { createGate } from '../core/async.ts'
 import type { StoredRecord } from '../core/record.ts'
 import type { Batch } from '../core/sink.ts'
@@ -7,39 +7,42 @@ import type { RecordSource } from '../journal/recent-records.ts'
 
 export type Range = Pick<Batch, 'firstOffset' | 'lastOffset'>
 
-/** What one sink has not taken yet, cut into batches. */
+/** The records that one sink has not taken yet, cut into batches. */
 export type Backlog = {
-  /** Records now end before `endOffset`; they are `bytes` more than before. */
+  /** Records below `endOffset` are committed; the new ones take `bytes`. */
   announce(endOffset: number, bytes: number): void
-  /** From now on a batch does not wait for others to join it. */
+  /** From now on a batch no longer waits for more records. */
   hurry(): void
   /**
-   * The next batch: once it is full, or its first record has waited long enough. Rejects when the
-   * signal aborts.
+   * Resolves with the next batch when it is full or its first record has waited `flushMs`. Rejects
+   * when the signal aborts.
    */
   take(signal: AbortSignal): Promise<Batch>
-  /** The records of a range as far as the journal holds them; the next batch begins behind it. */
+  /**
+   * The records of a range that the journal still holds; undefined when it holds none. The next batch
+   * begins after the range.
+   */
   read(range: Range, signal: AbortSignal): Promise<Batch | undefined>
-  /** Behind the last record that was announced. */
+  /** The offset after the last announced record. */
   end(): number
 }
 
 export type BacklogOptions = {
   source: Pick<RecordSource, 'read'>
-  /** What a batch may hold. */
+  /** The size of one batch. */
   limits: ReadLimits
-  /** How long the first record of a batch may wait for others. */
+  /** The first record of a batch waits this long for more records. */
   flushMs: number
-  /** The first record that was not taken. */
+  /** The first record that the sink has not taken. */
   fromOffset: number
   now(): number
 }
 
-/** One read holds up the thread for as long as these take to decode. */
+/** One read blocks the thread while it decodes, so bound its size. */
 const readLimitsMax: ReadLimits = { recordsMax: 4096, bytesMax: 4 * 1024 * 1024 }
 const unbounded = Number.POSITIVE_INFINITY
-/** What was announced is in the journal; a reader that does not see it yet will. */
-const unseenPauseMs = 50
+/** An announced record is in the journal, but the reader may see it a little later: ask again. */
+const rereadPauseMs = 50
 
 export function createBacklog({ source, limits, flushMs, now, ...start }: BacklogOptions): Backlog {
   const gate = createGate()
@@ -59,7 +62,7 @@ export function createBacklog({ source, limits, flushMs, now, ...start }: Backlo
     if (isFirst || isFull()) gate.wake()
   }
 
-  async function becomeDue(signal: AbortSignal): Promise<void> {
+  async function waitUntilDue(signal: AbortSignal): Promise<void> {
     while (end <= next) await gate.wait(signal)
     while (!isHurried && !isFull()) {
       const restMs = waitingSinceMs + flushMs - now()
@@ -70,7 +73,7 @@ export function createBacklog({ source, limits, flushMs, now, ...start }: Backlo
 
   async function take(signal: AbortSignal): Promise<Batch> {
     for (;;) {
-      await becomeDue(signal)
+      await waitUntilDue(signal)
       const { batch, bytes } = await gather(
         { ...limits, fromOffset: next, beforeOffset: end },
         signal,
@@ -81,7 +84,7 @@ export function createBacklog({ source, limits, flushMs, now, ...start }: Backlo
         waitingBytes = end > next ? Math.max(0, waitingBytes - bytes) : 0
         return batch
       }
-      await gate.wait(signal, unseenPauseMs)
+      await gate.wait(signal, rereadPauseMs)
     }
   }
 
@@ -102,7 +105,7 @@ export function createBacklog({ source, limits, flushMs, now, ...start }: Backlo
         recordsMax: Math.min(readLimitsMax.recordsMax, recordsMax - records.length),
         bytesMax: Math.min(readLimitsMax.bytesMax, bytesMax - bytes),
       })
-      await nextTurn()
+      await nextIteration()
       signal.throwIfAborted()
       if (part.length === 0) break
       at = part.at(-1)!.offset + 1

@@ -1,79 +1,102 @@
+import { join } from 'node:path'
+import type { Config } from '../config/config.ts'
 import { type RetryPolicy, sleep } from '../core/async.ts'
 import type { Log } from '../core/log.ts'
-import type { Sink } from '../core/sink.ts'
+import { type Sink, type SinkName, sinkNames } from '../core/sink.ts'
 import type { ReadLimits } from '../journal/reader.ts'
 import { createClickHouseSink } from './clickhouse/sink.ts'
-import { type ClickHouseSettings, createStore } from './clickhouse/store.ts'
+import { type ClickHouseSettings, createStore, toClickHouseSettings } from './clickhouse/store.ts'
 import type { Cursors } from './cursors.ts'
-import type { KafkaSettings } from './kafka/settings.ts'
-import { createKafkaSink } from './kafka/sink.ts'
-import { createTally, type SinkTally, type Tally } from './tally.ts'
-import type { ThreadOptions } from './thread-messages.ts'
+import { type KafkaSettings, parseKafkaSettings } from './kafka/settings.ts'
+import { createSinkCounters, type SinkCounters } from './sink-counters.ts'
 
-/** A sink with what its shipper must know of it. */
+/** A sink and the options of its shipper. */
 export type SinkPart = {
   sink: Sink
-  tally: Tally
-  counts(): SinkTally
-  /** What one batch may hold, and how long its first record waits for others. */
+  counters: SinkCounters
+  /** The size of one batch, and how long its first record waits for others. */
   limits: ReadLimits
   flushMs: number
 }
 
-/** A sink that is down is tried again within seconds of its return; nodes spread their attempts. */
+export type SinkOptions = { config: Config; journalId: string; cursors: Cursors; log: Log }
+
+/** To add a sink: its folder, its name in core/sink.ts, its settings and one entry here. */
+const sinks = {
+  clickhouse: defineSink(
+    (config) => toClickHouseSettings(config, join(config.dataDir, 'clickhouse')),
+    createClickHousePart,
+  ),
+  kafka: defineSink(parseKafkaSettings, createKafkaPart),
+} satisfies Record<SinkName, SinkDefinition>
+
+/** Throws an Error with a text for the operator when the settings of a sink contradict each other. */
+export function parseEnabledSinks(config: Config): SinkName[] {
+  return sinkNames.filter((name) => sinks[name].isEnabled(config))
+}
+
+/** Rejects with a text for the operator when a sink cannot work on this machine. */
+export function createSinks(options: SinkOptions): Promise<SinkPart[]> {
+  const names = parseEnabledSinks(options.config)
+  return Promise.all(names.map((name) => sinks[name].create(options)))
+}
+
+type SinkDefinition = {
+  isEnabled(config: Config): boolean
+  create(options: SinkOptions): Promise<SinkPart>
+}
+
+/** `parse` throws on contradictory settings. Undefined: the sink is off. */
+function defineSink<S>(
+  parse: (config: Config) => S | undefined,
+  create: (settings: S, options: SinkOptions) => Promise<SinkPart>,
+): SinkDefinition {
+  return {
+    isEnabled: (config) => parse(config) !== undefined,
+    create: (options) => create(parse(options.config)!, options),
+  }
+}
+
+/** A sink is tried again within seconds of its return. The jitter spreads the attempts of the nodes. */
 export const retryPolicy: RetryPolicy = {
   backoff: { firstMs: 50, maxMs: 5_000 },
   sleep,
   random: Math.random,
 }
 
-export type SinkPartsOptions = { options: ThreadOptions; cursors: Cursors; log: Log }
-
-/**
- * The sinks that are configured. Rejects, in words for the operator, where one of them cannot work
- * here.
- */
-export async function createSinkParts(given: SinkPartsOptions): Promise<SinkPart[]> {
-  const { kafka } = given.options
-  const clickhouse = await createClickHousePart(given)
-  return kafka ? [clickhouse, createKafkaPart(kafka, given.log)] : [clickhouse]
-}
-
-async function createClickHousePart({
-  options,
-  cursors,
-  log,
-}: SinkPartsOptions): Promise<SinkPart> {
-  const { clickhouse: settings, journalId } = options
+async function createClickHousePart(
+  settings: ClickHouseSettings,
+  { journalId, cursors, log }: SinkOptions,
+): Promise<SinkPart> {
   const { clickhouse, prepare } = await createStore(settings, log)
-  const tally = createTally('clickhouse', log)
+  const counters = createSinkCounters('clickhouse', log)
   const sink = createClickHouseSink({
-    ...{ clickhouse, prepare, journalId, cursors, report: tally.report, now: Date.now },
+    ...{ clickhouse, prepare, journalId, cursors, report: counters.report, now: Date.now },
     ...retryPolicy,
     cluster: settings.cluster,
     patienceMs: settings.timeoutMs,
   })
-  return {
-    ...{ sink, tally, counts: tally.snapshot, flushMs: settings.flushMs },
-    limits: { recordsMax: settings.rowsMax, bytesMax: toBytesMax(settings) },
-  }
+  const limits = { recordsMax: settings.rowsMax, bytesMax: toBytesMax(settings) }
+  return { sink, counters, limits, flushMs: settings.flushMs }
 }
 
 /**
- * Some 50,000 rows: larger parts are merged less often, and what lies between two inserts weighs
- * less; but they take memory of this process several times over.
+ * About 50,000 rows. Larger parts are merged less often and share the pause between two inserts, but
+ * the embedded ClickHouse takes several times their size from this process's memory.
  */
 const embeddedBytesMax = 40 * 1024 * 1024
 
 const toBytesMax = ({ url, bytesMax }: ClickHouseSettings) =>
   url === undefined ? Math.min(bytesMax, embeddedBytesMax) : bytesMax
 
-/** The sink gathers its sends itself; here records only need to arrive, a few batches at a time. */
+/** The sink gathers its sends itself: it needs records soon, a few batches at a time. */
 const kafkaFlushMs = 5
 const kafkaLimits: ReadLimits = { recordsMax: 4096, bytesMax: 8 * 1024 * 1024 }
 
-function createKafkaPart(settings: KafkaSettings, log: Log): SinkPart {
-  const tally = createTally('kafka', log)
-  const sink = createKafkaSink({ settings, log, report: tally.report, now: Date.now })
-  return { sink, tally, counts: tally.snapshot, flushMs: kafkaFlushMs, limits: kafkaLimits }
+async function createKafkaPart(settings: KafkaSettings, { log }: SinkOptions): Promise<SinkPart> {
+  // Only the delivery thread loads kafkajs; the main thread imports this file for the sinks' names.
+  const { createKafkaSink } = await import('./kafka/sink.ts')
+  const counters = createSinkCounters('kafka', log)
+  const sink = createKafkaSink({ settings, log, report: counters.report, now: Date.now })
+  return { sink, counters, limits: kafkaLimits, flushMs: kafkaFlushMs }
 }

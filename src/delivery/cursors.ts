@@ -1,31 +1,32 @@
 import { Database } from 'bun:sqlite'
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import type { SinkName } from '../core/sink.ts'
+import { type SinkName, type SinkOffsets, sinkNames } from '../core/sink.ts'
 
 /**
- * Records under way to a sink that delivers exactly once, as written down before they were sent.
+ * A batch in flight to a sink that delivers exactly once. It is written to disk before it is sent.
  */
-export type Pending = {
+export type PendingRange = {
   firstOffset: number
   lastOffset: number
-  /** Which attempt at them it is; part of every insert's token. */
+  /** Names the attempt; part of the deduplication token of every insert. */
   attempt: string
 }
 
-/** Where each sink stands in one journal. Every write is on disk when its call returns. */
+/** The cursor of each sink in one journal. Every write is on disk when its call returns. */
 export type Cursors = {
-  /** The next offset to ship; undefined where the sink has not shipped from this journal. */
+  /** The next offset to ship. Undefined when the sink has shipped nothing from this journal. */
   offset(sink: SinkName): number | undefined
-  pending(sink: SinkName): Pending | undefined
-  begin(sink: SinkName, pending: Pending): void
-  /** Everything before `offset` is on the sink's disk: what was pending is settled. */
+  pending(sink: SinkName): PendingRange | undefined
+  begin(sink: SinkName, pending: PendingRange): void
+  /** Every record below `offset` is on the sink's disk. Clears the pending range. */
   advance(sink: SinkName, offset: number): void
   close(): void
 }
 
 /**
- * Throws where the file cannot be opened or is no database: without cursors nothing may be shipped.
+ * Throws when the file cannot be opened or is not a database: without cursors a record could be
+ * skipped.
  */
 export function openCursors({ dir, journalId }: { dir: string; journalId: string }): Cursors {
   mkdirSync(dir, { recursive: true })
@@ -33,7 +34,7 @@ export function openCursors({ dir, journalId }: { dir: string; journalId: string
   const find = database.query<Row, Key>(
     'SELECT next, first, last, attempt FROM cursors WHERE journal = $journal AND sink = $sink',
   )
-  const begin = database.query<null, Key & Pending>(`
+  const begin = database.query<null, Key & PendingRange>(`
     INSERT INTO cursors (journal, sink, first, last, attempt)
     VALUES ($journal, $sink, $firstOffset, $lastOffset, $attempt)
     ON CONFLICT DO UPDATE
@@ -52,27 +53,20 @@ export function openCursors({ dir, journalId }: { dir: string; journalId: string
   }
 }
 
-/** Where each sink stands in one journal, as an earlier process wrote it down. */
-export function loadOffsets({
-  dir,
-  journalId,
-}: {
-  dir: string
-  journalId: string
-}): Partial<Record<SinkName, number>> {
+/** The cursor of each sink in one journal, as an earlier process wrote it. */
+export function loadOffsets({ dir, journalId }: { dir: string; journalId: string }): SinkOffsets {
   if (!existsSync(toPath(dir))) return {}
   const cursors = openCursors({ dir, journalId })
   try {
-    const names: SinkName[] = ['clickhouse', 'kafka']
-    return Object.fromEntries(names.map((name) => [name, cursors.offset(name) ?? 0]))
+    return Object.fromEntries(sinkNames.map((name) => [name, cursors.offset(name) ?? 0]))
   } finally {
     cursors.close()
   }
 }
 
 /**
- * Behind everything that any sink has shipped or sent, of whatever journal; 0 where nothing is
- * written down.
+ * The offset after every record that any sink has shipped or sent, over all journals. 0 without a
+ * cursor file.
  */
 export function loadFurthestOffset(dir: string): number {
   if (!existsSync(toPath(dir))) return 0
@@ -91,8 +85,8 @@ const toPath = (dir: string) => join(dir, 'cursors.sqlite')
 type Key = { journal: string; sink: SinkName }
 
 /**
- * The rollback journal is kept, and overwritten in place like the database: cursors can be written
- * on a full disk, and must be, since only then the journal's segments go and make room.
+ * Cursors must be writable on a full disk: only then can segments of the journal be deleted, which
+ * frees space. So keep SQLite's rollback journal and overwrite it in place, like the database.
  */
 function openDatabase(path: string): Database {
   const database = new Database(path, { create: true, strict: true })
@@ -102,7 +96,8 @@ function openDatabase(path: string): Database {
     journal TEXT NOT NULL, sink TEXT NOT NULL, next INTEGER,
     first INTEGER, last INTEGER, attempt TEXT,
     PRIMARY KEY (journal, sink)) WITHOUT ROWID`)
-  // Of no journal. The first change to a page takes room in the rollback journal: not only once the disk is full.
+  // A row of no journal. The first change of a page allocates space in the rollback journal, so make
+  // it now and not when the disk is full.
   database.run(
     `INSERT INTO cursors (journal, sink) SELECT '', '' WHERE NOT EXISTS (SELECT 1 FROM cursors)`,
   )
@@ -116,7 +111,7 @@ type Row = {
   attempt: string | null
 }
 
-function toPending(row: Row | null): Pending | undefined {
+function toPending(row: Row | null): PendingRange | undefined {
   if (row === null || row.first === null || row.last === null || row.attempt === null) return
   return { firstOffset: row.first, lastOffset: row.last, attempt: row.attempt }
 }

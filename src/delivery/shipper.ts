@@ -6,21 +6,18 @@ import { type Backlog, createBacklog } from './backlog.ts'
 import type { Cursors } from './cursors.ts'
 import { type BatchesInFlightOptions, createBatchesInFlight } from './in-flight.ts'
 
-/**
- * One sink's way through the journal, at its own pace. What fails is tried again until the shipper
- * is stopped.
- */
+/** Ships the journal to one sink at the sink's own speed. Retries each failure until it is stopped. */
 export type Shipper = {
   start(): void
   announce: Backlog['announce']
   /**
-   * Ships what is there without waiting for more. Resolves once it is shipped, or the shipper is
-   * stopped.
+   * Ships the announced records without waiting for more. Resolves when they are shipped or the
+   * shipper is stopped.
    */
   drain(): Promise<void>
-  /** Abandons what is under way; the next start finds out what became of it. */
+  /** Aborts the batches in flight. The next start resumes them: the sink finds out their outcome. */
   stop(): Promise<void>
-  /** Everything before it is on the sink's disk, and that is written down. */
+  /** Every record below is on the sink's disk, and the cursor is on ours. */
   cursor(): number
 }
 
@@ -31,7 +28,7 @@ export type ShipperOptions = Pick<BatchesInFlightOptions, 'onShipped' | 'onAdvan
     cursors: Cursors
     limits: ReadLimits
     flushMs: number
-    /** Where to begin if nothing is written down. */
+    /** The start when no cursor is on disk. */
     fromOffset: number
     now(): number
   }
@@ -43,7 +40,7 @@ export function createShipper(options: ShipperOptions): Shipper {
   const { signal } = stopping
   const gate = createGate()
   const backlog = createBacklog({ ...options, fromOffset })
-  const flights = createBatchesInFlight({ ...options, fromOffset, onAdvanced })
+  const batches = createBatchesInFlight({ ...options, fromOffset, onAdvanced })
   let running: Promise<void> | undefined
 
   function onAdvanced(offset: number): void {
@@ -52,13 +49,13 @@ export function createShipper(options: ShipperOptions): Shipper {
   }
 
   /**
-   * The range that was under way when the process ended comes first: only the sink can tell what
-   * became of it.
+   * The range that was in flight when the process ended comes first: only the sink can find out its
+   * outcome.
    */
   async function resume(): Promise<void> {
     const range = cursors.pending(sink.name)
     const batch = range && (await backlog.read(range, signal))
-    if (batch) flights.launch(batch, false, signal)
+    if (batch) batches.send(batch, false, signal)
   }
 
   async function run(): Promise<void> {
@@ -66,28 +63,28 @@ export function createShipper(options: ShipperOptions): Shipper {
     for (;;) {
       const batch = await retryUntilAborted(() => backlog.take(signal), options, signal)
       sink.stage?.(batch)
-      await flights.room(signal)
-      flights.launch(batch, true, signal)
+      await batches.capacity(signal)
+      batches.send(batch, true, signal)
     }
   }
 
   async function drain(): Promise<void> {
     backlog.hurry()
     const end = backlog.end()
-    while (flights.cursor() < end && !signal.aborted) await gate.wait(signal).catch(() => {})
+    while (batches.cursor() < end && !signal.aborted) await gate.wait(signal).catch(() => {})
   }
 
   return {
     start() {
-      running ??= run().catch(() => {}) // It ends by the signal alone.
+      running ??= run().catch(() => {}) // It rejects only when the signal aborts.
     },
     announce: backlog.announce,
     drain,
     async stop() {
       stopping.abort(new Error('the shipper is stopped'))
       await running
-      await flights.settled()
+      await batches.settled()
     },
-    cursor: flights.cursor,
+    cursor: batches.cursor,
   }
 }

@@ -1,31 +1,26 @@
 import { type Backoff, toBackoffMs, withTimeLimit } from '../core/async.ts'
 import type { Log } from '../core/log.ts'
 import type { CommittedBlock } from '../core/record.ts'
-import type { SinkName } from '../core/sink.ts'
-import type { ClickHouseSettings } from './clickhouse/store.ts'
-import type { KafkaSettings } from './kafka/settings.ts'
-import type { SinkTally } from './tally.ts'
-import { addTallies } from './tally.ts'
-import { startShippersThread, type ThreadHandle } from './thread-handle.ts'
-import type { FromThread, ThreadStatus } from './thread-messages.ts'
+import type { SinkName, SinkOffsets } from '../core/sink.ts'
+import { parseEnabledSinks } from './create-sinks.ts'
+import { addCounts, type SinkCounts } from './sink-counters.ts'
+import { startDeliveryThread, type ThreadHandle } from './thread-handle.ts'
+import type { FromThread, ThreadOptions, ThreadStatus } from './thread-messages.ts'
 
-/** The shippers' thread, as seen from the thread that serves requests. */
+/** The delivery thread, as the thread that serves requests sees it. */
 export type Shipping = {
   /**
-   * Resolves with each sink's cursor once the thread runs; the sinks connect in the background.
-   * Rejects, in words for the operator, where it cannot run.
+   * Resolves with each sink's cursor when the thread runs; the sinks connect in the background.
+   * Rejects with a text for the operator when the thread cannot start.
    */
   start(): Promise<SinkOffsets>
-  /**
-   * Hands a committed block over, in the journal's order. Its buffer is transferred, and is empty
-   * afterwards.
-   */
+  /** Takes a committed block, in the journal's order. Transfers its buffer, which is empty afterwards. */
   push(block: CommittedBlock): void
   health(): Record<string, SinkHealth>
   stats(): ShippingStats
-  /** Ships what is there. Resolves with whether all of it was shipped within `deadlineMs`. */
+  /** Ships all committed records. Resolves with whether that was done within `deadlineMs`. */
   drain(deadlineMs: number): Promise<boolean>
-  /** Ends the thread; what is not shipped stays in the journal. */
+  /** Ends the thread. Records that are not shipped stay in the journal. */
   close(): Promise<void>
 }
 
@@ -39,45 +34,37 @@ export type SinkHealth = {
 export type ShippingStats = {
   sinks: Record<string, SinkStats>
   ring: { bytes: number; blocks: number }
-  /** Handed over and not yet taken by the thread. */
+  /** Bytes pushed and not yet taken by the thread. */
   transitBytes: number
   threadRestarts: number
 }
 
-export type SinkStats = SinkTally & { cursor: number; waiting: number }
+export type SinkStats = SinkCounts & { cursor: number; waiting: number }
 
-/** The next offset of each sink. */
-export type SinkOffsets = Partial<Record<SinkName, number>>
-
-export type ShippingOptions = {
-  journalDir: string
-  journalId: string
-  /** Folder of the cursors, one for each journal. */
-  stateDir: string
-  /** Where the journal's commits end when the shipping is started. */
-  endOffset: number
-  ringBytesMax: number
-  clickhouse: ClickHouseSettings
-  kafka: KafkaSettings | undefined
+export type ShippingOptions = Omit<ThreadOptions, 'takenBytes'> & {
   log: Log
-  /** How a thread is started; for tests. */
-  spawn?: typeof startShippersThread
-  /** Everything before `offset` is on the sink's disk. */
+  /** Starts the thread; replaced in tests. */
+  spawn?: typeof startDeliveryThread
+  /** Every record below `offset` is on the sink's disk. */
   onAdvanced(sink: SinkName, offset: number): void
 }
 
-/** Runs the shippers in a thread of their own, which is started again should it ever end. */
+/**
+ * Runs the shippers in a thread of their own and restarts it when it ends. Throws an Error with a text
+ * for the operator when the settings of a sink contradict each other.
+ */
 export function createShipping(options: ShippingOptions): Shipping {
   return new ThreadedShipping(options)
 }
 
-/** How long a thread may take to close: the engine sees an insert through. */
+/** Time for the thread to close: the embedded ClickHouse finishes its insert. */
 const closeMsMax = 15_000
 const restartBackoff: Backoff = { firstMs: 100, maxMs: 10_000 }
 const noStatus: ThreadStatus = { sinks: {}, ring: { bytes: 0, blocks: 0 } }
 
 class ThreadedShipping implements Shipping {
   readonly #options: ShippingOptions
+  readonly #sinks: readonly SinkName[]
   readonly #started = Promise.withResolvers<SinkOffsets>()
   readonly #drained = Promise.withResolvers<boolean>()
   readonly #closed = Promise.withResolvers<boolean>()
@@ -87,13 +74,14 @@ class ThreadedShipping implements Shipping {
   #endOffset: number
   #cursors: SinkOffsets = {}
   #status = noStatus
-  /** What the threads before this one had counted. */
-  readonly #earlier: Partial<Record<SinkName, SinkTally>> = {}
+  /** The counts of earlier threads. */
+  readonly #earlier: Partial<Record<SinkName, SinkCounts>> = {}
   #restarts = 0
   #lastError: string | undefined
 
   constructor(options: ShippingOptions) {
     this.#options = options
+    this.#sinks = parseEnabledSinks(options.config)
     this.#endOffset = options.endOffset
   }
 
@@ -104,7 +92,7 @@ class ThreadedShipping implements Shipping {
 
   push(block: CommittedBlock): void {
     this.#endOffset = block.firstOffset + block.count
-    // A thread that does not run yet finds its blocks in the journal.
+    // A thread that does not run yet reads its blocks from the journal.
     if (this.#isRunning) this.#thread?.push(block)
   }
 
@@ -123,8 +111,8 @@ class ThreadedShipping implements Shipping {
   stats(): ShippingStats {
     const sinks = this.#bySink((name) => {
       const cursor = this.#cursors[name] ?? 0
-      const tally = addTallies(this.#earlier[name], this.#status.sinks[name])
-      return { ...tally, cursor, waiting: Math.max(0, this.#endOffset - cursor) }
+      const counts = addCounts(this.#earlier[name], this.#status.sinks[name])
+      return { ...counts, cursor, waiting: Math.max(0, this.#endOffset - cursor) }
     })
     const transitBytes = this.#thread?.transitBytes() ?? 0
     return { sinks, ring: this.#status.ring, transitBytes, threadRestarts: this.#restarts }
@@ -141,21 +129,25 @@ class ThreadedShipping implements Shipping {
     if (!this.#thread) return
     this.#thread.post({ type: 'close' })
     const hasClosed = await withTimeLimit(this.#closed.promise, closeMsMax, () => false)
-    if (!hasClosed) this.#options.log.warn({}, 'the shippers’ thread does not close')
+    if (!hasClosed)
+      this.#options.log.warn(
+        {},
+        `the delivery thread did not close within ${closeMsMax} ms; the next start resumes its batches`,
+      )
     this.#thread.end(hasClosed)
   }
 
   #spawn(): void {
-    const { log: _, onAdvanced: __, spawn = startShippersThread, ...options } = this.#options
+    const { log: _, onAdvanced: __, spawn = startDeliveryThread, ...options } = this.#options
     this.#thread = spawn({
       options: { ...options, endOffset: this.#endOffset },
-      onStarted: (cursors) => this.#run(cursors),
-      onMessage: (message) => this.#hear(message),
-      onEnd: (error) => this.#ended(error),
+      onStarted: (cursors) => this.#onStarted(cursors),
+      onMessage: (message) => this.#receive(message),
+      onEnd: (error) => this.#onEnd(error),
     })
   }
 
-  #hear(message: FromThread): void {
+  #receive(message: FromThread): void {
     if (message.type === 'advanced') this.#advance(message.sink, message.offset)
     if (message.type === 'status') this.#status = message.status
     if (message.type === 'log') this.#options.log[message.level](message.fields, message.message)
@@ -163,7 +155,7 @@ class ThreadedShipping implements Shipping {
     if (message.type === 'closed') this.#closed.resolve(true)
   }
 
-  #run(cursors: SinkOffsets): void {
+  #onStarted(cursors: SinkOffsets): void {
     this.#cursors = cursors
     this.#isRunning = true
     this.#lastError = undefined
@@ -177,28 +169,27 @@ class ThreadedShipping implements Shipping {
   }
 
   /**
-   * A thread that cannot start at first has a configuration that the operator must correct, so it is
-   * not started again. Every later end may pass.
+   * A failure at the first start is a configuration error, so there is no restart. After any later
+   * end another thread is started.
    */
-  #ended(error: string | undefined): void {
+  #onEnd(error: string | undefined): void {
     const wasRunning = this.#isRunning
     this.#isRunning = false
-    this.#lastError = error ?? this.#lastError ?? 'the shippers’ thread ended'
+    this.#lastError = error ?? this.#lastError ?? 'the delivery thread ended'
     this.#drained.resolve(false)
     this.#closed.resolve(true)
     this.#started.reject(new Error(this.#lastError))
     if (this.#isClosing || (!wasRunning && this.#restarts === 0)) return
     this.#restarts += 1
-    for (const [name, tally] of Object.entries(this.#status.sinks) as [SinkName, SinkTally][])
-      this.#earlier[name] = addTallies(this.#earlier[name], tally)
+    for (const name of this.#sinks)
+      this.#earlier[name] = addCounts(this.#earlier[name], this.#status.sinks[name])
     this.#status = noStatus
     const fields = { error: this.#lastError, restarts: this.#restarts }
-    this.#options.log.error(fields, 'the shippers’ thread ended, starting another')
+    this.#options.log.error(fields, 'the delivery thread ended, starting another')
     setTimeout(() => this.#spawn(), toBackoffMs(this.#restarts, restartBackoff, Math.random))
   }
 
   #bySink<T>(of: (name: SinkName) => T): Record<string, T> {
-    const names: SinkName[] = this.#options.kafka ? ['clickhouse', 'kafka'] : ['clickhouse']
-    return Object.fromEntries(names.map((name) => [name, of(name)]))
+    return Object.fromEntries(this.#sinks.map((name) => [name, of(name)]))
   }
 }

@@ -1,39 +1,36 @@
 import type { CommittedBlock } from '../core/record.ts'
 import { startThread } from '../core/worker-thread.ts'
-import type { FromThread, ShippersThread, ThreadOptions, ToThread } from './thread-messages.ts'
+import type { DeliveryThread, FromThread, ThreadOptions, ToThread } from './thread-messages.ts'
 
-/** One life of the shippers' thread. */
+/** The host's side of one delivery thread. */
 export type ThreadHandle = {
   /**
-   * Hands a block over, or, while too much of it is under way, where it ends: the thread then reads
-   * the journal.
+   * Transfers a block to the thread. While more than RING_BYTES_MAX is in transit, only its end offset
+   * is sent, and the thread reads the block from the journal.
    */
   push(block: CommittedBlock): void
   post(message: Exclude<ToThread, { type: 'blocks' }>): void
-  /** Handed over and not yet taken. */
+  /** Bytes pushed and not yet taken by the thread. */
   transitBytes(): number
-  /**
-   * Ends a thread that has closed its parts. One that has not is left alone, and does not keep the
-   * process alive.
-   */
+  /** Terminates a thread that has closed. Any other thread goes on, but keeps no process alive. */
   end(hasClosed: boolean): void
 }
 
 export type ThreadHandleOptions = {
   options: Omit<ThreadOptions, 'takenBytes'>
-  /** The thread runs; `cursors` holds the cursor of each sink. */
-  onStarted(cursors: ShippersThread['ready']): void
+  /** Called when the thread runs, with the cursor of each sink. */
+  onStarted(cursors: DeliveryThread['ready']): void
   onMessage(message: FromThread): void
-  /** The thread ended or refused to start. `error` is its last error, in words for the operator. */
+  /** Called when the thread ends or refuses to start. `error` is its last error, for the operator. */
   onEnd(error: string | undefined): void
 }
 
-/** A bound that the 32 bits of the shared counter can hold. */
+/** The difference of two 32-bit counters must fit into 31 bits. */
 const transitBytesMax = 1024 * 1024 * 1024
-/** Blocks go over in parcels: a message wakes the other thread, whatever it holds. */
-const parcel = { bytesMax: 256 * 1024, msMax: 5 }
+/** Blocks are sent in groups: each message wakes the other thread, whatever its size. */
+const group = { bytesMax: 256 * 1024, msMax: 5 }
 
-export function startShippersThread({
+export function startDeliveryThread({
   options,
   onStarted,
   onMessage,
@@ -41,8 +38,8 @@ export function startShippersThread({
 }: ThreadHandleOptions): ThreadHandle {
   const takenBytes = new SharedArrayBuffer(4)
   const taken = new Int32Array(takenBytes)
-  const bytesMax = Math.min(options.ringBytesMax, transitBytesMax)
-  const thread = startThread<ShippersThread>({
+  const bytesMax = Math.min(options.config.RING_BYTES_MAX, transitBytesMax)
+  const thread = startThread<DeliveryThread>({
     script: new URL('./thread.ts', import.meta.url).href,
     options: { ...options, takenBytes },
     onMessage,
@@ -53,7 +50,7 @@ export function startShippersThread({
   let packed: CommittedBlock[] = []
   let packedBytes = 0
   let timer: Timer | undefined
-  // Both counters wrap around alike.
+  // Both counters wrap around at 2^32, so the difference stays right.
   const transitBytes = () => (sent - Atomics.load(taken, 0)) | 0
 
   function push(block: CommittedBlock): void {
@@ -65,11 +62,11 @@ export function startShippersThread({
     sent = (sent + bytes) | 0
     packed.push(block)
     packedBytes += bytes
-    if (packedBytes >= parcel.bytesMax) sendParcel()
-    else timer ??= setTimeout(sendParcel, parcel.msMax)
+    if (packedBytes >= group.bytesMax) sendGroup()
+    else timer ??= setTimeout(sendGroup, group.msMax)
   }
 
-  function sendParcel(): void {
+  function sendGroup(): void {
     clearTimeout(timer)
     timer = undefined
     if (packed.length === 0) return
@@ -82,9 +79,9 @@ export function startShippersThread({
     packedBytes = 0
   }
 
-  /** In the order of the calls: what was pushed before goes first. */
+  /** Keeps the order of the calls: pushed blocks are sent first. */
   function post(message: ToThread): void {
-    sendParcel()
+    sendGroup()
     thread.post(message)
   }
 

@@ -1,29 +1,25 @@
+import type { Config } from '../config/config.ts'
 import type { CommittedBlock } from '../core/record.ts'
-import type { SinkName } from '../core/sink.ts'
-import type { ClickHouseSettings } from './clickhouse/store.ts'
-import type { KafkaSettings } from './kafka/settings.ts'
-import type { SinkTally } from './tally.ts'
+import type { SinkName, SinkOffsets } from '../core/sink.ts'
+import type { SinkCounts } from './sink-counters.ts'
 
-/** Everything that the shippers' thread needs to know; plain data. */
+/** Plain data: it is sent to the delivery thread. */
 export type ThreadOptions = {
+  config: Config
   journalDir: string
   journalId: string
-  /** Where the journal's commits ended when the thread was started. */
+  /** The offset after the last committed record at the start of the thread. */
   endOffset: number
-  /** Folder of the cursors. */
+  /** The folder of the cursors; each journal has its own. */
   stateDir: string
-  ringBytesMax: number
-  clickhouse: ClickHouseSettings
-  /** Undefined sends nothing to Kafka. */
-  kafka: KafkaSettings | undefined
-  /** An Int32 that the thread adds the bytes of every block to which it has taken, modulo 2^32. */
+  /** An Int32. The thread adds the bytes of every block that it has taken, modulo 2^32. */
   takenBytes: SharedArrayBuffer
 }
 
-export type ShippersThread = {
+export type DeliveryThread = {
   options: ThreadOptions
   /** The cursor of each sink. */
-  ready: Partial<Record<SinkName, number>>
+  ready: SinkOffsets
   toThread: ToThread
   fromThread: FromThread
 }
@@ -31,7 +27,7 @@ export type ShippersThread = {
 export type ToThread =
   /** In the journal's order. Their bytes are transferred. */
   | { type: 'blocks'; blocks: readonly CommittedBlock[] }
-  /** Records below `endOffset` are committed; these blocks are to be read from the journal. */
+  /** Records below `endOffset` are committed. The thread reads the new ones from the journal. */
   | { type: 'skipped'; endOffset: number; bytes: number }
   | { type: 'drain' }
   | { type: 'close' }
@@ -50,4 +46,4 @@ export type ThreadStatus = {
   ring: { bytes: number; blocks: number }
 }
 
-export type SinkStatus = SinkTally & { isHealthy: boolean; lastError: string | undefined }
+export type SinkStatus = SinkCounts & { isHealthy: boolean; lastError: string | undefined }

@@ -2,9 +2,9 @@ import type { Log } from '../core/log.ts'
 import type { CommittedBlock } from '../core/record.ts'
 import { serveThread } from '../core/worker-thread.ts'
 import type {
+  DeliveryThread,
   FromThread,
   LogLevel,
-  ShippersThread,
   ThreadOptions,
   ToThread,
 } from './thread-messages.ts'
@@ -13,7 +13,7 @@ import { startWork, type Work } from './thread-work.ts'
 /** Interval of the status messages to the main thread. */
 const statusMs = 250
 
-serveThread<ShippersThread>(async (options, post) => {
+serveThread<DeliveryThread>(async (options, post) => {
   const log = toLog(post)
   // A thread that exits while chDB is working ends the whole process. So log the fault and go on.
   const logFault = (error: unknown) => {

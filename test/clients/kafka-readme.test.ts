@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { toPartition } from '../../src/delivery/kafka/partition.ts'
+import { toPartition } from '../../src/delivery/kafka/topic.ts'
 import { requireCommand, requireKafkaJars } from '../services/install.ts'
 import { requireKcat } from '../services/kafka-reader.ts'
 import { shared } from '../services/shared.ts'

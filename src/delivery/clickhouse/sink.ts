@@ -2,7 +2,7 @@ import { abortable, type RetryPolicy, retryUntilAborted, toBackoffMs } from '../
 import type { StoredRecord } from '../../core/record.ts'
 import type { Batch, Sink } from '../../core/sink.ts'
 import type { Cursors } from '../cursors.ts'
-import type { SinkReport } from '../report.ts'
+import type { SinkReport } from '../sink-counters.ts'
 import type { ClickHouse } from './client.ts'
 import { toDeadLetter } from './dead-letter.ts'
 import { createAttempts, createDelivery, type Task } from './delivery.ts'

@@ -2,16 +2,19 @@ import type { Admin, Message } from 'kafkajs'
 import { type Connection, type ConnectionOptions, openConnection } from './connection.ts'
 import { type SendFault, toSendFault } from './fault.ts'
 
-/** The way to the brokers. It replaces a connection that has gone bad, while others still use it. */
+/**
+ * Sends through one connection at a time. A broken connection is replaced; sends that still use it
+ * may finish.
+ */
 export type KafkaClient = {
-  /** Undefined once the broker has stored them all; else what went wrong. Never rejects. */
+  /** Resolves with undefined when the broker has stored all messages, else with the fault. Never rejects. */
   send(topic: string, partition: number, messages: Message[]): Promise<SendFault | undefined>
   withAdmin<T>(work: (admin: Admin) => Promise<T>): Promise<T>
-  /** Cuts off what is still under way after a second. */
+  /** Cuts the connections after a second. */
   close(): Promise<void>
 }
 
-/** kafkajs recovers from most faults by itself; after this many in a row it is not believed. */
+/** kafkajs recovers from most faults by itself. After this many in a row, replace the connection. */
 const faultsInRowMax = 5
 const closeMs = 1000
 
@@ -23,41 +26,42 @@ export function createKafkaClient(
   let current: Use | undefined
   let isClosed = false
 
-  function use(): Use {
+  function acquire(): Use {
     current ??= { connection: open(options), inflight: 0, faults: 0 }
     uses.add(current)
+    current.inflight += 1
     return current
   }
 
-  function retire(used: Use): void {
-    if (current === used) current = undefined
-    used.isRetired = true
+  function retire(use: Use): void {
+    if (current === use) current = undefined
+    use.isRetired = true
   }
-  /** What is still under way on a retired connection may finish; each send has its own deadline. */
-  async function leave(used: Use): Promise<void> {
-    used.inflight -= 1
-    if (!used.isRetired || used.inflight > 0) return
-    uses.delete(used)
-    await used.connection.close(closeMs)
+
+  /** Closes a retired connection after its last send. Each send has its own deadline. */
+  async function release(use: Use): Promise<void> {
+    use.inflight -= 1
+    if (!use.isRetired || use.inflight > 0) return
+    uses.delete(use)
+    await use.connection.close(closeMs)
   }
 
   async function send(topic: string, partition: number, messages: Message[]) {
     if (isClosed) return closed
-    const used = use()
-    used.inflight += 1
+    const use = acquire()
     try {
-      const confirmed = await used.connection.send(topic, messages)
-      used.faults = 0
-      // kafkajs leaves out, without a word, what is for a partition that it does not know.
+      const confirmed = await use.connection.send(topic, messages)
+      use.faults = 0
+      // kafkajs silently drops messages for a partition that it does not know.
       if (!confirmed.includes(partition)) return unconfirmed
       return undefined
     } catch (error) {
       const { isPoisoned, ...fault } = toSendFault(error)
-      used.faults += 1
-      if (isPoisoned || used.faults >= faultsInRowMax) retire(used)
+      use.faults += 1
+      if (isPoisoned || use.faults >= faultsInRowMax) retire(use)
       return fault
     } finally {
-      void leave(used)
+      void release(use)
     }
   }
 
@@ -65,12 +69,11 @@ export function createKafkaClient(
     send,
     async withAdmin(work) {
       if (isClosed) throw new Error(closed.message)
-      const used = use()
-      used.inflight += 1
+      const use = acquire()
       try {
-        return await used.connection.withAdmin(work)
+        return await use.connection.withAdmin(work)
       } finally {
-        void leave(used)
+        void release(use)
       }
     },
     async close() {
@@ -82,7 +85,7 @@ export function createKafkaClient(
 
 type Use = { connection: Connection; inflight: number; faults: number; isRetired?: boolean }
 
-const closed: SendFault = { kind: 'retry', reason: 'closed', message: 'the sink is closed' }
+const closed: SendFault = { kind: 'retry', reason: 'closed', message: 'the Kafka sink is closed' }
 const unconfirmed: SendFault = {
   kind: 'no_partition',
   reason: 'unconfirmed',

@@ -10,26 +10,25 @@ import type {
   SASLOptions,
 } from 'kafkajs'
 import { withTimeLimit } from '../../core/async.ts'
-import { type BrokerList, createBrokerList } from './broker-list.ts'
 import { kafkajs } from './kafkajs-patches.ts'
-import type { KafkaSettings } from './settings.ts'
+import { type KafkaSettings, parseSasl } from './settings.ts'
 
-/** One kafkajs producer with the sockets it opened, so that it can be let go of whatever it hangs on. */
+/** One kafkajs producer and its sockets. Closing the sockets ends a producer that hangs. */
 export type Connection = {
   /** Resolves with the partitions that the broker confirmed. */
   send(topic: string, messages: Message[]): Promise<number[]>
   withAdmin<T>(work: (admin: Admin) => Promise<T>): Promise<T>
-  /** Waits `graceMs` for kafkajs to part in peace, then cuts the sockets. */
+  /** Waits up to `graceMs` for kafkajs to disconnect, then cuts the sockets. */
   close(graceMs: number): Promise<void>
 }
 
 export type ConnectionOptions = {
   settings: KafkaSettings
-  /** The certificates that sign the brokers', PEM; undefined trusts the system's. */
+  /** Certificates that sign the brokers' certificates, PEM. Undefined trusts the system's. */
   ca: string | undefined
-  /** How old the producer's knowledge of leaders and partition counts may grow. */
+  /** Maximum age of the producer's metadata (leaders, partition counts), ms. */
   metadataMsMax: number
-  /** Called with the partition count that the producer knows, each time it sends. */
+  /** Called at each send with the partition count in the producer's metadata. */
   onPartitions(topic: string, partitions: number): void
 }
 
@@ -37,10 +36,10 @@ export function openConnection(options: ConnectionOptions): Connection {
   const sockets = new Set<Socket>()
   const kafka = new kafkajs.Kafka(toClientOptions(options, sockets))
   const producer = toProducer(kafka, options)
-  const { timeoutMs } = options.settings
+  const timeoutMs = options.settings.KAFKA_TIMEOUT_MS
   let connected: Promise<void> | undefined
 
-  /** One dial for all who wait. After a failure the next one dials another broker of the list. */
+  /** All waiting sends share one dial. The dial after a failure takes another broker of the list. */
   function dial(): Promise<void> {
     connected ??= producer.connect().catch((error) => {
       connected = undefined
@@ -61,7 +60,7 @@ export function openConnection(options: ConnectionOptions): Connection {
   return {
     async send(topic, messages) {
       await within(2 * timeoutMs, dial())
-      // The broker is to give up first: its answer says more than our silence.
+      // Let the broker time out first: its error says more than a missing answer.
       const request = { topic, messages, acks: -1, timeout: Math.ceil(timeoutMs * 0.8) }
       const report = await within(2 * timeoutMs, producer.send(request))
       return report.filter(({ errorCode }) => errorCode === 0).map(({ partition }) => partition)
@@ -69,12 +68,12 @@ export function openConnection(options: ConnectionOptions): Connection {
     withAdmin,
     async close(graceMs) {
       await within(graceMs, producer.disconnect()).catch(() => {})
-      for (const socket of sockets) socket.destroy(new Error('the connection was given up'))
+      for (const socket of sockets) socket.destroy(new Error('the connection was closed'))
     },
   }
 }
 
-/** kafkajs' own retries are off everywhere: they overtake, and stop after a while. */
+/** The retries of kafkajs are off everywhere: they reorder messages and end after a while. */
 const retry = { retries: 0 }
 
 function toProducer(kafka: Kafka, { metadataMsMax, onPartitions }: ConnectionOptions): Producer {
@@ -92,28 +91,65 @@ function toProducer(kafka: Kafka, { metadataMsMax, onPartitions }: ConnectionOpt
 }
 
 function toClientOptions({ settings, ca }: ConnectionOptions, sockets: Set<Socket>): KafkaConfig {
-  const { timeoutMs, tls, sasl } = settings
-  const list = createBrokerList(settings.brokers)
+  const timeoutMs = settings.KAFKA_TIMEOUT_MS
+  const sasl = parseSasl(settings)
+  const brokers = createBrokerList(settings.KAFKA_BROKERS)
   return {
     clientId: 'spillway',
-    brokers: list.toDial,
+    brokers: brokers.toDial,
     retry,
     requestTimeout: timeoutMs,
     connectionTimeout: Math.min(timeoutMs, 10_000),
     authenticationTimeout: timeoutMs,
-    logLevel: kafkajs.logLevel.NOTHING, // What fails is thrown, and told by whoever tries again.
-    socketFactory: toSocketFactory(sockets, list),
-    ...(tls ? { ssl: ca ? { ca } : true } : {}),
+    logLevel: kafkajs.logLevel.NOTHING, // Every failure is thrown, and its caller logs it.
+    socketFactory: toSocketFactory(sockets, brokers),
+    ...(settings.KAFKA_TLS ? { ssl: ca ? { ca } : true } : {}),
     ...(sasl ? { sasl: sasl as SASLOptions } : {}),
   }
 }
 
-/** As kafkajs' own, but remembers the sockets: kafkajs keeps those on which a request timed out. */
-function toSocketFactory(sockets: Set<Socket>, list: BrokerList): ISocketFactory {
+/** The bootstrap brokers. kafkajs asks for them before each dial and dials the first one. */
+export type BrokerList = {
+  /**
+   * The reachable brokers, from a random start on. A broker that was dialled and not reached is left
+   * out until each broker has been tried.
+   */
+  toDial(): string[]
+  dialing(host: string, port: number): void
+  reached(host: string, port: number): void
+}
+
+export function createBrokerList(brokers: readonly string[]): BrokerList {
+  /** Dialled, and not reached since. */
+  const unreachable = new Set<string>()
+  return {
+    toDial() {
+      if (brokers.every((broker) => unreachable.has(broker))) unreachable.clear()
+      return toRotated(brokers.filter((broker) => !unreachable.has(broker)))
+    },
+    dialing(host, port) {
+      unreachable.add(`${host}:${port}`)
+    },
+    reached(host, port) {
+      unreachable.delete(`${host}:${port}`)
+    },
+  }
+}
+
+function toRotated(brokers: readonly string[]): string[] {
+  const start = Math.floor(Math.random() * brokers.length)
+  return [...brokers.slice(start), ...brokers.slice(0, start)]
+}
+
+/**
+ * Like the socket factory of kafkajs, but keeps a list of the sockets: kafkajs leaves a socket open
+ * when a request on it timed out.
+ */
+function toSocketFactory(sockets: Set<Socket>, brokers: BrokerList): ISocketFactory {
   return ({ host, port, ssl, onConnect }) => {
-    list.dialing(host, port)
+    brokers.dialing(host, port)
     const onReached = () => {
-      list.reached(host, port)
+      brokers.reached(host, port)
       onConnect()
     }
     const name = isIP(host) ? {} : { servername: host }

@@ -1,13 +1,13 @@
 import { sleep } from '../../core/async.ts'
 
-/** A batch under way. It is over once every record has arrived, or once its shipper gave it up. */
-export type Delivery = { arrived(): void; isOver(): boolean }
+/** A batch in flight. It is over when every record has arrived, or when its shipper aborts it. */
+export type PendingBatch = { arrived(): void; isOver(): boolean }
 
-/** `done` resolves when `count` records have arrived, and rejects with the reason of the first abort. */
-export function createDelivery(
+/** `done` resolves when `count` records have arrived. It rejects with the reason of the first abort. */
+export function createPendingBatch(
   count: number,
   signals: readonly AbortSignal[],
-): { delivery: Delivery; done: Promise<void> } {
+): { batch: PendingBatch; done: Promise<void> } {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const signal = AbortSignal.any([...signals])
   let left = count
@@ -15,21 +15,21 @@ export function createDelivery(
 
   function end(settle: () => void): void {
     isOver = true
-    signal.removeEventListener('abort', giveUp)
+    signal.removeEventListener('abort', abort)
     settle()
   }
-  const giveUp = () => end(() => reject(signal.reason))
+  const abort = () => end(() => reject(signal.reason))
   const arrived = () => {
     left -= 1
     if (left <= 0 && !isOver) end(resolve)
   }
-  if (signal.aborted) giveUp()
-  else signal.addEventListener('abort', giveUp)
+  if (signal.aborted) abort()
+  else signal.addEventListener('abort', abort)
   if (count === 0 && !isOver) end(resolve)
-  return { delivery: { arrived, isOver: () => isOver }, done: promise }
+  return { batch: { arrived, isOver: () => isOver }, done: promise }
 }
 
-/** The end of the sink: wakes whoever pauses, and ends whoever loops. */
+/** The shutdown of the sink: ends pauses and retry loops. */
 export type Closing = {
   signal: AbortSignal
   /** Resolves after `ms`, or at once when the sink closes. */

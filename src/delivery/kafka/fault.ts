@@ -1,24 +1,24 @@
-/** Why a send did not end well, by what is to be done about it. */
+/** A failed send, classified by how to handle it. */
 export type SendFault = {
   /**
-   * `retry`: the outcome is unknown, or it may go better later. `too_large`, `refused`: never for these
-   * records as they stand. `no_partition`, `no_topic`: the topic is not what it was.
+   * `retry`: the outcome is unknown, or a later attempt may succeed. `too_large`, `rejected`: these
+   * messages can never be stored as they are. `no_partition`, `no_topic`: the topic has changed.
    */
-  kind: 'retry' | 'too_large' | 'refused' | 'no_partition' | 'no_topic'
+  kind: 'retry' | 'too_large' | 'rejected' | 'no_partition' | 'no_topic'
   /** One of a bounded set, for metrics. */
   reason: string
-  /** For a person. */
+  /** For the log. */
   message: string
 }
 
 const kinds: Record<string, SendFault['kind']> = {
   MESSAGE_TOO_LARGE: 'too_large',
   RECORD_LIST_TOO_LARGE: 'too_large',
-  INVALID_RECORD: 'refused',
+  INVALID_RECORD: 'rejected',
   UNKNOWN_TOPIC_OR_PARTITION: 'no_topic',
 }
 
-/** What kafkajs recovers from on the same connection: it dials again and asks for the leaders anew. */
+/** kafkajs recovers from these on the same connection: it dials again and refreshes its metadata. */
 const recoverable = new Set([
   'KafkaJSConnectionError',
   'KafkaJSConnectionClosedError',
@@ -34,7 +34,7 @@ const reasons: Record<string, string> = {
   KafkaJSSASLAuthenticationError: 'authentication',
 }
 
-/** `isPoisoned`: the connection may hang, or kafkajs is in a state from which it does not come back. */
+/** `isPoisoned`: the connection may hang, or kafkajs is in a state that it cannot recover from. */
 export function toSendFault(thrown: unknown): SendFault & { isPoisoned: boolean } {
   const error = toCause(thrown)
   const type = (error as { type?: unknown }).type
@@ -45,7 +45,7 @@ export function toSendFault(thrown: unknown): SendFault & { isPoisoned: boolean 
   return { kind: 'retry', reason, message, isPoisoned: !recoverable.has(error.name) }
 }
 
-/** What happened, for a person: kafkajs names the faults of a request for several things apart from it. */
+/** kafkajs lists the faults of one request for several topics in `errors`. */
 function toMessage(thrown: unknown): string {
   const error = toCause(thrown)
   const { errors } = error as { errors?: unknown }
@@ -53,7 +53,7 @@ function toMessage(thrown: unknown): string {
   return `${error.message}: ${errors.map(toMessage).join('; ')}`
 }
 
-/** kafkajs wraps what happened in an error that says it gave up. */
+/** kafkajs wraps the original error in one that says how many retries it made. */
 function toCause(thrown: unknown): Error {
   let error = thrown instanceof Error ? thrown : new Error(String(thrown))
   while (error.cause instanceof Error) error = error.cause

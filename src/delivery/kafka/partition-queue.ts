@@ -1,50 +1,52 @@
 import type { StoredRecord } from '../../core/record.ts'
-import type { Delivery } from './delivery.ts'
+import type { PendingBatch } from './delivery.ts'
 import type { SendFault } from './fault.ts'
 import type { KafkaMessage } from './message.ts'
 
-/** A message on its way, with the batch that waits for it. */
+/** A message that the broker has not confirmed yet. */
 export type PendingMessage = {
   record: StoredRecord
   message: KafkaMessage
-  /** An upper bound of what it takes in a record set. */
+  /** An upper bound of the bytes that it takes in a record set. */
   bytesMax: number
-  delivery: Delivery
+  batch: PendingBatch
 }
 
-/** The way to one partition: one send at a time, tried until it succeeds, so that order holds. */
-export type PartitionQueue = { add(parcel: PendingMessage): void }
+/**
+ * The messages of one partition. One send at a time, retried until it succeeds: this keeps the order.
+ */
+export type PartitionQueue = { add(pending: PendingMessage): void }
 
 export type PartitionQueueOptions = {
   lingerMs: number
-  /** The largest record set that the topic takes. */
+  /** The largest record set that the topic accepts. */
   bytesMax(): number
-  send(parcels: readonly PendingMessage[]): Promise<SendFault | undefined>
-  onDelivered(parcels: readonly PendingMessage[]): void
-  /** A record that the broker will never take. */
-  onRefused(parcel: PendingMessage, fault: SendFault): void
-  /** Called before each new try; false when the partition is gone, and then `onGone` has the rest. */
+  send(messages: readonly PendingMessage[]): Promise<SendFault | undefined>
+  onDelivered(messages: readonly PendingMessage[]): void
+  /** The broker rejects this message at every attempt. */
+  onRejected(pending: PendingMessage, fault: SendFault): void
+  /** Called before each retry. False when the partition no longer exists; `onGone` gets the rest then. */
   canRetry(fault: SendFault, attempt: number): Promise<boolean>
-  onGone(parcels: readonly PendingMessage[]): void
+  onGone(messages: readonly PendingMessage[]): void
 }
 
-/** kafkajs groups in O(n²) per partition: beyond a thousand, a send blocks its thread for long. */
+/** kafkajs groups in O(n²) per partition: above a thousand messages a send blocks the thread. */
 const messagesPerSendMax = 500
 const bytesPerSendMax = 1024 * 1024
-/** From here on a send is worth its overhead; fewer wait for the linger to be over. */
+/** Send without the linger from this size on: the fixed cost of a send is small beside it. */
 const messagesWorthSending = 200
 const bytesWorthSending = 128 * 1024
 
-export function createPartitionQueue(parts: PartitionQueueOptions): PartitionQueue {
-  const queue = createQueue(() => Math.min(bytesPerSendMax, parts.bytesMax()))
+export function createPartitionQueue(options: PartitionQueueOptions): PartitionQueue {
+  const queue = createQueue(() => Math.min(bytesPerSendMax, options.bytesMax()))
   let timer: ReturnType<typeof setTimeout> | undefined
   let isBusy = false
 
-  function add(parcel: PendingMessage): void {
-    queue.push(parcel)
+  function add(pending: PendingMessage): void {
+    queue.push(pending)
     if (isBusy) return
     if (isWorthSending()) void run()
-    else timer ??= setTimeout(run, parts.lingerMs)
+    else timer ??= setTimeout(run, options.lingerMs)
   }
   const isWorthSending = () =>
     queue.count() >= messagesWorthSending || queue.bytes() >= bytesWorthSending
@@ -54,73 +56,73 @@ export function createPartitionQueue(parts: PartitionQueueOptions): PartitionQue
     isBusy = true
     do {
       const isThere = await deliver(queue.take())
-      if (!isThere) parts.onGone(queue.takeAll())
+      if (!isThere) options.onGone(queue.takeAll())
     } while (isWorthSending())
     isBusy = false
-    timer = queue.count() > 0 ? setTimeout(run, parts.lingerMs) : undefined
+    timer = queue.count() > 0 ? setTimeout(run, options.lingerMs) : undefined
   }
 
-  /** False when the partition is gone; the parcels have been handed on then. */
-  async function deliver(parcels: readonly PendingMessage[]): Promise<boolean> {
+  /** False when the partition no longer exists; `onGone` has the messages then. */
+  async function deliver(messages: readonly PendingMessage[]): Promise<boolean> {
     for (let attempt = 1; ; attempt += 1) {
-      const live = parcels.filter(({ delivery }) => !delivery.isOver())
+      const live = messages.filter(({ batch }) => !batch.isOver())
       if (live.length === 0) return true
-      const fault = await parts.send(live)
+      const fault = await options.send(live)
       if (!fault) {
-        parts.onDelivered(live)
+        options.onDelivered(live)
         return true
       }
-      if (fault.kind === 'too_large' || fault.kind === 'refused') return bisect(live, fault)
-      if (!(await parts.canRetry(fault, attempt))) {
-        parts.onGone(live)
+      if (fault.kind === 'too_large' || fault.kind === 'rejected') return bisect(live, fault)
+      if (!(await options.canRetry(fault, attempt))) {
+        options.onGone(live)
         return false
       }
     }
   }
 
-  /** One record spoils a whole send, and the broker does not say which. */
-  async function bisect(parcels: readonly PendingMessage[], fault: SendFault): Promise<boolean> {
-    const [first, ...others] = parcels
+  /** The broker rejects the whole send for one message and does not say which. */
+  async function bisect(messages: readonly PendingMessage[], fault: SendFault): Promise<boolean> {
+    const [first, ...others] = messages
     if (first && others.length === 0) {
-      parts.onRefused(first, fault)
+      options.onRejected(first, fault)
       return true
     }
-    const middle = Math.ceil(parcels.length / 2)
-    const [head, tail] = [parcels.slice(0, middle), parcels.slice(middle)]
+    const middle = Math.ceil(messages.length / 2)
+    const [head, tail] = [messages.slice(0, middle), messages.slice(middle)]
     if (await deliver(head)) return deliver(tail)
-    parts.onGone(tail)
+    options.onGone(tail)
     return false
   }
   return { add }
 }
 
-/** First in, first out, in portions of a bounded count and size; a larger parcel goes alone. */
+/** First in, first out. A take is bounded in count and bytes; a larger message goes alone. */
 function createQueue(bytesPerTakeMax: () => number) {
-  let parcels: PendingMessage[] = []
+  let messages: PendingMessage[] = []
   let bytes = 0
 
   function take(): PendingMessage[] {
     const bytesTakenMax = bytesPerTakeMax()
     let count = 0
     let taken = 0
-    while (count < parcels.length && count < messagesPerSendMax) {
-      const more = parcels[count]!.bytesMax
+    while (count < messages.length && count < messagesPerSendMax) {
+      const more = messages[count]!.bytesMax
       if (count > 0 && taken + more > bytesTakenMax) break
       taken += more
       count += 1
     }
     bytes -= taken
-    return parcels.splice(0, count)
+    return messages.splice(0, count)
   }
   function takeAll(): PendingMessage[] {
-    const all = parcels
-    parcels = []
+    const all = messages
+    messages = []
     bytes = 0
     return all
   }
-  function push(parcel: PendingMessage): void {
-    parcels.push(parcel)
-    bytes += parcel.bytesMax
+  function push(pending: PendingMessage): void {
+    messages.push(pending)
+    bytes += pending.bytesMax
   }
-  return { push, take, takeAll, count: () => parcels.length, bytes: () => bytes }
+  return { push, take, takeAll, count: () => messages.length, bytes: () => bytes }
 }

@@ -2,75 +2,122 @@ import { readFileSync } from 'node:fs'
 import type { Clock } from '../../core/clock.ts'
 import type { Log } from '../../core/log.ts'
 import type { Batch, Sink } from '../../core/sink.ts'
-import type { SinkReport } from '../report.ts'
-import { createKafkaClient } from './client.ts'
-import { createClosing, createDelivery } from './delivery.ts'
-import { toMessage, toTopic } from './message.ts'
-import { createOutbox } from './outbox.ts'
-import type { KafkaSettings } from './settings.ts'
-
-export type KafkaSink = Sink & { counters(): KafkaCounters }
-export type KafkaCounters = { retries: number; deadLettered: Record<string, number> }
+import type { SinkReport } from '../sink-counters.ts'
+import { createKafkaClient, type KafkaClient } from './client.ts'
+import { toDeadLetter } from './dead-letter.ts'
+import { type Closing, createClosing, createPendingBatch } from './delivery.ts'
+import type { SendFault } from './fault.ts'
+import { toBytesMax, toMessage, toTopic } from './message.ts'
+import type { PendingMessage } from './partition-queue.ts'
+import { type KafkaSettings, toTopics } from './settings.ts'
+import { createTopic, type Topic } from './topic.ts'
+import { ensureTopic } from './topics.ts'
 
 export type KafkaSinkOptions = {
   settings: KafkaSettings
   log: Log
-  /** Hears of every retry and dead letter. */
-  report?: SinkReport
+  /** Gets every retry and every dead letter. */
+  report: SinkReport
   now: Clock
-  /** How soon a changed partition count is noticed, ms. */
+  /** A changed partition count is noticed within this time, ms. */
   metadataMsMax?: number
 }
 
 /**
- * Sends every record to Kafka at least once, in the journal's order per partition, and calls it shipped
- * once all in-sync replicas have it. It belongs into the shippers' thread: what Kafka costs is encoding.
+ * Sends every record to Kafka at least once, in the journal's order per partition. A record is
+ * shipped when all in-sync replicas have it. Runs in the delivery thread: its cost is CPU for encoding.
  */
-export function createKafkaSink(options: KafkaSinkOptions): KafkaSink {
-  const { settings, log, now, metadataMsMax = 30_000 } = options
-  const counters: KafkaCounters = { retries: 0, deadLettered: {} }
+export function createKafkaSink(options: KafkaSinkOptions): Sink {
+  const { settings, metadataMsMax = 30_000 } = options
   const closing = createClosing()
-  const caFile = settings.tls?.caFile
+  const caFile = settings.KAFKA_TLS_CA_FILE
   const client = createKafkaClient({
     settings,
-    // Once, and at the start: a file that is not there is better told then.
-    ca: caFile ? readFileSync(caFile, 'utf8') : undefined,
+    // Read once, at the start: a missing file is a configuration error.
+    ca: settings.KAFKA_TLS && caFile ? readFileSync(caFile, 'utf8') : undefined,
     metadataMsMax,
-    onPartitions: (topic, count) => outbox.setPartitions(topic, count),
+    onPartitions: (topic, count) => router.setPartitions(topic, count),
   })
-  const report: SinkReport = {
-    retried(reason, message) {
-      counters.retries += 1
-      options.report?.retried(reason, message)
-    },
-    deadLettered(record, reason) {
-      counters.deadLettered[reason] = (counters.deadLettered[reason] ?? 0) + 1
-      options.report?.deadLettered(record, reason)
-    },
-  }
-  const outbox = createOutbox({ settings, client, closing, log, report, now })
+  const router = createTopicRouter({ ...options, client, closing })
+  const topics = toTopics(settings)
+  const compressAboveBytes = settings.KAFKA_COMPRESS_ABOVE_BYTES
 
   async function ship({ records }: Batch, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    const { delivery, done } = createDelivery(records.length, [signal, closing.signal])
+    const { batch, done } = createPendingBatch(records.length, [signal, closing.signal])
     for (const record of records) {
-      const message = toMessage(record, settings.compressAboveBytes)
-      outbox.send(toTopic(settings.topics, record), { record, message, delivery })
+      const message = toMessage(record, compressAboveBytes)
+      router.send(toTopic(topics, record), { record, message, batch })
     }
     await done
   }
   return {
     name: 'kafka',
-    // Lanes gather across batches: with a few under way none of them waits for the slowest one.
+    // Partition queues gather across batches. With four in flight, one slow partition does not stop
+    // the others.
     inflightMax: 4,
     ship,
-    // What may have arrived already arrives again: at least once.
+    // Records that have arrived before are sent again: at least once.
     resume: ship,
-    isHealthy: outbox.isHealthy,
-    counters: () => counters,
+    isHealthy: router.isHealthy,
     async close() {
       closing.close()
       await client.close()
     },
+  }
+}
+
+/** Sends messages to their topics, and rejected ones to the dead-letter topic. */
+type TopicRouter = {
+  send(topic: string, pending: Omit<PendingMessage, 'bytesMax'>): void
+  setPartitions(topic: string, count: number): void
+  isHealthy(): boolean
+}
+
+type TopicRouterOptions = KafkaSinkOptions & { client: KafkaClient; closing: Closing }
+
+function createTopicRouter(options: TopicRouterOptions): TopicRouter {
+  const { settings, client, closing, log, report } = options
+  const names = toTopics(settings)
+  const topics = new Map<string, Topic>()
+
+  function send(topic: string, pending: Omit<PendingMessage, 'bytesMax'>): void {
+    topics.get(topic)!.enqueue({ ...pending, bytesMax: toBytesMax(pending.message) })
+  }
+
+  function deadLetter(topic: string, { record, batch }: PendingMessage, fault: SendFault): void {
+    const reason = fault.kind === 'too_large' ? 'record_too_large' : 'record_refused'
+    const { message: detail } = fault
+    if (topic === names.deadLetters) {
+      log.error({ topic, uuid: record.head().uuid, detail }, 'kafka rejects a dead letter')
+      batch.arrived()
+      return
+    }
+    report.deadLettered(record, reason)
+    const message = toDeadLetter(record, { reason, detail, nowMs: options.now() })
+    send(names.deadLetters, { record, message, batch })
+  }
+
+  for (const name of new Set(Object.values(names))) {
+    const topic = createTopic({
+      ...{ name, log, closing, lingerMs: settings.KAFKA_LINGER_MS },
+      send: (partition, messages) => client.send(name, partition, messages),
+      ensure: () =>
+        client.withAdmin((admin) =>
+          ensureTopic(admin, name, { settings, log, pause: closing.pause }),
+        ),
+      onDelivered(messages) {
+        for (const { batch } of messages) batch.arrived()
+      },
+      onRejected: (pending, fault) => deadLetter(name, pending, fault),
+      onRetry: report.retried,
+    })
+    topics.set(name, topic)
+  }
+
+  return {
+    send,
+    setPartitions: (topic, count) => topics.get(topic)?.setPartitions(count),
+    isHealthy: () => [...topics.values()].every((topic) => topic.isHealthy()),
   }
 }

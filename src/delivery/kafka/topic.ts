@@ -1,8 +1,8 @@
 import type { Message } from 'kafkajs'
+import { type Backoff, toBackoffMs } from '../../core/async.ts'
 import type { Log } from '../../core/log.ts'
 import type { Closing } from './delivery.ts'
 import { type SendFault, toSendFault } from './fault.ts'
-import { toPartition } from './partition.ts'
 import {
   createPartitionQueue,
   type PartitionQueue,
@@ -10,39 +10,38 @@ import {
   type PendingMessage,
 } from './partition-queue.ts'
 import type { TopicFacts } from './topics.ts'
-import { createTrouble, type Trouble, toPauseMs } from './trouble.ts'
 
-/** A topic with a lane per partition. What comes before its facts are known waits here, in order. */
+/** A topic with one queue per partition. Messages wait here, in order, until its facts are known. */
 export type Topic = {
-  enqueue(parcel: PendingMessage): void
-  /** Takes note of the count that a producer sees: records from now on go by it. */
+  enqueue(pending: PendingMessage): void
+  /** Later messages are partitioned by the count that the producer sees. */
   setPartitions(count: number): void
   isHealthy(): boolean
 }
 
-export type TopicParts = {
+export type TopicOptions = {
   name: string
   lingerMs: number
   closing: Closing
   log: Log
   send(partition: number, messages: Message[]): Promise<SendFault | undefined>
-  /** Finds or makes the topic; rejects while the brokers do not let it. */
+  /** Finds or creates the topic. Rejects while the brokers do not allow it. */
   ensure(): Promise<TopicFacts>
-  onDelivered(parcels: readonly PendingMessage[]): void
-  onRefused(parcel: PendingMessage, fault: SendFault): void
-  /** A send, or a question about the topic, that will be made again. */
+  onDelivered(messages: readonly PendingMessage[]): void
+  onRejected(pending: PendingMessage, fault: SendFault): void
+  /** Called before a send or a request for the topic's facts is retried. */
   onRetry(reason: string, message: string): void
 }
 
-/** What a record and the head of its set take beside key and value, at the least. */
+/** The least that a record and the header of its set take beside key and value. */
 const frameBytesMin = 68
 
-export function createTopic(parts: TopicParts): Topic {
-  const { name, log } = parts
-  const trouble = createTrouble()
-  const find = createFinder(parts, trouble, onFound)
-  const takeTurn = createTurns(trouble)
-  const lanes: PartitionQueue[] = []
+export function createTopic(options: TopicOptions): Topic {
+  const { name, log } = options
+  const failing = createFailingPartitions()
+  const find = createFinder(options, failing, onFound)
+  const takeTurn = createTurns(failing)
+  const queues: PartitionQueue[] = []
   let waiting: PendingMessage[] = []
   let facts: TopicFacts | undefined
 
@@ -50,100 +49,150 @@ export function createTopic(parts: TopicParts): Topic {
     facts = found
     const held = waiting
     waiting = []
-    for (const parcel of held) enqueue(parcel)
+    for (const pending of held) enqueue(pending)
   }
 
-  function enqueue(parcel: PendingMessage): void {
+  function enqueue(pending: PendingMessage): void {
     if (!facts) {
-      waiting.push(parcel)
+      waiting.push(pending)
       return
     }
-    const { key, value } = parcel.message
+    const { key, value } = pending.message
     const bytes = value.length + (key?.length ?? 0) + frameBytesMin
     if (bytes > facts.bytesMax) {
-      const message = `${bytes} bytes, and ${name} takes ${facts.bytesMax}`
-      parts.onRefused(parcel, { kind: 'too_large', reason: 'too_large', message })
+      const message = `the message takes ${bytes} bytes; topic ${name} accepts ${facts.bytesMax}`
+      options.onRejected(pending, { kind: 'too_large', reason: 'too_large', message })
       return
     }
     const partition = key ? toPartition(key, facts.partitions) : takeTurn(facts.partitions)
-    lanes[partition] ??= createPartitionQueue(toPartitionQueueOptions(partition))
-    lanes[partition].add(parcel)
+    queues[partition] ??= createPartitionQueue(toPartitionQueueOptions(partition))
+    queues[partition].add(pending)
   }
 
   function toPartitionQueueOptions(partition: number): PartitionQueueOptions {
     return {
-      lingerMs: parts.lingerMs,
+      lingerMs: options.lingerMs,
       bytesMax: () => facts!.bytesMax,
-      async send(parcels) {
-        const messages = parcels.map(({ message }) => ({ ...message, partition }))
-        const fault = await parts.send(partition, messages)
-        if (!fault) trouble.end(partition)
+      async send(pending) {
+        const messages = pending.map(({ message }) => ({ ...message, partition }))
+        const fault = await options.send(partition, messages)
+        if (!fault) failing.end(partition)
         return fault
       },
       async canRetry(fault, attempt) {
-        trouble.failed(partition, attempt)
-        parts.onRetry(fault.reason, `${name}/${partition}: ${fault.message}`)
+        failing.failed(partition, attempt)
+        options.onRetry(fault.reason, `${name}/${partition}: ${fault.message}`)
         if (fault.kind === 'no_topic') await find()
-        await parts.closing.pause(toPauseMs(attempt))
+        await options.closing.pause(toPauseMs(attempt))
         return partition < facts!.partitions
       },
-      onGone(parcels) {
-        trouble.end(partition)
-        for (const parcel of parcels) enqueue(parcel)
+      onGone(messages) {
+        failing.end(partition)
+        for (const pending of messages) enqueue(pending)
       },
-      onDelivered: parts.onDelivered,
-      onRefused: parts.onRefused,
+      onDelivered: options.onDelivered,
+      onRejected: options.onRejected,
     }
   }
 
   function setPartitions(count: number): void {
     if (!facts || facts.partitions === count) return
-    log.info({ topic: name, from: facts.partitions, to: count }, 'kafka partitions changed')
+    log.info({ topic: name, from: facts.partitions, to: count }, 'kafka partition count changed')
     facts = { ...facts, partitions: count }
   }
 
   void find()
-  return { enqueue, setPartitions, isHealthy: trouble.isOver }
+  return { enqueue, setPartitions, isHealthy: failing.isEmpty }
 }
 
-/** Partitions take turns at records without a key; one that takes nothing just now is passed over. */
-function createTurns(trouble: Trouble): (partitions: number) => number {
+const backoff: Backoff = { firstMs: 100, maxMs: 5000 }
+const toPauseMs = (attempt: number) => toBackoffMs(attempt, backoff, Math.random)
+
+/** The partitions that accept no messages now, or the whole topic. */
+type FailingPartitions = {
+  has(partition: number): boolean
+  isEmpty(): boolean
+  /** Ignores a first failed attempt: most faults pass at the second. */
+  failed(place: number | 'topic', attempt: number): void
+  end(place: number | 'topic'): void
+}
+
+function createFailingPartitions(): FailingPartitions {
+  const places = new Set<number | 'topic'>()
+  return {
+    has: (partition) => places.has(partition),
+    isEmpty: () => places.size === 0,
+    failed(place, attempt) {
+      if (attempt >= 2) places.add(place)
+    },
+    end(place) {
+      places.delete(place)
+    },
+  }
+}
+
+/** Messages without a key go round robin over the partitions that do not fail. */
+function createTurns(failing: FailingPartitions): (partitions: number) => number {
   let turn = 0
   return (partitions) => {
     for (let tries = 0; tries < partitions; tries += 1) {
       turn += 1
-      if (!trouble.has(turn % partitions)) break
+      if (!failing.has(turn % partitions)) break
     }
     return turn % partitions
   }
 }
 
-/** Asks for the topic's facts until it is told, or the sink closes; once for all who ask meanwhile. */
+/** Retries until the topic's facts are known or the sink closes. Concurrent callers share one search. */
 function createFinder(
-  { name, ensure, closing, onRetry }: TopicParts,
-  trouble: Trouble,
+  { name, ensure, closing, onRetry }: TopicOptions,
+  failing: FailingPartitions,
   onFound: (facts: TopicFacts) => void,
 ): () => Promise<void> {
   let finding: Promise<void> | undefined
 
-  async function ask(): Promise<void> {
+  async function find(): Promise<void> {
     for (let attempt = 1; !closing.signal.aborted; attempt += 1) {
       try {
         onFound(await ensure())
-        trouble.end('topic')
+        failing.end('topic')
         return
       } catch (error) {
         const { reason, message } = toSendFault(error)
-        trouble.failed('topic', attempt)
+        failing.failed('topic', attempt)
         onRetry(reason, `${name}: ${message}`)
         await closing.pause(toPauseMs(attempt))
       }
     }
   }
   return () => {
-    finding ??= ask().finally(() => {
+    finding ??= find().finally(() => {
       finding = undefined
     })
     return finding
   }
+}
+
+/** The partition that the default partitioner of a Java client chooses for the same key bytes. */
+export function toPartition(key: Uint8Array, partitions: number): number {
+  return (murmur2(key) & 0x7fffffff) % partitions
+}
+
+/** MurmurHash2, 32 bits, with Kafka's seed. Source: org.apache.kafka.common.utils.Utils.murmur2. */
+export function murmur2(data: Uint8Array): number {
+  const mixer = 0x5bd1e995
+  const tail = data.length & ~3
+  let hash = 0x9747b28c ^ data.length
+  for (let at = 0; at < tail; at += 4) {
+    let word = data[at]! | (data[at + 1]! << 8) | (data[at + 2]! << 16) | (data[at + 3]! << 24)
+    word = Math.imul(word, mixer)
+    word = Math.imul(word ^ (word >>> 24), mixer)
+    hash = Math.imul(hash, mixer) ^ word
+  }
+  if (tail < data.length) {
+    for (let at = data.length - 1; at >= tail; at -= 1) hash ^= data[at]! << (8 * (at - tail))
+    hash = Math.imul(hash, mixer)
+  }
+  hash = Math.imul(hash ^ (hash >>> 13), mixer)
+  return hash ^ (hash >>> 15)
 }

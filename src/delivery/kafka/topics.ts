@@ -3,14 +3,14 @@ import type { Log } from '../../core/log.ts'
 import { kafkajs } from './kafkajs-patches.ts'
 import type { KafkaSettings } from './settings.ts'
 
-/** What must be known of a topic before anything is sent to it. */
+/** Required before the first send to a topic. */
 export type TopicFacts = {
   partitions: number
-  /** The largest record set that it takes, or that we may send. */
+  /** The smaller of the topic's limit for a record set and KAFKA_MESSAGE_BYTES_MAX. */
   bytesMax: number
 }
 
-/** From this replication on a lost replica leaves two, and so an acknowledged record is on two. */
+/** With three replicas two remain after a loss, so that an acknowledged record can require two. */
 const replicationForTwoInSync = 3
 
 export type EnsureOptions = {
@@ -19,37 +19,39 @@ export type EnsureOptions = {
   pause(ms: number): Promise<void>
 }
 
-/** Brokers hear of a new topic one after the other. */
+/** A new topic becomes visible on one broker after the other. */
 const looksMax = 50
 const lookPauseMs = 100
 
-/** Finds a topic, or makes it, and says what it takes. Throws what the brokers answer otherwise. */
+/** Finds or creates a topic and returns its facts. Throws any other answer of the brokers. */
 export async function ensureTopic(
   admin: Admin,
   topic: string,
   { settings, log, pause }: EnsureOptions,
 ): Promise<TopicFacts> {
+  const messageBytesMax = settings.KAFKA_MESSAGE_BYTES_MAX
   let found = await look(admin, topic, ['UNKNOWN_TOPIC_OR_PARTITION'])
   if (!found) await createTopic(admin, topic, settings)
-  const young = ['UNKNOWN_TOPIC_OR_PARTITION', 'LEADER_NOT_AVAILABLE']
+  const whileNew = ['UNKNOWN_TOPIC_OR_PARTITION', 'LEADER_NOT_AVAILABLE']
   for (let looks = 0; !found && looks < looksMax; looks += 1) {
     await pause(lookPauseMs)
-    found = await look(admin, topic, young)
+    found = await look(admin, topic, whileNew)
   }
-  if (!found) throw new Error('it was made, but is not there yet')
+  if (!found) throw new Error('the topic was created, but the brokers do not list it yet')
   const { partitions, bytesMax } = found
-  if (bytesMax === undefined) log.info({ topic }, 'kafka topic does not tell its message limit')
-  else if (bytesMax < settings.messageBytesMax)
+  if (bytesMax === undefined)
+    log.info({ topic }, 'kafka does not let us read the message size limit of a topic')
+  else if (bytesMax < messageBytesMax)
     log.warn(
-      { topic, bytesMax, messageBytesMax: settings.messageBytesMax },
-      'kafka topic takes smaller messages than KAFKA_MESSAGE_BYTES_MAX: larger ones become dead letters',
+      { topic, bytesMax, messageBytesMax },
+      'kafka topic accepts smaller messages than KAFKA_MESSAGE_BYTES_MAX: larger ones become dead letters',
     )
-  return { partitions, bytesMax: Math.min(bytesMax ?? Infinity, settings.messageBytesMax) }
+  return { partitions, bytesMax: Math.min(bytesMax ?? Infinity, messageBytesMax) }
 }
 
 type Found = { partitions: number; bytesMax: number | undefined }
 
-/** Undefined where the brokers answer with one of `absences`. */
+/** Undefined when the brokers answer with one of `absences`. */
 async function look(admin: Admin, topic: string, absences: string[]): Promise<Found | undefined> {
   try {
     const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
@@ -62,16 +64,21 @@ async function look(admin: Admin, topic: string, absences: string[]): Promise<Fo
 }
 
 async function createTopic(admin: Admin, topic: string, settings: KafkaSettings): Promise<void> {
-  const configEntries = [{ name: 'max.message.bytes', value: String(settings.messageBytesMax) }]
-  if (settings.replication >= replicationForTwoInSync)
+  const {
+    KAFKA_PARTITIONS: numPartitions,
+    KAFKA_REPLICATION: replicationFactor,
+    KAFKA_MESSAGE_BYTES_MAX: bytesMax,
+    KAFKA_TIMEOUT_MS: timeout,
+  } = settings
+  const configEntries = [{ name: 'max.message.bytes', value: String(bytesMax) }]
+  if (replicationFactor >= replicationForTwoInSync)
     configEntries.push({ name: 'min.insync.replicas', value: '2' })
-  const { partitions: numPartitions, replication: replicationFactor } = settings
   const topics = [{ topic, numPartitions, replicationFactor, configEntries }]
-  // False where another node of ours was faster, which is as well.
-  await admin.createTopics({ topics, timeout: settings.timeoutMs, waitForLeaders: false })
+  // Ignore the result: false means that another node has created the topic first.
+  await admin.createTopics({ topics, timeout, waitForLeaders: false })
 }
 
-/** Undefined where we may not ask. */
+/** Undefined when the brokers do not authorise the request. */
 async function findBytesMax(admin: Admin, topic: string): Promise<number | undefined> {
   const name = 'max.message.bytes'
   try {

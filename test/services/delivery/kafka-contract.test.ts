@@ -1,6 +1,7 @@
 import { silentLog } from '../../../src/core/log.ts'
+import { toTopics } from '../../../src/delivery/kafka/settings.ts'
 import { createKafkaSink } from '../../../src/delivery/kafka/sink.ts'
-import { makeSettings } from '../../unit/delivery/kafka/fixtures.ts'
+import { makeReport, makeSettings } from '../../unit/delivery/kafka/fixtures.ts'
 import { readTopic, requireKcat } from '../kafka-reader.ts'
 import { shared } from '../shared.ts'
 import { describeSink, type SinkUnderTest } from './sink-contract.ts'
@@ -10,12 +11,15 @@ describeSink('Kafka', { open, isExactlyOnce: false })
 async function open(): Promise<SinkUnderTest> {
   await requireKcat()
   const brokers = await shared.kafka()
-  // One partition: only there do records of many keys have an order.
+  // One partition, so that records of different keys have an order.
   const prefix = `contract_${crypto.randomUUID()}`
-  const settings = { ...makeSettings(brokers, prefix), partitions: 1, compressAboveBytes: 0 }
-  const sink = createKafkaSink({ settings, log: silentLog, now: Date.now })
+  const settings = {
+    ...makeSettings(brokers, prefix),
+    ...{ KAFKA_PARTITIONS: 1, KAFKA_COMPRESS_ABOVE_BYTES: 0 },
+  }
+  const sink = createKafkaSink({ settings, log: silentLog, now: Date.now, ...makeReport() })
   async function stored(): Promise<string[]> {
-    const { events, recordings, linkEvents, deadLetters } = settings.topics
+    const { events, recordings, linkEvents, deadLetters } = toTopics(settings)
     const topics = [events, recordings, linkEvents, deadLetters]
     const contents = await Promise.all(topics.map((topic) => readTopic(brokers, topic)))
     return contents.flat().map(({ headers }) => headers.uuid!)

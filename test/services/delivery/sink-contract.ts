@@ -12,21 +12,21 @@ import {
   uuidsOf,
 } from '../../unit/delivery/clickhouse/fixtures.ts'
 
-/** A sink on a fresh place of its own. */
+/** A sink with an empty destination of its own. */
 export type SinkUnderTest = {
   sink: Sink
-  /** uuids of what the place holds, in the order of arrival where it has one. */
+  /** The uuids of the stored records, in order of arrival if the destination has an order. */
   stored(): Promise<string[]>
 }
 
 export type SinkContract = {
-  /** Called for every test. What it opens is closed by `sink.close()`. */
+  /** Called for every suite. `sink.close()` closes everything that it opens. */
   open(): Promise<SinkUnderTest>
-  /** Whether what is sent twice is stored once. */
+  /** Whether a record that is sent twice is stored once. */
   isExactlyOnce: boolean
 }
 
-/** What every sink promises to its shipper: see core/sink.ts. */
+/** The contract between a sink and its shipper; see core/sink.ts. */
 export function describeSink(name: string, contract: SinkContract): void {
   setDefaultTimeout(60_000)
 
@@ -46,7 +46,7 @@ export function describeSink(name: string, contract: SinkContract): void {
       expect(contract.isExactlyOnce ? stored : [...new Set(stored)]).toEqual(uuidsOf(records))
     }
 
-    test('a batch that is shipped is stored', async () => {
+    test('stores a shipped batch', async () => {
       const records = makeEvents(10)
       await place.sink.ship(toBatch(records), never)
       await expectStored(records)
@@ -54,14 +54,14 @@ export function describeSink(name: string, contract: SinkContract): void {
       expect(place.sink.isHealthy()).toBe(true)
     })
 
-    test('batches follow each other', async () => {
+    test('stores batches one after the other', async () => {
       const records = makeEvents(9, 100)
       for (const from of [0, 3, 6])
         await place.sink.ship(toBatch(records.slice(from, from + 3)), never)
       await expectStored(records)
     })
 
-    test('as many batches as it says may be under way', async () => {
+    test('accepts `inflightMax` batches at once', async () => {
       const batches = Array.from({ length: place.sink.inflightMax }, (_, index) =>
         makeEvents(20, 200 + 20 * index),
       )
@@ -69,19 +69,19 @@ export function describeSink(name: string, contract: SinkContract): void {
       await expectStored(batches.flat())
     })
 
-    test('it takes every kind of record', async () => {
+    test('stores every kind of record', async () => {
       const records = [makeEvent(300), makeRecording(301), makeLink(302), makeDeadLetter(303)]
       await place.sink.ship(toBatch(records), never)
       await expectStored(records)
     })
 
-    test('a range of which nothing had arrived is stored when it is resumed', async () => {
+    test('stores a resumed range of which no record had arrived', async () => {
       const records = makeEvents(5, 400)
       await place.sink.resume(toBatch(records), never)
       await expectStored(records)
     })
 
-    test('a range that had arrived, whole or in part, is complete when it is resumed', async () => {
+    test('completes a resumed range that had arrived in whole or in part', async () => {
       const records = makeEvents(6, 500)
       await place.sink.ship(toBatch(records.slice(0, 2)), never)
       await place.sink.resume(toBatch(records), never)
@@ -89,10 +89,10 @@ export function describeSink(name: string, contract: SinkContract): void {
       await expectStored(records)
     })
 
-    test('an aborted batch rejects, and can be resumed', async () => {
+    test('rejects an aborted batch, which can be resumed', async () => {
       const records = makeEvents(4, 600)
       const reason = new Error('shutting down')
-      expect(place.sink.ship(toBatch(records), AbortSignal.abort(reason))).rejects.toThrow()
+      await expect(place.sink.ship(toBatch(records), AbortSignal.abort(reason))).rejects.toThrow()
       await place.sink.resume(toBatch(records), never)
       await expectStored(records)
     })

@@ -1,13 +1,10 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { type Config, loadConfig } from '../../../src/config/config.ts'
 import { silentLog } from '../../../src/core/log.ts'
 import type { CommittedBlock } from '../../../src/core/record.ts'
 import { createHttpClickHouse } from '../../../src/delivery/clickhouse/http.ts'
 import { loadFurthestOffset } from '../../../src/delivery/cursors.ts'
-import {
-  createShipping,
-  type Shipping,
-  type ShippingOptions,
-} from '../../../src/delivery/shipping.ts'
+import { createShipping, type Shipping } from '../../../src/delivery/shipping.ts'
 import { type Journal, openJournal } from '../../../src/journal/journal.ts'
 import { temporaryFolder } from '../../support/folder.ts'
 import { until } from '../../support/until.ts'
@@ -21,7 +18,7 @@ afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close()
 })
 
-/** A journal with its shippers' thread, on a database of its own. */
+/** A journal and its delivery thread, with a database of its own. */
 async function startWorld() {
   const folder = temporaryFolder()
   closers.push(() => folder[Symbol.dispose]())
@@ -30,10 +27,9 @@ async function startWorld() {
   const reader = createHttpClickHouse({ url, timeoutMs: 10_000 })
   closers.push(() => reader.close())
 
-  async function open(
-    given: Partial<ShippingOptions['clickhouse']> & { ringBytesMax?: number } = {},
-  ) {
-    const { ringBytesMax = 1_000_000, ...settings } = given
+  async function open(given: Partial<Config> & { isEmbedded?: boolean } = {}) {
+    const { isEmbedded = false, ...settings } = given
+    const server = isEmbedded ? {} : { CLICKHOUSE_URL: url }
     let shipping: Shipping | undefined
     const blocks: CommittedBlock[] = []
     const journal = await openJournal({
@@ -47,12 +43,11 @@ async function startWorld() {
     })
     shipping = createShipping({
       ...{ journalDir: `${folder.path}/journal`, stateDir: `${folder.path}/state` },
-      ...{ journalId: journal.id, endOffset: journal.endOffset, ringBytesMax },
-      clickhouse: {
-        ...{ url, path: `${folder.path}/engine`, cluster: undefined, ttlDays: 0 },
-        ...{ timeoutMs: 10_000, flushMs: 10, rowsMax: 1000, bytesMax: 1_048_576, ...settings },
+      ...{ journalId: journal.id, endOffset: journal.endOffset, log: silentLog },
+      config: {
+        ...loadConfig({ DATA_DIR: folder.path, ...server }).config,
+        ...{ CLICKHOUSE_FLUSH_MS: 10, CLICKHOUSE_ROWS_MAX: 1000, ...settings },
       },
-      ...{ kafka: undefined, log: silentLog },
       onAdvanced: (_, offset) => void journal.release(offset),
     })
     async function close(): Promise<void> {
@@ -77,8 +72,8 @@ async function append(journal: Journal, events: number): Promise<void> {
   await journal.append(records)
 }
 
-describe('the shippers’ thread', () => {
-  test('brings what the journal commits to ClickHouse', async () => {
+describe('the delivery thread', () => {
+  test('ships committed records to ClickHouse', async () => {
     const world = await startWorld()
     const { journal, shipping, blocks } = await world.open()
     for (let commit = 0; commit < 5; commit += 1) await append(journal, 40)
@@ -90,15 +85,15 @@ describe('the shippers’ thread', () => {
     expect(shipping.stats()).toMatchObject({ transitBytes: 0, threadRestarts: 0 })
   })
 
-  test('reads from the journal what it could not be handed', async () => {
+  test('reads blocks from the journal that exceed the transit bound', async () => {
     const world = await startWorld()
-    const { journal, shipping } = await world.open({ ringBytesMax: 10_000 })
+    const { journal, shipping } = await world.open({ RING_BYTES_MAX: 10_000 })
     for (let commit = 0; commit < 5; commit += 1) await append(journal, 100)
     expect(await shipping.drain(30_000)).toBe(true)
     expect(await world.count()).toEqual([500, 500])
   })
 
-  test('goes on in its next life where it stood', async () => {
+  test('continues at its cursor after a restart', async () => {
     const world = await startWorld()
     const first = await world.open()
     await append(first.journal, 100)
@@ -111,9 +106,9 @@ describe('the shippers’ thread', () => {
     expect(await world.count()).toEqual([150, 150])
   })
 
-  test('leaves in the journal what a server that is away cannot take', async () => {
+  test('keeps records in the journal while the server is unreachable', async () => {
     const world = await startWorld()
-    const first = await world.open({ url: 'http://127.0.0.1:1/nowhere' })
+    const first = await world.open({ CLICKHOUSE_URL: 'http://127.0.0.1:1/nowhere' })
     await append(first.journal, 100)
     await until(() => first.shipping.health().clickhouse?.lastError)
     expect(first.shipping.health().clickhouse).toMatchObject({ state: 'unhealthy', lagEvents: 100 })
@@ -124,9 +119,9 @@ describe('the shippers’ thread', () => {
     expect(await world.count()).toEqual([100, 100])
   })
 
-  test('runs the engine itself where no server is named', async () => {
+  test('runs the embedded ClickHouse without CLICKHOUSE_URL', async () => {
     const world = await startWorld()
-    const { journal, shipping } = await world.open({ url: undefined })
+    const { journal, shipping } = await world.open({ isEmbedded: true })
     await until(() => shipping.health().clickhouse?.state === 'healthy')
     await append(journal, 100)
     expect(await shipping.drain(30_000)).toBe(true)

@@ -25,14 +25,14 @@ afterAll(() => kafka.stop())
 
 let runs = 0
 
-/** A sink under steady load, with topics of its own whose every partition is on both brokers. */
+/** A sink under steady load. Every partition of its topics is on both brokers. */
 async function startLoad({ minInSync = 1 } = {}) {
   runs += 1
   const settings = {
     ...makeSettings(kafka.brokers, `faults_${runs}`),
-    ...{ replication: 2, lingerMs: 20, timeoutMs: 2000 },
+    ...{ KAFKA_REPLICATION: 2, KAFKA_LINGER_MS: 20, KAFKA_TIMEOUT_MS: 2000 },
   }
-  const topic = settings.topics.events
+  const topic = settings.KAFKA_TOPIC_EVENTS
   await makeTopic(topic, minInSync)
   const { report, retries, dead } = makeReport()
   const options = { settings, log: silentLog, report, now: Date.now, metadataMsMax: 500 }
@@ -58,7 +58,7 @@ async function startLoad({ minInSync = 1 } = {}) {
   return {
     ...{ sink, retries },
     shipped: () => shipped,
-    /** Waits until the brokers have confirmed some more. */
+    /** Waits until the brokers have confirmed 500 more records. */
     async progress(): Promise<void> {
       const from = shipped
       await until(() => shipped > from + 500, { timeoutMs: recoveryMsMax, what: 'progress' })
@@ -85,7 +85,7 @@ async function makeTopic(topic: string, minInSync: number): Promise<void> {
 
 type Outcome = { lost: number; altered: number; disordered: number; unsent: number }
 
-/** What a test of a fault must show: all zeros. Duplicates are allowed. */
+/** The required outcome of every fault. Duplicates are allowed. */
 const unharmed: Outcome = { lost: 0, altered: 0, disordered: 0, unsent: 0 }
 
 async function toOutcome(sent: StoredRecord[], topic: string): Promise<Outcome> {
@@ -130,7 +130,7 @@ describe('under load, nothing acknowledged is lost, altered or reordered when', 
     expect(await load.end()).toEqual(unharmed)
   })
 
-  test('a broker is lost that every record must be on: all wait until it is back', async () => {
+  test('a required replica is lost: all records wait until it returns', async () => {
     const load = await startLoad({ minInSync: 2 })
     await load.progress()
     await kafka.nodes[1]!.kill()

@@ -1,15 +1,20 @@
 import { expect, setDefaultTimeout, test } from 'bun:test'
 import { join } from 'node:path'
 import { silentLog } from '../../../src/core/log.ts'
-import { toPartition } from '../../../src/delivery/kafka/partition.ts'
 import { createKafkaSink } from '../../../src/delivery/kafka/sink.ts'
-import { makeRecord, makeSettings, toBatch } from '../../unit/delivery/kafka/fixtures.ts'
+import { toPartition } from '../../../src/delivery/kafka/topic.ts'
+import {
+  makeRecord,
+  makeReport,
+  makeSettings,
+  toBatch,
+} from '../../unit/delivery/kafka/fixtures.ts'
 import { requireCommand, requireKafkaJars } from '../install.ts'
 import { shared } from '../shared.ts'
 
 setDefaultTimeout(120_000)
 
-/** Runs a single-file program, as anybody would who has Kafka's jars and a JDK. */
+/** Runs a single-file program with Kafka's jars and a JDK. */
 async function java(program: string, args: string[], input = ''): Promise<string[]> {
   await requireCommand('javac', 'default-jdk-headless')
   const classPath = join(await requireKafkaJars(), '*')
@@ -26,9 +31,9 @@ async function java(program: string, args: string[], input = ''): Promise<string
   return output.split('\n').slice(0, -1)
 }
 
-test('a Java consumer reads every record as documented, the compressed ones too', async () => {
+test('a Java consumer reads every record as documented, also compressed ones', async () => {
   const settings = makeSettings(await shared.kafka(), `java${process.pid}`)
-  const sink = createKafkaSink({ settings, log: silentLog, now: Date.now })
+  const sink = createKafkaSink({ settings, log: silentLog, now: Date.now, ...makeReport() })
   const records = [
     makeRecord({ user: 'small' }),
     makeRecord({ user: 'grüße 😀', event: 'événement' }),
@@ -36,8 +41,8 @@ test('a Java consumer reads every record as documented, the compressed ones too'
   ]
   await sink.ship(toBatch(records), new AbortController().signal)
   await sink.close()
-  const brokers = settings.brokers.join(',')
-  const received = await java('Consumer', [brokers, settings.topics.events])
+  const brokers = settings.KAFKA_BROKERS.join(',')
+  const received = await java('Consumer', [brokers, settings.KAFKA_TOPIC_EVENTS])
   const expected = records.map(({ source, line, head }) => {
     const { key, uuid, event } = head()
     const value = Buffer.from(line).toString().trimEnd()

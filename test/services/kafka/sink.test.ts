@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { type Admin, ConfigResourceTypes, Kafka, logLevel } from 'kafkajs'
 import type { StoredRecord } from '../../../src/core/record.ts'
-import { toPartition } from '../../../src/delivery/kafka/partition.ts'
-import type { KafkaSettings } from '../../../src/delivery/kafka/settings.ts'
-import { createKafkaSink, type KafkaSink } from '../../../src/delivery/kafka/sink.ts'
+import type { Sink } from '../../../src/core/sink.ts'
+import { type KafkaSettings, toTopics } from '../../../src/delivery/kafka/settings.ts'
+import { createKafkaSink } from '../../../src/delivery/kafka/sink.ts'
+import { toPartition } from '../../../src/delivery/kafka/topic.ts'
 import { until } from '../../support/until.ts'
 import {
   makeLog,
@@ -29,7 +30,7 @@ beforeAll(async () => {
 afterAll(() => admin.disconnect())
 
 let topicsMade = 0
-const open: KafkaSink[] = []
+const open: Sink[] = []
 afterAll(() => Promise.all(open.map((sink) => sink.close())))
 
 /** A sink with topics of its own. */
@@ -44,11 +45,11 @@ function makeSink(overrides: Partial<KafkaSettings> = {}) {
     open.push(sink)
     return sink
   }
-  return { topics: settings.topics, log, retries, dead, start }
+  return { topics: toTopics(settings), log, retries, dead, start }
 }
 
 const { signal } = new AbortController()
-const ship = (sink: KafkaSink, records: StoredRecord[]) => sink.ship(toBatch(records), signal)
+const ship = (sink: Sink, records: StoredRecord[]) => sink.ship(toBatch(records), signal)
 
 async function settingsOf(topic: string, ...names: string[]): Promise<Record<string, string>> {
   const { resources } = await admin.describeConfigs({
@@ -65,7 +66,7 @@ async function partitionsOf(topic: string): Promise<number> {
 }
 
 describe('records', () => {
-  test('arrive with the partition, key, headers and value that are documented', async () => {
+  test('arrive with the documented partition, key, headers and value', async () => {
     const { start, topics } = makeSink()
     const records = Array.from({ length: 200 }, (_, n) => makeRecord({ user: `user-${n}` }))
     await ship(start(), records)
@@ -107,8 +108,8 @@ describe('records', () => {
     expect(contents[1]![0]!.key).toBe('')
   })
 
-  test('travel gzipped, and say so, where their properties exceed a KiB', async () => {
-    const { start, topics } = makeSink({ partitions: 1 })
+  test('are gzipped when their properties exceed 1 KiB', async () => {
+    const { start, topics } = makeSink({ KAFKA_PARTITIONS: 1 })
     const record = makeRecord({ properties: { a: 'é'.repeat(600) } })
     await ship(start(), [record])
     const value = await readValue(brokers, topics.events, { partition: 0, offset: 0 })
@@ -117,7 +118,7 @@ describe('records', () => {
     )
   })
 
-  test('keep their order per key across batches that overlap', async () => {
+  test('keep their order per key across overlapping batches', async () => {
     const { start, topics } = makeSink()
     const sink = start()
     const records = Array.from({ length: 8000 }, (_, offset) =>
@@ -131,7 +132,7 @@ describe('records', () => {
   })
 })
 
-/** Keys under which a record arrived before one with a smaller offset. */
+/** Keys of records that arrived after a record with a larger offset. */
 function disordered(received: Received[]): string[] {
   const last = new Map<string, number>()
   return received.flatMap(({ key, value }) => {
@@ -143,8 +144,8 @@ function disordered(received: Received[]): string[] {
 }
 
 describe('topics', () => {
-  test('are made when missing, with the partitions and the limit that are configured', async () => {
-    const { start, topics } = makeSink({ partitions: 3, messageBytesMax: 123_456 })
+  test('are created with the configured partitions and limit', async () => {
+    const { start, topics } = makeSink({ KAFKA_PARTITIONS: 3, KAFKA_MESSAGE_BYTES_MAX: 123_456 })
     await ship(
       start(),
       Object.values(topics).map((_, n) => makeRecord({ user: `${n}` })),
@@ -156,15 +157,15 @@ describe('topics', () => {
     })
   })
 
-  test('that cannot be made leave the sink unhealthy, and it says why', async () => {
-    const { start, retries } = makeSink({ replication: 3 })
+  test('that cannot be created make the sink unhealthy, with the reason', async () => {
+    const { start, retries } = makeSink({ KAFKA_REPLICATION: 3 })
     const sink = start()
-    // One broker cannot hold three replicas: it says so for as long as it is asked.
+    // A single broker cannot hold three replicas: it rejects every attempt.
     await until(() => !sink.isHealthy())
     expect(retries[0]!.message).toContain('Replication-factor is invalid')
   })
 
-  test('that exist with a smaller limit are warned about, and larger records become dead letters', async () => {
+  test('with a smaller limit cause a warning; larger records become dead letters', async () => {
     const { start, topics, log, dead } = makeSink()
     const configEntries = [{ name: 'max.message.bytes', value: '20000' }]
     await admin.createTopics({
@@ -193,8 +194,8 @@ describe('topics', () => {
     expect(dead).toEqual([{ uuid: 'large', reason: 'record_too_large' }])
   })
 
-  test('whose limit is lowered meanwhile refuse the record that exceeds it, and no other', async () => {
-    const { start, topics, dead } = makeSink({ partitions: 1, compressAboveBytes: 0 })
+  test('with a limit that is lowered later reject only the records above it', async () => {
+    const { start, topics, dead } = makeSink({ KAFKA_PARTITIONS: 1, KAFKA_COMPRESS_ABOVE_BYTES: 0 })
     const sink = start()
     await ship(sink, [makeRecord()])
     await admin.alterConfigs({
@@ -207,7 +208,7 @@ describe('topics', () => {
         },
       ],
     })
-    // A broker goes by a new setting a little later.
+    // A broker applies a new setting a little later.
     await until(async () => {
       await ship(sink, [makeRecord({ properties: toNoise(9000) })])
       return dead.length > 0
@@ -225,12 +226,12 @@ describe('topics', () => {
     expect(dead.slice(1)).toEqual([{ uuid: '13', reason: 'record_too_large' }])
   })
 
-  test('that will not have a record for another reason cost that record only', async () => {
+  test('that reject a record for another reason lose only that record to the dead letters', async () => {
     const { start, topics, dead } = makeSink()
     const configEntries = [{ name: 'cleanup.policy', value: 'compact' }]
     await admin.createTopics({ topics: [{ topic: topics.overflow, configEntries }] })
     const sink = start()
-    // A compacted topic takes no record without a key.
+    // A compacted topic rejects records without a key.
     await ship(sink, [makeRecord({ route: 'overflow', uuid: 'keyless' }), makeRecord()])
     const letters = await readTopic(brokers, topics.deadLetters)
     expect(letters.map((one) => one.headers)).toEqual([
@@ -239,8 +240,8 @@ describe('topics', () => {
     expect(dead).toEqual([{ uuid: 'keyless', reason: 'record_refused' }])
   })
 
-  test('that get more partitions are used in full, without a restart', async () => {
-    const { start, topics } = makeSink({ partitions: 1 })
+  test('with added partitions are used in full without a restart', async () => {
+    const { start, topics } = makeSink({ KAFKA_PARTITIONS: 1 })
     const sink = start()
     const records = Array.from({ length: 50 }, (_, n) => makeRecord({ user: `user-${n}` }))
     await ship(sink, records)
@@ -255,13 +256,13 @@ describe('topics', () => {
       if (partition > 0) expect(partition).toBe(toPartition(Buffer.from(key), 5))
   })
 
-  test('that were deleted are made again', async () => {
+  test('are created again after they were deleted', async () => {
     const { start, topics } = makeSink()
     const sink = start()
     await ship(sink, [makeRecord()])
     await admin.deleteTopics({ topics: [topics.events] })
     const records = Array.from({ length: 50 }, (_, n) => makeRecord({ user: `user-${n}` }))
-    // A broker may take records for a moment yet, which go with the topic.
+    // A broker may still accept records for a moment; they are deleted with the topic.
     await until(async () => {
       await ship(sink, records)
       const received = await readTopic(brokers, topics.events)
@@ -271,27 +272,26 @@ describe('topics', () => {
   })
 })
 
-/** Properties that do not become smaller by compression. */
+/** Properties that compression does not shrink. */
 function toNoise(bytes: number): object {
   const noise = crypto.getRandomValues(new Uint8Array((bytes * 3) / 4))
   return { noise: Buffer.from(noise).toString('base64') }
 }
 
-test('a broker that is away is passed over for another of the list', async () => {
-  const { start, topics } = makeSink({ brokers: ['127.0.0.1:1', ...brokers, '127.0.0.1:2'] })
+test('skips an unreachable broker for another of the list', async () => {
+  const { start, topics } = makeSink({ KAFKA_BROKERS: ['127.0.0.1:1', ...brokers, '127.0.0.1:2'] })
   await ship(start(), [makeRecord()])
   expect(await readTopic(brokers, topics.events)).toHaveLength(1)
 })
 
-test('an aborted shipment rejects, and a closed sink does not keep its shipper waiting', async () => {
-  const { start } = makeSink({ brokers: ['127.0.0.1:1'] })
+test('rejects an aborted batch, and all batches when the sink closes', async () => {
+  const { start } = makeSink({ KAFKA_BROKERS: ['127.0.0.1:1'] })
   const sink = start()
   const controller = new AbortController()
   const aborted = sink.ship(toBatch([makeRecord()]), controller.signal)
   const closed = ship(sink, [makeRecord()])
   controller.abort(new Error('draining'))
-  expect(aborted).rejects.toThrow('draining')
+  await expect(aborted).rejects.toThrow('draining')
   await until(() => !sink.isHealthy())
-  await sink.close()
-  expect(closed).rejects.toThrow('closed')
+  await Promise.all([sink.close(), expect(closed).rejects.toThrow('closed')])
 })

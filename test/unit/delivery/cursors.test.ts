@@ -2,11 +2,15 @@ import { describe, expect, test } from 'bun:test'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { loadFurthestOffset, openCursors, type Pending } from '../../../src/delivery/cursors.ts'
+import {
+  loadFurthestOffset,
+  openCursors,
+  type PendingRange,
+} from '../../../src/delivery/cursors.ts'
 import { temporaryFolder } from '../../support/folder.ts'
 import { canMount, mountTinyDisk } from '../../support/tiny-disk.ts'
 
-const range: Pending = { firstOffset: 3, lastOffset: 9, attempt: 'a' }
+const range: PendingRange = { firstOffset: 3, lastOffset: 9, attempt: 'a' }
 
 describe('cursors', () => {
   test('know nothing of a journal they have not seen', () => {
@@ -68,7 +72,7 @@ describe('cursors', () => {
         const open = () => openCursors({ dir: folder.path, journalId: 'j' })
         let cursors = open()
         let offset: number | undefined
-        let pending: Pending | undefined
+        let pending: PendingRange | undefined
         for (const step of all) {
           if (step.do === 'begin') {
             pending = { firstOffset: step.at, lastOffset: step.at + 1, attempt: `x${step.at}` }
@@ -82,7 +86,7 @@ describe('cursors', () => {
             cursors = open()
           }
           expect(cursors.offset('clickhouse')).toBe(offset as number)
-          expect(cursors.pending('clickhouse')).toEqual(pending as Pending)
+          expect(cursors.pending('clickhouse')).toEqual(pending as PendingRange)
         }
         cursors.close()
         const furthest = Math.max(offset ?? 0, (pending?.lastOffset ?? -1) + 1)

@@ -1,6 +1,6 @@
 import type { StoredRecord } from '../../../src/core/record.ts'
 import type { Batch, Sink } from '../../../src/core/sink.ts'
-import type { Cursors, Pending } from '../../../src/delivery/cursors.ts'
+import type { Cursors, PendingRange } from '../../../src/delivery/cursors.ts'
 import { createShipper, type ShipperOptions } from '../../../src/delivery/shipper.ts'
 import type { RecordSource } from '../../../src/journal/recent-records.ts'
 import { instantly, makeEvent } from './clickhouse/fixtures.ts'
@@ -32,7 +32,7 @@ export function makeJournal(): Pick<RecordSource, 'read'> & {
 /** Cursors in memory, which may be handed from one shipper's life to the next. */
 export function makeCursors(): Cursors & { log: string[] } {
   let next: number | undefined
-  let pending: Pending | undefined
+  let pending: PendingRange | undefined
   const log: string[] = []
   return {
     log,

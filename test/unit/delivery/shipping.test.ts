@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test'
+import { loadConfig } from '../../../src/config/config.ts'
 import { silentLog } from '../../../src/core/log.ts'
 import { createShipping, type ShippingOptions } from '../../../src/delivery/shipping.ts'
 import type { ThreadHandleOptions } from '../../../src/delivery/thread-handle.ts'
@@ -8,23 +9,23 @@ import { encodeBlock } from './block-fixtures.ts'
 
 type FakeThread = {
   given: ThreadHandleOptions
-  heard: (ToThread | { type: 'pushed'; firstOffset: number })[]
+  received: (ToThread | { type: 'pushed'; firstOffset: number })[]
   ended: boolean | undefined
   say(message: FromThread): void
 }
 
-/** The main side alone: its threads do what the test says. */
+/** Shipping with fake threads, which the test controls. */
 function makeShipping(given: Partial<ShippingOptions> = {}) {
   const threads: FakeThread[] = []
   const advanced: [string, number][] = []
   const spawn: ShippingOptions['spawn'] = (options) => {
     const thread: FakeThread = {
-      ...{ given: options, heard: [], ended: undefined, say: options.onMessage },
+      ...{ given: options, received: [], ended: undefined, say: options.onMessage },
     }
     threads.push(thread)
     return {
-      push: ({ firstOffset }) => void thread.heard.push({ type: 'pushed', firstOffset }),
-      post: (message) => void thread.heard.push(message),
+      push: ({ firstOffset }) => void thread.received.push({ type: 'pushed', firstOffset }),
+      post: (message) => void thread.received.push(message),
       transitBytes: () => 7,
       end(hasClosed) {
         thread.ended = hasClosed
@@ -32,12 +33,8 @@ function makeShipping(given: Partial<ShippingOptions> = {}) {
     }
   }
   const shipping = createShipping({
-    ...{ journalDir: '', journalId: 'j', stateDir: '', endOffset: 10, ringBytesMax: 1000 },
-    clickhouse: {
-      ...{ url: 'http://x', path: '', cluster: undefined, ttlDays: 0, timeoutMs: 1 },
-      ...{ flushMs: 1, rowsMax: 1, bytesMax: 1 },
-    },
-    ...{ kafka: undefined, log: silentLog, spawn },
+    ...{ journalDir: '', journalId: 'j', stateDir: '', endOffset: 10 },
+    ...{ config: loadConfig({ CLICKHOUSE_URL: 'http://x' }).config, log: silentLog, spawn },
     onAdvanced: (sink, offset) => void advanced.push([sink, offset]),
     ...given,
   })
@@ -51,7 +48,7 @@ async function startShipping(given: Partial<ShippingOptions> = {}) {
   return { ...made, cursors: await started, thread: made.threads[0]! }
 }
 
-const tally = (capture: number): SinkStatus => ({
+const counts = (capture: number): SinkStatus => ({
   ...{ shipped: { capture }, deadLettered: {}, retries: {}, batches: 1 },
   ...{ isHealthy: true, lastError: undefined },
 })
@@ -61,13 +58,13 @@ const status = (clickhouse: SinkStatus): FromThread => ({
 })
 
 describe('shipping', () => {
-  test('starts with what the thread says of the cursors', async () => {
+  test('starts with the cursors that the thread reports', async () => {
     const { cursors, thread } = await startShipping()
     expect(cursors).toEqual({ clickhouse: 4 })
     expect(thread.given.options.endOffset).toBe(10)
   })
 
-  test('does not start where the thread refuses, and says why', async () => {
+  test('rejects the start with the reason of a thread that refuses', async () => {
     const { shipping, threads } = makeShipping()
     const started = shipping.start()
     threads[0]!.given.onEnd('set CLICKHOUSE_URL instead')
@@ -75,7 +72,7 @@ describe('shipping', () => {
     expect(threads.length).toBe(1)
   })
 
-  test('tries again where a later thread refuses', async () => {
+  test('starts another thread when a later one refuses', async () => {
     const { shipping, thread, threads } = await startShipping()
     thread.given.onEnd('out of memory')
     await until(() => threads.length === 2)
@@ -86,36 +83,36 @@ describe('shipping', () => {
     expect(shipping.health().clickhouse).toMatchObject({ lagEvents: 0, lastError: undefined })
   })
 
-  test('hands blocks over once the thread runs, and tells it what it has missed', async () => {
+  test('pushes blocks when the thread runs and announces the earlier ones', async () => {
     const { shipping, threads } = makeShipping()
     const started = shipping.start()
     shipping.push(encodeBlock(10, 5))
     threads[0]!.given.onStarted({})
     await started
     shipping.push(encodeBlock(15, 1))
-    expect(threads[0]!.heard).toEqual([
+    expect(threads[0]!.received).toEqual([
       { type: 'skipped', endOffset: 15, bytes: 0 },
       { type: 'pushed', firstOffset: 15 },
     ])
   })
 
-  test('knows health and lag of every sink that is configured', async () => {
+  test('reports health and lag of every enabled sink', async () => {
     const { shipping, thread, advanced } = await startShipping()
-    const unheard = { state: 'unhealthy', lagEvents: 6, lastError: undefined } as const
-    expect(shipping.health()).toEqual({ clickhouse: unheard })
+    const unknown = { state: 'unhealthy', lagEvents: 6, lastError: undefined } as const
+    expect(shipping.health()).toEqual({ clickhouse: unknown })
     thread.say({ type: 'advanced', sink: 'clickhouse', offset: 9 })
-    thread.say(status({ ...tally(1), isHealthy: false, lastError: 'away' }))
+    thread.say(status({ ...counts(1), isHealthy: false, lastError: 'away' }))
     shipping.push(encodeBlock(10, 2))
     const down = { state: 'unhealthy', lagEvents: 3, lastError: 'away' } as const
     expect(shipping.health()).toEqual({ clickhouse: down })
-    thread.say(status(tally(1)))
+    thread.say(status(counts(1)))
     expect(shipping.health().clickhouse!.state).toBe('healthy')
     expect(advanced).toEqual([['clickhouse', 9]])
   })
 
-  test('starts a thread again that ended, and goes on counting', async () => {
+  test('starts another thread after an end and keeps the counts', async () => {
     const { shipping, thread, threads } = await startShipping()
-    thread.say(status(tally(5)))
+    thread.say(status(counts(5)))
     shipping.push(encodeBlock(10, 2))
     thread.given.onEnd('out of memory')
     expect(shipping.health().clickhouse).toMatchObject({ state: 'unhealthy' })
@@ -123,7 +120,7 @@ describe('shipping', () => {
     await until(() => threads.length === 2)
     expect(threads[1]!.given.options.endOffset).toBe(15)
     threads[1]!.given.onStarted({ clickhouse: 12 })
-    threads[1]!.say(status(tally(3)))
+    threads[1]!.say(status(counts(3)))
     expect(shipping.stats()).toEqual({
       sinks: {
         clickhouse: {
@@ -136,20 +133,20 @@ describe('shipping', () => {
   })
 
   test.each([
-    ['is drained when the thread says so', { type: 'drained' } as const, 10_000, true],
-    ['is not drained when time is over', undefined, 1, false],
+    ['is drained when the thread reports it', { type: 'drained' } as const, 10_000, true],
+    ['is not drained after the time limit', undefined, 1, false],
   ])('%s', async (_, said, deadlineMs, isDrained) => {
     const { shipping, thread } = await startShipping()
     const draining = shipping.drain(deadlineMs)
-    expect(thread.heard.at(-1)).toEqual({ type: 'drain' })
+    expect(thread.received.at(-1)).toEqual({ type: 'drain' })
     if (said) thread.say(said)
     expect(await draining).toBe(isDrained)
   })
 
-  test('ends the thread when it has closed, and does not start another', async () => {
+  test('terminates a closed thread and starts no other', async () => {
     const { shipping, thread, threads } = await startShipping()
     const closing = shipping.close()
-    expect(thread.heard.at(-1)).toEqual({ type: 'close' })
+    expect(thread.received.at(-1)).toEqual({ type: 'close' })
     expect(thread.ended).toBeUndefined()
     thread.say({ type: 'closed' })
     await closing
@@ -158,7 +155,7 @@ describe('shipping', () => {
     expect(threads.length).toBe(1)
   })
 
-  test('closes where no thread ever ran', async () => {
+  test('closes before any thread was started', async () => {
     await makeShipping().shipping.close()
   })
 })

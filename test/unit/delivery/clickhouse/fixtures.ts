@@ -2,8 +2,8 @@ import type { RetryPolicy } from '../../../../src/core/async.ts'
 import type { Kind, Source } from '../../../../src/core/event.ts'
 import { type StoredRecord, toStoredLine } from '../../../../src/core/record.ts'
 import type { Batch } from '../../../../src/core/sink.ts'
-import type { Pending } from '../../../../src/delivery/cursors.ts'
-import type { SinkReport } from '../../../../src/delivery/report.ts'
+import type { PendingRange } from '../../../../src/delivery/cursors.ts'
+import type { SinkReport } from '../../../../src/delivery/sink-counters.ts'
 
 /** Today, since old dead letters go by themselves. */
 export const receivedMs = new Date().setUTCHours(0, 0, 0, 0)
@@ -94,13 +94,13 @@ export const instantly: RetryPolicy = {
 }
 
 export type Ledger = {
-  begin(sink: string, pending: Pending): void
-  pending(): Pending | undefined
+  begin(sink: string, pending: PendingRange): void
+  pending(): PendingRange | undefined
 }
 
 /** What the cursors write down, in memory. */
-export function makeLedger(): Ledger & { written: Pending[] } {
-  const written: Pending[] = []
+export function makeLedger(): Ledger & { written: PendingRange[] } {
+  const written: PendingRange[] = []
   return {
     written,
     begin: (_, pending) => void written.push(pending),

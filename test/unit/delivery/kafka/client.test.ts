@@ -5,7 +5,7 @@ import { makeSettings } from './fixtures.ts'
 
 type Fake = Connection & { sends: number; closed: boolean }
 
-/** A client whose connections answer as told, and those it opened. */
+/** A client whose connections answer as the test says, and the connections that it opened. */
 function makeClient(answer: (connection: number) => Promise<number[]>) {
   const opened: Fake[] = []
   const settings = makeSettings([], 't')
@@ -34,7 +34,7 @@ function errorOf(name: string, fields: object = {}): Error {
 }
 
 describe('a client', () => {
-  test('counts as stored only what the broker confirmed by partition', async () => {
+  test('succeeds only when the broker has confirmed the partition', async () => {
     expect(await makeClient(async () => [0]).send()).toBeUndefined()
     expect(await makeClient(async () => [1]).send()).toMatchObject({ kind: 'no_partition' })
     expect(await makeClient(async () => []).send()).toMatchObject({ kind: 'no_partition' })
@@ -42,7 +42,7 @@ describe('a client', () => {
 
   test.each([
     ['KafkaJSProtocolError', { type: 'MESSAGE_TOO_LARGE' }, 'too_large'],
-    ['KafkaJSProtocolError', { type: 'INVALID_RECORD' }, 'refused'],
+    ['KafkaJSProtocolError', { type: 'INVALID_RECORD' }, 'rejected'],
     ['KafkaJSProtocolError', { type: 'UNKNOWN_TOPIC_OR_PARTITION' }, 'no_topic'],
     ['KafkaJSProtocolError', { type: 'NOT_ENOUGH_REPLICAS' }, 'retry'],
     ['KafkaJSConnectionError', {}, 'retry'],
@@ -51,7 +51,7 @@ describe('a client', () => {
       { cause: errorOf('KafkaJSProtocolError', { type: 'MESSAGE_TOO_LARGE' }) },
       'too_large',
     ],
-  ])('tells %s %j as a fault of kind %s, on the same connection', async (name, fields, kind) => {
+  ])('reports %s %j as a fault of kind %s and keeps the connection', async (name, fields, kind) => {
     const { send, opened } = makeClient(() => Promise.reject(errorOf(name, fields)))
     expect(await send()).toMatchObject({ kind } as never)
     await send()
@@ -73,7 +73,7 @@ describe('a client', () => {
     },
   )
 
-  test('does not believe a connection that fails five times in a row', async () => {
+  test('replaces a connection after five faults in a row', async () => {
     const { send, opened } = makeClient(() => Promise.reject(errorOf('KafkaJSConnectionError')))
     for (let tries = 0; tries < 12; tries += 1) await send()
     expect(opened.map(({ sends, closed }) => [sends, closed])).toEqual([
@@ -83,7 +83,7 @@ describe('a client', () => {
     ])
   })
 
-  test('lets a send finish on a connection that another send found bad', async () => {
+  test('lets a send finish on a connection that another send has retired', async () => {
     const slow = Promise.withResolvers<number[]>()
     const answers = [slow.promise, Promise.reject(errorOf('KafkaJSRequestTimeoutError'))]
     const { send, opened } = makeClient(() => answers.shift() ?? Promise.resolve([0]))
@@ -95,7 +95,7 @@ describe('a client', () => {
     expect(opened[0]!.closed).toBe(true)
   })
 
-  test('closes every connection, those with something under way as well', async () => {
+  test('closes every connection, also those with a send in flight', async () => {
     const answers = [Promise.withResolvers<number[]>().promise]
     const bad = Promise.reject(errorOf('KafkaJSRequestTimeoutError'))
     const { client, send, opened } = makeClient(() => answers.shift() ?? bad)
@@ -106,7 +106,7 @@ describe('a client', () => {
     expect(opened.map(({ closed }) => closed)).toEqual([true, true])
   })
 
-  test('closes, and sends nothing more', async () => {
+  test('sends nothing after close', async () => {
     const { client, send, opened } = makeClient(async () => [0])
     await send()
     await client.close()

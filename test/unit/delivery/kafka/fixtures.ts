@@ -1,10 +1,11 @@
+import { loadConfig } from '../../../../src/config/config.ts'
 import type { Kind, Route } from '../../../../src/core/event.ts'
 import type { Log } from '../../../../src/core/log.ts'
 import { type StoredRecord, toStoredLine } from '../../../../src/core/record.ts'
 import type { Batch } from '../../../../src/core/sink.ts'
 import type { SendFault } from '../../../../src/delivery/kafka/fault.ts'
 import type { KafkaSettings } from '../../../../src/delivery/kafka/settings.ts'
-import type { SinkReport } from '../../../../src/delivery/report.ts'
+import type { SinkReport } from '../../../../src/delivery/sink-counters.ts'
 
 export type RecordFields = {
   offset?: number
@@ -17,7 +18,7 @@ export type RecordFields = {
   line?: string
 }
 
-/** A record as the journal hands it over, its line in the canonical order of keys. */
+/** A record as the journal reads it, with the keys of its line in canonical order. */
 export function makeRecord(fields: RecordFields = {}): StoredRecord {
   const { offset = 0, kind = 'event', route = 'main', event = '$pageview', user = 'u1' } = fields
   const uuid = fields.uuid ?? Bun.randomUUIDv7()
@@ -36,17 +37,20 @@ export function toBatch(records: readonly StoredRecord[]): Batch {
   return { firstOffset: records[0]?.offset ?? 0, lastOffset: records.at(-1)?.offset ?? 0, records }
 }
 
-/** Topics of the test's own: `prefix` keeps it apart from the others on a shared broker. */
+/** Topics with a prefix of the test's own, since tests share one broker. */
 export function makeSettings(brokers: readonly string[], prefix: string): KafkaSettings {
-  const of = (name: string) => `${prefix}_${name}`
-  return {
-    ...{ brokers, partitions: 4, replication: 1, lingerMs: 5, compressAboveBytes: 1024 },
-    topics: {
-      ...{ events: of('events'), overflow: of('overflow'), historical: of('historical') },
-      ...{ recordings: of('recordings'), linkEvents: of('links'), deadLetters: of('dead') },
-    },
-    ...{ messageBytesMax: 4 * 1024 * 1024, timeoutMs: 10_000, tls: undefined, sasl: undefined },
-  }
+  const { config } = loadConfig({
+    KAFKA_TOPIC_EVENTS: `${prefix}_events`,
+    KAFKA_TOPIC_OVERFLOW: `${prefix}_overflow`,
+    KAFKA_TOPIC_HISTORICAL: `${prefix}_historical`,
+    KAFKA_TOPIC_RECORDINGS: `${prefix}_recordings`,
+    KAFKA_TOPIC_LINK_EVENTS: `${prefix}_links`,
+    KAFKA_TOPIC_DEAD_LETTERS: `${prefix}_dead`,
+    KAFKA_PARTITIONS: '4',
+    KAFKA_LINGER_MS: '5',
+    KAFKA_TIMEOUT_MS: '10000',
+  })
+  return { ...config, KAFKA_BROKERS: [...brokers] }
 }
 
 /** A log that keeps its lines. */
@@ -65,7 +69,7 @@ export const makeFault = (kind: SendFault['kind'], message = 'for a test'): Send
   ...{ kind, reason: kind, message },
 })
 
-/** A report that keeps what it hears. */
+/** A report that keeps its calls. */
 export function makeReport() {
   const retries: { reason: string; message: string }[] = []
   const dead: { uuid: string; reason: string }[] = []

@@ -1,10 +1,17 @@
 import { describe, expect, test } from 'bun:test'
+import fc from 'fast-check'
 import type { Kind, Route } from '../../../../src/core/event.ts'
 import { kafkajs } from '../../../../src/delivery/kafka/kafkajs-patches.ts'
-import { toBytesMax, toMessage, toTopic } from '../../../../src/delivery/kafka/message.ts'
+import {
+  isValueLarger,
+  toBytesMax,
+  toMessage,
+  toTopic,
+} from '../../../../src/delivery/kafka/message.ts'
+import { toTopics } from '../../../../src/delivery/kafka/settings.ts'
 import { makeRecord, makeSettings } from './fixtures.ts'
 
-const { topics } = makeSettings([], 't')
+const topics = toTopics(makeSettings([], 't'))
 
 test.each<[Kind, Route, string]>([
   ['event', 'main', 't_events'],
@@ -35,10 +42,10 @@ describe('a message', () => {
   })
 
   test.each([
-    ['as it is at the bound', 1024, 1024, undefined],
+    ['uncompressed at the bound', 1024, 1024, undefined],
     ['gzipped above it', 1025, 1024, 'gzip'],
-    ['as it is when compression is off', 5000, 0, undefined],
-  ])('travels %s', (_, bytes, aboveBytes, encoding) => {
+    ['uncompressed when compression is off', 5000, 0, undefined],
+  ])('is sent %s', (_, bytes, aboveBytes, encoding) => {
     const record = makeRecord({ properties: propertiesOf(bytes) })
     const { value, headers } = toMessage(record, aboveBytes)
     expect(headers['content-encoding']).toBe(encoding as never)
@@ -56,7 +63,7 @@ describe('a message', () => {
     expect(headers['content-encoding']).toBe(encoding as never)
   })
 
-  test('is never larger on the wire than was reckoned', async () => {
+  test('is never larger in a record set than its upper bound', async () => {
     const encode = kafkajsSet()
     for (const event of ['e', '€'.repeat(200)]) {
       const message = toMessage(makeRecord({ event }), 1024)
@@ -74,3 +81,25 @@ function kafkajsSet() {
   return async (message: object): Promise<number> =>
     (await RecordBatch({ records: [record(message)] })).size()
 }
+
+const awkward = fc.oneof(
+  fc.string({ unit: 'grapheme' }),
+  fc.constantFrom('","properties":{"', '\\', '\\"', '}', ']}', '","user":{'),
+)
+
+test('measures a field exactly, whatever its content and its neighbours are', () => {
+  const value = fc.oneof(fc.object({ key: awkward, values: [awkward, fc.integer()] }), awkward)
+  fc.assert(
+    fc.property(awkward, value, fc.object(), (before, properties, after) => {
+      const line = Buffer.from(JSON.stringify({ uuid: before, properties, user: after }))
+      const size = Buffer.byteLength(JSON.stringify(properties))
+      expect(isValueLarger(line, 'properties', size)).toBe(false)
+      expect(isValueLarger(line, 'properties', size - 1)).toBe(true)
+    }),
+    { numRuns: 1000 },
+  )
+})
+
+test('a missing field is not larger than any bound', () => {
+  expect(isValueLarger(Buffer.from('{"uuid":"1","other":[1,2,3,4]}'), 'properties', 1)).toBe(false)
+})

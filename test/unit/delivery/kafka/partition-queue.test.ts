@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { createDelivery } from '../../../../src/delivery/kafka/delivery.ts'
+import { createPendingBatch } from '../../../../src/delivery/kafka/delivery.ts'
 import type { SendFault } from '../../../../src/delivery/kafka/fault.ts'
 import { toBytesMax, toMessage } from '../../../../src/delivery/kafka/message.ts'
 import {
@@ -14,118 +14,119 @@ const tooLarge = makeFault('too_large')
 
 type Answer = (offsets: number[]) => SendFault | undefined
 
-/** A lane on a broker that answers as told, and what became of the records. */
-function makeLane(answer: Answer, { bytesMax = 2 ** 20, isThere = true } = {}) {
+/** A queue whose broker answers as the test says, and the outcome of the records. */
+function makeQueue(answer: Answer, { bytesMax = 2 ** 20, isThere = true } = {}) {
   const sends: number[][] = []
-  const refused: number[] = []
+  const rejected: number[] = []
   const gone: number[] = []
   let inflight = 0
   let inflightMax = 0
-  const toOffsets = (parcels: readonly PendingMessage[]) =>
-    parcels.map(({ record }) => record.offset)
-  const lane = createPartitionQueue({
+  const toOffsets = (messages: readonly PendingMessage[]) =>
+    messages.map(({ record }) => record.offset)
+  const queue = createPartitionQueue({
     lingerMs: 1,
     bytesMax: () => bytesMax,
-    async send(parcels) {
+    async send(messages) {
       inflight += 1
       inflightMax = Math.max(inflightMax, inflight)
       await Promise.resolve()
       inflight -= 1
-      sends.push(toOffsets(parcels))
-      return answer(toOffsets(parcels))
+      sends.push(toOffsets(messages))
+      return answer(toOffsets(messages))
     },
-    onDelivered(parcels) {
-      for (const { delivery } of parcels) delivery.arrived()
+    onDelivered(messages) {
+      for (const { batch } of messages) batch.arrived()
     },
-    onRefused({ record, delivery }) {
-      refused.push(record.offset)
-      delivery.arrived()
+    onRejected({ record, batch }) {
+      rejected.push(record.offset)
+      batch.arrived()
     },
     canRetry: async () => isThere,
-    onGone(parcels) {
-      gone.push(...toOffsets(parcels))
-      for (const { delivery } of parcels) delivery.arrived()
+    onGone(messages) {
+      gone.push(...toOffsets(messages))
+      for (const { batch } of messages) batch.arrived()
     },
   })
   function add(count: number, { signal = new AbortController().signal, first = 0 } = {}) {
-    const { delivery, done } = createDelivery(count, [signal])
+    const { batch, done } = createPendingBatch(count, [signal])
     for (let offset = first; offset < first + count; offset += 1) {
       const record = makeRecord({ offset })
       const message = toMessage(record, 0)
-      lane.add({ record, message, bytesMax: toBytesMax(message), delivery })
+      queue.add({ record, message, bytesMax: toBytesMax(message), batch })
     }
     return done
   }
-  return { add, sends, refused, gone, inflightMax: () => inflightMax }
+  return { add, sends, rejected, gone, inflightMax: () => inflightMax }
 }
 
 const upTo = (count: number) => Array.from({ length: count }, (_, index) => index)
-/** What the broker stored, each record at its first arrival. */
+/** The records that the broker stored, each at its first arrival. */
 const firsts = (sends: number[][]) => [...new Set(sends.flat())]
 
-describe('a lane', () => {
-  test('gathers what comes within the linger into one send', async () => {
-    const lane = makeLane(() => undefined)
-    await Promise.all([lane.add(3), lane.add(2, { first: 3 })])
-    expect(lane.sends).toEqual([upTo(5)])
+describe('a partition queue', () => {
+  test('sends the messages of one linger together', async () => {
+    const queue = makeQueue(() => undefined)
+    await Promise.all([queue.add(3), queue.add(2, { first: 3 })])
+    expect(queue.sends).toEqual([upTo(5)])
   })
 
-  test('has one send under way, none of which is above its bounds', async () => {
+  test('has one send in flight, within the bounds of count and bytes', async () => {
     const bytesMax = 100_000
-    const lane = makeLane(() => undefined, { bytesMax })
-    await lane.add(3000)
-    expect(lane.inflightMax()).toBe(1)
+    const queue = makeQueue(() => undefined, { bytesMax })
+    await queue.add(3000)
+    expect(queue.inflightMax()).toBe(1)
     const bytesOfOne = toBytesMax(toMessage(makeRecord({ offset: 1 }), 0))
-    for (const send of lane.sends) {
+    for (const send of queue.sends) {
       expect(send.length).toBeLessThanOrEqual(1000)
       expect(send.length * bytesOfOne).toBeLessThanOrEqual(bytesMax)
     }
-    expect(firsts(lane.sends)).toEqual(upTo(3000))
+    expect(firsts(queue.sends)).toEqual(upTo(3000))
   })
 
-  test('keeps the order of first arrivals whatever fails, and delivers everything', async () => {
+  test('delivers all messages in order of first arrival despite failures', async () => {
     const outcomes = fc.array(fc.boolean(), { maxLength: 30 })
     await fc.assert(
       fc.asyncProperty(outcomes, fc.integer({ min: 1, max: 1500 }), async (failures, count) => {
         let at = 0
-        const lane = makeLane(() => (failures[at++] ? retry : undefined))
+        const queue = makeQueue(() => (failures[at++] ? retry : undefined))
         const half = count >> 1
-        await Promise.all([lane.add(half), lane.add(count - half, { first: half })])
-        expect(firsts(lane.sends)).toEqual(upTo(count))
+        await Promise.all([queue.add(half), queue.add(count - half, { first: half })])
+        expect(firsts(queue.sends)).toEqual(upTo(count))
       }),
       { numRuns: 30 },
     )
   })
 
-  test('finds the records that are refused, and delivers their neighbours in order', async () => {
+  test('finds the rejected records and delivers the others in order', async () => {
     const poisoned = new Set([0, 17, 18, 499, 500, 641])
-    const lane = makeLane((offsets) =>
+    const queue = makeQueue((offsets) =>
       offsets.some((o) => poisoned.has(o)) ? tooLarge : undefined,
     )
-    await lane.add(700)
-    expect(lane.refused).toEqual([...poisoned])
-    const stored = lane.sends.filter((offsets) => !offsets.some((o) => poisoned.has(o))).flat()
+    await queue.add(700)
+    expect(queue.rejected).toEqual([...poisoned])
+    const stored = queue.sends.filter((offsets) => !offsets.some((o) => poisoned.has(o))).flat()
     expect(stored).toEqual(upTo(700).filter((offset) => !poisoned.has(offset)))
   })
 
-  test('hands everything back, in order, when its partition is gone', async () => {
-    const lane = makeLane(() => makeFault('no_partition'), {
+  test('hands all messages back in order when its partition no longer exists', async () => {
+    const queue = makeQueue(() => makeFault('no_partition'), {
       isThere: false,
     })
-    await lane.add(1200)
-    expect(lane.gone).toEqual(upTo(1200))
+    await queue.add(1200)
+    expect(queue.gone).toEqual(upTo(1200))
   })
 
-  test('gives up a batch that its shipper gave up, and serves the next', async () => {
+  test('drops a batch that its shipper aborts and sends the next', async () => {
     const controller = new AbortController()
-    const lane = makeLane(([offset]) => {
+    const queue = makeQueue(([offset]) => {
       if (offset !== 0) return undefined
       controller.abort(new Error('shutting down'))
       return retry
     })
-    const abandoned = lane.add(10, { signal: controller.signal })
-    expect(abandoned).rejects.toThrow('shutting down')
-    await lane.add(10, { first: 10 })
-    expect(lane.sends.at(-1)).toEqual(upTo(20).slice(10))
+    const aborted = queue.add(10, { signal: controller.signal })
+    const rejected = expect(aborted).rejects.toThrow('shutting down')
+    await queue.add(10, { first: 10 })
+    await rejected
+    expect(queue.sends.at(-1)).toEqual(upTo(20).slice(10))
   })
 })

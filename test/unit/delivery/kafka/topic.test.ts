@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'bun:test'
+import fc from 'fast-check'
+import kafkajs from 'kafkajs'
 import { silentLog } from '../../../../src/core/log.ts'
-import { createClosing, createDelivery } from '../../../../src/delivery/kafka/delivery.ts'
+import { createClosing, createPendingBatch } from '../../../../src/delivery/kafka/delivery.ts'
 import type { SendFault } from '../../../../src/delivery/kafka/fault.ts'
 import { toBytesMax, toMessage } from '../../../../src/delivery/kafka/message.ts'
-import { toPartition } from '../../../../src/delivery/kafka/partition.ts'
-import { createTopic } from '../../../../src/delivery/kafka/topic.ts'
+import { createTopic, murmur2, toPartition } from '../../../../src/delivery/kafka/topic.ts'
 import type { TopicFacts } from '../../../../src/delivery/kafka/topics.ts'
 import { until } from '../../../support/until.ts'
 import { makeFault, makeRecord, type RecordFields } from './fixtures.ts'
@@ -16,9 +17,9 @@ function makeTopic(options: {
   answer?(partition: number): SendFault | undefined
 }) {
   const sent: Sent[] = []
-  const refused: string[] = []
+  const rejected: string[] = []
   const retries: string[] = []
-  /** Pauses are over as soon as others had their turn. */
+  /** A pause ends in the next event-loop iteration. */
   const pause = () => new Promise<void>((resolve) => setImmediate(resolve))
   const closing = { ...createClosing(), pause }
   const topic = createTopic({
@@ -29,25 +30,25 @@ function makeTopic(options: {
       sent.push(...messages.map(({ key }) => ({ partition, user: String(key) })))
       return undefined
     },
-    onDelivered(parcels) {
-      for (const { delivery } of parcels) delivery.arrived()
+    onDelivered(messages) {
+      for (const { batch } of messages) batch.arrived()
     },
-    onRefused({ delivery }, { message }) {
-      refused.push(message)
-      delivery.arrived()
+    onRejected({ batch }, { message }) {
+      rejected.push(message)
+      batch.arrived()
     },
     onRetry: (reason, message) => retries.push(`${reason}: ${message}`),
   })
   function ship(records: RecordFields[]): Promise<void> {
-    const { delivery, done } = createDelivery(records.length, [closing.signal])
+    const { batch, done } = createPendingBatch(records.length, [closing.signal])
     for (const fields of records) {
       const record = makeRecord(fields)
       const message = toMessage(record, 0)
-      topic.enqueue({ record, message, bytesMax: toBytesMax(message), delivery })
+      topic.enqueue({ record, message, bytesMax: toBytesMax(message), batch })
     }
     return done
   }
-  return { topic, ship, sent, refused, retries }
+  return { topic, ship, sent, rejected, retries }
 }
 
 const facts = async (): Promise<TopicFacts> => ({ partitions: 4, bytesMax: 10_000 })
@@ -63,7 +64,7 @@ describe('a topic', () => {
     expect(new Set(sent.map(({ partition }) => partition)).size).toBe(4)
   })
 
-  test('holds what comes before the brokers have answered, and is unhealthy while they do not', async () => {
+  test('holds messages until the brokers answer, and is unhealthy meanwhile', async () => {
     let answers = 0
     const { topic, ship, sent, retries } = makeTopic({
       async ensure() {
@@ -79,7 +80,7 @@ describe('a topic', () => {
     expect(retries).toEqual(Array(4).fill('client: events: connect ECONNREFUSED'))
   })
 
-  test('spreads records without a key evenly, and passes over a partition in trouble', async () => {
+  test('spreads records without a key evenly over the partitions that do not fail', async () => {
     let isBroken = true
     const { ship, sent } = makeTopic({
       ensure: facts,
@@ -99,14 +100,16 @@ describe('a topic', () => {
     expect(counts()).toEqual([11, 1, 11, 11])
   })
 
-  test('refuses what exceeds the limit of the topic, without trying', async () => {
-    const { ship, sent, refused } = makeTopic({ ensure: facts })
+  test('rejects a message above the limit of the topic without sending it', async () => {
+    const { ship, sent, rejected } = makeTopic({ ensure: facts })
     await ship([{}, { properties: { a: 'x'.repeat(20_000) } }, {}])
     expect(sent).toHaveLength(2)
-    expect(refused).toEqual([expect.stringMatching(/^2\d{4} bytes, and events takes 10000$/)])
+    expect(rejected).toEqual([
+      expect.stringMatching(/^the message takes 2\d{4} bytes; topic events accepts 10000$/),
+    ])
   })
 
-  test('goes by a partition count that has grown', async () => {
+  test('uses new partitions when the count has grown', async () => {
     const { topic, ship, sent } = makeTopic({ ensure: facts })
     await ship(usersOf(1))
     topic.setPartitions(16)
@@ -114,7 +117,7 @@ describe('a topic', () => {
     for (const { user, partition } of sent.slice(1)) expect(partition).toBe(partitionOf(user, 16))
   })
 
-  test('sends anew, by the new count, what was for a partition that is gone', async () => {
+  test('sends messages of a removed partition again, by the new count', async () => {
     let partitions = 4
     const { ship, sent, topic, retries } = makeTopic({
       ensure: async () => ({ partitions, bytesMax: 10_000 }),
@@ -129,4 +132,35 @@ describe('a topic', () => {
     expect(retries).not.toBeEmpty()
     expect(topic.isHealthy()).toBe(true)
   })
+})
+
+describe('murmur2', () => {
+  /** From Apache Kafka's own UtilsTest. */
+  test.each([
+    ['21', -973932308],
+    ['foobar', -790332482],
+    ['a-little-bit-long-string', -985981536],
+    ['a-little-bit-longer-string', -1486304829],
+    ['lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8', -58897971],
+    ['abc', 479470107],
+  ])('hashes %j as Kafka does', (text, hash) => {
+    expect(murmur2(Buffer.from(text))).toBe(hash)
+  })
+})
+
+test('chooses the partition that the default partitioner of kafkajs chooses, for any key', () => {
+  const reference = kafkajs.Partitioners.DefaultPartitioner()
+  const partitionMetadata = (count: number) =>
+    Array.from({ length: count }, (_, partitionId) => ({ partitionId, leader: 1 })) as never
+  fc.assert(
+    fc.property(
+      fc.uint8Array({ maxLength: 64 }),
+      fc.integer({ min: 1, max: 300 }),
+      (key, count) => {
+        const message = { key: Buffer.from(key), value: null }
+        const topic = { topic: 't', partitionMetadata: partitionMetadata(count), message }
+        expect(toPartition(key, count)).toBe(reference(topic))
+      },
+    ),
+  )
 })

@@ -6,21 +6,21 @@ import { makeLog, makeSettings } from './fixtures.ts'
 const unknown = Object.assign(new Error('no such topic'), { type: 'UNKNOWN_TOPIC_OR_PARTITION' })
 const denied = Object.assign(new Error('not allowed'), { type: 'TOPIC_AUTHORIZATION_FAILED' })
 
-/** A cluster that has the topic with so many partitions, or has not, until it is made. */
+/** A cluster that has the topic with so many partitions; 0: not before it is created. */
 function makeAdmin(partitions: number, { bytesMax = '4194304' as string | Error } = {}) {
-  const made: Parameters<Admin['createTopics']>[0]['topics'] = []
+  const created: Parameters<Admin['createTopics']>[0]['topics'] = []
   let looks = 0
   const admin = {
     async fetchTopicMetadata() {
       looks += 1
-      // A topic that was made is not there at once.
-      if (partitions === 0 && (made.length === 0 || looks < 4))
+      // A new topic becomes visible a little later.
+      if (partitions === 0 && (created.length === 0 || looks < 4))
         throw new Error('gave up', { cause: unknown })
-      const length = partitions || made[0]!.numPartitions!
+      const length = partitions || created[0]!.numPartitions!
       return { topics: [{ name: 'events', partitions: Array.from({ length }) }] }
     },
     async createTopics({ topics }: Parameters<Admin['createTopics']>[0]) {
-      made.push(...topics)
+      created.push(...topics)
     },
     async describeConfigs() {
       if (bytesMax instanceof Error) throw bytesMax
@@ -28,23 +28,23 @@ function makeAdmin(partitions: number, { bytesMax = '4194304' as string | Error 
       return { resources: [{ configEntries: [entry] }] }
     },
   }
-  return { admin: admin as unknown as Admin, made }
+  return { admin: admin as unknown as Admin, created }
 }
 
 const settings = makeSettings([], 't')
-const bytesMax = settings.messageBytesMax
+const bytesMax = settings.KAFKA_MESSAGE_BYTES_MAX
 const options = (given: Partial<EnsureOptions> = {}) => {
   return { settings, log: makeLog(), pause: async () => {}, ...given }
 }
 
 describe('a topic', () => {
-  test('that is there is taken as it is', async () => {
-    const { admin, made } = makeAdmin(12)
+  test('that exists is used unchanged', async () => {
+    const { admin, created } = makeAdmin(12)
     expect(await ensureTopic(admin, 'events', options())).toEqual({
       partitions: 12,
       bytesMax,
     })
-    expect(made).toEqual([])
+    expect(created).toEqual([])
   })
 
   const limit = { name: 'max.message.bytes', value: `${bytesMax}` }
@@ -54,12 +54,12 @@ describe('a topic', () => {
     [2, [limit]],
     [3, [limit, twoInSync]],
     [5, [limit, twoInSync]],
-  ])('of replication %i is made with the settings %j', async (replication, configEntries) => {
-    const { admin, made } = makeAdmin(0)
+  ])('of replication %i is created with the settings %j', async (replication, configEntries) => {
+    const { admin, created } = makeAdmin(0)
     const facts = await ensureTopic(
       admin,
       'events',
-      options({ settings: { ...settings, replication } }),
+      options({ settings: { ...settings, KAFKA_REPLICATION: replication } }),
     )
     expect(facts).toEqual({ partitions: 4, bytesMax })
     const topic = {
@@ -68,22 +68,22 @@ describe('a topic', () => {
       replicationFactor: replication,
       configEntries,
     }
-    expect(made).toEqual([topic])
+    expect(created).toEqual([topic])
   })
 
   test.each([
     ['a smaller limit', '1048588', 1_048_588, 'warn'],
     ['a larger limit', '9999999', bytesMax, undefined],
-    ['a limit that we may not read', denied, bytesMax, 'info'],
-  ])('with %s', async (_, told, taken, level) => {
+    ['a limit that the brokers do not let us read', denied, bytesMax, 'info'],
+  ])('applies %s', async (_, told, taken, level) => {
     const log = makeLog()
     const { admin } = makeAdmin(1, { bytesMax: told })
     expect((await ensureTopic(admin, 'events', options({ log }))).bytesMax).toBe(taken)
     expect(log.lines.map((line) => line.level)).toEqual(level ? [level] : [])
   })
 
-  test('of a cluster that does not answer is an error', async () => {
+  test('rejects when the cluster does not answer', async () => {
     const { admin } = makeAdmin(1, { bytesMax: new Error('ECONNREFUSED') })
-    expect(ensureTopic(admin, 'events', options())).rejects.toThrow('ECONNREFUSED')
+    await expect(ensureTopic(admin, 'events', options())).rejects.toThrow('ECONNREFUSED')
   })
 })
