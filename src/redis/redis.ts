@@ -2,7 +2,7 @@ import { Cluster, Redis } from 'ioredis'
 import { toBackoffMs, withTimeLimit } from '../core/async.ts'
 import type { Log } from '../core/log.ts'
 
-/** Failures in a row, not in all: a busy server times out now and then. */
+/** Consecutive failures, not all failures: a busy server times out now and then. */
 const failuresMax = 5
 const probeMs = 1000
 const reconnectMsMax = 1000
@@ -10,41 +10,41 @@ const deadMsByDefault = 5000
 const connectMsMax = 2000
 
 /**
- * The one connection to Redis, single or Cluster (several comma-separated nodes in `url`). Needs Redis 6.2 or newer.
- * Nothing waits longer than `timeoutMs` for it: a call fails, five failures in a row keep further calls from it, and a
- * probe a second finds out when it is back. What it is asked for must have an answer without it.
+ * The process's connection to Redis, single or Cluster (several comma-separated nodes in `url`). Needs Redis 6.2 or newer.
+ * A call waits `timeoutMs` at most. After five consecutive failures (circuit breaker) no further calls are made; a probe
+ * each second detects when Redis is available again. So callers need an answer that works without Redis.
  */
 export function createRedis(options: RedisOptions): RedisHandle {
   return new Handle(options)
 }
 
-/** The hash tags under which the dedup spreads over the nodes of a Cluster. */
-export const slotTags = [...'0123456789abcdef']
+/** The hash tags that spread the dedup keys over the nodes of a Cluster. */
+const slotTags = [...'0123456789abcdef']
 
 export type RedisOptions = {
-  /** `redis[s]://user:password@host:port/db`; several, comma-separated, are nodes of one Cluster. */
+  /** `redis[s]://user:password@host:port/db`; several, separated by commas, are the nodes of a Cluster. */
   url: string
-  /** Before every key. */
+  /** Precedes every key. */
   prefix: string
   timeoutMs: number
-  /** A connection that owes a reply for so long is given up, with all that queued up behind it. */
+  /** A connection without a reply for so long is closed, and the calls queued on it fail. */
   deadMs?: number
   log: Log
 }
 
 export type RedisHandle = {
-  /** A Cluster wants all keys of one script in one slot. */
+  /** On a Cluster all keys of a script must be in one slot. */
   readonly isCluster: boolean
   readonly counts: { calls: number; failures: number; skipped: number }
-  /** Connected, and not failing. */
+  /** Connected, and the circuit breaker is closed. */
   isAvailable(): boolean
-  /** The same for who would call now: what it forbids counts as skipped. */
+  /** The same, for a caller that is about to call; false counts as a skipped call. */
   mayCall(): boolean
-  /** Resolves with true once it is connected, with false after `timeoutMs`. */
+  /** Resolves with true once Redis is available, or with false after `timeoutMs`. */
   whenAvailable(timeoutMs: number): Promise<boolean>
-  /** Never rejects: `otherwise` stands in for a Redis that is away, late or in error. */
+  /** Never rejects: returns `otherwise` if Redis is unavailable, late or answers with an error. */
   run<T>(call: (commands: RedisCommands) => Promise<T>, otherwise: T): Promise<T>
-  /** For what has no answer without Redis: rejects instead. */
+  /** For calls that have no answer without Redis: rejects instead. */
   require<T>(call: (commands: RedisCommands) => Promise<T>): Promise<T>
   close(): void
 }
@@ -53,18 +53,18 @@ export type RedisCommands = {
   get(key: string): Promise<string | null>
   set(key: string, value: string, ttlMs: number): Promise<void>
   delete(key: string): Promise<void>
-  /** Runs a script whose keys all begin with `key`, and thus share its slot. */
+  /** Runs a script whose keys all start with `key`, so that they share its slot. */
   script(script: RedisScript, key: string, args: readonly (string | number)[]): Promise<unknown>
 }
 
-/** `KEYS[1]` is the key with the prefix; the script makes further keys from it. */
+/** `KEYS[1]` is the key with the prefix; the script derives further keys from it. */
 export type RedisScript = { name: string; lua: string }
 
-/** Connections for what does not go through a breaker: streams, read by connections that block. Keys get no prefix. */
+/** Connections without the circuit breaker, for streams: readers block. Keys get no prefix. */
 export type RedisStreams = {
-  /** Rejects where Redis is away, or takes longer than `timeoutMs`. */
+  /** Rejects if Redis is unavailable or takes longer than `timeoutMs`. */
   call(command: string, values: readonly (string | number)[]): Promise<unknown>
-  /** Calls wait for the connection and for as long as Redis blocks them. It comes back by itself. */
+  /** Calls wait for the connection, and as long as Redis blocks them. Reconnects automatically. */
   connectReader(): RedisReader
   close(): void
 }
@@ -107,9 +107,9 @@ class Handle implements RedisHandle {
     this.#client = connect(url, { keyPrefix: `${prefix}:`, socketTimeout: deadMs })
     this.isCluster = this.#client instanceof Cluster
     this.#commands = toCommands(this.#client)
-    this.#client.on('error', (error) => this.#note(error))
-    this.#client.on('ready', () => this.#note())
-    this.#client.on('close', () => this.#note())
+    this.#client.on('error', (error) => this.#noteAvailability(error))
+    this.#client.on('ready', () => this.#noteAvailability())
+    this.#client.on('close', () => this.#noteAvailability())
     this.#probing = setInterval(() => this.#probe(), probeMs)
     this.#probing.unref()
   }
@@ -139,7 +139,7 @@ class Handle implements RedisHandle {
 
   async require<T>(call: (commands: RedisCommands) => Promise<T>): Promise<T> {
     if (this.mayCall()) return this.#attempt(call)
-    throw new Error('Redis is away')
+    throw new Error('Redis is not available')
   }
 
   close(): void {
@@ -157,28 +157,32 @@ class Handle implements RedisHandle {
     } catch (error) {
       this.counts.failures += 1
       this.#failuresInRow += 1
-      this.#note(error)
+      this.#noteAvailability(error)
       throw error
     }
   }
 
-  /** Reads a key of every slot that the dedup uses, since one node of a Cluster may be away. */
+  /** Reads a key in every slot that the dedup uses, because a single node of a Cluster may be unavailable. */
   async #probe(): Promise<void> {
     if (this.#failuresInRow < failuresMax || this.#client.status !== 'ready') return
     const keys = this.isCluster ? slotTags.map((tag) => `probe:{${tag}}`) : ['probe']
     const reads = (commands: RedisCommands) => Promise.all(keys.map((key) => commands.get(key)))
     await this.#attempt(reads).catch(() => {})
-    this.#note()
+    this.#noteAvailability()
   }
 
-  /** A line for each change, not for each failure. */
-  #note(error?: unknown): void {
+  /** Logs each change, not each failure. */
+  #noteAvailability(error?: unknown): void {
     const isAvailable = this.isAvailable()
     if (isAvailable === this.#wasAvailable) return
     this.#wasAvailable = isAvailable
     const reason = error instanceof Error ? { error: error.message } : {}
-    if (isAvailable) this.#log.info({}, 'Redis is there')
-    else this.#log.warn(reason, 'Redis is away: every node counts for itself')
+    if (isAvailable) this.#log.info({}, 'Redis is available')
+    else
+      this.#log.warn(
+        reason,
+        'Redis is not available: until it is, each node limits and deduplicates on its own',
+      )
   }
 }
 
@@ -187,7 +191,7 @@ type Extra = { keyPrefix?: string; socketTimeout?: number; maxRetriesPerRequest?
 function connect(url: string, extra: Extra): Client {
   const urls = url.split(',').map((part) => (part.includes('://') ? part : `redis://${part}`))
   const client = urls.length === 1 ? connectOne(urls[0]!, extra) : connectCluster(urls, extra)
-  // Without a listener ioredis prints them.
+  // Without a listener ioredis prints errors to the console.
   client.on('error', () => {})
   return client
 }
@@ -195,15 +199,15 @@ function connect(url: string, extra: Extra): Client {
 const reconnectBackoff = { firstMs: 100, maxMs: reconnectMsMax }
 const retryStrategy = (times: number) => toBackoffMs(times, reconnectBackoff, Math.random)
 const connecting = { connectTimeout: connectMsMax, autoResendUnfulfilledCommands: false }
-/** Only who may wait for ever has a queue to wait in: any other would grow while Redis is away. */
-const mayWait = ({ maxRetriesPerRequest }: Extra) => maxRetriesPerRequest === null
+/** Only readers, which may wait without limit, queue calls: another queue would grow while Redis is unavailable. */
+const mayQueue = ({ maxRetriesPerRequest }: Extra) => maxRetriesPerRequest === null
 
 function connectOne(url: string, extra: Extra): Redis {
   return new Redis(url, {
     ...connecting,
     ...extra,
     retryStrategy,
-    enableOfflineQueue: mayWait(extra),
+    enableOfflineQueue: mayQueue(extra),
   })
 }
 
@@ -211,9 +215,9 @@ function connectCluster(urls: readonly string[], { keyPrefix, ...extra }: Extra)
   const { username, password, protocol } = new URL(urls[0]!)
   return new Cluster([...urls], {
     ...(keyPrefix === undefined ? {} : { keyPrefix }),
-    enableOfflineQueue: mayWait(extra),
+    enableOfflineQueue: mayQueue(extra),
     clusterRetryStrategy: retryStrategy,
-    // Nodes are connected to by their first call, which has to be sent again then. A lost one's calls end soon.
+    // ioredis connects to a node at the first call and then sends it again. Calls to a lost node still end soon.
     retryDelayOnFailover: 10,
     maxRedirections: 5,
     slotsRefreshInterval: reconnectMsMax,

@@ -8,9 +8,9 @@ import { type Spillway, startSpillway } from '../support/spillway.ts'
 const mib = 1024 * 1024
 const requests = 600
 const intakeBytes = 256 * mib
-/** A tenth for what the allocator has freed and not yet given back. Without bounds these requests would take 12 GB. */
+/** 10 % for memory that the allocator has freed and not yet returned. Without limits these requests would take 12 GB. */
 const growthBytesMax = 1.1 * intakeBytes
-/** They fill the ring: what it keeps is not the intake's. */
+/** They fill the recent records of the journal, whose memory does not belong to the intake. */
 const warmingBodies = 4
 
 let server: Spillway
@@ -18,7 +18,7 @@ beforeAll(async () => {
   server = await startSpillway({
     ACCESS_LOG: 'false',
     INTAKE_BYTES_MAX: String(intakeBytes),
-    // Nobody listens there. The engine takes memory of its own for what was accepted, within bounds of its own.
+    // No server listens there. The embedded ClickHouse would use memory for accepted events, within its own limits.
     CLICKHOUSE_URL: `http://127.0.0.1:${freePort()}`,
   })
 })
@@ -41,7 +41,7 @@ function postSmall(): Promise<Response> {
   return fetch(`${server.url}/batch`, { method: 'POST', body, keepalive: false })
 }
 
-/** Written as fast as the server takes it, until there is a reply: the status, and whether it says when to retry. */
+/** Sends as fast as the server reads, until there is a reply. Returns the status, and whether it says when to retry. */
 async function postLarge(body: Uint8Array, isChunked: boolean): Promise<string> {
   const connection = await rawHttp(server.url)
   const length = isChunked ? 'Transfer-Encoding: chunked' : `Content-Length: ${body.length}`
@@ -54,9 +54,9 @@ async function postLarge(body: Uint8Array, isChunked: boolean): Promise<string> 
   }
   if (isChunked) connection.send('0\r\n\r\n')
   const status = await connection.status()
-  const says = /^retry-after: \d+\r$/im.test(connection.received()) ? ', try again' : ''
+  const retry = /^retry-after: \d+\r$/im.test(connection.received()) ? ', retry later' : ''
   connection.destroy()
-  return `${status}${says}`
+  return `${status}${retry}`
 }
 
 const pieceBytes = 256 * 1024
@@ -64,9 +64,9 @@ const pieceBytes = 256 * 1024
 test.each<[string, Uint8Array, boolean]>([
   ['20 MB', large, false],
   ['20 MB in gzip', gzipSync(large, { level: 1 }), false],
-  ['20 MB in chunks of unknown number', large, true],
+  ['20 MB in chunks, without Content-Length', large, true],
 ])(
-  '600 requests of %s at once: memory stays bounded, the rest is refused, small events get in',
+  '600 concurrent requests of %s: memory stays bounded, the excess is refused, small events are accepted',
   async (_, body, isChunked) => {
     for (let sent = 0; sent < warmingBodies; sent += 1)
       expect(await postLarge(body, isChunked)).toBe('200')
@@ -88,7 +88,7 @@ test.each<[string, Uint8Array, boolean]>([
 
     const grownBytes = memoryOf(server.pid()).peakBytes - before.nowBytes
     expect(grownBytes).toBeLessThan(growthBytesMax)
-    expect(new Set(outcomes)).toEqual(new Set(['200', '503, try again']))
+    expect(new Set(outcomes)).toEqual(new Set(['200', '503, retry later']))
     expect(new Set(smalls)).toEqual(new Set([200]))
     await intakeIsEmpty(server.url)
   },

@@ -4,7 +4,7 @@ import { type RawHttp, rawHttp } from '../support/raw-http.ts'
 import { type Spillway, startSpillway } from '../support/spillway.ts'
 import { until } from '../support/until.ts'
 
-/** Senders that are slow, stop, or go away: each gets its due, and none leaves anything behind. */
+/** Senders that are slow, stop or disconnect get the correct reply, and leave no memory charged. */
 let server: Spillway
 beforeAll(async () => {
   server = await startSpillway({ BODY_TIMEOUT_MS: '300', ACCESS_LOG: 'false' })
@@ -41,25 +41,22 @@ const starts: [string, (path: string) => string][] = [
   ['no body at all', (path) => announced(path, 1000)],
 ]
 
-describe.each(Object.entries(timeouts))(
-  'a sender that stops in the middle, to %s',
-  (path, words) => {
-    test.each(starts)(
-      '%s: 408 in the words of the contract, and the connection is closed',
-      async (_, start) => {
-        const connection = await rawHttp(server.url)
-        connection.send(start(path))
-        expect(await connection.status()).toBe(408)
-        await connection.closed()
-        expect(connection.received()).toContain(words)
-        expect(connection.received().toLowerCase()).toContain('connection: close')
-        await expectNothingHeld()
-      },
-    )
-  },
-)
+describe.each(Object.entries(timeouts))('a sender that stops midway, to %s', (path, words) => {
+  test.each(starts)(
+    '%s: replies 408 in the form of the contract, and closes the connection',
+    async (_, start) => {
+      const connection = await rawHttp(server.url)
+      connection.send(start(path))
+      expect(await connection.status()).toBe(408)
+      await connection.closed()
+      expect(connection.received()).toContain(words)
+      expect(connection.received().toLowerCase()).toContain('connection: close')
+      await expectNothingHeld()
+    },
+  )
+})
 
-test('a body that trickles in is cut off, however steadily it comes', async () => {
+test('a body that arrives too slowly is refused, however steadily it comes', async () => {
   const connection = await rawHttp(server.url)
   connection.send(announced('/batch', 1_000_000))
   const trickle = () => {
@@ -73,11 +70,11 @@ test('a body that trickles in is cut off, however steadily it comes', async () =
 })
 
 const departures: [string, (connection: RawHttp) => void][] = [
-  ['goes away', (connection) => connection.destroy()],
-  ['says that it is done', (connection) => connection.finish()],
+  ['disconnects', (connection) => connection.destroy()],
+  ['half-closes the connection', (connection) => connection.finish()],
 ]
-describe.each(departures)('a sender that %s in the middle', (_, depart) => {
-  test.each(starts)('of %s leaves nothing behind', async (_name, start) => {
+describe.each(departures)('a sender that %s midway', (_, depart) => {
+  test.each(starts)('of %s leaves no memory charged', async (_name, start) => {
     const connections = await Promise.all(Array.from({ length: 20 }, () => rawHttp(server.url)))
     for (const connection of connections) connection.send(start('/batch'))
     for (const connection of connections) depart(connection)
@@ -85,7 +82,7 @@ describe.each(departures)('a sender that %s in the middle', (_, depart) => {
   })
 })
 
-test('a sender that is gone before the reply has its event stored all the same', async () => {
+test('stores the event of a sender that disconnects before the reply', async () => {
   const connection = await rawHttp(server.url)
   const body = event('gone')
   connection.send(announced('/batch', body.length) + body)
@@ -95,7 +92,7 @@ test('a sender that is gone before the reply has its event stored all the same',
   await expectNothingHeld()
 })
 
-test('headers that never end, and a connection without a request, are cut off', async () => {
+test('closes connections with endless headers or without a request', async () => {
   const connections = await Promise.all([rawHttp(server.url), rawHttp(server.url)])
   connections[0].send('POST /batch HTTP/1.1\r\nHost: loc')
   for (const connection of connections) await connection.closed(60_000)

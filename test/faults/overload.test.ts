@@ -8,12 +8,12 @@ setDefaultTimeout(120_000)
 const clients = 200
 const eventsPerRequest = 200
 const loadMs = 3000
-/** The promise is 200 ms; the clients are on the same two cores, and so may be others. */
+/** The target is 200 ms, but the clients and other processes share the cores. */
 const slowestMsMax = 5000
 
 type Answer = { status: number; retryAfter: string | null; ms: number }
 
-/** Everybody sends again as soon as there is an answer, whatever it says. */
+/** Each client sends the next request as soon as it has an answer of any kind. */
 async function flood({ url }: Spillway): Promise<Answer[]> {
   const event = { event: 'flood', distinct_id: 'someone', properties: { text: 'x'.repeat(500) } }
   const batch = Array.from({ length: eventsPerRequest }, () => event)
@@ -32,7 +32,7 @@ async function flood({ url }: Spillway): Promise<Answer[]> {
   return answers
 }
 
-test('of more than it can take, some is taken in time, the rest refused, and nothing lost', async () => {
+test('under overload accepts some requests in time, refuses the rest, and loses none', async () => {
   await using server = await startSpillway({ OVERFLOW_PER_SECOND: '0', ACCESS_LOG: 'false' })
   const answers = await flood(server)
   const accepted = answers.filter(({ status }) => status === 200)

@@ -5,49 +5,48 @@ import type { MarkerFiles } from './marker-log.ts'
 import type { RedisDedupKeys } from './redis-markers.ts'
 import { type DedupKeyWords, type DedupTable, readDedupKey } from './seen-table.ts'
 
-/** Memory answers for some dozens of markers in the time it takes for a few. */
-const aheadDedupKeys = 64
-
-/** Where a marker is looked at: one object for all, so that none is made per event. */
-const words: DedupKeyWords = { a: 0, b: 0, c: 0 }
-
-/** A request's hold on its events. Ends with `commit` or `release`; calls after the first do nothing. */
+/** A request's hold on its events. Ends with `commit` or `release`; later calls are no-ops. */
 export type Claim = {
   readonly duplicates: number
-  /** New: neither seen before, nor a copy of an earlier one of the same request. */
+  /** Neither seen before nor a duplicate of an earlier event of the same request. */
   isNew(index: number): boolean
-  /** The events are durable. The promise is Redis being told: 50 ms at most. */
+  /** Call when the events are durable. With Redis the promise resolves once the keys are stored there, after 50 ms at most. */
   commit(): void | Promise<void>
   release(): void
 }
 
-export type ClaimParts = {
+export type ClaimOptions = {
   table: DedupTable
-  pending: Pending
+  pending: PendingClaims
   files?: MarkerFiles | undefined
   shared?: RedisDedupKeys | undefined
 }
 
-/** One request's markers on their way from claimed to seen. See `createDedup`. */
+/** Prefetching this many entries takes as long as fetching a few: the memory accesses overlap. */
+const prefetchedDedupKeys = 64
+
+/** One object for all look-ups, so that none is allocated per event. */
+const words: DedupKeyWords = { a: 0, b: 0, c: 0 }
+
 export class RequestClaim implements Claim, Holder {
   readonly dedupKeys: readonly (DedupKey | undefined)[]
   duplicates = 0
-  readonly #parts: ClaimParts
-  /** The markers' words, so that each is read once. */
+  readonly #options: ClaimOptions
+  /** Three words per key, so that each key is parsed once. */
   readonly #words: Int32Array
   #isDuplicate: Uint8Array | undefined
   #waits = 0
-  #isOver = false
-  #wake: (() => void) | undefined
+  #isEnded = false
+  #resolveWait: (() => void) | undefined
 
-  constructor(parts: ClaimParts, dedupKeys: readonly (DedupKey | undefined)[]) {
+  constructor(options: ClaimOptions, dedupKeys: readonly (DedupKey | undefined)[]) {
     this.dedupKeys = dedupKeys
-    this.#parts = parts
+    this.#options = options
     this.#words = new Int32Array(dedupKeys.length * 3)
-    parts.table.keepTime()
-    this.#readMarkers()
+    options.table.keepTime()
+    this.#readDedupKeys()
     for (let index = 0; index < dedupKeys.length; index += 1) {
-      if (index % aheadDedupKeys === 0) this.#prefetch(index)
+      if (index % prefetchedDedupKeys === 0) this.#prefetch(index)
       this.#take(index)
     }
   }
@@ -60,43 +59,47 @@ export class RequestClaim implements Claim, Holder {
     return this.#isDuplicate?.[index] !== 1
   }
 
-  /** Resolves once nobody else holds an event of this request. */
+  /** Resolves once no other request holds an event of this one. Rejects with `too_busy` after `msMax`. */
   async wait(msMax: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
-    this.#wake = resolve
+    this.#resolveWait = resolve
     await withTimeLimit(promise, msMax, () => {
       const details = { retryAfterSeconds: 1 }
-      throw new IngestError('too_busy', 'a request with the same events is under way', details)
+      throw new IngestError(
+        'too_busy',
+        'another request with the same events is in flight',
+        details,
+      )
     })
   }
 
-  told(index: number, outcome: 'duplicate' | 'held'): void {
+  endWait(index: number, outcome: 'duplicate' | 'held'): void {
     if (outcome === 'duplicate') this.#drop(index)
     this.#waits -= 1
-    if (this.#waits === 0) this.#wake?.()
+    if (this.#waits === 0) this.#resolveWait?.()
   }
 
-  /** The events that are this request's to store, as far as they have an identity. */
+  /** Indexes of the new events that have a dedup key. */
   held(): number[] {
     return [...this.dedupKeys.keys()].filter(
       (index) => this.dedupKeys[index] !== undefined && this.isNew(index),
     )
   }
 
-  /** Another node has stored it. */
+  /** For an event that another node has stored. */
   dropSeen(index: number): void {
-    this.#parts.table.add(this.#wordsAt(index))
+    this.#options.table.add(this.#wordsAt(index))
     this.#drop(index)
-    this.#parts.pending.settle(this.dedupKeys[index]!)
+    this.#options.pending.settle(this.dedupKeys[index]!)
   }
 
   commit(): void | Promise<void> {
-    if (this.#isOver) return
-    this.#isOver = true
-    const { table, files, pending, shared } = this.#parts
+    if (this.#isEnded) return
+    this.#isEnded = true
+    const { table, files, pending, shared } = this.#options
     table.keepTime()
     for (let index = 0; index < this.dedupKeys.length; index += 1) {
-      if (index % aheadDedupKeys === 0) this.#prefetch(index)
+      if (index % prefetchedDedupKeys === 0) this.#prefetch(index)
       const dedupKey = this.dedupKeys[index]
       if (dedupKey === undefined || !this.isNew(index)) continue
       const dedupKeyWords = this.#wordsAt(index)
@@ -110,12 +113,12 @@ export class RequestClaim implements Claim, Holder {
   }
 
   release(): void {
-    if (this.#isOver) return
-    this.#isOver = true
-    for (const index of this.held()) this.#parts.pending.giveUp(this.dedupKeys[index]!, this)
+    if (this.#isEnded) return
+    this.#isEnded = true
+    for (const index of this.held()) this.#options.pending.release(this.dedupKeys[index]!, this)
   }
 
-  #readMarkers(): void {
+  #readDedupKeys(): void {
     for (let index = 0; index < this.dedupKeys.length; index += 1) {
       const dedupKey = this.dedupKeys[index]
       if (dedupKey === undefined) continue
@@ -127,8 +130,9 @@ export class RequestClaim implements Claim, Holder {
   }
 
   #prefetch(from: number): void {
-    const end = Math.min(from + aheadDedupKeys, this.dedupKeys.length)
-    for (let index = from; index < end; index += 1) this.#parts.table.prefetch(this.#wordsAt(index))
+    const end = Math.min(from + prefetchedDedupKeys, this.dedupKeys.length)
+    const { table } = this.#options
+    for (let index = from; index < end; index += 1) table.prefetch(this.#wordsAt(index))
   }
 
   #wordsAt(index: number): DedupKeyWords {
@@ -141,9 +145,9 @@ export class RequestClaim implements Claim, Holder {
   #take(index: number): void {
     const dedupKey = this.dedupKeys[index]
     if (dedupKey === undefined) return
-    const isSeen = this.#parts.table.has(this.#wordsAt(index))
-    const outcome = isSeen ? 'copy' : this.#parts.pending.take(dedupKey, this, index)
-    if (outcome === 'copy') this.#drop(index)
+    const isSeen = this.#options.table.has(this.#wordsAt(index))
+    const outcome = isSeen ? 'duplicate' : this.#options.pending.take(dedupKey, this, index)
+    if (outcome === 'duplicate') this.#drop(index)
     if (outcome === 'waits') this.#waits += 1
   }
 
@@ -155,67 +159,70 @@ export class RequestClaim implements Claim, Holder {
 }
 
 /**
- * Which request holds which marker while its events are on their way to the journal, and who waits for the outcome.
+ * The dedup keys of events between claim and commit: which request holds each, and which requests wait for the outcome.
  *
- * Nobody waits in a circle. A request takes all its markers in one synchronous step, so requests are ordered by that
- * step, and a waiter always comes after the holder. When a holder gives up, its marker goes to the earliest waiter,
- * which comes before all that still wait for it. So every wait points from a later request to an earlier one, the
- * earliest of all waits for nobody, and each ends when its commit does. A copy within a request never waits.
+ * Deadlock-free: a request takes all its keys in one synchronous step, so requests are ordered by that step, and a
+ * waiting request always comes after the holder. When a holder releases a key, the earliest waiting request becomes the
+ * holder; it comes before all others that wait for this key. So every wait points from a later request to an earlier one,
+ * and the earliest request waits for none. A duplicate within a request never waits.
  */
-export class Pending {
+export class PendingClaims {
   readonly #holders = new Map<DedupKey, Holder>()
-  readonly #waiters = new Map<DedupKey, Waiter[]>()
+  readonly #waiting = new Map<DedupKey, Waiting[]>()
 
   get size(): number {
     return this.#holders.size
   }
 
-  /** Takes the marker of the holder's event `index`: `held` by it now, a `copy` of an earlier one of its own, or it `waits`. */
-  take(dedupKey: DedupKey, holder: Holder, index: number): 'held' | 'copy' | 'waits' {
+  /**
+   * Takes the key of the holder's event `index`. `held`: by this holder now; `duplicate`: of an earlier event of this
+   * holder; `waits`: until another request ends.
+   */
+  take(dedupKey: DedupKey, holder: Holder, index: number): 'held' | 'duplicate' | 'waits' {
     const other = this.#holders.get(dedupKey)
     if (other === undefined) {
       this.#holders.set(dedupKey, holder)
       return 'held'
     }
-    if (other === holder) return 'copy'
-    const waiters = this.#waiters.get(dedupKey)
-    // Its own entry would be the last: all its markers are taken in one step.
-    if (waiters?.at(-1)?.holder === holder) return 'copy'
-    if (waiters === undefined) this.#waiters.set(dedupKey, [{ holder, index }])
-    else waiters.push({ holder, index })
+    if (other === holder) return 'duplicate'
+    const waiting = this.#waiting.get(dedupKey)
+    // An own entry can only be the last one, because all keys of a request are taken in one step.
+    if (waiting?.at(-1)?.holder === holder) return 'duplicate'
+    if (waiting === undefined) this.#waiting.set(dedupKey, [{ holder, index }])
+    else waiting.push({ holder, index })
     return 'waits'
   }
 
-  /** The event is seen now: all who wait for it have a duplicate. */
+  /** The event is stored: it is a duplicate for all requests that wait for it. */
   settle(dedupKey: DedupKey): void {
     this.#holders.delete(dedupKey)
-    if (this.#waiters.size === 0) return
-    const waiters = this.#waiters.get(dedupKey)
-    if (waiters === undefined) return
-    this.#waiters.delete(dedupKey)
-    for (const { holder, index } of waiters) holder.told(index, 'duplicate')
+    if (this.#waiting.size === 0) return
+    const waiting = this.#waiting.get(dedupKey)
+    if (waiting === undefined) return
+    this.#waiting.delete(dedupKey)
+    for (const { holder, index } of waiting) holder.endWait(index, 'duplicate')
   }
 
-  /** The event did not come about: the earliest who waits for it may try. */
-  giveUp(dedupKey: DedupKey, holder: Holder): void {
-    const others = (this.#waiters.get(dedupKey) ?? []).filter((waiter) => waiter.holder !== holder)
+  /** The event is not stored: the earliest waiting request becomes the holder. */
+  release(dedupKey: DedupKey, holder: Holder): void {
+    const others = (this.#waiting.get(dedupKey) ?? []).filter((entry) => entry.holder !== holder)
     const isHeld = this.#holders.get(dedupKey) === holder
     const next = isHeld ? others.shift() : undefined
-    if (others.length > 0) this.#waiters.set(dedupKey, others)
-    else this.#waiters.delete(dedupKey)
+    if (others.length > 0) this.#waiting.set(dedupKey, others)
+    else this.#waiting.delete(dedupKey)
     if (isHeld) this.#handOver(dedupKey, next)
   }
 
-  #handOver(dedupKey: DedupKey, next: Waiter | undefined): void {
+  #handOver(dedupKey: DedupKey, next: Waiting | undefined): void {
     if (next === undefined) this.#holders.delete(dedupKey)
     else this.#holders.set(dedupKey, next.holder)
-    next?.holder.told(next.index, 'held')
+    next?.holder.endWait(next.index, 'held')
   }
 }
 
-export type Holder = {
-  /** How the wait of event `index` ended: another request stored it, or it is this one's to store. */
-  told(index: number, outcome: 'duplicate' | 'held'): void
+type Holder = {
+  /** `duplicate`: another request has stored event `index`; `held`: this request holds it now. */
+  endWait(index: number, outcome: 'duplicate' | 'held'): void
 }
 
-type Waiter = { holder: Holder; index: number }
+type Waiting = { holder: Holder; index: number }

@@ -1,45 +1,50 @@
 import type { DedupKey } from '../../core/event.ts'
-import { type Claim, type ClaimParts, Pending, RequestClaim } from './claim.ts'
+import { type Claim, type ClaimOptions, PendingClaims, RequestClaim } from './claim.ts'
 import type { MarkerFiles } from './marker-log.ts'
 import type { RedisDedupKeys } from './redis-markers.ts'
 import { type DedupKeyWords, type DedupTable, readDedupKey } from './seen-table.ts'
 
-/** A fifth of a millisecond at a time, so that no request is held up: 256 MiB take some 2 s. */
+/** 0.2 ms of work every 2 ms, so that no request is delayed: 256 MiB take some 2 s. */
 const pagesPerReservation = 64
 const reservationMs = 2
+const sweepMs = 1000
 
 /**
- * Tells copies from new events over 24 hours. A request claims its events, and then either commits, which marks them as
- * seen, or releases them, which leaves them as if they had never come: what was refused is accepted when it is retried.
+ * Detects duplicates over 24 hours. A request claims its events. It then either commits, which marks them as seen, or
+ * releases them, so that a retry of a refused request is accepted.
  */
-export function createDedup(options: DedupOptions): Dedup {
-  const parts = { waitMsMax: 10_000, pending: new Pending(), ...options }
-  const sweeping = setInterval(() => options.table.sweep(), 1000)
+export function createDedup(dedupOptions: DedupOptions): Dedup {
+  const options = { waitMsMax: 10_000, pending: new PendingClaims(), ...dedupOptions }
+  const { table, files } = options
+  const sweeping = setInterval(() => table.sweep(), sweepMs)
   const reserving = setInterval(() => {
-    if (!options.table.reserve(pagesPerReservation)) clearInterval(reserving)
+    if (!table.reserve(pagesPerReservation)) clearInterval(reserving)
   }, reservationMs)
   for (const timer of [sweeping, reserving]) timer.unref()
   return {
-    claim: (dedupKeys) => claim(parts, dedupKeys),
-    mark: (dedupKeys) => mark(parts, dedupKeys),
-    sync: () => options.files?.sync() ?? Promise.resolve(),
-    pending: () => parts.pending.size,
+    claim: (dedupKeys) => claim(options, dedupKeys),
+    mark: (dedupKeys) => mark(options, dedupKeys),
+    sync: () => files?.sync() ?? Promise.resolve(),
+    pending: () => options.pending.size,
     async close() {
       clearInterval(sweeping)
       clearInterval(reserving)
-      await options.files?.close()
+      await files?.close()
     },
   }
 }
 
 export type Dedup = {
-  /** All events of a request at once; undefined has no identity and is always new. Throws `too_busy` if a wait is too long. */
+  /**
+   * Claims all events of a request at once. An event without a key (undefined) is always new. Rejects with `too_busy`
+   * if another request holds one of the events for longer than `waitMsMax`.
+   */
   claim(dedupKeys: readonly (DedupKey | undefined)[]): Claim | Promise<Claim>
-  /** Marks what a restart finds in the journal. */
+  /** Marks the events of the journal as seen after a restart. */
   mark(dedupKeys: readonly (DedupKey | undefined)[]): void | Promise<void>
-  /** Resolves once all that is marked survives a crash: only then may a journal segment go. */
+  /** Resolves once all marked keys survive a crash: a journal segment may be deleted only after that. */
   sync(): Promise<void>
-  /** How many markers are claimed at this moment. */
+  /** The number of keys that are claimed now. */
   pending(): number
   close(): Promise<void>
 }
@@ -48,26 +53,32 @@ export type DedupOptions = {
   table: DedupTable
   files?: MarkerFiles | undefined
   shared?: RedisDedupKeys | undefined
-  /** How long a request waits for others that hold its events. A chain of failing commits could be longer. */
+  /** How long a request waits for others that hold its events. A limit is needed: commits may fail one after another. */
   waitMsMax?: number
 }
 
-type Parts = ClaimParts & { waitMsMax: number }
+type ResolvedOptions = ClaimOptions & { waitMsMax: number }
 
-function claim(parts: Parts, dedupKeys: readonly (DedupKey | undefined)[]): Claim | Promise<Claim> {
-  const claimed = new RequestClaim(parts, dedupKeys)
-  if (!claimed.isWaiting && !parts.shared?.isAvailable()) return claimed
-  return complete(parts, claimed)
+function claim(
+  options: ResolvedOptions,
+  dedupKeys: readonly (DedupKey | undefined)[],
+): Claim | Promise<Claim> {
+  const claimed = new RequestClaim(options, dedupKeys)
+  if (!claimed.isWaiting && !options.shared?.isAvailable()) return claimed
+  return complete(options, claimed)
 }
 
-/** What memory cannot tell: how the requests end that hold the same events, and what other nodes have seen. */
-async function complete({ shared, waitMsMax }: Parts, claimed: RequestClaim): Promise<Claim> {
+/** Waits for other requests that hold the same events, and asks Redis for events that other nodes have seen. */
+async function complete(
+  { shared, waitMsMax }: ResolvedOptions,
+  claimed: RequestClaim,
+): Promise<Claim> {
   try {
     if (claimed.isWaiting) await claimed.wait(waitMsMax)
-    const asked = claimed.held()
-    if (shared === undefined || asked.length === 0) return claimed
-    const seen = await shared.find(asked.map((index) => claimed.dedupKeys[index]!))
-    asked.forEach((index, at) => {
+    const indexes = claimed.held()
+    if (shared === undefined || indexes.length === 0) return claimed
+    const seen = await shared.find(indexes.map((index) => claimed.dedupKeys[index]!))
+    indexes.forEach((index, at) => {
       if (seen[at]) claimed.dropSeen(index)
     })
     return claimed
@@ -78,7 +89,7 @@ async function complete({ shared, waitMsMax }: Parts, claimed: RequestClaim): Pr
 }
 
 function mark(
-  { table, files, shared }: Parts,
+  { table, files, shared }: ResolvedOptions,
   dedupKeys: readonly (DedupKey | undefined)[],
 ): void | Promise<void> {
   const known = dedupKeys.filter((dedupKey) => dedupKey !== undefined)

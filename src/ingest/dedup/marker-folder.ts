@@ -1,33 +1,33 @@
 import { type Clock, dayMs, hourMs } from '../../core/clock.ts'
 import type { Log } from '../../core/log.ts'
-import { type KeptFile, type MarkerDisk, type MarkerWriter, toFileName } from './marker-disk.ts'
+import { type MarkerDisk, type MarkerFile, type MarkerWriter, toFileName } from './marker-disk.ts'
 
-/** A file is at most an eighth of what may be kept, so that giving one up forgets little. */
+/** A file holds at most an eighth of `bytesMax`, so that removing one forgets few keys. */
 const filesMin = 8
 const liveHours = dayMs / hourMs
 
-/** Which marker files there are: one is written to, those of the last 24 hours and `bytesMax` in all are kept. */
+/** The marker files of the last 24 hours, at most `bytesMax` in total. At most one file is open, for appending. */
 export class MarkerFolder {
   readonly #options: MarkerFolderOptions
-  #kept: KeptFile[] | undefined
-  #open: { writer: MarkerWriter; file: KeptFile } | undefined
+  #files: MarkerFile[] | undefined
+  #open: { writer: MarkerWriter; file: MarkerFile } | undefined
 
   constructor(options: MarkerFolderOptions) {
     this.#options = options
   }
 
   get bytes(): number {
-    return (this.#kept ?? []).reduce((sum, file) => sum + file.bytes, 0)
+    return (this.#files ?? []).reduce((sum, file) => sum + file.bytes, 0)
   }
 
-  /** What earlier processes left, oldest first, without what is too old. */
-  async list(): Promise<readonly KeptFile[]> {
-    this.#kept = await this.#options.disk.list(this.#options.folder)
+  /** The files of earlier processes, oldest first, after removing those that are too old. */
+  async list(): Promise<readonly MarkerFile[]> {
+    this.#files = await this.#options.disk.list(this.#options.folder)
     await this.#removeOld()
-    return this.#kept
+    return this.#files
   }
 
-  /** Appends to the file of that hour; on disk only after `sync`. */
+  /** Appends to a file of that hour. Durable only after `sync`. */
   async write(hour: number, bytes: Uint8Array): Promise<void> {
     const { writer, file } = await this.#openFor(hour)
     for (let at = 0; at < bytes.length; )
@@ -39,7 +39,7 @@ export class MarkerFolder {
     await this.#open?.writer.datasync()
   }
 
-  /** Never touches the open file again: after a failed write its end is torn, after a failed sync anything may be. */
+  /** Closes the open file for good: after a failed write its end may be incomplete, after a failed sync any part of it. */
   async leave(): Promise<void> {
     const open = this.#open
     this.#open = undefined
@@ -53,12 +53,12 @@ export class MarkerFolder {
     if (open?.file.hour === hour && open.file.bytes < bytesMax / filesMin) return open
     await this.sync()
     await this.leave()
-    const kept = this.#kept ?? (await this.list())
-    const parts = kept.filter((file) => file.hour === hour).map((file) => file.part)
+    const files = this.#files ?? (await this.list())
+    const parts = files.filter((file) => file.hour === hour).map((file) => file.part)
     const part = Math.max(-1, ...parts) + 1
     const file = { name: toFileName(hour, part), hour, part, bytes: 0 }
     this.#open = { file, writer: await disk.create(folder, file.name) }
-    this.#kept = [...kept, file]
+    this.#files = [...files, file]
     await this.#removeOld()
     return this.#open
   }
@@ -67,18 +67,18 @@ export class MarkerFolder {
     const { now, bytesMax } = this.#options
     const hourMin = Math.floor(now() / hourMs) - liveHours
     let bytes = this.bytes
-    for (const file of this.#kept ?? []) {
+    for (const file of this.#files ?? []) {
       if (file === this.#open?.file || (file.hour >= hourMin && bytes <= bytesMax)) continue
       bytes -= file.bytes
       await this.#remove(file)
     }
   }
 
-  async #remove(file: KeptFile): Promise<void> {
+  async #remove(file: MarkerFile): Promise<void> {
     const { disk, folder, log } = this.#options
-    this.#kept = this.#kept?.filter((kept) => kept !== file)
+    this.#files = this.#files?.filter((other) => other !== file)
     await disk.remove(folder, file.name).catch((error) => {
-      log.warn({ file: file.name, error: String(error) }, 'a marker file cannot be removed')
+      log.warn({ file: file.name, error: String(error) }, 'cannot remove a marker file')
     })
   }
 }

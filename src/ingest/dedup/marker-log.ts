@@ -1,26 +1,21 @@
 import type { Clock } from '../../core/clock.ts'
 import type { Log } from '../../core/log.ts'
-import {
-  type DedupKeyTable,
-  loadMarkerFile,
-  type MarkerDisk,
-  nodeMarkerDisk,
-} from './marker-disk.ts'
+import { loadMarkerFile, type MarkerDisk, nodeMarkerDisk } from './marker-disk.ts'
 import { MarkerFolder } from './marker-folder.ts'
-import { type DedupKeyWords, dedupKeyBytes } from './seen-table.ts'
+import { type DedupKeyWords, type DedupTable, dedupKeyBytes } from './seen-table.ts'
 
-/** 64 KiB: what is gathered before a write, and the unit in which a failed one is kept. */
+/** Keys are gathered in chunks of 64 KiB and written as chunks. */
 const chunkDedupKeys = Math.floor((64 * 1024) / dedupKeyBytes)
-/** 32 MiB may wait for a disk that fails; beyond them the oldest are given up. */
+/** At most 32 MiB wait while the disk fails; beyond that the oldest chunks are dropped. */
 const chunksMax = 512
 
 /**
- * Seen markers beside the journal, so that a restart does not forget them: files by the hour, appended to in batches
- * and never rewritten. A file belongs to one process and is left where a write failed, so what is torn is its end.
+ * Dedup keys on disk, so that a restart does not forget them: marker files by the hour, appended to in batches and never
+ * rewritten. A file belongs to one process and is closed after a failed write, so only its end can be incomplete.
  *
- * A marker takes twelve bytes, not eight: by 64 bits alone one new event in 2^39 would be taken for a seen one while 33
- * million are remembered: at 10,000 events a second, one lost in two years. 96 bits bring back both what the table
- * compares and where it looks.
+ * A key takes twelve bytes. With eight, one new event in 2^39 would be taken for a duplicate while 33 million are
+ * remembered: at 10,000 events a second, one lost event in two years. 96 bits restore both the bits that the table
+ * compares and the place in the table.
  */
 export function createMarkerFiles(options: MarkerFilesOptions): MarkerFiles {
   return new Files({ flushMs: 1000, disk: nodeMarkerDisk, ...options })
@@ -28,28 +23,28 @@ export function createMarkerFiles(options: MarkerFilesOptions): MarkerFiles {
 
 export type MarkerFilesOptions = {
   folder: string
-  /** On disk, in all; beyond it the oldest file is given up. */
+  /** On disk in total; beyond it the oldest files are removed. */
   bytesMax: number
   now: Clock
   log: Log
-  /** How long a marker waits for company before it is written. */
+  /** How long a key may wait for others before it is written. */
   flushMs?: number
   disk?: MarkerDisk
 }
 
 export type MarkerFiles = {
-  /** `unsaved`: given up because the disk kept failing; a crash would forget them. */
+  /** `unsaved`: keys dropped because the disk kept failing; a crash would forget them. */
   counts(): { bytes: number; unsaved: number; failures: number }
-  /** Reads the last 24 hours, oldest first, and gives their number. Once, before the first append. */
-  load(table: DedupKeyTable): Promise<number>
+  /** Reads the keys of the last 24 hours, oldest first, and returns their number. Call once, before the first append. */
+  load(table: Pick<DedupTable, 'prefetch' | 'add'>): Promise<number>
   append(words: DedupKeyWords, hour: number): void
-  /** Resolves once all appended so far is on disk; rejects when the disk refuses, and keeps it for the next try. */
+  /** Resolves once all keys appended so far are on disk. Rejects if the disk fails; the keys are kept for the next try. */
   sync(): Promise<void>
-  /** Writes what waits, if the disk lets it. */
+  /** Writes the waiting keys. Ignores a failure of the disk. */
   close(): Promise<void>
 }
 
-/** Markers of one hour that wait for their write. */
+/** Keys of one hour that wait to be written. */
 type Chunk = { hour: number; used: number; words: Int32Array }
 
 class Files implements MarkerFiles {
@@ -73,15 +68,16 @@ class Files implements MarkerFiles {
     return { bytes: this.#folder.bytes, unsaved: this.#unsaved, failures: this.#failures }
   }
 
-  async load(table: DedupKeyTable): Promise<number> {
+  async load(table: Pick<DedupTable, 'prefetch' | 'add'>): Promise<number> {
     const { disk, folder, log } = this.#options
     let dedupKeys = 0
     for (const file of await this.#folder.list()) {
       try {
         dedupKeys += await loadMarkerFile({ disk, folder, table }, file)
       } catch (error) {
-        // Without these markers copies may get in; without a start nothing does.
-        log.error({ file: file.name, error: String(error) }, 'a marker file cannot be read')
+        // Start without these keys: duplicates of their events are accepted, which is better than no start.
+        const message = 'cannot read a marker file: duplicates of its events may be accepted'
+        log.error({ file: file.name, error: String(error) }, message)
       }
     }
     return dedupKeys
@@ -104,7 +100,7 @@ class Files implements MarkerFiles {
       })
       return this.#running
     }
-    // What was appended during this flush needs another; all who ask meanwhile share it.
+    // Keys appended during this flush need another one; all callers meanwhile share it.
     this.#next ??= this.#running
       .catch(() => {})
       .then(() => {
@@ -124,7 +120,7 @@ class Files implements MarkerFiles {
   #addChunk(hour: number): Chunk {
     const chunk = { hour, used: 0, words: new Int32Array(chunkDedupKeys * 3) }
     this.#chunks.push(chunk)
-    this.#giveUpBeyondMax()
+    this.#dropBeyondMax()
     if (this.#chunks.length === 1 || this.#isFailing) this.#flushLater()
     else this.sync().catch(() => {})
     return chunk
@@ -152,19 +148,22 @@ class Files implements MarkerFiles {
     }
   }
 
-  /** All of them, though some may be written: a marker that stands twice does no harm. */
+  /** Keeps all chunks, although some may be written: a key may be stored twice without harm. */
   async #keepForLater(chunks: Chunk[], error: unknown): Promise<void> {
     if (!this.#isFailing)
-      this.#options.log.error({ error: String(error) }, 'markers cannot be written')
+      this.#options.log.error(
+        { error: String(error) },
+        'cannot write marker files: after a crash, duplicates may be accepted',
+      )
     this.#isFailing = true
     this.#failures += 1
     this.#chunks = [...chunks, ...this.#chunks]
-    this.#giveUpBeyondMax()
+    this.#dropBeyondMax()
     await this.#folder.leave()
     this.#flushLater()
   }
 
-  #giveUpBeyondMax(): void {
+  #dropBeyondMax(): void {
     while (this.#chunks.length > chunksMax) this.#unsaved += this.#chunks.shift()!.used / 3
   }
 }

@@ -3,28 +3,28 @@ import type { DedupKey } from '../../core/event.ts'
 import type { RedisHandle, RedisScript } from '../../redis/redis.ts'
 import { type DedupKeyWords, readDedupKey } from './seen-table.ts'
 
-/** A look-up tries every window of the last 24 hours: three of these, where of hours it would be 25. */
+/** A look-up searches all windows of the last 24 hours: three of 12 hours, compared with 25 of one hour. */
 const windowMs = 12 * hourMs
-/** Clocks of nodes may differ by this much without missing each other's marks where a window ends. */
+/** The clocks of nodes may differ by this much; more could miss keys near the end of a window. */
 const skewMs = 60_000
-/** Redis does nothing else while a script runs: one with a thousand markers takes some 2 ms. */
+/** A script blocks Redis: with a thousand keys it takes some 2 ms. */
 const scriptDedupKeysMax = 1000
-/** Hex digits behind those that `readMarker` takes: the hash tag, two for the root set, one for each level below. */
+/** Hex digits after those that `readDedupKey` uses: the first is also the hash tag, three name the root set, then one a level. */
 const placeAt = 24
 const placeEnd = 29
 const rootDigits = 3
 const levels = 3
-/** With the mark that it is full, below the 512 up to which Redis packs integers. */
+/** Below 512, up to which Redis stores a set of integers compactly. */
 const setMembersMax = 500
 
 /**
- * What all nodes have seen, in Redis. A marker is a 63-bit member of a set of integers, which Redis packs into eight bytes
- * each while they are at most 512: about ten bytes a marker in all. So sets are many and small. A marker goes to the root
- * set that three of its digits name; a full set says so by the member 0 and sends what comes to its 16 children. Thus
- * sets fill well whether a window sees a hundred thousand events or half a billion.
+ * The dedup keys of all nodes, in Redis. A key is stored as a 63-bit member of a set of integers. Redis stores a set of
+ * at most 512 integers in eight bytes each: about ten bytes a key in total. So there are many small sets: a key goes to
+ * the root set that three of its hex digits name, and once a set holds 500 members, further keys go to one of its 16
+ * children. Sets fill well whether a window holds a hundred thousand events or half a billion.
  *
- * A new event is taken for a seen one if these 63 bits and the root's 12 agree with any of 36 hours: once in a hundred
- * years at 10,000 events a second.
+ * A new event is taken for a duplicate if the 63 bits and the 12 bits of the root agree with any key of 36 hours: once in
+ * a hundred years at 10,000 events a second.
  */
 export function createRedisDedupKeys({ redis, now }: RedisDedupKeysOptions): RedisDedupKeys {
   const callAll = (calls: readonly Call[], script: RedisScript, window: number[]) =>
@@ -37,14 +37,14 @@ export function createRedisDedupKeys({ redis, now }: RedisDedupKeysOptions): Red
       )
     }, undefined)
 
-  const find = createGather<DedupKey, boolean>(async (dedupKeys) => {
+  const find = createBatcher<DedupKey, boolean>(async (dedupKeys) => {
     const newest = Math.floor((now() + skewMs) / windowMs)
     const oldest = Math.floor((now() - dayMs) / windowMs)
     const calls = toCalls(dedupKeys, redis.isCluster)
     await callAll(calls, findScript, [newest, oldest])
     return toSeen(calls, dedupKeys.length)
   })
-  const mark = createGather<DedupKey, never>(async (dedupKeys) => {
+  const mark = createBatcher<DedupKey, never>(async (dedupKeys) => {
     const window = Math.floor(now() / windowMs)
     const expireSeconds = Math.ceil(((window + 1) * windowMs + dayMs + skewMs) / 1000)
     await callAll(toCalls(dedupKeys, redis.isCluster), markScript, [window, expireSeconds])
@@ -64,16 +64,16 @@ export type RedisDedupKeysOptions = { redis: RedisHandle; now: Clock }
 
 export type RedisDedupKeys = {
   isAvailable(): boolean
-  /** Which of them any node has marked. Never rejects: what Redis does not tell in time counts as new. */
+  /** For each key, whether any node has marked it. Never rejects: without an answer of Redis in time a key counts as new. */
   find(dedupKeys: readonly DedupKey[]): Promise<readonly boolean[]>
-  /** Remembers them for 24 hours at least. Never rejects. */
+  /** Stores the keys for 24 hours at least. Never rejects. */
   mark(dedupKeys: readonly DedupKey[]): Promise<void>
 }
 
-/** One script: the markers of a slot, as arguments, with their places in the request. */
+/** One script call: the keys of one slot as arguments, and their indexes in the request. */
 type Call = { key: string; members: string[]; indexes: number[]; reply: string }
 
-/** On a Cluster a script per hash tag, since its keys must share a slot; else one for all. */
+/** On a Cluster one call per hash tag, because the keys of a script must share a slot; otherwise one for all. */
 function toCalls(dedupKeys: readonly DedupKey[], isCluster: boolean): Call[] {
   const calls: Call[] = []
   const open = new Map<string, Call>()
@@ -91,7 +91,7 @@ function toCalls(dedupKeys: readonly DedupKey[], isCluster: boolean): Call[] {
   return calls
 }
 
-/** A call that failed has no reply, and what it asked for counts as new. */
+/** A failed call has no reply: its keys count as new. */
 function toSeen(calls: readonly Call[], length: number): boolean[] {
   const seen = new Array<boolean>(length).fill(false)
   for (const { indexes, reply } of calls)
@@ -99,7 +99,7 @@ function toSeen(calls: readonly Call[], length: number): boolean[] {
   return seen
 }
 
-/** A positive integer below 2^63 as decimal digits, without a bigint: 33 bits, and then nine digits. */
+/** A positive integer below 2^63 as decimal digits: 33 bits followed by nine digits. No bigint, for speed. */
 function toMember(dedupKey: DedupKey): string {
   readDedupKey(dedupKey, words)
   const high = (words.a >>> 0) + 1 + (words.c & 1) * 2 ** 32
@@ -109,8 +109,8 @@ function toMember(dedupKey: DedupKey): string {
 const words: DedupKeyWords = { a: 0, b: 0, c: 0 }
 
 /**
- * `KEYS[1]:window` says how many levels of sets a window has, `KEYS[1]:window:digits` is a set. That scripts make their
- * keys is sound on a Cluster as long as they share the hash tag.
+ * `KEYS[1]:window` holds the number of levels of sets in a window, `KEYS[1]:window:digits` is a set. Scripts derive their
+ * keys from KEYS[1]: allowed on a Cluster because all of them share its hash tag.
  */
 const findScript: RedisScript = {
   name: 'spillwayFindMarkers',
@@ -168,10 +168,10 @@ end`,
 }
 
 /**
- * Joins the calls of one turn of the event loop into one, and gives each caller the replies to its own items. A call
+ * Batches the calls of one event-loop iteration into one, and gives each caller the replies to its own items. A call
  * costs 15 µs whatever it holds, so requests of one event gain most. `send` must not reject.
  */
-export function createGather<T, R>(
+function createBatcher<T, R>(
   send: (items: readonly T[]) => Promise<readonly R[]>,
 ): (items: readonly T[]) => Promise<readonly R[]> {
   let waiting: T[] = []

@@ -4,19 +4,19 @@ import type { DedupKey } from '../../core/event.ts'
 const pageBytes = 4096
 const pageWords = pageBytes / 4
 const bucketWords = 16
-/** More than any age and place below it. */
+/** Above any age and position: see `#rank`. */
 const freeRank = 1 << 16
 const pageEntries = pageWords / 2
-/** Bun has no array above 4 GiB, and 32-bit integers are the fast ones: a shard is 1 GiB. */
+/** A shard is 1 GiB: Bun has no array above 4 GiB, and 32-bit indexes are the fast ones. */
 const shardBits = 18
 const shardPages = 2 ** shardBits
-/** Half an hour, at one a second. */
+/** Half an hour, at one sweep a second. */
 const sweepsPerPass = 1800
 const liveHours = dayMs / hourMs
-/** Entries hold their hour modulo 31, plus one: zero is an empty entry. */
+/** An entry holds its hour modulo 31, plus one; zero marks an empty entry. */
 const hourMask = 31
 const hourSlots = 31
-/** An entry must be swept before the number of its hour comes round again. */
+/** An entry must be swept before the number of its hour is used again. */
 const passLagHoursMax = hourSlots - 1 - liveHours
 
 const { floor, imul } = Math
@@ -25,14 +25,14 @@ const scratch = Buffer.alloc(16)
 const scratchWords = new Int32Array(scratch.buffer, scratch.byteOffset, 4)
 
 /**
- * Remembers markers for 24 hours (25 at most: they expire by the hour) in `bytesMax` bytes: see `reserve`.
- * When it is full, the oldest of the sixteen entries in a newcomer's way is forgotten: the first at two thirds,
- * 1 in 1000 at four fifths.
+ * Remembers dedup keys for 24 hours (25 at most: they expire by the hour) in `bytesMax` bytes. When it is full, a new
+ * entry replaces the oldest of the sixteen entries that it may use: the first one at two thirds of the capacity, 1 in
+ * 1000 at four fifths.
  *
- * An entry is 64 bits: 59 of the marker, 5 of the hour. It lies in one of two buckets of eight, each a cache
- * line, and both on one memory page, because a miss of the page table costs as much as one of the cache. The page is
- * chosen by 32 further bits; the emptier bucket takes a newcomer. A new event is taken for a seen one if 59 bits
- * agree with one of 16 entries: 2^-55 a look-up, or once in a hundred thousand years at 10,000 events a second.
+ * An entry is 64 bits: 59 of the key, 5 of the hour. It lies in one of two buckets of eight entries. A bucket is one cache
+ * line, and both lie on one memory page, because a miss of the page table costs as much as a miss of the cache. 32 other
+ * bits select the page; a new entry goes to the emptier bucket. A new event is taken for a duplicate if 59 bits agree
+ * with one of 16 entries: 2^-55 a look-up, or once in a hundred thousand years at 10,000 events a second.
  */
 export function createDedupTable(options: { bytesMax: number; now: Clock }): DedupTable {
   return new Table(options)
@@ -45,10 +45,10 @@ class Table {
   readonly counts = { entries: 0, forgotten: 0 }
   readonly #now: Clock
   readonly #shards: Int32Array[] = []
-  /** Pages that were ever written to: the sweep leaves the others alone, so that they take no memory. */
+  /** Pages that were written to. The sweep skips the others, so that they take no memory. */
   readonly #touched: Uint8Array
   readonly #pageScale: number
-  /** Age in hours by the number that an entry holds for its hour. */
+  /** Age in hours by the hour number of an entry. */
   readonly #ages = new Uint8Array(hourSlots + 1).fill(255)
   #hour: number
   #hourEndsMs: number
@@ -69,12 +69,12 @@ class Table {
     this.#setAges(0)
   }
 
-  /** The hour since 1970 under which newcomers stand. It never goes back, whatever the clock does. */
+  /** The hour since 1970 of new entries. It never goes back, even if the clock does. */
   get hour(): number {
     return this.#hour
   }
 
-  /** Looks at the clock: once before a run of `has` and `add` is enough. */
+  /** Reads the clock. Call once before a series of `has` and `add`. */
   keepTime(): void {
     const nowMs = this.#now()
     if (nowMs < this.#hourEndsMs) return
@@ -95,7 +95,7 @@ class Table {
     )
   }
 
-  /** Remembers it for 24 hours from `hour`. That it is not there yet is for the caller to know. */
+  /** Remembers the key for 24 hours from `hour`. The caller must know that the table does not hold it. */
   add(dedupKey: DedupKeyWords, hour = this.#hour): void {
     if (this.#hour - hour > liveHours) return
     const page = this.#pageOf(dedupKey.c)
@@ -107,7 +107,7 @@ class Table {
     this.#touched[page] = 1
   }
 
-  /** Brings both buckets into the cache: doing that for some dozens first halves the time of `has` and `add`. */
+  /** Loads both buckets into the cache. Measured: doing so for some dozens of keys first halves the time of `has` and `add`. */
   prefetch(dedupKey: DedupKeyWords): number {
     const page = this.#pageOf(dedupKey.c)
     const words = this.#shards[page >>> shardBits]!
@@ -115,7 +115,7 @@ class Table {
     return words[toFirst(page, hash)]! ^ words[toSecond(page, hash)]!
   }
 
-  /** Frees what has expired in the next part of the table: some 20 µs. Once a second keeps up with the hours. */
+  /** Frees expired entries in the next part of the table. Takes some 20 µs; must run once a second. */
   sweep(): void {
     this.keepTime()
     const pages = Math.ceil(this.#touched.length / sweepsPerPass)
@@ -123,13 +123,13 @@ class Table {
   }
 
   /**
-   * Has the system give memory to the next `pages`, some 3 µs each, and says whether any are left: else the first marker
-   * of a page would have to wait for it.
+   * Makes the system allocate the memory of the next `pages`, some 3 µs each; returns whether any are left. Otherwise the
+   * first key of each page would wait for the allocation.
    */
   reserve(pages: number): boolean {
     const end = Math.min(this.#reservedPages + pages, this.#touched.length)
     for (let page = this.#reservedPages; page < end; page += 1) {
-      // Only a write takes memory, and this one, which changes nothing, is never optimised away.
+      // Only a write allocates the page. This one changes nothing, and is never optimised away.
       Atomics.or(this.#shards[page >>> shardBits]!, toStart(page), 0)
     }
     this.#reservedPages = end
@@ -149,7 +149,7 @@ class Table {
     return false
   }
 
-  /** Where a newcomer goes: the emptier bucket's free entry, else the oldest of both, which is forgotten. */
+  /** The place of a new entry: a free entry of the emptier bucket, or the oldest entry of both, which is forgotten. */
   #place(words: Int32Array, first: number, second: number): number {
     const firstRank = this.#rank(words, first)
     const secondRank = this.#rank(words, second)
@@ -160,7 +160,7 @@ class Table {
     return at
   }
 
-  /** How good a bucket is, as one integer: its free entries, then the age of the oldest, then where that is. */
+  /** One integer to compare buckets by: the free entries, then the age of the oldest entry, then its position. */
   #rank(words: Int32Array, start: number): number {
     const ages = this.#ages
     let free = 0
@@ -174,7 +174,7 @@ class Table {
     return free | oldest
   }
 
-  /** `hoursAhead` gives the ages as they will be: the clock may jump past a whole round of numbers. */
+  /** `hoursAhead`: the ages so many hours later, because the clock may jump past a whole round of hour numbers. */
   #setAges(hoursAhead: number): void {
     for (let age = 0; age < hourSlots; age += 1)
       this.#ages[toSlot(this.#hour - age)] = Math.min(age + hoursAhead, 255)
@@ -215,12 +215,12 @@ class Table {
   }
 }
 
-/** The first 96 bits of a marker: all that is looked at here, and what a marker file holds. */
+/** The first 96 bits of a dedup key: the table uses no more, and marker files hold no more. */
 export type DedupKeyWords = { a: number; b: number; c: number }
 
 export const dedupKeyBytes = 12
 
-/** Reads a marker into `words` without allocating: 50 ns. */
+/** Parses a key into `words` without allocating. Takes 50 ns. */
 export function readDedupKey(dedupKey: DedupKey, words: DedupKeyWords): void {
   scratch.write(dedupKey, 0, dedupKeyBytes, 'hex')
   words.a = scratchWords[0]!
@@ -228,13 +228,13 @@ export function readDedupKey(dedupKey: DedupKey, words: DedupKeyWords): void {
   words.c = scratchWords[2]!
 }
 
-/** A round of the sweep: where it is, at which hour it began, and when the last whole one had begun. */
+/** The sweep's current pass: its page, the hour when it started, and the hour when the last complete pass started. */
 type Pass = { page: number; startedHour: number; doneHour: number }
 
 const toStart = (page: number) => (page & (shardPages - 1)) * pageWords
-/** Takes in both words: were it one's alone, markers that share it would always meet. */
+/** Uses both words: with one of them, keys that share it would always share their buckets. */
 const toHash = ({ a, c }: DedupKeyWords) => imul(c ^ a, 0x9e3779b1)
 const toFirst = (page: number, hash: number) => toStart(page) + (hash >>> 26) * bucketWords
-/** Another bucket of the page: an odd number changes the first one's parity at least. */
+/** Another bucket of the page: the odd operand makes it differ from the first in its lowest bit. */
 const toSecond = (page: number, hash: number) =>
   toStart(page) + ((hash >>> 26) ^ ((hash >>> 20) & 62) ^ 1) * bucketWords

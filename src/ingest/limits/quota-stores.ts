@@ -5,7 +5,7 @@ import type { Log } from '../../core/log.ts'
 import type { RedisHandle, RedisScript } from '../../redis/redis.ts'
 import type { Charge, QuotaStore } from './quotas.ts'
 
-/** Quota counts of a single node in one small file, replaced as a whole, so that it is never half written. */
+/** Quota counts of a single node, in one small file. It is replaced atomically, so it is never half written. */
 export function createQuotaFile({ path, now, log, everyMs = 1000 }: QuotaFileOptions): QuotaStore {
   let totals = loadTotals(path, log)
   let saving = Promise.resolve()
@@ -34,7 +34,7 @@ function addTo(totals: Map<string, Total>, { key, count, endMs }: Charge): numbe
   return total
 }
 
-/** A count that cannot be saved still counts, until the process ends. */
+/** If saving fails, the counts remain valid until the process ends. */
 async function save(path: string, totals: Map<string, Total>, log: Log): Promise<void> {
   try {
     const file = await open(`${path}.new`, 'w')
@@ -46,7 +46,10 @@ async function save(path: string, totals: Map<string, Total>, log: Log): Promise
     }
     await rename(`${path}.new`, path)
   } catch (error) {
-    log.error({ path, error: String(error) }, 'quota counts cannot be saved')
+    log.error(
+      { path, error: String(error) },
+      'cannot save quota counts: a restart would forget them',
+    )
   }
 }
 
@@ -55,12 +58,12 @@ function loadTotals(path: string, log: Log): Map<string, Total> {
     return new Map(Object.entries(JSON.parse(readFileSync(path, 'utf8')) as Record<string, Total>))
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
-      log.error({ path, error: String(error) }, 'quota counts cannot be read and start at zero')
+      log.error({ path, error: String(error) }, 'cannot read quota counts: they start at zero')
     return new Map()
   }
 }
 
-/** Quota counts that all nodes share. A count whose reply is lost is added again: rather too much than for nothing. */
+/** Quota counts in Redis, shared by all nodes. If a reply is lost the increment is retried: it may be counted twice, never lost. */
 export function createSharedQuota({ redis, everyMs = 200 }: SharedQuotaOptions): QuotaStore {
   return {
     everyMs,
@@ -82,7 +85,7 @@ export function createSharedQuota({ redis, everyMs = 200 }: SharedQuotaOptions):
 
 export type SharedQuotaOptions = { redis: RedisHandle; everyMs?: number }
 
-/** A node whose clock is behind still charges the period that is over. */
+/** A node whose clock is slow may still charge a period that has ended. */
 const graceSeconds = 3600
 
 const addScript: RedisScript = {

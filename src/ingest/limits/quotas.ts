@@ -3,45 +3,45 @@ import type { Category } from '../../core/event.ts'
 import type { Project, Quota } from '../../core/protocol.ts'
 
 /**
- * How much a project may still send of a category in this day or month, by UTC. Counts live in memory; what is charged
- * goes to the store every `store.everyMs`, and the answer brings what other nodes charged. So a crash forgets one such
- * interval at most, and nodes that share a quota overshoot it by what they take in one.
+ * What a project may still send of a category in this UTC day or month. Counts are kept in memory. Charges go to the
+ * store every `store.everyMs`, and the answer includes the charges of other nodes. So a crash forgets one such interval
+ * at most, and nodes that share a quota exceed it by what they take in one interval.
  */
 export function createQuotas(options: { store: QuotaStore; now: Clock }): Quotas {
   return new Counters(options)
 }
 
 export type Quotas = {
-  /** Infinity where the project has no such quota. A promise only for the first question of a period. */
+  /** Infinity if the project has no such quota. A promise only for the first call in a period. */
   left(project: Project, category: Category): number | Promise<number>
-  /** Only for events that are stored: a refused request and a duplicate cost nothing. */
+  /** Call for stored events only: refused requests and duplicates are not charged. */
   charge(project: Project, category: Category, count: number): void
-  /** Stores what is not stored yet. */
+  /** Stores the charges that are not stored yet. */
   close(): Promise<void>
 }
 
-/** Where counts outlive the process. Never rejects: undefined stands for a total that cannot be had now. */
+/** Keeps counts beyond the process. Never rejects: undefined if a total is not available now. */
 export type QuotaStore = {
   everyMs: number
-  /** Others charge too, so totals grow by themselves. */
+  /** Other nodes charge too, so a total may grow without a charge of this node. */
   isShared: boolean
-  /** Adds the counts, 0 among them, and gives the totals in the same order. */
+  /** Adds the counts, which may be 0, and returns the totals in the same order. */
   add(charges: readonly Charge[]): Promise<readonly (number | undefined)[]>
 }
 
-/** The total under `key` is not needed once `endMs` is over. */
+/** The store may forget the total of `key` after `endMs`. */
 export type Charge = { key: string; count: number; endMs: number }
 
 type Counter = {
   key: string
   period: Quota['period']
   endMs: number
-  /** The store's total, as last heard. */
+  /** The store's total, as of the last answer. */
   stored: number
-  /** Charged since then: not yet under way to the store, and under way. */
+  /** Charged since then: not sent to the store yet (`waiting`), and sent without an answer (`sending`). */
   waiting: number
   sending: number
-  heardMs: number
+  answeredMs: number
   loading: Promise<void> | undefined
 }
 
@@ -62,12 +62,12 @@ class Counters implements Quotas {
     const quota = project.quotas[category]
     if (quota === undefined) return Number.POSITIVE_INFINITY
     const counter = this.#counterOf(project.id, category, quota)
-    if (counter.heardMs === 0) {
+    if (counter.answeredMs === 0) {
       counter.loading ??= this.#ask([counter])
       return counter.loading.then(() => toLeft(quota, counter))
     }
     const { isShared, everyMs } = this.#store
-    if (isShared && this.#now() - counter.heardMs >= everyMs) this.#askSoon(counter)
+    if (isShared && this.#now() - counter.answeredMs >= everyMs) this.#askSoon(counter)
     return toLeft(quota, counter)
   }
 
@@ -99,7 +99,7 @@ class Counters implements Quotas {
       stored: 0,
       waiting: 0,
       sending: 0,
-      heardMs: 0,
+      answeredMs: 0,
       loading: undefined,
     }
     this.#counters.set(name, counter)
@@ -125,18 +125,18 @@ class Counters implements Quotas {
     })
     const totals = await this.#store.add(charges)
     counters.forEach((counter, at) => {
-      this.#hear(counter, charges[at]!.count, totals[at])
+      this.#takeAnswer(counter, charges[at]!.count, totals[at])
     })
   }
 
-  #hear(counter: Counter, count: number, total: number | undefined): void {
+  #takeAnswer(counter: Counter, count: number, total: number | undefined): void {
     counter.sending -= count
-    counter.heardMs = this.#now()
-    // Answers may overtake each other; a total only grows.
+    counter.answeredMs = this.#now()
+    // Answers may arrive out of order; a total only grows.
     if (total !== undefined) counter.stored = Math.max(counter.stored, total)
     else {
       counter.waiting += count
-      if (counter.heardMs < counter.endMs) this.#askSoon(counter)
+      if (counter.answeredMs < counter.endMs) this.#askSoon(counter)
     }
   }
 }
@@ -145,7 +145,7 @@ function toLeft({ max }: Quota, { stored, waiting, sending }: Counter): number {
   return Math.max(0, max - stored - waiting - sending)
 }
 
-/** The UTC day or month that `nowMs` is in, as `2026-01-31` or `2026-01`, and when it is over. */
+/** The UTC day or month of `nowMs`, as `2026-01-31` or `2026-01`, and its end. */
 function toPeriod(period: Quota['period'], nowMs: number): { label: string; endMs: number } {
   const date = new Date(nowMs)
   const [year, month, day] = [date.getUTCFullYear(), date.getUTCMonth(), date.getUTCDate()]

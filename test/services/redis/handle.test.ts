@@ -43,7 +43,7 @@ test('runs scripts and plain commands under the prefix', async () => {
   expect(await redis.run((commands) => commands.get('key'), 'otherwise')).toBeNull()
 })
 
-test('an error of Redis gives what was asked for otherwise, and is counted', async () => {
+test('returns `otherwise` on an error of Redis, and counts the failure', async () => {
   using opened = await open()
   const { redis } = opened
   expect(await redis.run((commands) => commands.script(fault, 'any', []), 'otherwise')).toBe(
@@ -53,7 +53,7 @@ test('an error of Redis gives what was asked for otherwise, and is counted', asy
   expect(redis.isAvailable()).toBe(true)
 })
 
-test('killed and restarted: nothing waits for it, and it is back by itself', async () => {
+test('killed and restarted: no call waits, and the handle reconnects', async () => {
   using opened = await open()
   const { redis, say, lines } = opened
   await server.kill()
@@ -61,17 +61,19 @@ test('killed and restarted: nothing waits for it, and it is back by itself', asy
   const { calls } = redis.counts
   expect(await say('x')).toBe('otherwise')
   expect(redis.counts.calls).toBe(calls)
-  await expect(redis.require((commands) => commands.get('key'))).rejects.toThrow('Redis is away')
+  await expect(redis.require((commands) => commands.get('key'))).rejects.toThrow(
+    'Redis is not available',
+  )
   await server.restart()
   await until(async () => (await say('again')) === 'again')
   expect(lines.map((line) => line.split(/[{:]/)[0]!.trim())).toEqual([
-    'Redis is there',
-    'Redis is away',
-    'Redis is there',
+    'Redis is available',
+    'Redis is not available',
+    'Redis is available',
   ])
 })
 
-test('hung: five calls wait 50 ms at most, no further one does, and it is back by itself', async () => {
+test('hung: five calls wait 50 ms at most, further calls do not wait, and the handle recovers', async () => {
   using opened = await open()
   const { redis, say } = opened
   server.pause()
@@ -84,7 +86,7 @@ test('hung: five calls wait 50 ms at most, no further one does, and it is back b
   await until(async () => (await say('again')) === 'again')
 })
 
-test('hung with a thousand requests at once: all go on in the time of one', async () => {
+test('hung with a thousand concurrent calls: all continue after the time of one', async () => {
   using opened = await open()
   server.pause()
   const many = Array.from({ length: 1000 }, () => opened.say('x'))
@@ -94,17 +96,17 @@ test('hung with a thousand requests at once: all go on in the time of one', asyn
   await until(async () => (await opened.say('again')) === 'again')
 })
 
-test('a connection that hangs for long is given up, with what queued up behind it', async () => {
+test('closes a connection that hangs for long, with the calls queued on it', async () => {
   using opened = await open({ deadMs: 200 })
   server.pause()
   await opened.say('x')
   expect(opened.lines).toHaveLength(1)
-  await until(() => opened.lines[1]?.includes('Redis is away'))
+  await until(() => opened.lines[1]?.includes('Redis is not available'))
   server.resume()
   await until(async () => (await opened.say('again')) === 'again')
 })
 
-test('a reply that waits behind our own busy loop is not late', async () => {
+test('a reply that waits behind a busy event loop is not late', async () => {
   using opened = await open()
   const reply = opened.say('here')
   const untilMs = performance.now() + 150
@@ -112,7 +114,7 @@ test('a reply that waits behind our own busy loop is not late', async () => {
   expect(await reply).toBe('here')
 })
 
-test('a Redis that was never there is waited for no longer than asked', async () => {
+test('waits no longer than asked for a Redis that was never reachable', async () => {
   const redis = createRedis({
     url: 'redis://127.0.0.1:1',
     prefix: 'test',
@@ -124,7 +126,7 @@ test('a Redis that was never there is waited for no longer than asked', async ()
   redis.close()
 })
 
-test('a wrong password is told, and not shown', async () => {
+test('logs a wrong password as a failure, without the password', async () => {
   await using locked = Object.assign(await startRedis(), {
     [Symbol.asyncDispose]: () => locked.stop(),
   })
@@ -135,11 +137,11 @@ test('a wrong password is told, and not shown', async () => {
   })
   expect(opened.redis.isAvailable()).toBe(false)
   await until(() => opened.lines.length > 0)
-  expect(opened.lines.join()).toContain('Redis is away')
+  expect(opened.lines.join()).toContain('Redis is not available')
   expect(opened.lines.join()).not.toContain('s3cret')
 })
 
-test('streams: a reader blocks without holding up the writer, and comes back after a restart', async () => {
+test('streams: a reader blocks without delaying the writer, and reconnects after a restart', async () => {
   const streams = createRedisStreams({ url: server.url, timeoutMs: 1000 })
   const add = () => streams.call('XADD', ['stream', '*', 'field', 'value'])
   await until(() => add().catch(() => undefined))
@@ -160,7 +162,7 @@ test('streams: a reader blocks without holding up the writer, and comes back aft
 
 const toBlocked = (info: string) => /blocked_clients:(\d+)/.exec(info)?.[1] ?? '0'
 
-test('a handle is closed for good', async () => {
+test('a closed handle does not reconnect', async () => {
   const { redis } = await open()
   const handle: RedisHandle = redis
   handle.close()

@@ -32,7 +32,7 @@ async function connectTwo(url: string, timeoutMs = 1000) {
   return { pair, [Symbol.dispose]: close }
 }
 
-/** Slow enough that a test sees nothing grow back. */
+/** So slow that nothing becomes available again during a test. */
 const rate = { perSecond: 0.01, burst: 10 }
 
 function createNode(redis: RedisHandle, name: string) {
@@ -80,14 +80,14 @@ const shop: Project = {
   quotas: { events: { max: 1000, period: 'day' } },
 }
 
-test('limiters of different names do not count for each other', async () => {
+test('limiters with different names count separately', async () => {
   using nodes = await connectTwo(server.url)
   const [one, other] = nodes.pair
   expect(await createNode(one, 'tokens')('a', 20)).toBe(10)
   expect(await createNode(other, 'addresses')('a', 20)).toBe(10)
 })
 
-test('what a node says about coming back holds for what the other took', async () => {
+test('the retry time of a node includes what the other node took', async () => {
   using nodes = await connectTwo(server.url)
   const [one, other] = nodes.pair
   await createNode(one, 'later')('a', 10)
@@ -99,7 +99,7 @@ test('what a node says about coming back holds for what the other took', async (
   expect(retryAfterSeconds).toBeLessThanOrEqual(100)
 })
 
-test('Redis forgets limits that are used up, and quotas when their period is over', async () => {
+test('Redis forgets limits that are idle, and quotas after their period', async () => {
   using nodes = await connectTwo(server.url)
   const [redis] = nodes.pair
   await createNode(redis, 'expiry')('a', 1)
@@ -114,7 +114,7 @@ test('Redis forgets limits that are used up, and quotas when their period is ove
   expect(Number(await redisCli(server.url, 'ttl', 'limits:quota:k'))).toBeLessThan(3700)
 })
 
-test('with Redis hung each node limits for itself, and no request waits for it', async () => {
+test('with Redis hung each node limits for itself, and no request waits', async () => {
   using nodes = await connectTwo(server.url, 50)
   const takes = nodes.pair.map((redis) => createNode(redis, 'hung'))
   server.pause()
@@ -125,7 +125,7 @@ test('with Redis hung each node limits for itself, and no request waits for it',
   await until(() => nodes.pair.every((redis) => redis.isAvailable()))
 })
 
-test('charges made while Redis is away are made up for', async () => {
+test('stores charges made while Redis is unavailable once it is back', async () => {
   using nodes = await connectTwo(server.url, 200)
   const [redis] = nodes.pair
   const store = createSharedQuota({ redis, everyMs: 5 })

@@ -22,7 +22,7 @@ afterAll(async () => {
   await cluster.stop()
 })
 
-/** One node: memory of its own, and the Redis it shares with others under `prefix`. */
+/** One node: its own memory, and the Redis that it shares with others under `prefix`. */
 async function startNode(
   prefix: string,
   { url = server.url, now = Date.now, timeoutMs = 1000 } = {},
@@ -62,7 +62,7 @@ describe.each([
     await Promise.all([one.close(), other.close()])
   })
 
-  test('a released request is new on the other node', async () => {
+  test('a released event is new on the other node', async () => {
     const one = await startNode('released', { url: url() })
     const other = await startNode('released', { url: url() })
     const claim = await one.dedup.claim(toDedupKeys(3))
@@ -71,7 +71,7 @@ describe.each([
     await Promise.all([one.close(), other.close()])
   })
 
-  test('what a restart finds in the journal is known to the others', async () => {
+  test('keys replayed from the journal after a restart are known to other nodes', async () => {
     const one = await startNode('replay', { url: url() })
     const other = await startNode('replay', { url: url() })
     await one.dedup.mark([...toDedupKeys(1500), undefined])
@@ -80,8 +80,8 @@ describe.each([
   })
 })
 
-test('nobody forgets within 24 hours, whenever in the day it was, and clocks may differ', async () => {
-  // The start of a window of ours, so that some of the clocks below are still in the one before.
+test('remembers a key for 24 hours from any time of day, with clocks that differ', async () => {
+  // The start of a window, so that some of the clocks below are still in the previous one.
   const startMs = Date.now() - (Date.now() % (12 * hourMs))
   const clock = { nowMs: startMs, now: () => clock.nowMs }
   const node = await startNode('day', { now: clock.now })
@@ -100,7 +100,7 @@ test('nobody forgets within 24 hours, whenever in the day it was, and clocks may
   await node.close()
 })
 
-test('Redis forgets by itself, and not before a day is over', async () => {
+test('Redis expires keys, and not before 24 hours', async () => {
   const node = await startNode('expiry')
   await node.shared.mark(toDedupKeys(50))
   const keys = (await redisCli(server.url, 'keys', 'expiry:*')).split('\n')
@@ -113,7 +113,7 @@ test('Redis forgets by itself, and not before a day is over', async () => {
   await node.close()
 })
 
-test('sets that are full hand on, so that Redis keeps packing them', async () => {
+test('full sets pass keys on to children, so that Redis keeps the compact encoding', async () => {
   const node = await startNode('full')
   const inOneRoot = (from: number) =>
     toDedupKeys(10_000, from).map((dedupKey) => `${dedupKey.slice(0, 24)}abc${dedupKey.slice(27)}`)
@@ -150,7 +150,7 @@ test('a million events take 24 bytes each at most', async () => {
   await node.close()
 }, 60_000)
 
-test('while Redis is hung or gone no event is lost or slow, and later it counts again', async () => {
+test('while Redis is hung or stopped no event is lost or slow, and later it is used again', async () => {
   const own = await startRedis()
   const redis = createRedis({ url: own.url, prefix: 'away', timeoutMs: 50, log: silentLog })
   await redis.whenAvailable(5000)
@@ -183,7 +183,7 @@ test('while Redis is hung or gone no event is lost or slow, and later it counts 
   await own.stop()
 })
 
-test('with one node of a cluster lost, requests go on without it', async () => {
+test('with one node of a cluster lost, requests continue without Redis', async () => {
   const node = await startNode('lost', { url: cluster.url, timeoutMs: 50 })
   await cluster.nodes[1]!.kill()
   for (let count = 0; count < 20; count += 1) {

@@ -17,30 +17,30 @@ function create(options: Partial<DedupOptions> = {}) {
 
 const [a, b, c] = toDedupKeys(3) as [DedupKey, DedupKey, DedupKey]
 
-/** A claim that must not have had to wait. */
+/** For a claim that must not wait. */
 function atOnce(claim: Claim | Promise<Claim>): Claim {
   if (claim instanceof Promise) throw new Error('the claim waits')
   return claim
 }
 
-function fresh(claim: Claim, length: number): boolean[] {
+function newOf(claim: Claim, length: number): boolean[] {
   return Array.from({ length }, (_, index) => claim.isNew(index))
 }
 
 test('an event is new once, and a duplicate for 24 hours after its commit', () => {
   const { dedup, clock } = create()
   const first = atOnce(dedup.claim([a, b]))
-  expect(fresh(first, 2)).toEqual([true, true])
+  expect(newOf(first, 2)).toEqual([true, true])
   first.commit()
   const second = atOnce(dedup.claim([b, c, a]))
-  expect(fresh(second, 3)).toEqual([false, true, false])
+  expect(newOf(second, 3)).toEqual([false, true, false])
   expect(second.duplicates).toBe(2)
   second.release()
   clock.nowMs += 25 * hourMs
   expect(atOnce(dedup.claim([a])).isNew(0)).toBe(true)
 })
 
-test('what was released is new again: a refused request is accepted when it is retried', () => {
+test('accepts a retry after a released claim', () => {
   const { dedup } = create()
   atOnce(dedup.claim([a])).release()
   const retry = atOnce(dedup.claim([a]))
@@ -50,30 +50,30 @@ test('what was released is new again: a refused request is accepted when it is r
   expect(atOnce(dedup.claim([a])).isNew(0)).toBe(false)
 })
 
-test('an event without identity is always new', () => {
+test('an event without a dedup key is always new', () => {
   const { dedup } = create()
   atOnce(dedup.claim([undefined, undefined])).commit()
-  expect(fresh(atOnce(dedup.claim([undefined, undefined])), 2)).toEqual([true, true])
+  expect(newOf(atOnce(dedup.claim([undefined, undefined])), 2)).toEqual([true, true])
 })
 
-test('a copy within a request is a duplicate at once, and does not wait for its own request', () => {
+test('a duplicate within a request is one at once, without waiting for its own request', () => {
   const { dedup } = create()
-  expect(fresh(atOnce(dedup.claim([a, b, a])), 3)).toEqual([true, true, false])
+  expect(newOf(atOnce(dedup.claim([a, b, a])), 3)).toEqual([true, true, false])
 })
 
 test.each([
-  ['a commit makes the waiting one a duplicate', 'commit', false],
-  ['a release hands the event to the waiting one', 'release', true],
+  ['a commit makes the waiting event a duplicate', 'commit', false],
+  ['a release passes the event to the waiting request', 'release', true],
 ] as const)('%s', async (_, outcome, isNew) => {
   const { dedup } = create()
   const first = atOnce(dedup.claim([a]))
   const second = dedup.claim([a, b, a])
   expect(second).toBeInstanceOf(Promise)
   first[outcome]()
-  expect(fresh(await second, 3)).toEqual([isNew, true, false])
+  expect(newOf(await second, 3)).toEqual([isNew, true, false])
 })
 
-test('a released event goes to the earliest who waits, and the others wait for that one', async () => {
+test('passes a released event to the earliest waiting request, and the others wait for that', async () => {
   const { dedup } = create()
   const first = atOnce(dedup.claim([a]))
   const second = dedup.claim([a])
@@ -86,7 +86,7 @@ test('a released event goes to the earliest who waits, and the others wait for t
   expect(dedup.pending()).toBe(0)
 })
 
-test('who waits too long is told to come back, and stands in nobody’s way', async () => {
+test('refuses a request that waits too long, and releases its other events', async () => {
   const { dedup } = create({ waitMsMax: 5 })
   const first = atOnce(dedup.claim([a]))
   const second = dedup.claim([b, a])
@@ -98,13 +98,13 @@ test('who waits too long is told to come back, and stands in nobody’s way', as
   expect(atOnce(dedup.claim([a])).isNew(0)).toBe(true)
 })
 
-test('what is replayed from the journal is a duplicate', () => {
+test('an event marked from the journal is a duplicate', () => {
   const { dedup } = create()
   dedup.mark([a, undefined, b, a])
-  expect(fresh(atOnce(dedup.claim([a, b, c])), 3)).toEqual([false, false, true])
+  expect(newOf(atOnce(dedup.claim([a, b, c])), 3)).toEqual([false, false, true])
 })
 
-test('in whatever order requests end, none is stuck, nothing is stored twice, no duplicate is a loss', async () => {
+test('in any order of ends, no request is stuck, no event is stored twice and none is lost', async () => {
   const request = fc.record({
     dedupKeys: fc.array(fc.integer({ min: 0, max: 4 }), { minLength: 1, maxLength: 6 }),
     commits: fc.boolean(),
@@ -152,17 +152,17 @@ function createFakeShared(seen: Set<DedupKey>): RedisDedupKeys {
   }
 }
 
-test('what another node has seen is a duplicate, also for who waited for the answer', async () => {
+test('an event that another node has seen is a duplicate, also for a request that waited', async () => {
   const seen = new Set([a])
   const { dedup } = create({ shared: createFakeShared(seen) })
   const [first, second] = [dedup.claim([a, b]), dedup.claim([a])]
-  expect(fresh(await first, 2)).toEqual([false, true])
+  expect(newOf(await first, 2)).toEqual([false, true])
   expect((await second).isNew(0)).toBe(false)
   await (await first).commit()
   expect([...seen]).toEqual([a, b])
 })
 
-test('a released request is marked nowhere', async () => {
+test('a released claim is not marked in Redis', async () => {
   const seen = new Set<DedupKey>()
   const { dedup } = create({ shared: createFakeShared(seen) })
   const claim = await dedup.claim([a])
@@ -170,7 +170,7 @@ test('a released request is marked nowhere', async () => {
   expect(seen.size).toBe(0)
 })
 
-test('memory is reserved until none is left, or the end', async () => {
+test('reserves memory until all is reserved, or until close', async () => {
   const reserve = (slices: number) => {
     const table = createDedupTable({ bytesMax: 4096, now: createTestClock().now })
     const asked = { count: 0 }

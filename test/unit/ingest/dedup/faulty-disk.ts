@@ -1,12 +1,12 @@
-import type { KeptFile, MarkerDisk } from '../../../../src/ingest/dedup/marker-disk.ts'
+import type { MarkerDisk, MarkerFile } from '../../../../src/ingest/dedup/marker-disk.ts'
 
 type Operation = 'create' | 'write' | 'datasync'
 
 type FakeFile = { hour: number; part: number; synced: number[]; unsynced: number[] }
 
 /**
- * A disk in memory that refuses on demand, in the worst way: a refused write leaves half of its bytes, and a refused
- * datasync loses what it was about, so that the next one succeeds without it.
+ * A disk in memory that fails on demand, in the worst way: a failed write leaves half of its bytes, and a failed
+ * datasync loses the unsynced bytes, so that the next one succeeds without them.
  */
 export function createFaultyDisk(files = new Map<string, FakeFile>()) {
   const failing = new Map<Operation, number>()
@@ -17,25 +17,25 @@ export function createFaultyDisk(files = new Map<string, FakeFile>()) {
   }
   const disk: MarkerDisk = {
     async list() {
-      return [...files].map(([name, file]): KeptFile => {
+      return [...files].map(([name, file]): MarkerFile => {
         return { name, hour: file.hour, part: file.part, bytes: file.synced.length }
       })
     },
     async create(_, name) {
-      if (mayFail('create')) throw new Error('create refused')
+      if (mayFail('create')) throw new Error('create failed')
       const [hour, part] = name.split(/[-.]/).map(Number)
       const file: FakeFile = { hour: hour!, part: part!, synced: [], unsynced: [] }
       files.set(name, file)
       return {
         async write(bytes) {
-          const isRefused = mayFail('write')
-          file.unsynced.push(...bytes.subarray(0, isRefused ? bytes.length / 2 : bytes.length))
-          if (isRefused) throw new Error('write refused')
+          const isFailed = mayFail('write')
+          file.unsynced.push(...bytes.subarray(0, isFailed ? bytes.length / 2 : bytes.length))
+          if (isFailed) throw new Error('write failed')
           return { bytesWritten: bytes.length }
         },
         async datasync() {
           const bytes = file.unsynced.splice(0)
-          if (mayFail('datasync')) throw new Error('datasync refused')
+          if (mayFail('datasync')) throw new Error('datasync failed')
           file.synced.push(...bytes)
         },
         async close() {},
@@ -46,7 +46,7 @@ export function createFaultyDisk(files = new Map<string, FakeFile>()) {
       let position = 0
       return {
         async read(into, at, length) {
-          // A read may end anywhere, and a marker with it.
+          // A read may end at any byte, also within a key.
           const part = bytes.subarray(position, position + Math.min(length, 5))
           into.set(part, at)
           position += part.length
@@ -63,7 +63,7 @@ export function createFaultyDisk(files = new Map<string, FakeFile>()) {
     ...disk,
     failNext: (operation: Operation) => failing.set(operation, 1),
     failAlways: (operation: Operation) => failing.set(operation, Number.POSITIVE_INFINITY),
-    /** What a restart finds: only what was synced. */
+    /** The disk as a restart finds it: only synced bytes. */
     afterCrash: () =>
       createFaultyDisk(new Map([...files].map(([name, file]) => [name, { ...file }]))),
   }

@@ -21,7 +21,7 @@ import { createFaultyDisk } from './faulty-disk.ts'
 
 const words = { a: 0, b: 0, c: 0 }
 
-/** One life of a process: its table, loaded from the folder, and its files. */
+/** A process from start to end: its table, loaded from the folder, and its files. */
 async function start(folder: string, options: Partial<MarkerFilesOptions> = {}) {
   const now = options.now ?? createTestClock().now
   const files = createMarkerFiles({
@@ -49,7 +49,7 @@ async function start(folder: string, options: Partial<MarkerFilesOptions> = {}) 
   }
 }
 
-test('what was synced is known after a restart', async () => {
+test('a restart knows synced keys', async () => {
   using folder = temporaryFolder()
   const first = await start(folder.path)
   const dedupKeys = toDedupKeys(20_000)
@@ -62,7 +62,7 @@ test('what was synced is known after a restart', async () => {
   await first.files.close()
 })
 
-test('a file cut at any byte gives all markers before the cut', async () => {
+test('a file cut at any byte yields all keys before the cut', async () => {
   using folder = temporaryFolder()
   const first = await start(folder.path)
   const dedupKeys = toDedupKeys(5)
@@ -77,7 +77,7 @@ test('a file cut at any byte gives all markers before the cut', async () => {
   }
 })
 
-test('what a restart appends is not put out of step by a torn end', async () => {
+test('keys appended after a restart are not misaligned by an incomplete end', async () => {
   using folder = temporaryFolder()
   const first = await start(folder.path)
   first.append(toDedupKey(1))
@@ -90,7 +90,7 @@ test('what a restart appends is not put out of step by a torn end', async () => 
   expect([third.has(toDedupKey(1)), third.has(toDedupKey(2))]).toEqual([false, true])
 })
 
-test('markers are written by themselves soon, or when 64 KiB have gathered', async () => {
+test('keys are written after a while, or when 64 KiB have gathered', async () => {
   using folder = temporaryFolder()
   const bytes = () =>
     readdirSync(folder.path).reduce(
@@ -106,7 +106,7 @@ test('markers are written by themselves soon, or when 64 KiB have gathered', asy
   await Promise.all([soon.files.close(), many.files.close()])
 })
 
-test('a day later a file is gone, and until then it is loaded', async () => {
+test('a file is loaded for a day, and then removed', async () => {
   using folder = temporaryFolder()
   const clock = createTestClock()
   const first = await start(folder.path, clock)
@@ -122,7 +122,7 @@ test('a day later a file is gone, and until then it is loaded', async () => {
   expect(readdirSync(folder.path)).toHaveLength(1)
 })
 
-test('the folder stays within its bound, and the newest stay', async () => {
+test('the folder stays within its limit, and keeps the newest keys', async () => {
   using folder = temporaryFolder()
   const { files, append } = await start(folder.path, { bytesMax: 48_000 })
   for (let round = 0; round < 40; round += 1) {
@@ -140,14 +140,14 @@ test('the folder stays within its bound, and the newest stay', async () => {
   await files.close()
 })
 
-test('foreign files in the folder are left alone', async () => {
+test('leaves foreign files in the folder alone', async () => {
   using folder = temporaryFolder()
   writeFileSync(join(folder.path, 'notes.txt'), 'x')
   expect((await start(folder.path)).loaded).toBe(0)
   expect(readdirSync(folder.path)).toEqual(['notes.txt'])
 })
 
-test('a disk that refuses is told to who asks for a sync, and loses nothing', async () => {
+test('a sync rejects if the disk fails, and the keys are kept', async () => {
   const disk = createFaultyDisk()
   const { files, append } = await start('markers', { disk })
   append(toDedupKey(1))
@@ -161,7 +161,7 @@ test('a disk that refuses is told to who asks for a sync, and loses nothing', as
   await files.close()
 })
 
-test('whatever the disk refuses, a sync that resolved has kept its word after a crash', async () => {
+test('after a crash all keys of a resolved sync are known, whichever disk calls failed', async () => {
   const step = fc.oneof(
     { weight: 4, arbitrary: fc.record({ kind: fc.constant('append' as const) }) },
     { weight: 2, arbitrary: fc.record({ kind: fc.constant('sync' as const) }) },
@@ -200,7 +200,7 @@ test('whatever the disk refuses, a sync that resolved has kept its word after a 
   )
 })
 
-test('a disk that refuses for long makes the oldest markers give way, and says how many', async () => {
+test('drops the oldest keys while the disk fails for long, and counts them', async () => {
   const disk = createFaultyDisk()
   const { files, append } = await start('markers', { disk, flushMs: 600_000 })
   disk.failAlways('write')

@@ -25,7 +25,7 @@ function createTable(bytesMax: number) {
 
 const pool = toDedupKeys(40)
 
-test('behaves as a map from marker to hour, whatever the clock does', () => {
+test('behaves as a map from key to hour, whatever the clock does', () => {
   const step = fc.oneof(
     fc.record({ kind: fc.constant('see' as const), at: fc.nat(pool.length - 1) }),
     fc.record({ kind: fc.constant('look' as const), at: fc.nat(pool.length - 1) }),
@@ -63,7 +63,7 @@ test('behaves as a map from marker to hour, whatever the clock does', () => {
 test.each([
   ['24 hours later it is still known', 24, true],
   ['25 hours later it is not', 25, false],
-  ['nor when its hour comes round again in the 5 bits it has', 31, false],
+  ['nor when the 5 bits of its hour are used again', 31, false],
   ['nor two rounds later', 62, false],
 ])('%s', (_, hours, isKnown) => {
   const { clock, has, add } = createTable(4096)
@@ -72,7 +72,7 @@ test.each([
   expect(has(toDedupKey(1))).toBe(isKnown)
 })
 
-test('what is loaded expires by the hour that it was seen in', () => {
+test('a loaded key expires by the hour in which it was seen', () => {
   const { table, clock, has, add } = createTable(4096)
   add(toDedupKey('recent'), table.hour - 20)
   add(toDedupKey('old'), table.hour - 25)
@@ -81,7 +81,7 @@ test('what is loaded expires by the hour that it was seen in', () => {
   expect(has(toDedupKey('recent'))).toBe(false)
 })
 
-test('a full table forgets the oldest hour first, and says how much', () => {
+test('a full table forgets the oldest hour first, and counts what it forgets', () => {
   const { table, clock, has, add } = createTable(64 * 1024)
   const older = toDedupKeys(6000)
   const newer = toDedupKeys(6000, 1_000_000)
@@ -95,13 +95,13 @@ test('a full table forgets the oldest hour first, and says how much', () => {
   expect(newer.filter(has).length).toBeGreaterThan(0.99 * newer.length)
 })
 
-test('a table of 1 MiB takes two thirds of its capacity without forgetting any', () => {
+test('a table of 1 MiB holds two thirds of its capacity without forgetting any', () => {
   const { table, add } = createTable(1024 * 1024)
   for (const dedupKey of toDedupKeys(Math.floor(table.capacity * 0.66))) add(dedupKey)
   expect(table.counts).toEqual({ entries: Math.floor(table.capacity * 0.66), forgotten: 0 })
 })
 
-test('sweeps give back what has expired, a little at a time', () => {
+test('sweeps free expired entries, a few at a time', () => {
   const { table, clock, add } = createTable(1024 * 1024)
   for (const dedupKey of toDedupKeys(10_000)) add(dedupKey)
   const sweepPass = () => {
@@ -120,13 +120,13 @@ test('sweeps give back what has expired, a little at a time', () => {
   expect(table.counts.entries).toBe(0)
 })
 
-test('no new marker is taken for a seen one', () => {
+test('no new key is taken for a seen one', () => {
   const { has, add } = createTable(1024 * 1024)
   for (const dedupKey of toDedupKeys(80_000)) add(dedupKey)
   expect(toDedupKeys(100_000, 1_000_000).filter(has)).toEqual([])
 })
 
-test('a table of 256 MiB costs neither time nor memory to begin with', () => {
+test('a new table of 256 MiB takes neither time nor memory', () => {
   const before = process.memoryUsage.rss()
   const start = performance.now()
   const { table, has } = createTable(256 * 1024 * 1024)
@@ -136,7 +136,7 @@ test('a table of 256 MiB costs neither time nor memory to begin with', () => {
   expect(table.capacity).toBe(2 ** 25)
 })
 
-test('what is reserved is memory, slice by slice', () => {
+test('reserves memory page by page', () => {
   const { table } = createTable(32 * 1024 * 1024)
   const residentBytes = readResidentBytes(process.pid)
   const slices = Array.from({ length: 128 }, () => table.reserve(64))
@@ -144,9 +144,9 @@ test('what is reserved is memory, slice by slice', () => {
   expect(readResidentBytes(process.pid) - residentBytes).toBeGreaterThan(20 * 1024 * 1024)
 })
 
-test('what is there already stays when its memory is reserved', () => {
+test('keeps entries when their memory is reserved', () => {
   const { table, has, add } = createTable(64 * 1024)
-  // More than it holds, so that every entry is taken.
+  // More than its capacity, so that every entry is used.
   const dedupKeys = toDedupKeys(20_000)
   for (const dedupKey of dedupKeys) add(dedupKey)
   const known = dedupKeys.filter(has)

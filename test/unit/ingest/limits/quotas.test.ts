@@ -32,7 +32,7 @@ function createMemoryStore(totals = new Map<string, number>(), isShared = false)
   return { store, totals }
 }
 
-test('a project has what it has not been charged for', async () => {
+test('a project has left what it was not charged', async () => {
   const clock = createTestClock(startMs)
   const quotas = createQuotas({ store: createMemoryStore().store, now: clock.now })
   expect(await quotas.left(shop, 'events')).toBe(10)
@@ -57,7 +57,7 @@ test.each([
   ['day', '2026-01-31T23:59:59.999Z', '2026-02-01T00:00:00Z'],
   ['month', '2026-01-31T23:59:59.999Z', '2026-02-01T00:00:00Z'],
   ['month', '2026-12-31T23:59:59.999Z', '2027-01-01T00:00:00Z'],
-] as const)('a %s lasts to its last moment, %s, by UTC', async (period, last, next) => {
+] as const)('a %s ends after %s, in UTC', async (period, last, next) => {
   const clock = createTestClock(Date.parse(last) - hourMs)
   const project = toProject({ events: { max: 10, period } })
   const quotas = createQuotas({ store: createMemoryStore().store, now: clock.now })
@@ -69,7 +69,7 @@ test.each([
   await quotas.close()
 })
 
-test('a quota that the projects file changes is judged by the new one', async () => {
+test('applies a changed quota to the charges so far', async () => {
   const quotas = createQuotas({ store: createMemoryStore().store, now: createTestClock().now })
   quotas.charge(shop, 'events', 4)
   const raised: Quota = { max: 100, period: 'day' }
@@ -77,7 +77,7 @@ test('a quota that the projects file changes is judged by the new one', async ()
   await quotas.close()
 })
 
-test('nodes hear of each other’s charges', async () => {
+test('a node sees the charges of other nodes', async () => {
   const { store } = createMemoryStore(new Map(), true)
   const one = createQuotas({ store, now: Date.now })
   const other = createQuotas({ store, now: Date.now })
@@ -87,7 +87,7 @@ test('nodes hear of each other’s charges', async () => {
   await Promise.all([one.close(), other.close()])
 })
 
-test('without the store a node counts alone, and makes up for it later', async () => {
+test('without the store a node counts alone, and stores its charges later', async () => {
   const { store, totals } = createMemoryStore()
   let isAway = true
   const flaky: QuotaStore = {
@@ -103,7 +103,7 @@ test('without the store a node counts alone, and makes up for it later', async (
   await quotas.close()
 })
 
-test('counts of a single node outlive a restart, and their period only', async () => {
+test('counts of a single node survive a restart until their period ends', async () => {
   using folder = temporaryFolder()
   const clock = createTestClock(startMs)
   const start = () => {
@@ -125,7 +125,7 @@ test('counts of a single node outlive a restart, and their period only', async (
   expect(readdirSync(folder.path)).toEqual(['quotas.json'])
 })
 
-test('charges are saved by themselves', async () => {
+test('saves charges after an interval', async () => {
   using folder = temporaryFolder()
   const path = join(folder.path, 'quotas.json')
   const store = createQuotaFile({ path, now: Date.now, log: silentLog, everyMs: 1 })
@@ -138,13 +138,13 @@ test('charges are saved by themselves', async () => {
 test.each([
   ['garbage', (path: string) => writeFileSync(path, '{"a":')],
   ['a folder in its place', (path: string) => mkdirSync(path)],
-])('%s instead of the file is told, and counts start at zero', async (_, spoil) => {
+])('logs %s instead of the file, and starts counts at zero', async (_, spoil) => {
   using folder = temporaryFolder()
   const path = join(folder.path, 'quotas.json')
   spoil(path)
-  const told: string[] = []
-  const log = { ...silentLog, error: (__: object, message: string) => told.push(message) }
+  const messages: string[] = []
+  const log = { ...silentLog, error: (__: object, message: string) => messages.push(message) }
   const store = createQuotaFile({ path, now: Date.now, log })
   expect(await store.add([{ key: 'k', count: 2, endMs: Date.now() + hourMs }])).toEqual([2])
-  expect(told[0]).toContain('start at zero')
+  expect(messages[0]).toContain('start at zero')
 })
