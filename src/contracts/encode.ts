@@ -1,142 +1,238 @@
-import type {
-  CanonicalEvent,
-  DeadLetterRow,
-  EventRow,
-  RecordingRow,
-  Rejection,
+import {
+  type CanonicalEvent,
+  type ColumnEncoding,
+  type Columns,
+  type DeadLetterRow,
+  deadLetterColumns,
+  eventColumns,
+  linkColumns,
+  type RecordingRow,
+  type Rejection,
+  type RowOf,
+  recordingColumns,
+  type Source,
 } from '../core/event.ts'
 import { deadLetterRawBytesMax } from '../core/limits.ts'
-import type { IngestRequest, ProtocolName } from '../core/protocol.ts'
-import type { JournalRecord, Line } from '../core/record.ts'
-import { toLinkLine } from './link/encode.ts'
-import { createIsoTime } from './shared/iso-time.ts'
+import type { IngestRequest } from '../core/protocol.ts'
+import type { JournalRecord, Line, StoredRecord } from '../core/record.ts'
 import { cutBytes, escapeJson, toWellFormedJson } from './shared/text.ts'
+import { createIsoTime } from './shared/time.ts'
 
-/** The one place where an event becomes the bytes that journal, ClickHouse and Kafka share. */
+/** Encodes an event once: the journal, ClickHouse and Kafka carry the bytes of this line. */
 export function toRecord(canonical: CanonicalEvent): JournalRecord {
   const { kind, row, route, key, dedupKey } = canonical
+  const { uuid, received_at: receivedMs } = row
   if (kind === 'event') {
-    const { uuid, source, event, received_at: receivedMs } = row
+    const { source, event } = row
     return { kind, route, source, uuid, dedupKey, event, key, receivedMs, line: toEventLine(row) }
   }
-  const { uuid } = row
   if (kind === 'recording') {
-    const line = toRecordingLine(row)
-    const words = { source: 'capture', event: '$snapshot_items' } as const
-    return { kind, route, uuid, dedupKey, key, receivedMs: row.received_at, line, ...words }
+    const names = { source: 'capture', event: '$snapshot_items' } as const
+    return { kind, route, uuid, dedupKey, key, receivedMs, line: toRecordingLine(row), ...names }
   }
-  const receivedMs = typeof row.received_at === 'number' ? row.received_at : row.event_time
-  const words = { source: 'link', event: row.event_type } as const
-  return { kind, route, uuid, dedupKey, key, receivedMs, line: toLinkLine(row), ...words }
+  const names = { source: 'link', event: row.event_type } as const
+  return { kind, route, uuid, dedupKey, key, receivedMs, line: toLinkLine(row), ...names }
 }
 
-export type Rejected = {
+/** An event that its contract rejected. */
+export type RejectedEvent = {
   rejection: Rejection
   /** The project's id. */
   project: string
-  protocol: ProtocolName
+  protocol: Source
   request: Pick<IngestRequest, 'receivedMs' | 'clientIp'>
 }
 
-/** An event that was refused while its request was accepted, with its reason and what was sent. */
-export function toDeadLetter({ rejection, project, protocol, request }: Rejected): JournalRecord {
-  const uuid = Bun.randomUUIDv7()
+/** A record that a sink refused. */
+export type RefusedRecord = {
+  record: StoredRecord
+  stage: DeadLetterRow['stage']
+  reason: string
+  detail: string
+  /** A second attempt at the same record must give the same uuid. */
+  uuid: string
+  receivedMs: number
+}
+
+/** Builds every dead letter: of an event that a contract rejected, or of a record that a sink refused. */
+export function toDeadLetter(refused: RejectedEvent | RefusedRecord): JournalRecord {
+  const row = 'record' in refused ? toRefusedRow(refused) : toRejectedRow(refused)
+  return {
+    kind: 'dead_letter',
+    route: 'main',
+    source: row.protocol,
+    uuid: row.uuid,
+    dedupKey: undefined,
+    event: row.reason,
+    key: row.project,
+    receivedMs: row.received_at,
+    line: toDeadLetterLine(row),
+  }
+}
+
+function toRejectedRow({ rejection, project, protocol, request }: RejectedEvent): DeadLetterRow {
   const { code, message, raw } = rejection
-  const { receivedMs, clientIp } = request
-  const row = {
-    uuid,
+  return {
+    uuid: Bun.randomUUIDv7(),
     project,
     protocol,
     stage: 'normalise',
     reason: code,
     detail: message,
-    received_at: toReceivedAt(receivedMs),
-    ip: clientIp,
+    received_at: request.receivedMs,
+    ip: request.clientIp,
     raw: cutBytes(JSON.stringify(raw) ?? 'null', deadLetterRawBytesMax),
-  } satisfies Record<keyof DeadLetterRow, string>
+  }
+}
+
+function toRefusedRow({ record, stage, ...refused }: RefusedRecord): DeadLetterRow {
+  const { project, ip } = toSender(record.line)
   return {
-    kind: 'dead_letter',
-    route: 'main',
-    source: protocol,
-    uuid,
-    dedupKey: undefined,
-    event: code,
-    key: project,
-    receivedMs,
-    line: toWellFormedJson(JSON.stringify(row)),
+    uuid: refused.uuid,
+    project,
+    protocol: record.source,
+    stage,
+    reason: refused.reason,
+    detail: refused.detail,
+    received_at: refused.receivedMs,
+    ip,
+    raw: utf8.decode(record.line.subarray(0, deadLetterRawBytesMax)).trimEnd(),
   }
 }
 
-/** The bytes of a recording's line before its snapshots. */
-export function toRecordingHead(row: Omit<RecordingRow, 'snapshot_items'>): string {
-  return (
-    `{"uuid":"${row.uuid}","project":"${escapeJson(row.project)}"` +
-    `,"session_id":"${escapeJson(row.session_id)}","distinct_id":"${escapeJson(row.distinct_id)}"` +
-    `,"window_id":"${escapeJson(row.window_id)}"` +
-    `,"snapshot_source":"${escapeJson(row.snapshot_source)}"` +
-    `,"timestamp":"${toTime(row.timestamp)}"` +
-    `,"received_at":"${toReceivedAt(row.received_at)}","ip":"${escapeJson(row.ip)}"` +
-    `,"user_agent":"${escapeJson(row.user_agent)}","library":"${escapeJson(row.library)}"` +
-    `,"chunk":${row.chunk},"chunks":${row.chunks},"snapshot_items":`
-  )
-}
+const utf8 = new TextDecoder()
 
-/** One clock each: both change once a second, but seldom in the same one. */
-const toTime = createIsoTime()
-const toReceivedAt = createIsoTime()
-
-/** In pieces: joined, they would be copied once more before they are encoded. */
-function toEventLine(row: EventRow): Line {
-  return [
-    '{"uuid":"',
-    row.uuid,
-    toOrigin(row),
-    escapeJson(row.event),
-    '","distinct_id":"',
-    escapeJson(row.distinct_id),
-    '","session_id":"',
-    escapeJson(row.session_id),
-    '","timestamp":"',
-    toTime(row.timestamp),
-    toReceipt(row),
-    toWellFormedJson(row.properties),
-    toEventEnd(row),
-  ]
-}
-
-// What the events of a request mostly have in common is written once. No row is like the first two.
-let lastOrigin = { project: '', source: '', text: '' }
-let lastReceipt = { received_at: Number.NaN, ip: '', user_agent: '', library: '', text: '' }
-
-function toOrigin({ project, source }: EventRow): string {
-  if (project !== lastOrigin.project || source !== lastOrigin.source) {
-    const text = `","project":"${escapeJson(project)}","source":"${source}","event":"`
-    lastOrigin = { project, source, text }
+/** Shippers parse no line but this one, because a refused record is rare. Link events name the columns otherwise. */
+function toSender(line: Uint8Array): { project: string; ip: string } {
+  try {
+    const row = JSON.parse(utf8.decode(line)) as Record<string, unknown>
+    return {
+      project: String(row.project ?? row.project_id ?? ''),
+      ip: String(row.ip ?? row.ip_address ?? ''),
+    }
+  } catch {
+    return { project: '', ip: '' }
   }
-  return lastOrigin.text
 }
 
-function toReceipt({ received_at, ip, user_agent, library }: EventRow): string {
-  const last = lastReceipt
-  const isSame = received_at === last.received_at && library === last.library
-  if (!isSame || ip !== last.ip || user_agent !== last.user_agent) {
-    const text =
-      `","received_at":"${toReceivedAt(received_at)}","ip":"${escapeJson(ip)}"` +
-      `,"user_agent":"${escapeJson(user_agent)}","library":"${escapeJson(library)}","properties":`
-    lastReceipt = { received_at, ip, user_agent, library, text }
+/** The bytes of a recording's line without its snapshots. */
+export function toRecordingHeadBytes(head: Omit<RecordingRow, 'snapshot_items'>): number {
+  return Buffer.byteLength(toRecordingLine({ ...head, snapshot_items: '' }))
+}
+
+/** Creates an encoder that writes every column of a row, in the order of the table, into one string. */
+function createRowEncoder<C extends Columns>(columns: C): (row: RowOf<C>) => string {
+  const writers = Object.entries(columns).map(([name, [, encoding]], index) => {
+    const quote = quotes[encoding]
+    const before = `${index === 0 ? '{' : ','}"${name}":${quote}`
+    return { name, before, empty: before + quote, quote, encode: createValueEncoder(encoding) }
+  })
+  return (row) => {
+    let line = ''
+    for (const { name, before, empty, quote, encode } of writers) {
+      const value = row[name]
+      // Most columns of a link event are empty. A string of few pieces is quicker to flatten.
+      line += value === '' ? empty : before + encode(value) + quote
+    }
+    return `${line}}`
   }
-  return lastReceipt.text
-}
-
-function toEventEnd({ user, historical }: EventRow): string {
-  if (user === '{}' && !historical) return ',"user":{},"historical":false}'
-  return `,"user":${toWellFormedJson(user)},"historical":${historical}}`
 }
 
 /**
- * The snapshots are bytes of the client's own, lone surrogates included: nothing in them is
- * repaired.
+ * Creates an encoder that writes the same text as `createRowEncoder`, as pieces: to encode pieces into the
+ * journal is cheaper than to join them first. Events are the hot path, so the function is generated from the
+ * table, without a loop over the columns. Consecutive rows mostly agree in the columns of `repeated`: the
+ * text of a run of such columns is kept and used again while their values stay the same.
  */
-function toRecordingLine(row: RecordingRow): string {
-  return `${toRecordingHead(row)}${row.snapshot_items}}`
+function createPieceEncoder<C extends Columns>(
+  columns: C,
+  repeated: ReadonlySet<keyof C>,
+): (row: RowOf<C>) => Line {
+  const pieces: string[] = []
+  const runs: Run[] = []
+  let run: Run | undefined
+  let text = '{'
+  for (const [index, [name, [, encoding]]] of Object.entries(columns).entries()) {
+    text += `${index === 0 ? '' : ','}"${name}":${quotes[encoding]}`
+    const value = encoding === 'plain' ? `row.${name}` : `encoders.${name}(row.${name})`
+    if (repeated.has(name)) {
+      if (run === undefined) pieces.push(`run${runs.length}`)
+      run ??= runs[runs.push({ names: [], parts: [] }) - 1]!
+      run.names.push(name)
+      run.parts.push(JSON.stringify(text), value)
+    } else {
+      ;(run?.parts ?? pieces).push(JSON.stringify(text))
+      pieces.push(value)
+      run = undefined
+    }
+    text = quotes[encoding]
+  }
+  ;(run?.parts ?? pieces).push(JSON.stringify(`${text}}`))
+  return compile(columns, { pieces, runs })
 }
+
+/** Consecutive columns whose text is kept. The parts are JavaScript expressions. */
+type Run = { names: string[]; parts: string[] }
+
+function compile<C extends Columns>(
+  columns: C,
+  { pieces, runs }: { pieces: readonly string[]; runs: readonly Run[] },
+): (row: RowOf<C>) => Line {
+  const names = runs.flatMap((run) => run.names)
+  const encoders = Object.fromEntries(
+    Object.entries(columns).map(([name, [, encoding]]) => [name, createValueEncoder(encoding)]),
+  )
+  const updates = runs.map(
+    (run, index) => `if (${run.names.map((name) => `row.${name} !== last_${name}`).join(' || ')}) {
+    run${index} = ${run.parts.join(' + ')}
+    ${run.names.map((name) => `last_${name} = row.${name}`).join('; ')}
+  }`,
+  )
+  const source = `let ${[...names.map((name) => `last_${name}`), ...runs.map((_, index) => `run${index}`)].join(', ')}
+return (row) => {
+  ${updates.join('\n  ')}
+  return [${pieces.join(', ')}]
+}`
+  return new Function('encoders', source)(encoders)
+}
+
+const quotes: Record<ColumnEncoding, '"' | ''> = {
+  plain: '"',
+  text: '"',
+  json: '',
+  exact: '',
+  time: '"',
+  optional_time: '',
+  number: '',
+  flag: '',
+  texts: '',
+}
+
+/** Creates the encoder of one column, without the quotes. */
+function createValueEncoder(encoding: ColumnEncoding): (value: unknown) => string {
+  const toIsoTime = createIsoTime()
+  const encoders: Record<ColumnEncoding, (value: never) => string> = {
+    plain: String,
+    text: escapeJson,
+    json: toWellFormedJson,
+    exact: String,
+    time: toIsoTime,
+    optional_time: (value: number | null) => (value === null ? 'null' : `"${toIsoTime(value)}"`),
+    number: String,
+    flag: String,
+    texts: (value: readonly string[]) => toWellFormedJson(JSON.stringify(value)),
+  }
+  return encoders[encoding] as (value: unknown) => string
+}
+
+const toEventLine = createPieceEncoder(
+  eventColumns,
+  new Set([
+    ...(['project', 'source', 'received_at', 'ip', 'user_agent', 'library'] as const),
+    ...(['user', 'historical'] as const),
+  ]),
+)
+/** The bytes of `snapshot_items` stay as the client sent them, lone surrogates included. */
+const toRecordingLine = createRowEncoder(recordingColumns)
+const toLinkLine = createRowEncoder(linkColumns)
+const toDeadLetterLine = createRowEncoder(deadLetterColumns)

@@ -9,7 +9,7 @@ import { createReportProtocol } from './report/protocol.ts'
 import { normaliseTelemetry } from './telemetry/normalise.ts'
 import { createTelemetryProtocol } from './telemetry/protocol.ts'
 
-/** The wire contracts: each one's words and its way to canonical events. */
+/** All wire contracts. To add one: its folder, a line here, a route in http/routes.ts, a source in core/event.ts. */
 export function createContracts({
   reportEventsMax,
   telemetryEventsMax,
@@ -28,5 +28,5 @@ export function createContracts({
   }
 }
 
-/** Only the compiler needs it: a protocol and its normalisation must speak of the same submission. */
+/** Lets the compiler check that protocol and normalisation use the same type of submission. */
 const toContract = <S extends Submission>(contract: Contract<S>): Contract<S> => contract

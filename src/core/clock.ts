@@ -1,4 +1,4 @@
-/** Milliseconds since 1970. Handed to every part that asks for the time, so that tests can drive it. */
+/** Returns milliseconds since 1970. Every part gets its clock as an argument, so that tests can control time. */
 export type Clock = () => number
 
 export const hourMs = 60 * 60 * 1000

@@ -1,6 +1,6 @@
 /**
- * Every reason for which a request or an event is refused, with its HTTP status.
- * The keys are stable: clients, metrics and dead letters carry them.
+ * Every reason to refuse a request or to reject an event, with its HTTP status.
+ * The codes are stable: replies, metrics and dead letters carry them.
  */
 export const statusOf = {
   // The request as a whole.
@@ -14,7 +14,7 @@ export const statusOf = {
   body_too_large: 413,
   body_timeout: 408,
   body_incomplete: 400,
-  // Who sends.
+  // The sender.
   missing_token: 401,
   invalid_token: 401,
   mixed_tokens: 401,
@@ -35,7 +35,7 @@ export const statusOf = {
   invalid_snapshot_data: 400,
   missing_field: 400,
   invalid_field: 400,
-  // Room and rate.
+  // Capacity and rate.
   rate_limited: 429,
   too_busy: 503,
   journal_full: 503,
@@ -50,17 +50,23 @@ export const statusOf = {
 export type ErrorCode = keyof typeof statusOf
 
 export type ErrorDetails = {
-  /** The field or header at fault, as the contract names it. */
+  /** The invalid or missing field or header, by its name in the contract. */
   field?: string
   retryAfterSeconds?: number
-  /** Every fault found, where a contract lists them (event report V2, telemetry). */
-  faults?: readonly Fault[]
+  /** All faults of the request, for the contracts that list them (event report V2). */
+  faults?: readonly EventFault[]
 }
 
-/** One fault of one event. `index` is its place in the batch; `message` a sentence for a person. */
-export type Fault = { index: number; field?: string; code: ErrorCode; message: string }
+/** A reason to reject one event. `message` is a sentence for a person. */
+export type Fault = { code: ErrorCode; message: string; field?: string }
 
-/** A refusal. Thrown anywhere, shaped into a reply in exactly one place: the protocol's `refuse`. */
+/** A fault with the position of its event in the request, from 0. */
+export type EventFault = Fault & { index: number }
+
+/**
+ * Refuses a whole request. Any part may throw it. The contract's `refuse` turns it into a reply, and
+ * only there.
+ */
 export class IngestError extends Error {
   readonly code: ErrorCode
   readonly details: ErrorDetails

@@ -1,178 +1,212 @@
-import type { ErrorCode } from './errors.ts'
+import type { EventFault } from './errors.ts'
 
 // The journal stores the numbers of these three tables, one byte each (docs/journal.md): a number
 // never changes and is never reused.
 
 export const kindNumbers = { event: 0, recording: 1, link: 2, dead_letter: 3 } as const
-/** What a journal record holds; it decides table and topic. */
+/** The kind of a journal record. It decides the ClickHouse table and the Kafka topic. */
 export type Kind = keyof typeof kindNumbers
 
 export const sourceNumbers = { capture: 0, telemetry: 1, report: 2, link: 3 } as const
-/** Which contract the event came by, as stored in `events.source` and sent as a Kafka header. */
+/** The contract by which an event came. Stored in `events.source` and sent as a Kafka header. */
 export type Source = keyof typeof sourceNumbers
 
 export const routeNumbers = { main: 0, overflow: 1, historical: 2 } as const
 /** The topic of an event among those of its kind; ClickHouse ignores it. */
 export type Route = keyof typeof routeNumbers
 
-/** What a quota counts. */
+/** The categories that quotas count separately. */
 export type Category = 'events' | 'recordings' | 'exceptions'
 
-/** What makes an event itself: a 128-bit hash, 32 lower-case hex digits. */
+/** The identity of an event: the first 128 bits of a SHA-1, as 32 lower-case hex digits. */
 export type DedupKey = string
 
-/** JSON text that is already encoded and well-formed: it is spliced into a line as it stands. */
+/** JSON text that is already encoded. It is copied into the canonical line without parsing it again. */
 export type JsonText = string
 
-/** A row of `events`. The line has these keys, in this order, with the two times as ISO 8601. */
-export type EventRow = {
-  uuid: string
-  project: string
-  source: Exclude<Source, 'link'>
-  event: string
-  distinct_id: string
-  session_id: string
-  timestamp: number
-  received_at: number
-  ip: string
-  user_agent: string
-  library: string
-  properties: JsonText
-  user: JsonText
-  historical: boolean
-}
+/**
+ * How the canonical line writes the value of a column:
+ * - `plain`: a string of letters, digits and hyphens only, which needs no escaping
+ * - `text`: any string, escaped; a lone surrogate becomes U+FFFD
+ * - `json`: JSON text, copied; a lone surrogate inside becomes U+FFFD
+ * - `exact`: JSON text, copied byte for byte
+ * - `time`: milliseconds since 1970, written as ISO 8601 in UTC
+ * - `optional_time`: the same, or null
+ * - `number`, `flag`, `texts`: a JSON number, a JSON boolean, an array of strings
+ */
+export type ColumnEncoding =
+  | 'plain'
+  | 'text'
+  | 'json'
+  | 'exact'
+  | 'time'
+  | 'optional_time'
+  | 'number'
+  | 'flag'
+  | 'texts'
 
-/** A row of `recordings`: the snapshots of one request and session, or one numbered chunk of them. */
-export type RecordingRow = {
-  uuid: string
-  project: string
-  session_id: string
-  distinct_id: string
-  window_id: string
-  snapshot_source: string
-  timestamp: number
-  received_at: number
-  ip: string
-  user_agent: string
-  library: string
-  chunk: number
-  chunks: number
-  /** A JSON array; where `chunks` is above 1, a JSON string with this chunk's piece of the array's text. */
-  snapshot_items: JsonText
-}
+/** A column: its ClickHouse type (with DEFAULT and CODEC, if any) and its encoding in the line. */
+export type Column = readonly [clickhouseType: string, encoding: ColumnEncoding]
+
+/** All columns of a table. Their order is the order in the canonical line. */
+export type Columns = Readonly<Record<string, Column>>
+
+const time = `DateTime64(3, 'UTC')`
+const word = 'LowCardinality(String)'
+const compressed = 'String CODEC(ZSTD(1))'
+
+/** The columns of `events`. To add one: add it here, fill it in the contracts, write a migration. */
+export const eventColumns = {
+  uuid: ['UUID', 'plain'],
+  project: [word, 'text'],
+  source: [`Enum8('capture' = 1, 'telemetry' = 2, 'report' = 3)`, 'plain'],
+  event: [word, 'text'],
+  distinct_id: ['String', 'text'],
+  session_id: ['String', 'text'],
+  timestamp: [time, 'time'],
+  received_at: [time, 'time'],
+  ip: ['String', 'text'],
+  user_agent: ['String', 'text'],
+  library: [word, 'text'],
+  properties: [compressed, 'json'],
+  user: ['String', 'json'],
+  historical: ['Bool', 'flag'],
+} as const satisfies Columns
+
+/** The columns of `recordings`. */
+export const recordingColumns = {
+  uuid: ['UUID', 'plain'],
+  project: [word, 'text'],
+  session_id: ['String', 'text'],
+  distinct_id: ['String', 'text'],
+  window_id: ['String', 'text'],
+  snapshot_source: [word, 'text'],
+  timestamp: [time, 'time'],
+  received_at: [time, 'time'],
+  ip: ['String', 'text'],
+  user_agent: ['String', 'text'],
+  library: [word, 'text'],
+  chunk: ['UInt32', 'number'],
+  chunks: ['UInt32', 'number'],
+  // A JSON array. Where `chunks` is above 1: a JSON string with this chunk of the array's text.
+  snapshot_items: [compressed, 'exact'],
+} as const satisfies Columns
 
 /**
- * A row of `link_events`: one column per documented field, of the same name and in the same order. Times in ms,
- * null where the client sent none; what it did not send is empty, 0, or the default of the contract.
+ * The columns of `link_events`: one for each field of the contract, of the same name. A field that
+ * the client did not send is empty, 0, null (the two link times) or the default of the contract.
  */
-export type LinkRow = LinkCore &
-  LinkTarget &
-  LinkPeople &
-  LinkVisitor &
-  LinkReferral &
-  LinkInteraction
+export const linkColumns = {
+  uuid: ['UUID', 'plain'],
+  received_at: [time, 'time'],
+  event_id: ['String', 'text'],
+  event_type: [word, 'text'],
+  event_time: [time, 'time'],
+  event_attributes: [compressed, 'json'],
+  link_id: ['String', 'text'],
+  link_slug: ['String', 'text'],
+  link_label: ['String', 'text'],
+  link_title: ['String', 'text'],
+  link_original_url: ['String', 'text'],
+  link_attributes: [compressed, 'json'],
+  link_created_at: [`Nullable(${time})`, 'optional_time'],
+  link_expires_at: [`Nullable(${time})`, 'optional_time'],
+  link_tags: ['Array(String)', 'texts'],
+  user_id: ['String', 'text'],
+  user_name: ['String', 'text'],
+  user_email: ['String', 'text'],
+  user_attributes: [compressed, 'json'],
+  team_id: ['String', 'text'],
+  team_name: ['String', 'text'],
+  team_attributes: [compressed, 'json'],
+  project_id: [word, 'text'],
+  project_name: ['String', 'text'],
+  project_attributes: [compressed, 'json'],
+  qr_code_id: ['String', 'text'],
+  qr_code_name: ['String', 'text'],
+  qr_code_attributes: [compressed, 'json'],
+  visitor_id: ['String', 'text'],
+  session_id: ['String', 'text'],
+  ip_address: ['String', 'text'],
+  country: [word, 'text'],
+  city: ['String', 'text'],
+  device_type: [word, 'text'],
+  browser: [word, 'text'],
+  os: [word, 'text'],
+  user_agent: ['String', 'text'],
+  referrer: ['String', 'text'],
+  utm_source: ['String', 'text'],
+  utm_medium: ['String', 'text'],
+  utm_campaign: ['String', 'text'],
+  utm_term: ['String', 'text'],
+  utm_content: ['String', 'text'],
+  time_spent_sec: ['Float64', 'number'],
+  is_bounce: ['Bool DEFAULT true', 'flag'],
+  is_qr_scan: ['Bool', 'flag'],
+  conversion_type: [word, 'text'],
+  conversion_value: ['Float64', 'number'],
+} as const satisfies Columns
 
-export type LinkCore = {
-  uuid: string
-  received_at: number
-  event_id: string
-  event_type: string
-  event_time: number
-  event_attributes: JsonText
+/** The columns of `dead_letters`. */
+export const deadLetterColumns = {
+  uuid: ['UUID', 'plain'],
+  project: [word, 'text'],
+  protocol: [word, 'plain'],
+  // Where the event was rejected: `normalise` (at intake), or the sink that refused the record.
+  stage: [word, 'plain'],
+  // The error code, or the sink's own word for its error.
+  reason: [word, 'text'],
+  detail: ['String', 'text'],
+  received_at: [time, 'time'],
+  ip: ['String', 'text'],
+  // The event as sent (JSON text) or the record's line, cut at `deadLetterRawBytesMax`.
+  raw: [compressed, 'text'],
+} as const satisfies Columns
+
+type ValueOf = {
+  plain: string
+  text: string
+  json: JsonText
+  exact: JsonText
+  time: number
+  optional_time: number | null
+  number: number
+  flag: boolean
+  texts: readonly string[]
 }
 
-export type LinkTarget = {
-  link_id: string
-  link_slug: string
-  link_label: string
-  link_title: string
-  link_original_url: string
-  link_attributes: JsonText
-  link_created_at: number | null
-  link_expires_at: number | null
-  link_tags: readonly string[]
-}
+/** A row of the table that has these columns. */
+export type RowOf<C extends Columns> = { -readonly [Name in keyof C]: ValueOf[C[Name][1]] }
 
-export type LinkPeople = {
-  user_id: string
-  user_name: string
-  user_email: string
-  user_attributes: JsonText
-  team_id: string
-  team_name: string
-  team_attributes: JsonText
-  project_id: string
-  project_name: string
-  project_attributes: JsonText
-  qr_code_id: string
-  qr_code_name: string
-  qr_code_attributes: JsonText
-}
+/** A row of `events`: from the capture, report and telemetry contracts. */
+export type EventRow = RowOf<typeof eventColumns> & { source: Exclude<Source, 'link'> }
 
-export type LinkVisitor = {
-  visitor_id: string
-  session_id: string
-  ip_address: string
-  country: string
-  city: string
-  device_type: string
-  browser: string
-  os: string
-  user_agent: string
-}
+/** A row of `recordings`: the snapshots of one request and session, or one numbered chunk of them. */
+export type RecordingRow = RowOf<typeof recordingColumns>
 
-export type LinkReferral = {
-  referrer: string
-  utm_source: string
-  utm_medium: string
-  utm_campaign: string
-  utm_term: string
-  utm_content: string
-}
+/** A row of `link_events`. */
+export type LinkRow = RowOf<typeof linkColumns>
 
-export type LinkInteraction = {
-  time_spent_sec: number
-  is_bounce: boolean
-  is_qr_scan: boolean
-  conversion_type: string
-  conversion_value: number
-}
-
-export type DeadLetterRow = {
-  uuid: string
-  project: string
-  protocol: string
-  /** Where it was refused: `normalise` at intake, or the sink that could not take it. */
-  stage: string
-  /** The error code, or the sink's own word. */
-  reason: string
-  detail: string
-  received_at: number
-  ip: string
-  /** What was sent, as JSON text or bytes in latin1, cut at `deadLetterRawBytesMax`. */
-  raw: string
+/** A row of `dead_letters`. */
+export type DeadLetterRow = RowOf<typeof deadLetterColumns> & {
+  protocol: Source
+  stage: 'normalise' | 'kafka' | 'clickhouse'
 }
 
 type Routed = {
   route: Route
   category: Category
-  /** Kafka partition key: `project:distinct_id`, for recordings the session id. */
+  /** Kafka partition key: `project:distinct_id`; for recordings the session id. */
   key: string
-  /** Absent where the client gave the event no identity: such an event is never a duplicate. */
+  /** Undefined if the client gave the event no identity. Such an event is never a duplicate. */
   dedupKey: DedupKey | undefined
 }
 
-/** An event that passed normalisation: everything decided, not yet encoded. */
+/** An event after normalisation: its row is complete and not yet encoded. */
 export type CanonicalEvent =
   | ({ kind: 'event'; row: EventRow } & Routed)
   | ({ kind: 'recording'; row: RecordingRow } & Routed)
   | ({ kind: 'link'; row: LinkRow } & Routed)
 
-/** One rejected event of an accepted request. `raw` is what was sent, as parsed. */
-export type Rejection = {
-  index: number
-  code: ErrorCode
-  message: string
-  field?: string
-  raw: unknown
-}
+/** One rejected event of an accepted request. `raw` is the event as sent, after JSON parsing. */
+export type Rejection = EventFault & { raw: unknown }

@@ -1,4 +1,4 @@
-/** Bounds that the wire contracts fix (spec README). Those an operator may change are in config.ts. */
+/** Limits that the wire contracts fix (docs/contracts/). Limits that an operator may change are in config/config.ts. */
 
 /** A request body, on the wire and after decompression. */
 export const bodyBytesMax = 20 * 1024 * 1024
@@ -6,11 +6,11 @@ export const bodyBytesMax = 20 * 1024 * 1024
 export const recordingBodyBytesMax = 25 * 1024 * 1024
 /** One event of a capture batch, as JSON. */
 export const eventBytesMax = 2 * 1024 * 1024
-/** Deeper JSON than this is refused: nobody sends it, and recursion must stay bounded. */
+/** Levels of nested JSON. No known client comes near it, and it bounds recursion. */
 export const nestingMax = 200
+/** In characters (code points). */
 export const eventNameLengthMax = 200
 export const distinctIdLengthMax = 200
-export const tokenBytesMax = 64
 export const sessionIdLengthMax = 70
-/** A dead letter keeps this much of what was sent. */
+/** A dead letter keeps this many bytes of the rejected event. */
 export const deadLetterRawBytesMax = 16 * 1024

@@ -1,4 +1,4 @@
-/** A structured line: an event in words, and fields. Never secrets, never bodies. */
+/** Writes structured log lines: a message and fields. Never log secrets or bodies. */
 export type Log = {
   debug(fields: object, message: string): void
   info(fields: object, message: string): void

@@ -6,7 +6,6 @@ export type ClientEntry = {
   secretHash?: string | undefined
   public?: boolean | undefined
   permissions: readonly string[]
-  project?: string | undefined
 }
 
 export type UserEntry = {

@@ -1,76 +1,86 @@
-import type { Fault, IngestError } from './errors.ts'
-import type { CanonicalEvent, Category, Rejection } from './event.ts'
+import type { IngestError } from './errors.ts'
+import type { CanonicalEvent, Category, Rejection, Source } from './event.ts'
 
-export type ProtocolName = 'capture' | 'link' | 'report' | 'telemetry'
+/** The name of a wire contract. */
+export type ProtocolName = Source
 
-/** A request as the pipeline sees it, before its body. */
+/** The head of a request, as the pipeline gets it. */
 export type IngestRequest = {
   method: string
   /** Path without a trailing slash; `/` stays. */
   path: string
   query: Pick<URLSearchParams, 'get'>
   headers: Headers
+  /** The peer's address, or the one that a trusted proxy names. */
   clientIp: string
   receivedMs: number
 }
 
-/** How a contract's bodies may be wrapped. JSON, and gzip by header or magic bytes, are always understood. */
+/** The encodings of a body that a contract accepts. JSON and gzip are always accepted. */
 export type DecodeRules = {
+  /** Bound of the body, both on the wire and decoded. */
   bodyBytesMax: number
-  /** `data=` forms and `?data=`, plain or base64; compression hints in query, form and header. */
+  /** Accepts `data=` forms and `?data=`, plain or base64, and hints of compression in query, form and header. */
   forms: boolean
-  /** Base64 bodies, decoded twice where needed: the old capture paths. */
+  /** Accepts base64 bodies, encoded once or twice, as old PostHog clients send them. */
   base64: boolean
 }
 
-/** `value` is the parsed JSON; integers beyond 2^53 in it are `JSON.rawJSON` objects that stringify exactly. */
+/** `value` is the parsed JSON. Integers beyond 2^53 in it are `JSON.rawJSON` objects that stringify exactly. */
 export type DecodedBody = { value: unknown; decodedBytes: number }
 
-/** What a protocol found in a request. Each contract adds fields of its own. */
+/** A parsed request: the result of `parse`. Each contract adds fields of its own. */
 export type Submission = {
-  /** Token, API key or project id, by which the project is found. */
+  /** Token, API key or project id. The project is looked up by it. */
   credential: string
-  /** How many events the request holds, before any is judged. */
+  /** Number of events in the request, valid or not. */
   received: number
 }
 
+/** A project and its limits, from the projects file. */
 export type Project = {
   /** Stored as `project`. */
   id: string
-  /** Origins allowed to send for it; undefined allows any. */
+  /** Origins that may send for the project; undefined allows any. */
   origins: readonly string[] | undefined
-  /** Requests per second and burst; undefined takes the server's default. */
+  /** Requests per second and burst; undefined means the server's default. */
   rate: { perSecond: number; burst: number } | undefined
+  /** A category without a quota is unlimited. */
   quotas: Partial<Record<Category, Quota>>
 }
 
+/** At most `max` events in a UTC day or month. */
 export type Quota = { max: number; period: 'day' | 'month' }
 
-/** What normalisation may know of the server beside the request. */
+/** The server's settings that normalisation uses beside the request. */
 export type NormaliseContext = {
   project: Project
-  /** `uuid`: the client's uuid is part of an event's identity; `contract`: the timestamp alone. */
+  /** `uuid`: the client's uuid is part of an event's identity. `contract`: only its timestamp is. */
   dedupIdentity: 'uuid' | 'contract'
-  /** A recording is split so that no line exceeds this: what a Kafka broker takes. */
+  /** Bound of a recording's line: the limit of a Kafka message. Longer recordings are split. */
   lineBytesMax: number
 }
 
-/** `dropped` counts events that a contract drops silently, such as `$performance_event`. */
+/** The result of normalisation. `dropped` counts events that a contract ignores, such as `$performance_event`. */
 export type Normalised = { events: CanonicalEvent[]; rejections: Rejection[]; dropped: number }
 
-/** What became of a request's events once they are durable. */
+/** The result of a request, once its events are durable. */
 export type Outcome = {
+  /** The events that are stored now. */
   events: readonly CanonicalEvent[]
   rejections: readonly Rejection[]
+  /** Number of events that were stored before. */
   duplicates: number
+  /** The categories whose quota is used up. Their events were dropped. */
   quotaLimited: readonly Category[]
 }
 
+/** An HTTP reply without the headers that all replies share. */
 export type Reply = { status: number; body: string | null; headers?: Record<string, string> }
 
 /**
- * One wire contract's words. All functions are pure: `parse` throws IngestError to refuse the request as a
- * whole, and `refuse` shapes that error as the contract says.
+ * How one wire contract reads requests and writes replies. All functions are pure. `parse` throws an
+ * IngestError to refuse the whole request; `refuse` writes that error in the contract's format.
  */
 export type Protocol<S extends Submission> = {
   name: ProtocolName
@@ -80,14 +90,15 @@ export type Protocol<S extends Submission> = {
   refuse(error: IngestError, request: Pick<IngestRequest, 'path' | 'query'>): Reply
 }
 
-/** Raw events → canonical events and rejections. Pure; throws IngestError where a contract refuses whole. */
+/**
+ * Converts the events of a request to canonical events and rejections. Pure. Throws an IngestError if
+ * the contract refuses the whole request for one bad event.
+ */
 export type Normalise<S extends Submission> = (
   request: IngestRequest,
   submission: S,
   context: NormaliseContext,
 ) => Normalised
 
-/** A protocol with its normalisation: what the pipeline runs. `contracts.ts` is the table of them. */
+/** A complete wire contract, as the pipeline runs it. `contracts/registry.ts` lists all of them. */
 export type Contract<S extends Submission = Submission> = Protocol<S> & { normalise: Normalise<S> }
-
-export type { Fault }

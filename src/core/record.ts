@@ -1,6 +1,6 @@
 import type { DedupKey, Kind, Route, Source } from './event.ts'
 
-/** What the journal takes: the canonical line and all that shippers need, so that none parses JSON. */
+/** A record to append to the journal: the canonical line, and the fields that shippers need without parsing it. */
 export type JournalRecord = {
   kind: Kind
   route: Route
@@ -15,20 +15,23 @@ export type JournalRecord = {
 }
 
 /**
- * The canonical JSON line, without the newline: whole, or in pieces, since to join many costs more
- * than to write each. Pieces meet at JSON's own syntax, so that no surrogate pair lies across two:
- * only then is their UTF-8 that of the whole.
+ * The canonical JSON line without its newline, as one string or as pieces. To join many pieces costs
+ * more than to encode each. Pieces end at JSON syntax, so no surrogate pair is split between two:
+ * their UTF-8 bytes in a row equal the UTF-8 bytes of the joined string.
  */
 export type Line = string | readonly string[]
 
-/** A line, newline included, wherever its bytes lie. */
+/** The line as one string. */
+export const toLineText = (line: Line): string => (typeof line === 'string' ? line : line.join(''))
+
+/** A line with its newline, in whatever memory holds its bytes. */
 export type StoredLine = {
   lineBytes: number
-  /** Takes half the time of a view and a copy from that. */
+  /** Copies the line. Takes half the time of creating a view and copying from it. */
   copyLine(into: Buffer, at: number): void
 }
 
-/** A record as read back. `line` is a view that ends with a newline; `head` is decoded on demand. */
+/** A record as read from the journal. `line` ends with a newline; `head` is decoded when it is called. */
 export type StoredRecord = StoredLine & {
   offset: number
   kind: Kind
@@ -39,10 +42,10 @@ export type StoredRecord = StoredLine & {
   head(): { uuid: string; dedupKey: DedupKey | undefined; event: string; key: string }
 }
 
-/** Records that one sync made durable: `count` records from `firstOffset` on, encoded back to back. */
+/** The records that one sync made durable: `count` records from `firstOffset` on, encoded in a row. */
 export type CommittedBlock = { firstOffset: number; count: number; bytes: Uint8Array }
 
-/** Of bytes that lie alone. */
+/** Converts a line that has a buffer of its own. */
 export function toStoredLine(line: Uint8Array): StoredLine & Pick<StoredRecord, 'line'> {
   return { line, lineBytes: line.length, copyLine: (into, at) => into.set(line, at) }
 }

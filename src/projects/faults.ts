@@ -1,11 +1,11 @@
 import type { TSchema } from 'typebox'
 import Value from 'typebox/value'
-import { toStoredHash } from './credentials.ts'
-import { projectsFileSchema, type WrittenFile } from './schema.ts'
+import { toToken } from '../core/token.ts'
+import { projectsFileSchema, toStoredHash, type WrittenFile } from './schema.ts'
 
 /**
- * Everything that is wrong with a projects file, a sentence each, by place. Never by value: the file holds secrets, and
- * faults go to the log.
+ * All faults of a projects file, one sentence each. A sentence names the place and never the value: the file contains
+ * secrets, and the faults are logged.
  */
 export function toFaults(written: unknown): string[] {
   const faults = toShapeFaults(written)
@@ -16,18 +16,18 @@ type SchemaError = ReturnType<typeof Value.Errors>[number]
 
 function toShapeFaults(written: unknown): string[] {
   const errors = Value.Errors(projectsFileSchema, written).filter(({ keyword, schemaPath }) => {
-    // What is forbidden and what fits no choice is told once more, as a whole.
+    // These errors repeat another one: of the whole union, or of the object with the unknown setting.
     if (keyword === 'boolean' || schemaPath.includes('/anyOf/')) return false
     return keyword !== 'additionalProperties' || isClosed(toSchema(schemaPath))
   })
-  return errors.map((error) => `${toPlace(error.instancePath)} ${toComplaint(error)}`)
+  return errors.map((error) => `${toPlace(error.instancePath)} ${toProblem(error)}`)
 }
 
-/** Where other settings are allowed, an error about one is told by itself. */
+/** A schema that allows further settings reports an invalid one by an error of its own. */
 const isClosed = (schema: TSchema | undefined) =>
   schema !== undefined && 'additionalProperties' in schema && schema.additionalProperties === false
 
-function toComplaint({ keyword, message, params, schemaPath }: SchemaError): string {
+function toProblem({ keyword, message, params, schemaPath }: SchemaError): string {
   const { additionalProperties: names, allowedValues: values } = params as Record<string, string[]>
   if (keyword === 'additionalProperties') return `has no setting ${names?.join(', ')}`
   if (keyword === 'enum') return `must be ${values?.join(' or ')}`
@@ -52,7 +52,10 @@ function toMeaningFaults({ projects = [], clients = [], users = [] }: WrittenFil
   if (projects.length + clients.length + users.length === 0)
     return ['the file has no project, client or user']
   const tokens = projects.flatMap((project, at) =>
-    toPlaced(project.tokens, `projects[${at}].tokens`),
+    toPlaced(
+      project.tokens?.map((token) => toToken(token) ?? token),
+      `projects[${at}].tokens`,
+    ),
   )
   const keys = projects.flatMap((project, at) =>
     toPlaced(project.api_keys?.map(toStoredHash), `projects[${at}].api_keys`),

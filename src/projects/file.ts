@@ -1,29 +1,29 @@
 import { parse, TomlError } from 'smol-toml'
 import type { ClientEntry, SdkOverrides, UserEntry } from '../core/project-entries.ts'
 import type { Project } from '../core/protocol.ts'
-import { toStoredHash } from './credentials.ts'
+import { toToken } from '../core/token.ts'
 import { toFaults } from './faults.ts'
-import type { WrittenFile, WrittenProject } from './schema.ts'
+import { toStoredHash, type WrittenFile, type WrittenProject } from './schema.ts'
 
 /**
- * Reads a projects file: JSON where the name ends in `.json`, else TOML. Throws ProjectsFileError, which names every
- * fault. All but the ids is optional:
+ * Parses a projects file: JSON if its name ends in `.json`, else TOML. Throws a ProjectsFileError that names every
+ * fault. Only the ids, and a user's name and password_hash, are required:
  * ```toml
  * [[projects]]
- * id = "shop"                                # what events are stored under
- * tokens = ["phc_shop"]                      # capture
- * api_keys = ["sk_shop", "sha256:9f86d0…"]   # event report; a key, or its SHA-256 as hex
- * origins = ["https://shop.example"]         # browsers on other sites are refused
- * rate = { per_second = 100, burst = 200 }   # requests per token
- * quotas.events = { max = 1_000_000, period = "month" }    # likewise recordings, exceptions; or per "day"
- * sdk.telemetry = { sampleRate = 0.5 }       # what /api/sdk/config says: telemetry, performance, realtime, features
- * apps.ios.features = { checkout = true }    # the same for one of its apps
+ * id = "shop"                                # stored as `project`
+ * tokens = ["phc_shop"]                      # project tokens of the capture contract
+ * api_keys = ["sk_shop", "sha256:9f86d0…"]   # keys of the report contract, or their SHA-256 as hex
+ * origins = ["https://shop.example"]         # browsers on other origins get 403
+ * rate = { per_second = 100, burst = 200 }   # requests per token or key
+ * quotas.events = { max = 1_000_000, period = "month" }    # also recordings, exceptions; period "day" or "month"
+ * sdk.telemetry = { sampleRate = 0.5 }       # overrides /api/sdk/config: telemetry, performance, realtime, features
+ * apps.ios.features = { checkout = true }    # the same for one app
  *
  * [[clients]]
  * id = "backend"
  * secret_hash = "$argon2id$…"                # or public = true
  * permissions = ["private:orders"]
- * project = "shop"
+ * project = "shop"                           # optional; must exist, and has no effect yet
  *
  * [[users]]
  * id = "u1"
@@ -46,7 +46,6 @@ export function parseProjectsFile(text: string, path: string): ProjectsFile {
       secretHash: client.secret_hash,
       public: client.public ?? false,
       permissions: client.permissions ?? [],
-      project: client.project,
     })),
     users: users.map(({ password_hash: passwordHash, permissions = [], ...user }) => ({
       ...user,
@@ -71,7 +70,7 @@ export type ProjectsFile = { projects: ProjectEntry[]; clients: ClientEntry[]; u
 export type ProjectEntry = {
   project: Project
   tokens: readonly string[]
-  /** SHA-256 as hex: keys themselves are not kept. */
+  /** SHA-256 of the API keys as hex. The keys themselves are not kept in memory. */
   keyHashes: readonly string[]
   sdk: SdkOverrides
   apps: Readonly<Record<string, SdkOverrides>>
@@ -89,21 +88,21 @@ function toEntry({ id, rate, ...written }: WrittenProject): ProjectEntry {
   }
   return {
     project,
-    tokens: written.tokens ?? [],
+    tokens: (written.tokens ?? []).map((token) => toToken(token) ?? token),
     keyHashes: (written.api_keys ?? []).map(toStoredHash),
     sdk: (written.sdk ?? {}) as SdkOverrides,
     apps: (written.apps ?? {}) as Record<string, SdkOverrides>,
   }
 }
 
-/** Both parsers quote what they stumble over, and that may be a secret: a fault says only where, or what kind. */
+/** The messages of both parsers quote the text at the error. That may be a secret, so only place and kind are kept. */
 function parseToml(text: string): unknown {
   try {
     return parse(text)
   } catch (error) {
     if (!(error instanceof TomlError)) throw error
-    const [complaint] = error.message.split('\n')
-    throw new ProjectsFileError([`line ${error.line}, column ${error.column}: ${complaint}`])
+    const [problem] = error.message.split('\n')
+    throw new ProjectsFileError([`line ${error.line}, column ${error.column}: ${problem}`])
   }
 }
 

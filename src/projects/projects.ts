@@ -3,7 +3,7 @@ import { IngestError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { ClientEntry, SdkOverrides, UserEntry } from '../core/project-entries.ts'
 import type { Project, ProtocolName } from '../core/protocol.ts'
-import { isWellFormed, toKeyHash } from './credentials.ts'
+import { toKeyHash, tokenRule, toToken } from '../core/token.ts'
 import {
   type ProjectEntry,
   type ProjectsFile,
@@ -13,8 +13,9 @@ import {
 import { createLook, toMark } from './watch.ts'
 
 /**
- * Who may send, and on what terms: from a file that is read again when it changes, or, without one, whoever comes with
- * a well-formed token. Throws ProjectsFileError if the file is faulty at the start; a bad edit later leaves what was.
+ * Finds the project of a request, and its limits. With a projects file, only its projects may send; the file is read
+ * again when it changes. Without one, every valid token is a project of its own. Throws a ProjectsFileError if the file
+ * is faulty at start. After a faulty edit the last valid content stays in use.
  */
 export function createProjects({ path, log, lookMs = 500 }: ProjectsOptions): Projects {
   if (path === undefined) return toProjects({ current: undefined }, noWatch)
@@ -29,14 +30,20 @@ export function createProjects({ path, log, lookMs = 500 }: ProjectsOptions): Pr
         state.current = toIndex(parseProjectsFile(text, path))
       } catch (error) {
         const faults = error instanceof ProjectsFileError ? error.faults : [String(error)]
-        log.error({ path, faults }, 'the projects file is faulty: what was read before stays')
+        log.error(
+          { path, faults },
+          'the projects file is faulty; the previous content stays in use; correct the faults',
+        )
         return
       }
       log.info({ path, projects: state.current.byId.size }, 'projects file read')
       for (const listener of listeners) listener()
     },
     onError(error) {
-      log.error({ path, error: String(error) }, 'the projects file is out of reach')
+      log.error(
+        { path, error: String(error) },
+        'cannot read the projects file; the previous content stays in use',
+      )
     },
   })
   const looking = setInterval(look, lookMs)
@@ -54,23 +61,23 @@ function readAtStart(path: string): ProjectsFile {
 }
 
 export type ProjectsOptions = {
-  /** Unset: every well-formed token is a project of its own. */
+  /** Undefined: every valid token is a project of its own. */
   path?: string | undefined
   log: Log
-  /** How often the file is looked at; a change is taken up when it has rested for one look. */
+  /** Interval between two looks at the file. A change is used after the file stayed the same for one interval. */
   lookMs?: number
 }
 
 export type Projects = {
-  /** Throws `invalid_token` or `unknown_token`, for a report `invalid_api_key`. */
+  /** Throws invalid_token or unknown_token; for a report invalid_api_key. */
   find(protocol: ProtocolName, credential: string): Project
-  /** Total: an id that no file names is a project without limits. */
+  /** Total: an id that the file does not name is a project without limits. */
   byId(id: string): Project
   clients(): readonly ClientEntry[]
   users(): readonly UserEntry[]
-  /** Those of the project, and over them those of its app. */
+  /** The overrides of the project, overridden by those of the app. */
   sdkOverrides(projectId: string, app?: string): SdkOverrides
-  /** Calls back after each change; gives what ends that. */
+  /** Calls `listener` after each change. Returns a function that ends the subscription. */
   onChange(listener: () => void): () => void
   close(): void
 }
@@ -83,7 +90,7 @@ type Index = {
   users: readonly UserEntry[]
 }
 
-/** Without a file there is no index, and all are welcome. */
+/** Without a projects file there is no index. */
 type State = { current: Index | undefined }
 
 type Watched = { listeners: Set<() => void>; close(): void }
@@ -128,8 +135,7 @@ function toProjects(state: State, { listeners, close }: Watched): Projects {
 }
 
 function findByToken(index: Index | undefined, token: string): Project {
-  if (!isWellFormed(token))
-    throw new IngestError('invalid_token', 'the token is not of the form of a project token')
+  if (toToken(token) !== token) throw new IngestError('invalid_token', `a token is ${tokenRule}`)
   if (index === undefined) return toPlainProject(token)
   const project = index.byToken.get(token)
   if (project === undefined) throw new IngestError('unknown_token', 'no project has this token')
@@ -137,7 +143,7 @@ function findByToken(index: Index | undefined, token: string): Project {
 }
 
 function findByKey(index: Index | undefined, key: string): Project {
-  const project = isWellFormed(key) ? toProjectOfKey(index, toKeyHash(key)) : undefined
+  const project = toToken(key) === key ? toProjectOfKey(index, toKeyHash(key)) : undefined
   if (project === undefined) throw new IngestError('invalid_api_key', 'the API key is not valid')
   return project
 }
@@ -152,7 +158,7 @@ function toPlainProject(id: string): Project {
   return { id, origins: undefined, rate: undefined, quotas: {} }
 }
 
-/** The events of a request ask for one and the same project, each by itself. */
+/** The events of a request ask for the same project one after the other, so the last one is kept. */
 function rememberLast(make: (id: string) => Project): (id: string) => Project {
   let last = make('')
   return (id) => {

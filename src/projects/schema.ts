@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox'
-import { tokenBytesMax } from '../core/limits.ts'
+import { toKeyHash, tokenRule, toToken } from '../core/token.ts'
 
 const closed = { additionalProperties: false }
 const name = Type.String({ minLength: 1, maxLength: 200 })
@@ -8,22 +8,25 @@ const flag = Type.Optional(Type.Boolean())
 const share = Type.Optional(Type.Number({ minimum: 0, maximum: 1 }))
 const count = Type.Optional(Type.Integer({ minimum: 1 }))
 const text = Type.Optional(Type.String())
-/** An SDK may know more settings than we do: any other of these kinds is passed on. */
+/** A section of the SDK configuration may have further settings of these types. They are passed on to the SDK. */
 const open = {
   additionalProperties: Type.Union([Type.String(), Type.Number(), Type.Boolean()], {
     description: 'a string, a number or a boolean',
   }),
 }
 
-/** A pattern says nothing to who edits the file: the description is what a fault tells. */
+/** Error messages use the description, because a pattern does not help a person who edits the file. */
 const matching = (pattern: string, description: string) => Type.String({ pattern, description })
-const credential = `(?!phx_)[!-~]{1,${tokenBytesMax}}`
-const sort = `1 to ${tokenBytesMax} ASCII characters without spaces, and not a personal phx_ key`
-const token = matching(`^${credential}$`, sort)
-const apiKey = matching(
-  `^(sha256:[0-9a-f]{64}|(?!sha256:)${credential})$`,
-  `${sort}, or sha256: and 64 hex digits`,
+const token = Type.Refine(
+  Type.String({ description: tokenRule }),
+  (written) => toToken(written) !== undefined,
 )
+const apiKey = Type.Refine(
+  Type.String({ description: `${tokenRule}; or sha256: and 64 hex digits` }),
+  (written) =>
+    written.startsWith('sha256:') ? storedHash.test(written) : toToken(written) !== undefined,
+)
+const storedHash = /^sha256:[0-9a-f]{64}$/
 const origin = matching('^https?://[^/\\s]+$', 'an origin such as https://shop.example')
 const argon2id = matching('^\\$argon2id\\$', 'an argon2id hash, as `bun run hash-secret` makes it')
 
@@ -94,6 +97,7 @@ const client = Type.Object(
     secret_hash: Type.Optional(argon2id),
     public: flag,
     permissions: names,
+    // Accepted and checked, because existing files have it. Nothing reads it.
     project: Type.Optional(name),
   },
   closed,
@@ -111,7 +115,7 @@ const user = Type.Object(
   closed,
 )
 
-/** The projects file as it is written. `file.ts` documents it. */
+/** The shape of the projects file. `file.ts` has an example. */
 export const projectsFileSchema = Type.Object(
   {
     projects: Type.Optional(Type.Array(project)),
@@ -123,3 +127,10 @@ export const projectsFileSchema = Type.Object(
 
 export type WrittenFile = Static<typeof projectsFileSchema>
 export type WrittenProject = NonNullable<WrittenFile['projects']>[number]
+
+/** The SHA-256 of an API key that the file gives as the key itself or as `sha256:` and its hash. */
+export function toStoredHash(written: string): string {
+  return written.startsWith('sha256:')
+    ? written.slice('sha256:'.length)
+    : toKeyHash(toToken(written) ?? written)
+}

@@ -1,10 +1,9 @@
 import { readFile, stat } from 'node:fs/promises'
 
 /**
- * Gives a function that looks at a file, to be called now and then. It hands on the text when the file has changed and
- * then rested from one look to the next. Editors write in place, rename a new file over the old one, or swing a symbolic
- * link: looks find them all, and the rest keeps a half written file from being read. That the file cannot be read is told
- * once.
+ * Creates a function that looks at a file; call it at an interval. It passes the text on after the file changed and
+ * then stayed the same between two looks, so that a half-written file is not read. It detects a write in place, a rename
+ * over the file, and a changed symbolic link. A file that cannot be read is reported once.
  */
 export function createLook({ path, seen, onText, onError }: LookOptions): () => Promise<void> {
   let known = seen
@@ -39,13 +38,13 @@ export function createLook({ path, seen, onText, onError }: LookOptions): () => 
 
 export type LookOptions = {
   path: string
-  /** The mark of the text that is in use. */
+  /** The mark of the content that is in use. */
   seen: string
   onText: (text: string) => void
   onError: (error: unknown) => void
 }
 
-/** Tells one state of a file from another, without reading it. */
+/** Identifies the state of a file without reading it. */
 export function toMark({ ino, size, mtimeMs, ctimeMs }: FileState): string {
   return `${ino} ${size} ${mtimeMs} ${ctimeMs}`
 }

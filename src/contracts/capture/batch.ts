@@ -1,21 +1,13 @@
-import type { ErrorCode } from '../../core/errors.ts'
+import type { Fault } from '../../core/errors.ts'
 import type { Rejection } from '../../core/event.ts'
 import { eventBytesMax } from '../../core/limits.ts'
 import type { IngestRequest, NormaliseContext } from '../../core/protocol.ts'
-import { cutText } from '../shared/text.ts'
+import { toHeaderText } from '../shared/headers.ts'
 import { parseSentAt } from '../shared/time.ts'
+import type { CaptureSubmission } from './protocol.ts'
 
-/** What the capture protocol found in a request, as far as it matters here. */
-export type CaptureEvents = {
-  credential: string
-  events: readonly unknown[]
-  sentAt: unknown
-  isHistorical: boolean
-  decodedBytes: number
-}
-
-/** All that the events of one request share. */
-export type Intake = {
+/** The values that all events of one capture request share. */
+export type CaptureBatch = {
   token: string
   project: string
   dedupIdentity: NormaliseContext['dedupIdentity']
@@ -25,19 +17,17 @@ export type Intake = {
   clientIp: string
   userAgent: string
   isHistorical: boolean
-  /** `/engage` takes events without a name. */
+  /** `/engage` accepts events without a name. */
   isEngage: boolean
-  /** Only a body beyond the limit of one event can hold one that exceeds it. */
+  /** Whether to measure each event. A body within the limit of one event cannot contain a larger one. */
   isMeasured: boolean
 }
 
-export type Fault = { code: ErrorCode; message: string }
-
-export function toIntake(
+export function toCaptureBatch(
   request: IngestRequest,
-  submission: CaptureEvents,
+  submission: CaptureSubmission,
   context: NormaliseContext,
-): Intake {
+): CaptureBatch {
   return {
     token: submission.credential,
     project: context.project.id,
@@ -46,23 +36,20 @@ export function toIntake(
     receivedMs: request.receivedMs,
     sentAtMs: parseSentAt(submission.sentAt),
     clientIp: request.clientIp,
-    userAgent: cutText(request.headers.get('user-agent') ?? '', userAgentLengthMax),
+    userAgent: toHeaderText(request.headers, 'user-agent'),
     isHistorical: submission.isHistorical,
     isEngage: request.path === '/engage',
     isMeasured: submission.decodedBytes > eventBytesMax,
   }
 }
 
-/** It is repeated in every row, and no browser's is longer. */
-const userAgentLengthMax = 1024
-
 /**
- * Judges events one by one: a bad one does not sink the others. Performance events are dropped
- * unseen.
+ * Separates the valid events of a batch from the rejected ones: a bad event does not affect the others.
+ * Drops `$performance_event` events without validating them.
  */
-export function sift<T extends object>(
+export function partitionValid<T extends object>(
   raws: readonly unknown[],
-  judge: (raw: unknown) => T | Fault,
+  validate: (raw: unknown) => T | Fault,
 ): { accepted: T[]; rejections: Rejection[]; dropped: number } {
   const accepted: T[] = []
   const rejections: Rejection[] = []
@@ -73,10 +60,9 @@ export function sift<T extends object>(
       dropped += 1
       continue
     }
-    const verdict = judge(raw)
-    if ('code' in verdict) {
-      rejections.push({ index, code: verdict.code, message: verdict.message, raw })
-    } else accepted.push(verdict)
+    const result = validate(raw)
+    if ('code' in result) rejections.push({ index, ...result, raw })
+    else accepted.push(result)
   }
   return { accepted, rejections, dropped }
 }

@@ -1,12 +1,13 @@
+import type { Fault } from '../../core/errors.ts'
 import type { CanonicalEvent, EventRow, JsonText } from '../../core/event.ts'
 import { eventBytesMax, eventNameLengthMax } from '../../core/limits.ts'
 import type { IngestRequest, NormaliseContext, Normalised } from '../../core/protocol.ts'
 import { toClientUuid, toDedupKey, toUuid } from '../shared/event-id.ts'
+import { isJsonObject, type Json } from '../shared/json.ts'
 import { isLongerThan } from '../shared/text.ts'
-import { type CaptureEvents, type Fault, type Intake, sift, toIntake } from './batch.ts'
+import { type CaptureBatch, partitionValid, toCaptureBatch } from './batch.ts'
+import type { CaptureSubmission } from './protocol.ts'
 import {
-  isJsonObject,
-  type Json,
   type RawEvent,
   toIp,
   toRawEvent,
@@ -15,52 +16,52 @@ import {
   toTimestamp,
 } from './raw-event.ts'
 
-/**
- * Events of the capture contract → rows of `events`. Never throws. Source: spec README, "Capture".
- */
+/** Converts events of the capture contract to rows of `events`. Never throws. See docs/contracts/capture.md. */
 export function normaliseCapture(
   request: IngestRequest,
-  submission: CaptureEvents,
+  submission: CaptureSubmission,
   context: NormaliseContext,
 ): Normalised {
-  const intake = toIntake(request, submission, context)
-  const sifted = sift(submission.events, (raw) => toEvent(raw, intake))
-  return { events: sifted.accepted, rejections: sifted.rejections, dropped: sifted.dropped }
+  const batch = toCaptureBatch(request, submission, context)
+  const { accepted, rejections, dropped } = partitionValid(submission.events, (raw) =>
+    toEvent(raw, batch),
+  )
+  return { events: accepted, rejections, dropped }
 }
 
-function toEvent(raw: unknown, intake: Intake): CanonicalEvent | Fault {
-  if (intake.isMeasured && isTooLarge(raw)) return tooLarge
+function toEvent(raw: unknown, batch: CaptureBatch): CanonicalEvent | Fault {
+  if (batch.isMeasured && isTooLarge(raw)) return tooLarge
   const parsed = toRawEvent(raw)
   if ('code' in parsed) return parsed
-  const event = toEventName(parsed.root.event, intake.isEngage)
-  return typeof event === 'string' ? toCanonical(parsed, event, intake) : event
+  const event = toEventName(parsed.root.event, batch.isEngage)
+  return typeof event === 'string' ? toCanonical(parsed, event, batch) : event
 }
 
-function toCanonical(raw: RawEvent, event: string, intake: Intake): CanonicalEvent {
+function toCanonical(raw: RawEvent, event: string, batch: CaptureBatch): CanonicalEvent {
   const { root, properties, distinctId } = raw
   const uuid = toClientUuid(root.uuid)
-  const identity = { token: intake.token, distinctId, event, uuid, sent: root }
-  const dedupKey = toDedupKey(identity, intake.dedupIdentity)
+  const identity = { token: batch.token, distinctId, event, uuid, sent: root }
+  const dedupKey = toDedupKey(identity, batch.dedupIdentity)
   const row: EventRow = {
     uuid: uuid ?? toUuid(dedupKey),
-    project: intake.project,
+    project: batch.project,
     source: 'capture',
     event: event.toWellFormed(),
     distinct_id: toStoredId(distinctId),
     session_id: toShortText(properties.$session_id),
-    timestamp: toTimestamp(raw, intake),
-    received_at: intake.receivedMs,
-    ip: toIp(raw, intake),
-    user_agent: intake.userAgent,
+    timestamp: toTimestamp(raw, batch),
+    received_at: batch.receivedMs,
+    ip: toIp(raw, batch),
+    user_agent: batch.userAgent,
     library: toShortText(properties.$lib),
     properties: JSON.stringify(properties),
     user: toUser(root, properties),
-    historical: intake.isHistorical,
+    historical: batch.isHistorical,
   }
   return {
     kind: 'event',
     row,
-    route: intake.isHistorical ? 'historical' : 'main',
+    route: batch.isHistorical ? 'historical' : 'main',
     category: event === '$exception' ? 'exceptions' : 'events',
     key: `${row.project}:${row.distinct_id}`,
     dedupKey,
@@ -71,8 +72,11 @@ const tooLarge: Fault = {
   code: 'event_too_large',
   message: `an event is at most ${eventBytesMax} bytes of JSON`,
 }
-const nameless: Fault = { code: 'missing_event_name', message: 'an event needs a name' }
-const nameOff: Fault = { code: 'invalid_event', message: 'the name of an event must be a string' }
+const missingName: Fault = { code: 'missing_event_name', message: 'an event needs a name' }
+const invalidName: Fault = {
+  code: 'invalid_event',
+  message: 'the name of an event must be a string',
+}
 const nameTooLong: Fault = {
   code: 'event_name_too_long',
   message: `the name of an event is at most ${eventNameLengthMax} characters`,
@@ -82,14 +86,16 @@ function isTooLarge(raw: unknown): boolean {
   return Buffer.byteLength(JSON.stringify(raw) ?? '') > eventBytesMax
 }
 
-/** The name, or why it is none. What `/engage` sends without one identifies a person. */
+/** The name, or the reason to reject it. An event of `/engage` without a name is an `$identify`. */
 function toEventName(name: unknown, isEngage: boolean): string | Fault {
-  if (name === undefined || name === null || name === '') return isEngage ? '$identify' : nameless
-  if (typeof name !== 'string') return nameOff
+  if (name === undefined || name === null || name === '') {
+    return isEngage ? '$identify' : missingName
+  }
+  if (typeof name !== 'string') return invalidName
   return isLongerThan(name, eventNameLengthMax) ? nameTooLong : name
 }
 
-/** What the event says of its person, from the event's root or else its properties. */
+/** `$set` and `$set_once` as JSON, each from the event's root, else from its properties. */
 function toUser(root: Json, properties: Json): JsonText {
   const $set = toObject(root.$set, properties.$set)
   const $set_once = toObject(root.$set_once, properties.$set_once)

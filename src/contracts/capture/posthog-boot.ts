@@ -1,10 +1,10 @@
-import { tokenBytesMax } from '../../core/limits.ts'
 import type { Reply } from '../../core/protocol.ts'
+import { tokenRule, toToken } from '../../core/token.ts'
 
 /**
- * What posthog-js asks for before it sends: its remote configuration and its feature flags. We offer capture and
- * replay and nothing else, and say so. `surveys` is left out: even `false` makes it fetch a script.
- * Source: facts of real clients, "To boot without console errors".
+ * The replies to the requests of posthog-js before its first event: its remote configuration and feature flags.
+ * They offer capture and session replay and nothing else. `surveys` is absent because even `false` makes
+ * posthog-js fetch a script. See docs/contracts/capture.md.
  */
 const config = {
   supportedCompression: ['gzip', 'gzip-js'],
@@ -14,19 +14,21 @@ const config = {
 }
 
 /** `GET /array/<token>/config` */
-export function toConfig(token: string): Reply {
-  return isToken(token) ? toJson({ token, ...config }) : unknownToken
+export function toConfig(written: string): Reply {
+  const token = toToken(written)
+  return token === undefined ? invalidToken : toJson({ token, ...config })
 }
 
-/** `GET /array/<token>/config.js`. The token is reflected into script: what may stand in one is a list. */
-export function toConfigScript(token: string): Reply {
-  if (!isToken(token)) return unknownToken
-  const document = JSON.stringify({ config: { token, ...config }, siteApps: [] })
-  const body = `(function(){window._POSTHOG_REMOTE_CONFIG=window._POSTHOG_REMOTE_CONFIG||{};window._POSTHOG_REMOTE_CONFIG['${token}']=${document}})();`
+/** `GET /array/<token>/config.js` */
+export function toConfigScript(written: string): Reply {
+  const token = toToken(written)
+  if (token === undefined) return invalidToken
+  const document = toScriptText({ config: { token, ...config }, siteApps: [] })
+  const body = `(function(){window._POSTHOG_REMOTE_CONFIG=window._POSTHOG_REMOTE_CONFIG||{};window._POSTHOG_REMOTE_CONFIG[${toScriptText(token)}]=${document}})();`
   return { status: 200, body, headers: { 'content-type': 'application/javascript' } }
 }
 
-/** `POST /flags` and `/decide`: one answer that every version understands. */
+/** `POST /flags` and `/decide`: one reply for every version of posthog-js. */
 export function toFlags(requestId: string): Reply {
   return toJson({
     flags: {},
@@ -43,16 +45,20 @@ export function toFlags(requestId: string): Reply {
   })
 }
 
-const isToken = (token: string) => /^[A-Za-z0-9_-]+$/.test(token) && token.length <= tokenBytesMax
-
 const toJson = (document: object): Reply => ({ status: 200, body: JSON.stringify(document) })
 
-const unknownToken: Reply = {
+/**
+ * A JavaScript expression. The token comes from the URL: JSON keeps it inside a string, and without `<` it cannot
+ * close a `<script>` element that the script is inlined in.
+ */
+const toScriptText = (value: unknown) => JSON.stringify(value).replaceAll('<', '\\u003c')
+
+const invalidToken: Reply = {
   status: 401,
   body: JSON.stringify({
     code: 0,
     status: 'error',
     error: 'invalid_token',
-    detail: 'a token is up to 64 letters, digits, - and _',
+    detail: `a token is ${tokenRule}`,
   }),
 }

@@ -1,58 +1,51 @@
+import type { Fault } from '../../core/errors.ts'
 import { distinctIdLengthMax } from '../../core/limits.ts'
+import { isJsonObject, type Json } from '../shared/json.ts'
 import { cutText } from '../shared/text.ts'
 import { correctTimestamp, parseSentAt } from '../shared/time.ts'
-import type { Fault, Intake } from './batch.ts'
+import type { CaptureBatch } from './batch.ts'
 
-export type Json = Record<string, unknown>
-
-/** A client's event, once it is known to be one. */
+/** A client's event whose shape is valid. */
 export type RawEvent = {
   root: Json
   properties: Json
-  /** As sent; what is stored is cut. */
+  /** As sent. The stored one is cut, see `toStoredId`. */
   distinctId: string
 }
 
-/**
- * An event of any name, or why it is none: invalid_event, invalid_properties, missing_distinct_id.
- */
+/** Validates all but the name. Faults: invalid_event, invalid_properties, missing_distinct_id. */
 export function toRawEvent(raw: unknown): RawEvent | Fault {
-  if (!isJsonObject(raw)) return notAnEvent
+  if (!isJsonObject(raw)) return notAnObject
   const properties = raw.properties ?? noProperties
-  if (!isJsonObject(properties)) return propertiesOff
+  if (!isJsonObject(properties)) return invalidProperties
   const distinctId = toDistinctId(raw, properties)
-  return distinctId === '' ? noDistinctId : { root: raw, properties, distinctId }
+  return distinctId === '' ? missingDistinctId : { root: raw, properties, distinctId }
 }
 
-/** A JSON object that is neither an array nor a number kept exact. */
-export function isJsonObject(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !isRawJSON(value)
-}
-
-/** What is stored and sent as `distinct_id`. */
+/** The `distinct_id` that is stored and used as Kafka key. */
 export function toStoredId(distinctId: string): string {
   return cutText(distinctId, distinctIdLengthMax).toWellFormed()
 }
 
-/** By our clock, in ms. Recordings tell `sent_at` per event. */
-export function toTimestamp({ root, properties }: RawEvent, intake: Intake): number {
+/** The event's time by the server's clock, in ms. Events of a recording carry `sent_at` of their own. */
+export function toTimestamp({ root, properties }: RawEvent, batch: CaptureBatch): number {
   const ownMs = root.sent_at === undefined ? undefined : parseSentAt(root.sent_at)
   return correctTimestamp(
     {
       timestamp: root.timestamp,
       offset: root.offset,
-      sentAtMs: ownMs ?? intake.sentAtMs,
+      sentAtMs: ownMs ?? batch.sentAtMs,
       ignoreSentAt: properties.$ignore_sent_at === true,
     },
-    intake.receivedMs,
+    batch.receivedMs,
   )
 }
 
-export function toIp({ root, properties }: RawEvent, intake: Intake): string {
-  return toShortText(root.ip) || toShortText(properties.$ip) || intake.clientIp
+export function toIp({ root, properties }: RawEvent, batch: CaptureBatch): string {
+  return toShortText(root.ip) || toShortText(properties.$ip) || batch.clientIp
 }
 
-/** A string cut at a length that no honest client exceeds; all else is empty. */
+/** A string, cut at 200 characters; empty for any other value. No known client sends a longer one. */
 export function toShortText(value: unknown): string {
   return typeof value === 'string' ? cutText(value, shortLengthMax) : ''
 }
@@ -60,17 +53,15 @@ export function toShortText(value: unknown): string {
 const shortLengthMax = 200
 const noProperties: Json = Object.freeze({})
 
-const notAnEvent: Fault = { code: 'invalid_event', message: 'an event must be an object' }
-const propertiesOff: Fault = {
+const notAnObject: Fault = { code: 'invalid_event', message: 'an event must be an object' }
+const invalidProperties: Fault = {
   code: 'invalid_properties',
   message: 'properties must be an object',
 }
-const noDistinctId: Fault = {
+const missingDistinctId: Fault = {
   code: 'missing_distinct_id',
   message: 'an event needs distinct_id, $distinct_id or properties.distinct_id',
 }
-
-const { isRawJSON } = JSON as unknown as { isRawJSON(value: unknown): boolean }
 
 function toDistinctId(root: Json, properties: Json): string {
   return (
@@ -78,7 +69,7 @@ function toDistinctId(root: Json, properties: Json): string {
   )
 }
 
-/** Clients send numbers and even objects: their JSON is as good an id as any. */
+/** Some clients send a number or an object. Its JSON text is the id. */
 function toIdText(value: unknown): string {
   if (typeof value === 'string') return value
   return value === undefined || value === null ? '' : (JSON.stringify(value) ?? '')

@@ -1,41 +1,93 @@
-import type { CanonicalEvent, DedupKey, RecordingRow } from '../../core/event.ts'
+import type { Fault } from '../../core/errors.ts'
+import type { CanonicalEvent, DedupKey, JsonText, RecordingRow } from '../../core/event.ts'
+import { sessionIdLengthMax } from '../../core/limits.ts'
 import type { IngestRequest, NormaliseContext, Normalised } from '../../core/protocol.ts'
-import { toRecordingHead } from '../encode.ts'
+import { toRecordingHeadBytes } from '../encode.ts'
 import { toClientUuid, toDedupKey, toMergedDedupKey, toUuid } from '../shared/event-id.ts'
-import { type CaptureEvents, type Intake, sift, toIntake } from './batch.ts'
-import { toIp, toShortText, toStoredId, toTimestamp } from './raw-event.ts'
-import { toPieces } from './recording-chunks.ts'
-import { type Snapshot, toSnapshot } from './recording-snapshot.ts'
+import { isJsonObject } from '../shared/json.ts'
+import { type CaptureBatch, partitionValid, toCaptureBatch } from './batch.ts'
+import type { CaptureSubmission } from './protocol.ts'
+import {
+  type RawEvent,
+  toIp,
+  toRawEvent,
+  toShortText,
+  toStoredId,
+  toTimestamp,
+} from './raw-event.ts'
+import { toRecordingChunks } from './recording-chunks.ts'
 
 /**
- * Snapshots of the capture contract → rows of `recordings`: those of one session become one row, or
- * as many as keep each line within `context.lineBytesMax`. Never throws. Source: spec README,
- * "Recordings".
+ * Converts snapshots of the capture contract to rows of `recordings`. The snapshots of one session become one
+ * row, or as few rows as keep each line within `context.lineBytesMax`. Never throws.
  */
 export function normaliseRecording(
   request: IngestRequest,
-  submission: CaptureEvents,
+  submission: CaptureSubmission,
   context: NormaliseContext,
 ): Normalised {
-  const intake = toIntake(request, submission, context)
-  const { accepted, rejections, dropped } = sift(submission.events, toSnapshot)
+  const batch = toCaptureBatch(request, submission, context)
+  const { accepted, rejections, dropped } = partitionValid(submission.events, toSnapshot)
   const sessions = Map.groupBy(accepted, ({ sessionId }) => sessionId)
-  const events = [...sessions.values()].flatMap((snapshots) => toRows(snapshots, intake))
+  const events = [...sessions.values()].flatMap((snapshots) => toRows(snapshots, batch))
   return { events, rejections, dropped }
 }
 
-/** Who and when is the first snapshot's to say. */
-function toRows(snapshots: readonly Snapshot[], intake: Intake): CanonicalEvent[] {
-  const head = toHead(snapshots[0]!, intake)
+/** One event of a recording request, after validation. */
+type Snapshot = RawEvent & {
+  sessionId: string
+  /** JSON text of each snapshot as sent: lone surrogates, NUL and large numbers included. */
+  items: JsonText[]
+}
+
+/** The faults of `toRawEvent`, and missing_session_id, invalid_session_id, missing_snapshot_data, invalid_snapshot_data. */
+function toSnapshot(raw: unknown): Snapshot | Fault {
+  const parsed = toRawEvent(raw)
+  if ('code' in parsed) return parsed
+  const { root, properties, distinctId } = parsed
+  const { $session_id: sessionId, $snapshot_data: data } = properties
+  if (isAbsent(sessionId) || sessionId === '') return missingSession
+  if (typeof sessionId !== 'string' || !sessionPattern.test(sessionId)) return invalidSession
+  if (isAbsent(data)) return missingData
+  if (!Array.isArray(data) && !isJsonObject(data)) return invalidData
+  const items = Array.isArray(data) ? data.map(toJson) : [toJson(data)]
+  return { root, properties, distinctId, sessionId, items }
+}
+
+const sessionPattern = new RegExp(`^[A-Za-z0-9-]{1,${sessionIdLengthMax}}$`)
+
+const missingSession: Fault = {
+  code: 'missing_session_id',
+  message: 'a recording needs $session_id',
+}
+const invalidSession: Fault = {
+  code: 'invalid_session_id',
+  message: `$session_id is at most ${sessionIdLengthMax} letters, digits and hyphens`,
+}
+const missingData: Fault = {
+  code: 'missing_snapshot_data',
+  message: 'a recording needs $snapshot_data',
+}
+const invalidData: Fault = {
+  code: 'invalid_snapshot_data',
+  message: '$snapshot_data must be an array or an object',
+}
+
+const isAbsent = (value: unknown) => value === undefined || value === null
+const toJson = (value: unknown): JsonText => JSON.stringify(value) ?? 'null'
+
+/** Person, time and all other columns but the snapshots come from the first snapshot. */
+function toRows(snapshots: readonly Snapshot[], batch: CaptureBatch): CanonicalEvent[] {
+  const head = toHead(snapshots[0]!, batch)
   const items = snapshots.flatMap((snapshot) => snapshot.items)
-  const pieces = toPieces(items, intake.lineBytesMax - toHeadBytes(head))
-  const dedupKeys = toDedupKeys(snapshots, intake)
-  // Of several snapshots none may lend the row its uuid: it may come again, beside others.
+  const chunks = toRecordingChunks(items, batch.lineBytesMax - toRoundedHeadBytes(head))
+  const dedupKeys = toDedupKeys(snapshots, batch)
+  // Do not reuse a client uuid for merged snapshots: a retry may group them differently.
   const own = snapshots.length === 1 ? toClientUuid(snapshots[0]!.root.uuid) : undefined
-  return pieces.map(({ items, chunk, chunks }, part) => {
+  return chunks.map((chunk, part) => {
     const dedupKey = dedupKeys && toMergedDedupKey(head.session_id, dedupKeys, part)
     const uuid = (part === 0 ? own : undefined) ?? toUuid(dedupKey)
-    const row: RecordingRow = { ...head, uuid, chunk, chunks, snapshot_items: items }
+    const row: RecordingRow = { ...head, uuid, ...chunk }
     const key = head.session_id
     return { kind: 'recording', row, route: 'main', category: 'recordings', key, dedupKey }
   })
@@ -43,52 +95,50 @@ function toRows(snapshots: readonly Snapshot[], intake: Intake): CanonicalEvent[
 
 type Head = Omit<RecordingRow, 'snapshot_items'>
 
-function toHead(snapshot: Snapshot, intake: Intake): Head {
+function toHead(snapshot: Snapshot, batch: CaptureBatch): Head {
   const { properties, sessionId } = snapshot
   return {
-    // As long as every uuid is.
+    // A placeholder: every uuid has this length.
     uuid: '00000000-0000-0000-0000-000000000000',
-    project: intake.project,
+    project: batch.project,
     session_id: sessionId,
     distinct_id: toStoredId(snapshot.distinctId),
     window_id: toShortText(properties.$window_id) || sessionId,
     snapshot_source: toShortText(properties.$snapshot_source) || 'web',
-    timestamp: toTimestamp(snapshot, intake),
-    received_at: intake.receivedMs,
-    ip: toIp(snapshot, intake),
-    user_agent: intake.userAgent,
-    library: toShortText(properties.$lib) || toLibrary(intake.userAgent),
+    timestamp: toTimestamp(snapshot, batch),
+    received_at: batch.receivedMs,
+    ip: toIp(snapshot, batch),
+    user_agent: batch.userAgent,
+    library: toShortText(properties.$lib) || toLibrary(batch.userAgent),
     chunk: chunksMax,
     chunks: chunksMax,
   }
 }
 
-/** More than any body can be cut into; it stands for the longest number. */
+/** More chunks than any body gives: the longest number that the head can contain. */
 const chunksMax = 9_999_999
-/**
- * A retry from another address has another head: rounded up, it is still cut into the same pieces.
- */
+/** A retry from another address has a head of another length. Rounded up, it is still cut into the same chunks. */
 const headStepBytes = 256
 
-function toHeadBytes(head: Head): number {
-  return Math.ceil((Buffer.byteLength(toRecordingHead(head)) + 1) / headStepBytes) * headStepBytes
+function toRoundedHeadBytes(head: Head): number {
+  return Math.ceil(toRecordingHeadBytes(head) / headStepBytes) * headStepBytes
 }
 
-/** Undefined where one of the snapshots has no identity: then the whole has none. */
-function toDedupKeys(snapshots: readonly Snapshot[], intake: Intake): DedupKey[] | undefined {
+/** Undefined if one of the snapshots has no identity: then their row has none. */
+function toDedupKeys(snapshots: readonly Snapshot[], batch: CaptureBatch): DedupKey[] | undefined {
   const dedupKeys: DedupKey[] = []
   for (const { root, distinctId } of snapshots) {
     const event = typeof root.event === 'string' ? root.event : '$snapshot'
     const uuid = toClientUuid(root.uuid)
-    const identity = { token: intake.token, distinctId, event, uuid, sent: root }
-    const dedupKey = toDedupKey(identity, intake.dedupIdentity)
+    const identity = { token: batch.token, distinctId, event, uuid, sent: root }
+    const dedupKey = toDedupKey(identity, batch.dedupIdentity)
     if (dedupKey === undefined) return undefined
     dedupKeys.push(dedupKey)
   }
   return dedupKeys
 }
 
-/** Mobile clients say who they are in their user agent: `posthog-android/3.1`. */
+/** Mobile clients name their library in `User-Agent`: `posthog-android/3.1`. */
 function toLibrary(userAgent: string): string {
   const prefix = userAgent.split('/', 1)[0]!
   return prefix.includes('posthog') ? toShortText(prefix) : 'web'

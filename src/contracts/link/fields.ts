@@ -1,30 +1,28 @@
 import { IngestError } from '../../core/errors.ts'
 import type { JsonText } from '../../core/event.ts'
 import { nestingMax } from '../../core/limits.ts'
-import { isJsonObject } from '../capture/raw-event.ts'
-import { toFiniteNumber } from '../shared/json.ts'
+import { isJsonObject, toFiniteNumber } from '../shared/json.ts'
 import { parseTime } from '../shared/time.ts'
 
 /**
- * The fields of a link event by type. Null counts as absent; each reader throws invalid_field where the value is
- * of another type than the contract says.
+ * Reads the fields of a link event by type. Null counts as absent. Each method throws invalid_field if the value
+ * is not of its type.
  */
 export type LinkFields = {
   text(name: string): string
-  /** Text; undefined where it is absent or empty. */
+  /** Text; undefined if it is absent or empty. */
   given(name: string): string | undefined
   number(name: string): number
   flag(name: string, fallback: boolean): boolean
-  /** An ISO 8601 date, in ms; null where it is absent. */
+  /** An ISO 8601 date, in ms since 1970; null if it is absent. */
   time(name: string): number | null
-  /** An object, or a string that holds JSON: what the client wrote, as one line of JSON text. */
+  /** An object, or a string that contains JSON. Returns its JSON as one line of text. */
   json(name: string): JsonText
-  /** An array of strings, or a string that holds one as JSON. */
+  /** An array of strings, or a string that contains one as JSON. */
   tags(name: string): readonly string[]
 }
 
 export function createLinkFields(event: Readonly<Record<string, unknown>>): LinkFields {
-  /** What the client sent under `name`, once `parse` has made sense of it. */
   function read<T>(name: string, absent: T, parse: (value: unknown) => T | undefined): T {
     const value = event[name]
     if (value === undefined || value === null) return absent
@@ -49,7 +47,7 @@ const toInvalid = (field: string) =>
 const toText = (value: unknown) => (typeof value === 'string' ? value : undefined)
 const toFlag = (value: unknown) => (typeof value === 'boolean' ? value : undefined)
 
-/** What ISO 8601 writes with four digits, from where ClickHouse begins. */
+/** The range of DateTime64 in ClickHouse starts at 1900. Years beyond 9999 need more than four digits in ISO 8601. */
 const timeMin = Date.UTC(1900, 0)
 const timeMax = Date.UTC(10_000, 0) - 1
 
@@ -61,22 +59,22 @@ function toTime(value: unknown): number | undefined {
 function toJsonText(value: unknown): JsonText | undefined {
   if (isJsonObject(value)) return JSON.stringify(value)
   if (typeof value !== 'string') return undefined
-  const held = parseHeld(value)
-  if (held === null) return '{}'
-  // White space between the tokens may be line ends, and a row is one line; inside strings JSON allows none.
-  return held === undefined ? undefined : value.replace(/[\t\n\r]/g, ' ')
+  const inner = parseInner(value)
+  if (inner === null) return '{}'
+  // A row must be one line. JSON text may have line ends between its tokens, but not inside its strings.
+  return inner === undefined ? undefined : value.replace(/[\t\n\r]/g, ' ')
 }
 
 function toTags(value: unknown): readonly string[] | undefined {
-  const tags = typeof value === 'string' ? parseHeld(value) : value
+  const tags = typeof value === 'string' ? parseInner(value) : value
   return Array.isArray(tags) && tags.every((tag) => typeof tag === 'string') ? tags : undefined
 }
 
-/** Undefined where `text` is no JSON, or deeper than a body may be. */
-function parseHeld(text: string): unknown {
+/** Undefined if `text` is not JSON, or has more levels than a body may have. */
+function parseInner(text: string): unknown {
   try {
-    const held: unknown = JSON.parse(text)
-    return isWithin(held, nestingMax) ? held : undefined
+    const inner: unknown = JSON.parse(text)
+    return isWithin(inner, nestingMax) ? inner : undefined
   } catch {
     return undefined
   }

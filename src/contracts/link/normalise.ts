@@ -1,29 +1,15 @@
 import { IngestError } from '../../core/errors.ts'
-import type {
-  CanonicalEvent,
-  LinkInteraction,
-  LinkPeople,
-  LinkReferral,
-  LinkRow,
-  LinkTarget,
-  LinkVisitor,
-} from '../../core/event.ts'
+import type { CanonicalEvent, LinkRow } from '../../core/event.ts'
 import type { IngestRequest, Normalised } from '../../core/protocol.ts'
-import { toPlausibleTime } from '../shared/plausible-time.ts'
-import { cutText } from '../shared/text.ts'
-import { type Identified, identify } from '../shared/uuid5.ts'
+import { type IdentifiedEvent, identify } from '../shared/event-id.ts'
+import { toHeaderText } from '../shared/headers.ts'
+import { toPlausibleTime } from '../shared/time.ts'
 import { createLinkFields, type LinkFields } from './fields.ts'
-
-/** What the link protocol found in a request, as far as it matters here. */
-export type LinkEvent = {
-  event: Readonly<Record<string, unknown>>
-  eventId: string
-  hasOwnId: boolean
-}
+import type { LinkSubmission } from './protocol.ts'
 
 /**
- * A link event → its row, one typed column per documented field. One bad field refuses the request: it
- * throws missing_field and invalid_field. Source: link-tracking-api.md; spec README, "Link tracking".
+ * Converts a link event to its row: one typed column for each field of the contract. One bad field refuses the
+ * request: throws missing_field and invalid_field. See docs/contracts/link.md.
  */
 export function normaliseLink(request: IngestRequest, submission: LinkEvent): Normalised {
   const fields = createLinkFields(submission.event)
@@ -42,15 +28,18 @@ export function normaliseLink(request: IngestRequest, submission: LinkEvent): No
   return { events: [event], rejections: [], dropped: 0 }
 }
 
-type Identity = Pick<Identified, 'uuid'> & { dedupKey: Identified['dedupKey'] | undefined }
+type LinkEvent = Pick<LinkSubmission, 'event' | 'eventId' | 'hasOwnId'>
 
-/** An id that was made here is a uuid already, and no copy of it can come. */
-function toIdentity(project: string, { eventId, hasOwnId }: LinkEvent): Identity {
-  if (!hasOwnId) return { uuid: eventId, dedupKey: undefined }
+/** An id that the server generated is a uuid already, and no duplicate of it can arrive. */
+function toIdentity(
+  project: string,
+  { eventId, hasOwnId }: LinkEvent,
+): Partial<IdentifiedEvent> & Pick<IdentifiedEvent, 'uuid'> {
+  if (!hasOwnId) return { uuid: eventId }
   return identify(['link', project, eventId])
 }
 
-type Source = {
+type RowSource = {
   request: IngestRequest
   fields: LinkFields
   project: string
@@ -58,7 +47,7 @@ type Source = {
   uuid: string
 }
 
-function toRow({ request, fields, project, eventId, uuid }: Source): LinkRow {
+function toRow({ request, fields, project, eventId, uuid }: RowSource): LinkRow {
   const eventType = fields.given('event_type')
   if (eventType === undefined) {
     throw new IngestError('missing_field', 'event_type is required', { field: 'event_type' })
@@ -80,7 +69,7 @@ function toRow({ request, fields, project, eventId, uuid }: Source): LinkRow {
   }
 }
 
-function toTarget({ text, json, time, tags }: LinkFields): LinkTarget {
+function toTarget({ text, json, time, tags }: LinkFields) {
   return {
     link_id: text('link_id'),
     link_slug: text('link_slug'),
@@ -94,7 +83,7 @@ function toTarget({ text, json, time, tags }: LinkFields): LinkTarget {
   }
 }
 
-function toPeople({ text, json }: LinkFields, project: string): LinkPeople {
+function toPeople({ text, json }: LinkFields, project: string) {
   return {
     user_id: text('user_id'),
     user_name: text('user_name'),
@@ -112,7 +101,7 @@ function toPeople({ text, json }: LinkFields, project: string): LinkPeople {
   }
 }
 
-function toVisitor({ text, given }: LinkFields, request: IngestRequest): LinkVisitor {
+function toVisitor({ text, given }: LinkFields, request: IngestRequest) {
   return {
     visitor_id: given('visitor_id') ?? Bun.randomUUIDv7(),
     session_id: given('session_id') ?? Bun.randomUUIDv7(),
@@ -122,13 +111,13 @@ function toVisitor({ text, given }: LinkFields, request: IngestRequest): LinkVis
     device_type: text('device_type'),
     browser: text('browser'),
     os: text('os'),
-    user_agent: given('user_agent') ?? toHeader(request, 'user-agent'),
+    user_agent: given('user_agent') ?? toHeaderText(request.headers, 'user-agent'),
   }
 }
 
-function toReferral({ text, given }: LinkFields, request: IngestRequest): LinkReferral {
+function toReferral({ text, given }: LinkFields, request: IngestRequest) {
   return {
-    referrer: given('referrer') ?? toHeader(request, 'referer'),
+    referrer: given('referrer') ?? toHeaderText(request.headers, 'referer'),
     utm_source: text('utm_source'),
     utm_medium: text('utm_medium'),
     utm_campaign: text('utm_campaign'),
@@ -137,7 +126,7 @@ function toReferral({ text, given }: LinkFields, request: IngestRequest): LinkRe
   }
 }
 
-function toInteraction({ text, number, flag }: LinkFields): LinkInteraction {
+function toInteraction({ text, number, flag }: LinkFields) {
   return {
     time_spent_sec: number('time_spent_sec'),
     is_bounce: flag('is_bounce', true),
@@ -146,9 +135,3 @@ function toInteraction({ text, number, flag }: LinkFields): LinkInteraction {
     conversion_value: number('conversion_value'),
   }
 }
-
-/** No honest client's is longer. */
-const headerLengthMax = 1024
-
-const toHeader = ({ headers }: IngestRequest, name: string) =>
-  cutText(headers.get(name) ?? '', headerLengthMax)

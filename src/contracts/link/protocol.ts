@@ -8,9 +8,9 @@ import type {
   Reply,
   Submission,
 } from '../../core/protocol.ts'
-import { toRetryAfter } from '../shared/retry-after.ts'
+import { toRetryAfter } from '../shared/headers.ts'
 
-/** Link tracking: `POST /api/events/track`, one event a request. Source: link-tracking-api.md. */
+/** Link tracking: `POST /api/events/track`, one event a request. See docs/contracts/link.md. */
 export const linkProtocol: Protocol<LinkSubmission> = {
   name: 'link',
   decode: { bodyBytesMax, forms: true, base64: false },
@@ -20,14 +20,15 @@ export const linkProtocol: Protocol<LinkSubmission> = {
 }
 
 export type LinkSubmission = Submission & {
-  /** As parsed; its fields are judged by normalisation. */
+  /** The event as parsed JSON. Normalisation validates its fields. */
   event: Readonly<Record<string, unknown>>
-  /** The client's, or one made here: the reply names it even where a quota drops the event. */
+  /** The client's, or a new one. The reply contains it even if a quota drops the event. */
   eventId: string
+  /** Whether the client sent the id. */
   hasOwnId: boolean
 }
 
-/** Open to all: there is no credential. Throws invalid_event. */
+/** The contract has no credential. Throws invalid_event. */
 function parseLink(_request: IngestRequest, { value }: DecodedBody): LinkSubmission {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new IngestError('invalid_event', 'the body must be one event, a JSON object')
@@ -39,7 +40,7 @@ function parseLink(_request: IngestRequest, { value }: DecodedBody): LinkSubmiss
   return { credential: '', received: 1, event, eventId, hasOwnId }
 }
 
-/** The same for a copy of an event that was stored before. */
+/** A duplicate gets the same reply as a new event. */
 function replyLink(_request: IngestRequest, { eventId }: LinkSubmission, _outcome: Outcome): Reply {
   const body = { success: true, message: 'Event tracked successfully', event_id: eventId }
   return { status: 201, body: JSON.stringify(body) }
@@ -50,7 +51,7 @@ function refuseLink(error: IngestError): Reply {
   return { status: error.status, body, headers: toRetryAfter(error) }
 }
 
-/** The contract knows three errors; what has no name there keeps the shape of the nearest. */
+/** The contract defines three errors. Any other error takes the format of the nearest one. */
 function toErrorBody({ code, status, message, details }: IngestError) {
   if (status >= 500) return { error: 'Failed to track event', details: message }
   if (code === 'missing_field') return { error: `Missing required field: ${details.field}` }

@@ -1,17 +1,18 @@
-import { type Fault, IngestError } from '../../core/errors.ts'
+import { type EventFault, IngestError } from '../../core/errors.ts'
 import type { CanonicalEvent } from '../../core/event.ts'
 import type { IngestRequest, NormaliseContext, Normalised } from '../../core/protocol.ts'
-import { isJsonObject, type Json } from '../capture/raw-event.ts'
-import { cutText } from '../shared/text.ts'
-import { identify } from '../shared/uuid5.ts'
+import { identify } from '../shared/event-id.ts'
+import { toHeaderText } from '../shared/headers.ts'
+import { isJsonObject, type Json } from '../shared/json.ts'
+import type { ReportSubmission } from './protocol.ts'
 
 /**
- * A report's events → events; all of them or none: throws with every fault found, the first one's code being
- * the request's (missing_field, invalid_field, invalid_event). Source: spec README, "Event report".
+ * Converts all events of a report, or none: throws an IngestError that lists every fault and has the code of the
+ * first one (missing_field, invalid_field, invalid_event). See docs/contracts/report.md.
  */
 export function normaliseReport(
   request: IngestRequest,
-  { events: raws }: { events: readonly unknown[] },
+  { events: raws }: Pick<ReportSubmission, 'events'>,
   { project }: Pick<NormaliseContext, 'project'>,
 ): Normalised {
   const faults = raws.flatMap(toFaults)
@@ -20,12 +21,12 @@ export function normaliseReport(
     const field = first.field ?? 'events'
     throw new IngestError(first.code, first.message, { field, faults })
   }
-  const intake = toIntake(request, project.id)
-  const events = (raws as ReportEvent[]).map((raw, index) => toEvent(raw, index, intake))
+  const shared = toSharedValues(request, project.id)
+  const events = (raws as ReportEvent[]).map((raw, index) => toEvent(raw, index, shared))
   return { events, rejections: [], dropped: 0 }
 }
 
-/** What is left once no fault was found. */
+/** An event without faults. */
 type ReportEvent = { name: string; user: string; sessionId: string; extra?: Json | null }
 
 const required = [
@@ -34,11 +35,11 @@ const required = [
   { field: 'sessionId', label: 'Session ID' },
 ]
 
-function toFaults(raw: unknown, index: number): Fault[] {
+function toFaults(raw: unknown, index: number): EventFault[] {
   if (!isJsonObject(raw)) {
     return [{ index, code: 'invalid_event', message: `events[${index}] must be an object` }]
   }
-  const faults: Fault[] = []
+  const faults: EventFault[] = []
   for (const { field, label } of required) {
     const value = raw[field] ?? ''
     if (value === '') {
@@ -55,8 +56,8 @@ function toFaults(raw: unknown, index: number): Fault[] {
   return faults
 }
 
-/** All that the events of one request share. */
-type Intake = {
+/** The values that all events of one report share. */
+type SharedValues = {
   project: string
   receivedMs: number
   clientIp: string
@@ -65,11 +66,14 @@ type Intake = {
   headerProperties: Record<string, string>
 }
 
-function toIntake({ headers, receivedMs, clientIp }: IngestRequest, project: string): Intake {
+function toSharedValues(
+  { headers, receivedMs, clientIp }: IngestRequest,
+  project: string,
+): SharedValues {
   const properties: Record<string, string> = {}
   for (const [header, property] of propertyOf) {
-    const value = headers.get(header)
-    if (value) properties[property] = cutText(value, headerLengthMax)
+    const value = toHeaderText(headers, header, headerLengthMax)
+    if (value !== '') properties[property] = value
   }
   return {
     project,
@@ -81,7 +85,7 @@ function toIntake({ headers, receivedMs, clientIp }: IngestRequest, project: str
   }
 }
 
-/** The contract's headers but for the key, which is a secret. */
+/** The property of each header that the contract names. `X-API-KEY` is absent because it is a secret. */
 const propertyOf = new Map([
   ['x-user-id', '$user_id'],
   ['x-app-id', '$app_id'],
@@ -92,11 +96,11 @@ const propertyOf = new Map([
   ['accept', '$accept'],
 ])
 
-/** They are repeated in every row, so a long one must not multiply a small request. */
+/** Every row repeats the headers, so a long header would multiply the size of a small request. */
 const headerLengthMax = 512
 
-function toEvent(raw: ReportEvent, index: number, intake: Intake): CanonicalEvent {
-  const { project, receivedMs, idempotencyKey } = intake
+function toEvent(raw: ReportEvent, index: number, shared: SharedValues): CanonicalEvent {
+  const { project, receivedMs, idempotencyKey } = shared
   const identity = idempotencyKey ? identify(['report', project, idempotencyKey, index]) : undefined
   return {
     kind: 'event',
@@ -109,11 +113,11 @@ function toEvent(raw: ReportEvent, index: number, intake: Intake): CanonicalEven
       session_id: raw.sessionId,
       timestamp: receivedMs,
       received_at: receivedMs,
-      ip: intake.clientIp,
-      user_agent: intake.userAgent,
+      ip: shared.clientIp,
+      user_agent: shared.userAgent,
       library: '',
-      // Headers come last: what the server was told about a request, no event may contradict.
-      properties: JSON.stringify({ ...raw.extra, ...intake.headerProperties }),
+      // The headers come last, so that `extra` cannot overwrite them.
+      properties: JSON.stringify({ ...raw.extra, ...shared.headerProperties }),
       user: '{}',
       historical: false,
     },

@@ -1,13 +1,13 @@
 import type { JsonText } from '../../core/event.ts'
 
-/** `text` cut at `charactersMax` code points: no surrogate pair is ever split. */
+/** Cuts `text` at `charactersMax` code points. Never splits a surrogate pair. */
 export function cutText(text: string, charactersMax: number): string {
   if (text.length <= charactersMax) return text
   const end = toIndexAfter(text, charactersMax)
   return end < text.length ? text.slice(0, end) : text
 }
 
-/** `text` cut at `bytesMax` bytes of UTF-8, between characters. */
+/** Cuts `text` at `bytesMax` bytes of UTF-8, between two characters. */
 export function cutBytes(text: string, bytesMax: number): string {
   if (text.length * 3 <= bytesMax) return text
   const { read } = utf8.encodeInto(text, new Uint8Array(bytesMax))
@@ -20,20 +20,20 @@ export function isLongerThan(text: string, charactersMax: number): boolean {
 }
 
 /**
- * What stands between the quotes of `text` as a well-formed JSON string. Nearly all is plain, and
- * is returned as it is: `JSON.stringify` takes five times as long, and a string in a string makes
- * the line slower to flatten.
+ * Escapes `text` for a JSON string, without the quotes. Lone surrogates become U+FFFD. Nearly all text is
+ * plain and is returned unchanged: `JSON.stringify` takes five times as long, and a slice of its result
+ * makes the line slower to flatten.
  */
 export function escapeJson(text: string): string {
   return plain.test(text) ? text : JSON.stringify(text.toWellFormed()).slice(1, -1)
 }
 
 /**
- * JSON text whose strings hold no lone surrogate: each becomes U+FFFD. ClickHouse refuses a row
- * with one. They stand there as escapes, `\udxxx`; text without any is returned as it is.
+ * Replaces lone surrogates in the strings of JSON text by U+FFFD, because ClickHouse refuses a row that has
+ * one. In the text they are escapes, `\udxxx`. Text without them is returned unchanged.
  */
 export function toWellFormedJson(json: JsonText): JsonText {
-  // Most text holds no escape at all, and a single character is searched for in half the time.
+  // Most text has no escape. A search for one character takes half the time of the pattern.
   if (!json.includes('\\') || !suspicious.test(json)) return json
   return json.replace(escapes, (text, lone: string | undefined) => (lone ? '\ufffd' : text))
 }
@@ -43,8 +43,8 @@ const utf8 = new TextEncoder()
 const plain = /^[ !#-[\]-~]*$/
 const suspicious = /\\u[dD]/
 /**
- * Escapes one by one, so that an escaped backslash before `ud800` is none; pairs before lone
- * halves.
+ * Matches surrogate pairs first, then lone surrogates, then any other escape. The last one consumes an
+ * escaped backslash, so that `\\ud800` (a backslash and plain text) is not taken for a surrogate.
  */
 const escapes = /\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\(u[dD][89a-fA-F]..)|\\./g
 

@@ -1,17 +1,18 @@
-import { toPlausibleTime } from './plausible-time.ts'
+import { hourMs } from '../../core/clock.ts'
 
+/** The times that a client gives for an event, by the client's clock. */
 export type ClientTime = {
   timestamp: unknown
-  /** How many ms before sending the event happened. */
+  /** Milliseconds between the event and its sending. */
   offset: unknown
   sentAtMs: number | undefined
   ignoreSentAt: boolean
 }
 
 /**
- * When the event happened by our clock, in whole ms. Total: what cannot be read or cannot be true
+ * The time of an event by the server's clock, in whole ms. Total: a time that is unreadable or implausible
  * becomes `receivedMs`. `offset` wins over `timestamp`; `sentAtMs` corrects the client's clock.
- * Source: spec README, "Time".
+ * See docs/contracts/capture.md.
  */
 export function correctTimestamp(client: ClientTime, receivedMs: number): number {
   const { offset, sentAtMs } = client
@@ -22,17 +23,16 @@ export function correctTimestamp(client: ClientTime, receivedMs: number): number
   return toPlausibleTime(isSkewKnown ? claimedMs - (sentAtMs - receivedMs) : claimedMs, receivedMs)
 }
 
-/** When a request was sent by its client's clock; undefined where it says nothing of use. */
+/** The time of sending by the client's clock. Undefined if it is unreadable or not after 1970. */
 export function parseSentAt(value: unknown): number | undefined {
   const ms = parseTime(value)
-  // A zero date is a client's way to say nothing, and would shift every event by centuries.
+  // Some clients send a zero date for "unknown". It would shift every event by decades.
   return ms !== undefined && ms > 0 ? ms : undefined
 }
 
 /**
- * ms since 1970 of what a client wrote for a time: ISO 8601 with the liberties clients take (no
- * zone, which is UTC, no colon in it, any fraction), RFC 2822, and numbers in ms or seconds.
- * Undefined for all else.
+ * A time as clients write it, in ms since 1970: ISO 8601 and common variants of it (no zone, which means
+ * UTC; a zone without colon; any fraction), RFC 2822, and numbers in ms or seconds. Undefined for all else.
  */
 export function parseTime(value: unknown): number | undefined {
   if (typeof value === 'number') return toMs(value)
@@ -40,10 +40,39 @@ export function parseTime(value: unknown): number | undefined {
   return parseIso(value) ?? parseOther(value)
 }
 
-const textLengthMax = 64
 /**
- * Below it a number counts seconds: as ms it would lie before March 1973, when nobody sent events.
+ * `claimedMs` in whole ms if it is plausible, else `receivedMs`. ClickHouse would wrap days before 1970, and
+ * a row in the far future would get a partition of its own.
  */
+export function toPlausibleTime(claimedMs: number, receivedMs: number): number {
+  const isPlausible = claimedMs >= 0 && claimedMs <= receivedMs + futureMsMax
+  return isPlausible ? Math.trunc(claimedMs) : receivedMs
+}
+
+/**
+ * Creates a function that formats ms since 1970 as `2026-01-01T12:00:00.000Z`. `Date` takes 180 ns for it, so
+ * the text of the last second is kept. Create one formatter for each column.
+ */
+export function createIsoTime(): (ms: number) => string {
+  let lastSecond = Number.NaN
+  let prefix = ''
+  return (ms) => {
+    const second = Math.floor(ms / 1000)
+    if (second !== lastSecond) {
+      prefix = new Date(second * 1000).toISOString().slice(0, -4)
+      lastSecond = second
+    }
+    return prefix + millis[Math.floor(ms - second * 1000)]
+  }
+}
+
+const millis = Array.from({ length: 1000 }, (_, ms) => `${String(ms).padStart(3, '0')}Z`)
+
+/** A client's clock in the wrong time zone runs ahead by less than a day. Beyond this it is wrong. */
+const futureMsMax = 23 * hourMs
+
+const textLengthMax = 64
+/** A smaller number counts seconds. As ms it would be a time before March 1973. */
 const secondsMax = 1e11
 
 function toMs(count: number): number | undefined {
@@ -51,12 +80,12 @@ function toMs(count: number): number | undefined {
   return Math.trunc(Math.abs(count) < secondsMax ? count * 1000 : count)
 }
 
-/** As JavaScript writes it. */
+/** The format of `Date.toISOString`. */
 const plainIso = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 const fullIso = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d/
 const looseIso = /^(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d):?(\d\d)(?::?(\d\d))?)?(\D.*)?$/
 
-/** What ends before the seconds, or lacks colons, is written out and read again. */
+/** A text that ends before the seconds, or has no colons, is completed and then read by position. */
 function parseIso(text: string): number | undefined {
   if (plainIso.test(text)) return toIsoMs(text, digit(text, 20) * 100 + twoDigits(text, 21))
   if (fullIso.test(text)) return toIsoMs(text, parseTail(text.slice(19)))
@@ -66,13 +95,13 @@ function parseIso(text: string): number | undefined {
   return toIsoMs(`${date}T${hours}:${minutes}:${seconds}`, parseTail(tail))
 }
 
-/** By position rather than by captures: this runs for every event. */
+/** Reads by position rather than by captures, because this runs for every event. */
 function toIsoMs(text: string, tailMs: number | undefined): number | undefined {
   const dayMs = toDayMs(text)
   const hours = twoDigits(text, 11)
   const minutes = twoDigits(text, 14)
   const seconds = twoDigits(text, 17)
-  // 24:00 ends a day, and second 60 is a leap second: both roll over.
+  // 24:00 is the end of a day, and second 60 is a leap second. Both roll over.
   const isTime = hours <= 24 && minutes <= 59 && seconds <= 60
   if (dayMs === undefined || tailMs === undefined || !isTime) return undefined
   return dayMs + ((hours * 60 + minutes) * 60 + seconds) * 1000 + tailMs
@@ -80,7 +109,7 @@ function toIsoMs(text: string, tailMs: number | undefined): number | undefined {
 
 const tailPattern = /^(?:[.,](\d+))?\s*([Zz]|[+-]\d\d(?::?\d\d)?)?$/
 
-/** The fraction of the second, less the zone. */
+/** The fraction of the second minus the zone's offset, in ms. */
 function parseTail(text: string): number | undefined {
   const match = tailPattern.exec(text)
   if (!match) return undefined
@@ -101,7 +130,7 @@ function toZoneMs(zone: string): number {
 let lastDay = ''
 let lastDayMs: number | undefined
 
-/** When the day of `YYYY-MM-DD…` begins. Nearly all events are of one day. */
+/** The start of the day `YYYY-MM-DD…`. The last one is kept: nearly all events are of the same day. */
 function toDayMs(text: string): number | undefined {
   if (lastDay !== '' && text.startsWith(lastDay)) return lastDayMs
   lastDay = text.slice(0, 10)
@@ -110,9 +139,7 @@ function toDayMs(text: string): number | undefined {
   return lastDayMs
 }
 
-/**
- * Undefined for days that do not exist, and for the years that clients send when they mean none.
- */
+/** Undefined for days that do not exist, and for years below 100, which clients send for "unknown". */
 function toDateMs(year: number, month: number, day: number): number | undefined {
   if (year < 100 || month < 1 || month > 12) return undefined
   const ms = Date.UTC(year, month - 1, day)
@@ -120,7 +147,7 @@ function toDateMs(year: number, month: number, day: number): number | undefined 
 }
 
 const longNumber = /^-?\d{9,}(?:\.\d+)?$/
-/** `Date.parse` reads what names no zone by the server's own, so only what names one gets there. */
+/** `Date.parse` reads a text without a zone in the server's zone, so only text with a zone is passed to it. */
 const zoned = /^[A-Z][a-z]{2},? .*(?:GMT|UTC|Z|[+-]\d{4})(?: \([^)]*\))?$/
 
 function parseOther(text: string): number | undefined {

@@ -1,22 +1,22 @@
-import type { ErrorCode } from '../../core/errors.ts'
+import type { Fault } from '../../core/errors.ts'
 import type { CanonicalEvent, Rejection } from '../../core/event.ts'
 import type { IngestRequest, Normalised } from '../../core/protocol.ts'
-import { isJsonObject, type Json } from '../capture/raw-event.ts'
-import { toClientUuid } from '../shared/event-id.ts'
-import { toFiniteNumber, toNumberText } from '../shared/json.ts'
-import { toPlausibleTime } from '../shared/plausible-time.ts'
-import { cutText, isLongerThan } from '../shared/text.ts'
-import { identify } from '../shared/uuid5.ts'
+import { identify, toClientUuid } from '../shared/event-id.ts'
+import { toHeaderText } from '../shared/headers.ts'
+import { isJsonObject, type Json, toFiniteNumber, toNumberText } from '../shared/json.ts'
+import { isLongerThan } from '../shared/text.ts'
+import { toPlausibleTime } from '../shared/time.ts'
+import type { TelemetrySubmission } from './protocol.ts'
 
 /**
- * Telemetry events → events, judged one by one: a bad one is rejected with its first fault (missing_field,
- * invalid_field, invalid_event). Source: bmt-platform-sdk.md, 1; spec README, "BMT platform SDK".
+ * Converts telemetry events one by one. A bad event is rejected with its first fault (missing_field,
+ * invalid_field, invalid_event). Never throws. See docs/contracts/telemetry.md.
  */
 export function normaliseTelemetry(
   { headers, receivedMs, clientIp }: IngestRequest,
-  { events: raws }: { events: readonly unknown[] },
+  { events: raws }: Pick<TelemetrySubmission, 'events'>,
 ): Normalised {
-  const userAgent = cutText(headers.get('user-agent') ?? '', userAgentLengthMax)
+  const userAgent = toHeaderText(headers, 'user-agent')
   const sender = { receivedMs, clientIp, userAgent }
   const events: CanonicalEvent[] = []
   const rejections: Rejection[] = []
@@ -28,17 +28,15 @@ export function normaliseTelemetry(
   return { events, rejections, dropped: 0 }
 }
 
-/** It is repeated in every row, and no browser's is longer. */
-const userAgentLengthMax = 1024
 const textLengthMax = 200
 const types = ['page', 'custom', 'error', 'api', 'perf']
 
-/** What is left once no fault was found. */
+/** An event without faults. */
 type TelemetryEvent = {
   id: string
   type: string
   name: string
-  /** A number kept exact where a double cannot hold it. */
+  /** A number, or a `JSON.rawJSON` object if a double cannot hold it. */
   ts: number | object
   app: string
   release: string
@@ -47,12 +45,10 @@ type TelemetryEvent = {
   props?: Json | null
 }
 
-type Fault = { code: ErrorCode; message: string; field?: string }
-
 function toFault(raw: unknown): Fault | undefined {
   if (!isJsonObject(raw)) return { code: 'invalid_event', message: 'an event must be an object' }
-  for (const { field, isSound, rule } of rules) {
-    if (!isSound(raw[field])) return toFieldFault(raw, field, rule)
+  for (const { field, isValid, rule } of rules) {
+    if (!isValid(raw[field])) return toFieldFault(raw, field, rule)
   }
   return undefined
 }
@@ -62,33 +58,33 @@ function toFieldFault(raw: Json, field: string, rule: string): Fault {
   return { code: isMissing ? 'missing_field' : 'invalid_field', message: `${field} ${rule}`, field }
 }
 
-type Rule = { field: string; isSound(value: unknown): boolean; rule: string }
+type Rule = { field: string; isValid(value: unknown): boolean; rule: string }
 
 const toTextRule = (field: string): Rule => ({
   field,
-  isSound: (value) =>
+  isValid: (value) =>
     typeof value === 'string' && value !== '' && !isLongerThan(value, textLengthMax),
   rule: `must be a string of 1 to ${textLengthMax} characters`,
 })
 
 const toObjectRule = (field: string): Rule => ({
   field,
-  isSound: (value) => value === undefined || value === null || isJsonObject(value),
+  isValid: (value) => value === undefined || value === null || isJsonObject(value),
   rule: 'must be an object',
 })
 
-/** In the order of the contract's interface. */
+/** In the order of the fields in the contract. */
 const rules: readonly Rule[] = [
   toTextRule('id'),
   {
     field: 'type',
-    isSound: (value) => types.includes(value as string),
+    isValid: (value) => types.includes(value as string),
     rule: `must be one of ${types.join(', ')}`,
   },
   toTextRule('name'),
   {
     field: 'ts',
-    isSound: (value) => toFiniteNumber(value) !== undefined,
+    isValid: (value) => toFiniteNumber(value) !== undefined,
     rule: 'must be a finite number, ms since 1970',
   },
   ...['app', 'release', 'sessionId'].map(toTextRule),
@@ -125,7 +121,7 @@ function toEvent(raw: TelemetryEvent, { receivedMs, clientIp, userAgent }: Sende
   }
 }
 
-/** Some clients number their users. */
+/** Some clients send a number as user id. Its text is the id. */
 function toUserId(user: Json | null | undefined): string {
   const id = user?.id
   return typeof id === 'string' ? id : (toNumberText(id) ?? '')

@@ -9,9 +9,9 @@ import type {
   Reply,
   Submission,
 } from '../../core/protocol.ts'
-import { toRetryAfter } from '../shared/retry-after.ts'
+import { toRetryAfter } from '../shared/headers.ts'
 
-/** BMT telemetry: `POST /api/telemetry/events`. Source: bmt-platform-sdk.md, 1. */
+/** BMT telemetry: `POST /api/telemetry/events`. See docs/contracts/telemetry.md. */
 export function createTelemetryProtocol({
   eventsMax,
 }: {
@@ -27,11 +27,11 @@ export function createTelemetryProtocol({
 }
 
 export type TelemetrySubmission = Submission & {
-  /** As parsed: each is judged on its own, later. */
+  /** The events as parsed JSON. Normalisation validates each of them. */
   events: readonly unknown[]
 }
 
-/** Open to all: there is no credential. Throws invalid_batch, empty_batch, too_many_events. */
+/** The contract has no credential. Throws invalid_batch, empty_batch, too_many_events. */
 function parseTelemetry({ value }: DecodedBody, eventsMax: number): TelemetrySubmission {
   if (typeof value !== 'object' || value === null) {
     throw new IngestError('invalid_batch', 'the body must be an event or an array of events')
@@ -44,7 +44,7 @@ function parseTelemetry({ value }: DecodedBody, eventsMax: number): TelemetrySub
   return { credential: '', received: events.length, events }
 }
 
-/** 200 even where some events fail; 400 where all do. What was stored before counts as processed. */
+/** 200 even if some events are rejected; 400 if all are. Duplicates count as processed. */
 function replyTelemetry(
   _request: IngestRequest,
   { received }: TelemetrySubmission,

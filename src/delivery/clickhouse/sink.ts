@@ -4,7 +4,7 @@ import type { Batch, Sink } from '../../core/sink.ts'
 import type { Cursors } from '../cursors.ts'
 import type { SinkReport } from '../sink-counters.ts'
 import type { ClickHouse } from './client.ts'
-import { toDeadLetter } from './dead-letter.ts'
+import { toStoredDeadLetter } from './dead-letter.ts'
 import { createAttempts, createDelivery, type Task } from './delivery.ts'
 import { type ClickHouseFailure, toFailure } from './failure.ts'
 import { createReadBack } from './read-back.ts'
@@ -80,7 +80,7 @@ export function createClickHouseSink(options: ClickHouseSinkOptions): Sink {
     const letters: StoredRecord[] = []
     for (const task of staged.get(batch) ?? toTasks(batch.records, isNew))
       for (const burial of await deliver(task, signal)) {
-        letters.push(toDeadLetter(burial, options.journalId))
+        letters.push(toStoredDeadLetter(burial, options.journalId))
         report.deadLettered(burial.record, burial.failure.reason)
       }
     if (letters.length > 0)

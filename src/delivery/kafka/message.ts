@@ -1,5 +1,5 @@
 import type { Kind } from '../../core/event.ts'
-import type { StoredRecord } from '../../core/record.ts'
+import { type JournalRecord, type StoredRecord, toLineText } from '../../core/record.ts'
 import type { KafkaTopics } from './settings.ts'
 
 /** A record as it is sent. Without a key (overflow) it may go to any partition. */
@@ -34,6 +34,16 @@ export function toMessage(record: StoredRecord, compressAboveBytes: number): Kaf
     value: toBuffer(
       Bun.gzipSync(line as Uint8Array<ArrayBuffer>, { library: 'libdeflate', level: 1 }),
     ),
+  }
+}
+
+/** The message of a dead letter that did not go through the journal. */
+export function toDeadLetterMessage(letter: JournalRecord): KafkaMessage {
+  const { uuid, event, key, source, line } = letter
+  return {
+    key: Buffer.from(key),
+    value: Buffer.from(toLineText(line)),
+    headers: { uuid, event, source },
   }
 }
 

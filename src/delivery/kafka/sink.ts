@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs'
+import { toDeadLetter } from '../../contracts/encode.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Log } from '../../core/log.ts'
 import type { Batch, Sink } from '../../core/sink.ts'
 import type { SinkReport } from '../sink-counters.ts'
 import { createKafkaClient, type KafkaClient } from './client.ts'
-import { toDeadLetter } from './dead-letter.ts'
 import { type Closing, createClosing, createPendingBatch } from './delivery.ts'
 import type { SendFault } from './fault.ts'
-import { toBytesMax, toMessage, toTopic } from './message.ts'
+import { toBytesMax, toDeadLetterMessage, toMessage, toTopic } from './message.ts'
 import type { PendingMessage } from './partition-queue.ts'
 import { type KafkaSettings, toTopics } from './settings.ts'
 import { createTopic, type Topic } from './topic.ts'
@@ -94,7 +94,11 @@ function createTopicRouter(options: TopicRouterOptions): TopicRouter {
       return
     }
     report.deadLettered(record, reason)
-    const message = toDeadLetter(record, { reason, detail, nowMs: options.now() })
+    const { uuid } = record.head()
+    const letter = toDeadLetter({
+      ...{ record, stage: 'kafka', reason, detail, uuid, receivedMs: options.now() },
+    })
+    const message = toDeadLetterMessage(letter)
     send(names.deadLetters, { record, message, batch })
   }
 

@@ -4,6 +4,7 @@ import { toDeadLetter, toRecord } from '../../../src/contracts/encode.ts'
 import { normaliseLink } from '../../../src/contracts/link/normalise.ts'
 import type { EventRow, LinkRow, RecordingRow } from '../../../src/core/event.ts'
 import { deadLetterRawBytesMax } from '../../../src/core/limits.ts'
+import { type StoredRecord, toStoredLine } from '../../../src/core/record.ts'
 import { toLine } from '../../support/line.ts'
 import { receivedMs, toRequest } from './capture/capture-request.ts'
 
@@ -46,6 +47,15 @@ const recording: RecordingRow = {
   chunk: 2,
   chunks: 3,
   snapshot_items: '"[\\"\\ud800"',
+}
+
+/** A link event with the columns that `changes` gives. */
+function toLink(changes: Partial<LinkRow> = {}) {
+  const [blank] = normaliseLink(toRequest(), {
+    ...{ event: { event_type: 'click', ip_address: '203.0.113.7', project_id: 'p' } },
+    ...{ eventId: uuid, hasOwnId: false },
+  }).events
+  return toRecord({ kind: 'link', row: { ...(blank!.row as LinkRow), ...changes }, ...routed })
 }
 
 const link = {
@@ -195,6 +205,43 @@ describe('a dead letter', () => {
       ...{ kind: 'dead_letter', route: 'main', source: 'capture', uuid: expect.any(String) },
       ...{ dedupKey: undefined, event: 'invalid_event', key: 'p', receivedMs },
     })
+  })
+
+  test.each([
+    ['an event', toEvent({}), '198.51.100.1'],
+    ['a link event', toLink(), '203.0.113.7'],
+    [
+      'a recording',
+      toRecord({ kind: 'recording', row: recording, ...routed, category: 'recordings', key: 's' }),
+      '198.51.100.1',
+    ],
+  ])('of %s that a sink refused has its project, address and line', (_, record, ip) => {
+    const text = toLine(record)
+    const { line, ...head } = record
+    const stored: StoredRecord = {
+      ...head,
+      ...toStoredLine(Buffer.from(`${text}\n`)),
+      offset: 7,
+      head: () => head,
+    }
+    const refused = { stage: 'kafka', reason: 'record_too_large', detail: 'too large' } as const
+    const letter = toDeadLetter({ record: stored, ...refused, uuid, receivedMs })
+    expect(JSON.parse(toLine(letter))).toEqual({
+      ...{ uuid, project: 'p', protocol: record.source, ...refused },
+      ...{ received_at: '2026-01-01T12:00:00.000Z', ip, raw: text },
+    })
+    expect(letter).toMatchObject({ kind: 'dead_letter', event: 'record_too_large', key: 'p', uuid })
+  })
+
+  test('of a line that is not JSON has no project and no address', () => {
+    const line = toStoredLine(Buffer.from('{"project":\n'))
+    const head = () => ({ uuid, dedupKey: undefined, event: 'e', key: 'k' })
+    const record = { ...line, offset: 7, kind: 'event', route: 'main', source: 'report' } as const
+    const letter = toDeadLetter({
+      ...{ record: { ...record, receivedMs, head }, stage: 'clickhouse', reason: 'r', detail: 'd' },
+      ...{ uuid, receivedMs },
+    })
+    expect(JSON.parse(toLine(letter))).toMatchObject({ project: '', ip: '', raw: '{"project":' })
   })
 
   test.each<[string, unknown, string]>([

@@ -23,14 +23,26 @@ test.each([
     'a personal key as token',
     project('tokens = ["ok", "phx_s3cret"]'),
     [
-      'projects[0].tokens[1] must be 1 to 64 ASCII characters without spaces, and not a personal phx_ key',
+      'projects[0].tokens[1] must be 1 to 64 printable ASCII characters, and not a personal phx_ key',
     ],
+  ],
+  [
+    'a token with a line end inside',
+    project('tokens = ["a\\nb"]'),
+    [
+      'projects[0].tokens[0] must be 1 to 64 printable ASCII characters, and not a personal phx_ key',
+    ],
+  ],
+  [
+    'one token twice, once in quotes',
+    project(`tokens = ["s3cret", "'s3cret' "]`),
+    ['projects[0].tokens[1] is the same as projects[0].tokens[0]'],
   ],
   [
     'a hash cut short',
     project('api_keys = ["sha256:s3cret"]'),
     [
-      'projects[0].api_keys[0] must be 1 to 64 ASCII characters without spaces, and not a personal phx_ key, or sha256: and 64 hex digits',
+      'projects[0].api_keys[0] must be 1 to 64 printable ASCII characters, and not a personal phx_ key; or sha256: and 64 hex digits',
     ],
   ],
   [

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { toPieces } from '../../../../src/contracts/capture/recording-chunks.ts'
+import { toRecordingChunks } from '../../../../src/contracts/capture/recording-chunks.ts'
 
-const whole = (items: string) => ({ items, chunk: 0, chunks: 1 })
+const whole = (snapshot_items: string) => ({ snapshot_items, chunk: 0, chunks: 1 })
 
 describe('pieces of at most 9 bytes', () => {
   test.each<[string, string[], ReturnType<typeof whole>[]]>([
@@ -17,15 +17,15 @@ describe('pieces of at most 9 bytes', () => {
     ],
     ['count bytes', ['1', '"件"', '2'], [whole('[1,"件"]'), whole('[2]')]],
   ])('%s', (_, snapshots, expected) => {
-    expect(toPieces(snapshots, 9)).toEqual(expected)
+    expect(toRecordingChunks(snapshots, 9)).toEqual(expected)
   })
 
   test('cut what fits nowhere, all of it in one row of chunks, behind the rest', () => {
-    expect(toPieces(['88888888', '1', '999999999'], 9)).toEqual([
+    expect(toRecordingChunks(['88888888', '1', '999999999'], 9)).toEqual([
       whole('[1]'),
-      { items: '"[888888"', chunk: 0, chunks: 3 },
-      { items: '"88,9999"', chunk: 1, chunks: 3 },
-      { items: '"99999]"', chunk: 2, chunks: 3 },
+      { snapshot_items: '"[888888"', chunk: 0, chunks: 3 },
+      { snapshot_items: '"88,9999"', chunk: 1, chunks: 3 },
+      { snapshot_items: '"99999]"', chunk: 2, chunks: 3 },
     ])
   })
 })
@@ -35,20 +35,22 @@ test('chunks fit, end between characters, and are the array’s text again', () 
   fc.assert(
     fc.property(fc.array(text), fc.integer({ min: 12, max: 40 }), (texts, bytesMax) => {
       const snapshots = texts.map((text) => JSON.stringify(text))
-      const pieces = toPieces(snapshots, bytesMax)
+      const pieces = toRecordingChunks(snapshots, bytesMax)
       const chunks = pieces.filter(({ chunks }) => chunks > 1)
       const large = snapshots.filter((text) => Buffer.byteLength(text) > bytesMax - 2)
-      const joined = chunks.map(({ items }) => JSON.parse(items)).join('')
+      const joined = chunks.map(({ snapshot_items }) => JSON.parse(snapshot_items)).join('')
       expect(joined).toBe(large.length > 0 ? `[${large.join(',')}]` : '')
-      for (const { items } of pieces) expect(Buffer.byteLength(items)).toBeLessThanOrEqual(bytesMax)
-      for (const { items } of chunks) expect(JSON.parse(items).isWellFormed()).toBe(true)
+      for (const { snapshot_items } of pieces)
+        expect(Buffer.byteLength(snapshot_items)).toBeLessThanOrEqual(bytesMax)
+      for (const { snapshot_items } of chunks)
+        expect(JSON.parse(snapshot_items).isWellFormed()).toBe(true)
     }),
     { numRuns: 1000 },
   )
 })
 
 test('a bound below any chunk still ends', () => {
-  expect(toPieces(['"🦊"'], -5).map(({ items }) => items)).toEqual(
+  expect(toRecordingChunks(['"🦊"'], -5).map(({ snapshot_items }) => snapshot_items)).toEqual(
     ['[', '"', '🦊', '"', ']'].map((text) => JSON.stringify(text)),
   )
 })

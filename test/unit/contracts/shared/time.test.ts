@@ -1,7 +1,11 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { createIsoTime } from '../../../../src/contracts/shared/iso-time.ts'
-import { correctTimestamp, parseSentAt, parseTime } from '../../../../src/contracts/shared/time.ts'
+import {
+  correctTimestamp,
+  createIsoTime,
+  parseSentAt,
+  parseTime,
+} from '../../../../src/contracts/shared/time.ts'
 
 const noonMs = Date.parse('2024-03-21T12:00:00.000Z')
 
