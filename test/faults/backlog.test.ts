@@ -9,11 +9,11 @@ import { until } from '../support/until.ts'
 setDefaultTimeout(600_000)
 
 const mib = 1024 * 1024
-/** BACKLOG_BYTES=2147483648 shows the same for four times as long. */
+/** BACKLOG_BYTES=2147483648 runs the test with a backlog four times as large. */
 const backlogBytes = Number(process.env.BACKLOG_BYTES ?? 512 * mib)
-/** Smaller inserts than usual, so that a small backlog is many of them. */
+/** Smaller than the default, so that a small backlog takes many inserts. */
 const insertBytes = 16 * mib
-/** The engine's speed is measured a moment later, on a machine that others use as well. */
+/** Low, because the bare inserts run later, and the load of the machine changes between. */
 const speedShareMin = 0.3
 
 let engine: ClickHouseService
@@ -22,7 +22,7 @@ beforeAll(async () => {
 })
 afterAll(() => engine.stop())
 
-test('a backlog drains at the speed of ClickHouse, in flat memory and ahead of what is new', async () => {
+test('drains a backlog at the speed of ClickHouse, in bounded memory and before new events', async () => {
   await using server = await startSpillway({
     ...{ CLICKHOUSE_URL: engine.url, CLICKHOUSE_BYTES_MAX: String(insertBytes) },
     ...{ ACCESS_LOG: 'false', OVERFLOW_PER_SECOND: '0' },
@@ -47,7 +47,7 @@ test('a backlog drains at the speed of ClickHouse, in flat memory and ahead of w
     backlog + freshCount,
   ])
   expect(disorder).toEqual([])
-  // What kept the backlog in memory would grow by half of it.
+  // A server that keeps the backlog in memory would grow by half of it.
   expect(peaks.secondHalfBytes - peaks.firstHalfBytes).toBeLessThan(backlogBytes / 4)
   expect(rowsPerSecond).toBeGreaterThan(bareRowsPerSecond * speedShareMin)
 })
@@ -56,7 +56,10 @@ type Counts = { rows: string; uuids: string }
 
 const post = (url: string, body: string) => fetch(`${url}/batch/`, { method: 'POST', body })
 
-/** Posts until the journal holds enough; returns how many events that were. They have no identity: none is a copy. */
+/**
+ * Posts until the journal holds the backlog. Returns the number of events. They have no uuid, so none is
+ * a duplicate.
+ */
 async function fillJournal({ url }: Spillway): Promise<number> {
   let events = 0
   const isFilled = async () => {
@@ -76,7 +79,7 @@ async function fillJournal({ url }: Spillway): Promise<number> {
   return events
 }
 
-/** A line of about a kilobyte that compresses as hexadecimal digits do. */
+/** A line of about a kilobyte of random hexadecimal digits. */
 function toOldEvent() {
   const text = Buffer.from(crypto.getRandomValues(new Uint8Array(300))).toString('hex')
   return { event: 'old', distinct_id: 'someone', properties: { text } }
@@ -92,8 +95,8 @@ async function look(server: Spillway): Promise<Look> {
 }
 
 /**
- * Sends new events, one after the other and each with its number, until the first of them is seen. By then everything
- * old must be there, and of the new no one without all before it.
+ * Sends new events with increasing numbers until the first one is stored. Records each state in which a
+ * new event is stored before all old ones, or before an earlier new one.
  */
 async function watchDrain(server: Spillway, backlog: number) {
   const disorder: Look[] = []
@@ -120,7 +123,7 @@ async function postFresh({ url }: Spillway, number: number): Promise<void> {
   if (reply.status !== 200) throw new Error(await reply.text())
 }
 
-/** Rows per second of the same rows in inserts of the same size, one after the other and with nothing around them. */
+/** Rows per second when the same rows are inserted without Spillway, in inserts of the same size. */
 async function measureBareInserts(): Promise<number> {
   const sql = `SELECT * FROM events WHERE event = 'old' LIMIT 16000 FORMAT JSONEachRow`
   const text = await (await fetch(engine.url, { method: 'POST', body: sql })).text()

@@ -12,32 +12,32 @@ beforeAll(async () => {
 })
 afterAll(() => delivery?.[Symbol.asyncDispose]())
 
-type Fault = { strike(): Promise<void> | void; mend(): Promise<void> | void }
+type Fault = { begin(): Promise<void> | void; end(): Promise<void> | void }
 
 const faults = {
-  kafka: { strike: () => delivery.kafka.kill(), mend: () => delivery.kafka.restart() },
-  redis: { strike: () => delivery.redis.kill(), mend: () => delivery.redis.restart() },
+  kafka: { begin: () => delivery.kafka.kill(), end: () => delivery.kafka.restart() },
+  redis: { begin: () => delivery.redis.kill(), end: () => delivery.redis.restart() },
   clickhouse: {
-    strike: () => delivery.clickhouse.kill(),
-    mend: () => delivery.clickhouse.restart(),
+    begin: () => delivery.clickhouse.kill(),
+    end: () => delivery.clickhouse.restart(),
   },
-  server: { strike: () => delivery.server.kill(), mend: () => delivery.server.start() },
-  hungRedis: { strike: () => delivery.redis.pause(), mend: () => delivery.redis.resume() },
-  hungKafka: { strike: () => delivery.kafka.pause(), mend: () => delivery.kafka.resume() },
+  server: { begin: () => delivery.server.kill(), end: () => delivery.server.start() },
+  hungRedis: { begin: () => delivery.redis.pause(), end: () => delivery.redis.resume() },
+  hungKafka: { begin: () => delivery.kafka.pause(), end: () => delivery.kafka.resume() },
 } satisfies Record<string, Fault>
 
 test.each([
-  { name: 'Kafka killed', struck: ['kafka'], current: 'clickhouse' },
-  { name: 'Redis killed', struck: ['redis'], current: undefined },
-  { name: 'Redis hung', struck: ['hungRedis'], current: undefined },
-  { name: 'ClickHouse killed', struck: ['clickhouse'], current: 'kafka' },
-  { name: 'the server killed', struck: ['server'], current: undefined },
-  { name: 'Redis and ClickHouse killed', struck: ['redis', 'clickhouse'], current: 'kafka' },
-  { name: 'ClickHouse and server killed', struck: ['clickhouse', 'server'], current: undefined },
-  { name: 'Kafka hung, server killed', struck: ['hungKafka', 'server'], current: undefined },
+  { name: 'Kafka killed', failed: ['kafka'], current: 'clickhouse' },
+  { name: 'Redis killed', failed: ['redis'], current: undefined },
+  { name: 'Redis hung', failed: ['hungRedis'], current: undefined },
+  { name: 'ClickHouse killed', failed: ['clickhouse'], current: 'kafka' },
+  { name: 'the server killed', failed: ['server'], current: undefined },
+  { name: 'Redis and ClickHouse killed', failed: ['redis', 'clickhouse'], current: 'kafka' },
+  { name: 'ClickHouse and server killed', failed: ['clickhouse', 'server'], current: undefined },
+  { name: 'Kafka hung, server killed', failed: ['hungKafka', 'server'], current: undefined },
 ] as const)(
-  '$name: all that was acknowledged arrives, in order, once',
-  async ({ name, struck, current }) => {
+  '$name: every acknowledged event arrives once and in order',
+  async ({ name, failed, current }) => {
     const token = `phc_${name.replaceAll(/\W+/g, '_')}`
     const traffic = startTraffic({ url: delivery.server.url, clients: 4, token, pauseMs: 10 })
     const { acknowledged } = traffic.ledger
@@ -46,14 +46,14 @@ test.each([
       return until(() => acknowledged.size >= enough, { timeoutMs: 60_000, what: `${count} more` })
     }
     await more(300)
-    await Promise.all(struck.map((one) => faults[one].strike()))
-    if (!struck.some((one) => one === 'server')) {
-      // Clients notice nothing; the operator does, and the sink that lives has what comes in.
+    await Promise.all(failed.map((one) => faults[one].begin()))
+    if (!failed.some((one) => one === 'server')) {
+      // Clients see no error, /health is degraded, and the running sink gets all new events.
       await more(500)
       await hasHealth('degraded')
       if (current) await becomesCurrent(current)
     }
-    await Promise.all(struck.map((one) => faults[one].mend()))
+    await Promise.all(failed.map((one) => faults[one].end()))
     await more(300)
     await traffic.stop()
     await delivery.settle()
@@ -72,7 +72,7 @@ async function hasHealth(status: 'ok' | 'degraded'): Promise<void> {
   await until(isSo, { timeoutMs: 30_000, pauseMs: 50, what: `health ${status}` })
 }
 
-/** What was committed by now arrives at this sink, though the other one is dead. */
+/** Waits until the sink has all events committed so far, while the other sink is down. */
 async function becomesCurrent(sink: 'clickhouse' | 'kafka'): Promise<void> {
   const { url } = delivery.server
   const counted = async (name: string, labels = {}) => (await scrape(url))(name, labels)

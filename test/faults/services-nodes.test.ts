@@ -13,8 +13,8 @@ setDefaultTimeout(120_000)
 
 const projects = `
 [[projects]]
-id = "copies"
-tokens = ["phc_copies"]
+id = "duplicates"
+tokens = ["phc_duplicates"]
 rate = { per_second = 1000, burst = 1000 }
 
 [[projects]]
@@ -41,10 +41,11 @@ beforeAll(async () => {
     CLICKHOUSE_URL: `${clickhouseUrl}/${prefix}`,
     REDIS_URL: redisUrl,
     REDIS_PREFIX: prefix,
-    // A busy machine must not make Redis seem away: the node would go on without it.
+    // A slow reply of Redis on a busy machine must not count as a failure: the node would then
+    // continue without Redis.
     REDIS_TIMEOUT_MS: '10000',
     PROJECTS_FILE: projectsPath,
-    // Slow enough that nothing grows back while the test looks.
+    // The rate is so low that the burst hardly refills during the test.
     RATE_CAPTURE_PER_SECOND: '1',
     RATE_CAPTURE_BURST: '20',
   }
@@ -72,9 +73,9 @@ function makeBatch(token: string, count: number) {
 const numberOf = async (node: Spillway, name: string) =>
   (await scrape(node.url))(`spillway_events_${name}_total`)
 
-test('a copy is dropped on the other node, at once and after either has restarted', async () => {
+test('drops a duplicate on the other node, at once and after a restart', async () => {
   const [one, other] = nodes as [Spillway, Spillway]
-  const batches = Array.from({ length: 20 }, () => makeBatch('phc_copies', 25))
+  const batches = Array.from({ length: 20 }, () => makeBatch('phc_duplicates', 25))
   for (const batch of batches) {
     expect((await post(one, batch)).status).toBe(200)
     expect((await post(other, batch)).status).toBe(200)
@@ -89,7 +90,7 @@ test('a copy is dropped on the other node, at once and after either has restarte
   }
   expect([await numberOf(one, 'accepted'), await numberOf(one, 'duplicate')]).toEqual([0, 500])
   await Promise.all([settle(one), settle(other)])
-  const sql = "SELECT count() AS n, uniqExact(uuid) AS u FROM events WHERE project = 'copies'"
+  const sql = "SELECT count() AS n, uniqExact(uuid) AS u FROM events WHERE project = 'duplicates'"
   expect(await one.query(sql)).toEqual([{ n: 500, u: 500 }])
 })
 
@@ -102,10 +103,10 @@ test('two nodes share the rate of a token', async () => {
     statuses.push(response.status)
     retryAfter ??= response.headers.get('retry-after')
   }
-  const grownBack = Math.ceil((performance.now() - beganMs) / 1000)
+  const refilled = Math.ceil((performance.now() - beganMs) / 1000)
   const accepted = statuses.filter((status) => status === 200).length
   expect(accepted).toBeGreaterThanOrEqual(20)
-  expect(accepted).toBeLessThanOrEqual(20 + grownBack)
+  expect(accepted).toBeLessThanOrEqual(20 + refilled)
   expect(statuses.filter((status) => status === 429).length).toBe(60 - accepted)
   expect(Number(retryAfter)).toBeGreaterThan(0)
 })

@@ -58,24 +58,24 @@ const post = (token: string, ...batch: object[]) => {
   return fetch(`${server.url}/batch/`, { method: 'POST', body })
 }
 
-test('a token that the file does not name is refused', async () => {
+test('rejects a token that is not in the projects file', async () => {
   const response = await post('phc_other', makeEvent('u'))
   expect(response.status).toBe(401)
   expect(await response.json()).toMatchObject({ code: 0, error: 'unknown_token' })
 })
 
-test('above its rate a project hears when to come again', async () => {
+test('answers 429 with Retry-After above the rate of a project', async () => {
   const replies = [1, 2, 3].map(() => post('phc_slow', makeEvent('u')))
   const statuses = (await Promise.all(replies)).map(({ status }) => status)
   expect(statuses.sort()).toEqual([200, 200, 429])
   const refused = await post('phc_slow', makeEvent('u'))
   expect(await refused.json()).toMatchObject({ error: 'rate_limited' })
   expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0)
-  // Nobody else's concern.
+  // Other projects are not limited.
   expect((await post('phc_shop', makeEvent('u'))).status).toBe(200)
 })
 
-test('above its quota a project’s events are dropped, and its clients told', async () => {
+test('drops events above the quota of a project and reports that to the client', async () => {
   const sent = ['a', 'b', 'c', 'd', 'e'].map(makeEvent)
   const reply = await post('phc_small', ...sent)
   const limited = { code: 1, status: 'ok', quota_limited: ['events'] }
@@ -96,7 +96,7 @@ test('above its quota a project’s events are dropped, and its clients told', a
   expect(await server.query('SELECT count() AS n FROM recordings')).toEqual([{ n: 0 }])
 })
 
-test('an overheated key overflows, without a key, and nothing of it is lost', async () => {
+test('sends an overflowing key to the overflow topic without a key, and loses nothing', async () => {
   const sent = Array.from({ length: 20 }, () => makeEvent('hot'))
   expect((await post('phc_shop', ...sent)).status).toBe(200)
   await settle(server)
@@ -111,14 +111,16 @@ test('an overheated key overflows, without a key, and nothing of it is lost', as
   expect(uuids.sort()).toEqual(sent.map(({ uuid }) => uuid).sort())
 })
 
-test('the file is read again when it changes, and a bad edit leaves what was', async () => {
+test('reloads a changed projects file and keeps the old one after a faulty edit', async () => {
   const added = `${projects}\n[[projects]]\nid = "new"\ntokens = ["phc_new"]\n`
   writeFileSync(projectsPath, added)
   const statusOf = async (token: string) => (await post(token, makeEvent('u'))).status
   await until(async () => (await statusOf('phc_new')) === 200, { what: 'the new project' })
   writeFileSync(projectsPath, `${added}\n[[projects]]\nid = 7\ntokens = "phc_bad"\n`)
-  await until(() => server.log().includes('the projects file is faulty'), { what: 'a word on it' })
+  await until(() => server.log().includes('the projects file is faulty'), { what: 'the log line' })
   expect([await statusOf('phc_new'), await statusOf('phc_bad')]).toEqual([200, 401])
   writeFileSync(projectsPath, projects)
-  await until(async () => (await statusOf('phc_new')) === 401, { what: 'its end' })
+  await until(async () => (await statusOf('phc_new')) === 401, {
+    what: 'the removal of the project',
+  })
 })

@@ -10,7 +10,7 @@ let clickhouse: ClickHouseService
 let server: Spillway
 beforeAll(async () => {
   clickhouse = await startClickHouse()
-  // So little journal that a ClickHouse that hangs soon fills it.
+  // A small journal, so that it fills soon while ClickHouse hangs.
   server = await startSpillway({
     CLICKHOUSE_URL: clickhouse.url,
     JOURNAL_MAX_BYTES: '16MiB',
@@ -22,7 +22,7 @@ afterAll(async () => {
   await clickhouse?.stop()
 })
 
-/** A body of 25 events, which take `bytes` each. */
+/** A body of 25 events with `bytes` of text each. */
 function makeBody(token: string, bytes = 10): string {
   const batch = Array.from({ length: 25 }, (_, index) => ({
     ...{ event: 'bought', uuid: crypto.randomUUID(), distinct_id: `user-${index}` },
@@ -42,7 +42,7 @@ async function countStored(token: string): Promise<unknown> {
   return (await server.query(sql))[0]
 }
 
-test('what a full journal refused is accepted when it is sent again', async () => {
+test('accepts a retry after a full journal has refused the request', async () => {
   clickhouse.pause()
   const refused: string[] = []
   let accepted = 0
@@ -62,7 +62,7 @@ test('what a full journal refused is accepted when it is sent again', async () =
   expect(await countStored('phc_full')).toEqual({ n: events, u: events })
 })
 
-test('what a process did not live to commit is accepted by the next one', async () => {
+test('accepts a retry after the process was killed before the commit', async () => {
   const body = makeBody('phc_killed')
   const { hostname, port } = new URL(server.url)
   const socket = await Bun.connect({ hostname, port: Number(port), socket: { data() {} } })
@@ -82,7 +82,7 @@ async function readInFlight(): Promise<number> {
   return Number(/^spillway_intake_requests (\d+)$/m.exec(text)?.[1])
 }
 
-test('what was acknowledged adds nothing when it is sent again, by whatever process', async () => {
+test('stores an acknowledged event once, also when it is sent again after a restart', async () => {
   const body = makeBody('phc_again')
   expect((await post(body)).status).toBe(200)
   expect((await post(body)).status).toBe(200)

@@ -10,22 +10,22 @@ import { type Spillway, startSpillway } from './spillway.ts'
 import type { Ledger } from './traffic.ts'
 import { until } from './until.ts'
 
-/** The whole server with services of its own, which a test may kill and hang. */
+/** A server with services of its own, which a test may kill and pause. */
 export type Delivery = {
   server: Spillway
   kafka: KafkaService
   redis: RedisService
   clickhouse: ClickHouseService
-  /** Waits until both sinks have everything. */
+  /** Waits until both sinks have all events. */
   settle(): Promise<void>
-  /** What both sinks hold of a token's events, against what its clients know. `allWell` is success. */
-  verify(token: string, ledger: Ledger): Promise<Verdict>
+  /** Compares a token's events in both sinks with the clients' ledger. Success is `allWell`. */
+  verify(token: string, ledger: Ledger): Promise<Reconciliation>
   [Symbol.asyncDispose](): Promise<void>
 }
 
-export type Verdict = { clickhouse: ReturnType<typeof reconcile>; kafka: Findings }
+export type Reconciliation = { clickhouse: ReturnType<typeof reconcile>; kafka: Findings }
 
-export const allWell: Verdict = { clickhouse: nothingWrong, kafka: nothingWrongInKafka }
+export const allWell: Reconciliation = { clickhouse: nothingWrong, kafka: nothingWrongInKafka }
 
 export async function startDelivery({ brokers = 1 }: { brokers?: 1 | 2 } = {}): Promise<Delivery> {
   await requireKcat()
@@ -47,7 +47,7 @@ export async function startDelivery({ brokers = 1 }: { brokers?: 1 | 2 } = {}): 
     CLICKHOUSE_TIMEOUT_MS: '5000',
   })
   started.use(server)
-  await until(() => keepDoubles(server), { timeoutMs: 30_000, what: 'the table of events' })
+  await until(() => keepDuplicates(server), { timeoutMs: 30_000, what: 'the table of events' })
   const stack = started.move()
   return {
     ...{ server, kafka, redis, clickhouse },
@@ -60,8 +60,8 @@ export async function startDelivery({ brokers = 1 }: { brokers?: 1 | 2 } = {}): 
   }
 }
 
-/** A merge would remove the second copy of a row, and nobody would ever know of it. */
-async function keepDoubles(server: Spillway): Promise<boolean> {
+/** Stops merges: a merge would remove a duplicate row before the test sees it. */
+async function keepDuplicates(server: Spillway): Promise<boolean> {
   const sql = 'ALTER TABLE events MODIFY SETTING max_bytes_to_merge_at_max_space_in_pool = 1'
   return server.query(sql).then(
     () => true,
@@ -69,7 +69,7 @@ async function keepDoubles(server: Spillway): Promise<boolean> {
   )
 }
 
-/** By the cursors and by the counts, of which each must come to the same. */
+/** Waits until no record and no event waits, by the cursors and by the counters. */
 export async function settle({ url }: Pick<Spillway, 'url'>): Promise<void> {
   const isSettled = async () => {
     const read = await scrape(url)
@@ -86,7 +86,7 @@ async function readLines({ brokers }: KafkaService, token: string) {
   return records.filter(({ key }) => key.startsWith(`${token}:`))
 }
 
-/** Topics of a test's own on a Kafka that is everybody's. */
+/** Topics of a test's own on a shared Kafka. */
 export const toTopicSettings = (prefix: string) => ({
   KAFKA_TOPIC_EVENTS: `${prefix}_events`,
   KAFKA_TOPIC_OVERFLOW: `${prefix}_overflow`,

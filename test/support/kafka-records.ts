@@ -5,11 +5,11 @@ export type KafkaRecord = {
   offset: number
   key: string
   headers: Record<string, string>
-  /** The canonical line, unpacked where a header says that it is gzipped. */
+  /** The canonical line, decompressed if its header says gzip. */
   line: string
 }
 
-/** Everything in a topic, in each partition's order. A topic that is not there holds nothing. */
+/** All records of a topic, in the order of each partition. Empty for a missing topic. */
 export async function readRecords(
   brokers: readonly string[],
   topic: string,
@@ -24,7 +24,7 @@ export async function readRecords(
   return parseRecords(Buffer.from(output))
 }
 
-/** A line of text tells how many bytes of value follow it. */
+/** Each head line ends with the number of value bytes that follow it. */
 function parseRecords(output: Buffer): KafkaRecord[] {
   const records: KafkaRecord[] = []
   for (let at = 0; at < output.length; ) {

@@ -2,9 +2,9 @@ import type { KafkaRecord } from './kafka-records.ts'
 import type { Ledger } from './traffic.ts'
 
 /**
- * Acknowledged means sent on at least once, sent on means sent by a client; values, keys and headers are as they should
- * be, and what one client sent for one key comes, the first time it comes, in that client's order. Records come in
- * their partitions' order.
+ * Checks that every acknowledged event is in Kafka, every event in Kafka was sent by a client, and values,
+ * keys and headers are right. The first arrivals of one client's events for one key must have the client's
+ * order. `records` must be in the order of their partitions.
  */
 export function reconcileKafka(
   { sent, acknowledged }: Ledger,

@@ -1,8 +1,8 @@
 import { gzipSync } from 'node:zlib'
 
-/** What was sent, and what the server said of it: the two sides that the store is held against. */
+/** What clients sent and what the server answered; tests compare the stored events with it. */
 export type Ledger = {
-  /** Canonical JSON of the properties, by uuid, of every event that was ever sent. */
+  /** The JSON of the properties of every sent event, by uuid. */
   sent: Map<string, string>
   acknowledged: Set<string>
   statuses: Map<number | 'lost', number>
@@ -10,13 +10,13 @@ export type Ledger = {
 
 export type Traffic = { ledger: Ledger; stop(): Promise<void> }
 
-/** What a status means to a client: anything else is tried again, as every SDK does. */
+/** A client retries every other status, like the SDKs. */
 const isFinal = (status: number) =>
   status === 200 || (status >= 400 && status < 500 && status !== 429)
 
 /**
- * Clients that send batches in several encodings, and repeat every request whose outcome they do not know until
- * they do. `stop` lets the last requests end first.
+ * Starts clients that send batches in several encodings and repeat each request until they know its
+ * outcome. `stop` waits for the last requests.
  */
 export function startTraffic(options: TrafficOptions): Traffic {
   const { url, clients = 8, token = 'phc_test', pauseMs = 0 } = options
@@ -41,7 +41,7 @@ export type TrafficOptions = {
   url: string
   clients?: number
   token?: string
-  /** Between two requests of a client: for a test in which time counts more than load. */
+  /** Pause between two requests of a client, ms; lowers the load of a long test. */
   pauseMs?: number
 }
 
@@ -56,7 +56,7 @@ async function sendBatch({ url, token, ledger, seed }: Sending): Promise<void> {
     ledger.statuses.set(status, (ledger.statuses.get(status) ?? 0) + 1)
     if (status === 200) for (const { uuid } of batch) ledger.acknowledged.add(uuid)
     if (status !== 'lost' && isFinal(status)) return
-    // A dead server answers at once: give it the time that a client's back-off would.
+    // A stopped server refuses at once, so pause like a client's back-off.
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
 }

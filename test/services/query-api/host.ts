@@ -1,7 +1,10 @@
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { silentLog } from '../../../src/core/log.ts'
-import { type QueryServerOptions, startQueryServer } from '../../../src/embedded/query-api/server.ts'
+import {
+  type QueryServerOptions,
+  startQueryServer,
+} from '../../../src/embedded/query-api/server.ts'
 
 /**
  * A process with the engine in it, a writable and a read-only interface on one folder. Says their ports, then answers

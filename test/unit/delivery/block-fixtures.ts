@@ -2,7 +2,7 @@ import type { CommittedBlock, JournalRecord } from '../../../src/core/record.ts'
 import { createBlock } from '../../../src/journal/block.ts'
 import { makeEvent } from './clickhouse/fixtures.ts'
 
-/** An event as the intake hands it to the journal. */
+/** An event as ingest appends it to the journal. */
 export function makeJournalRecord(
   offset: number,
   row: Record<string, unknown> = {},

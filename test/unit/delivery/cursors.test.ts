@@ -13,14 +13,14 @@ import { canMount, mountTinyDisk } from '../../support/tiny-disk.ts'
 const range: PendingRange = { firstOffset: 3, lastOffset: 9, attempt: 'a' }
 
 describe('cursors', () => {
-  test('know nothing of a journal they have not seen', () => {
+  test('are undefined for a new journal', () => {
     using folder = temporaryFolder()
     const cursors = openCursors({ dir: folder.path, journalId: 'j' })
     expect([cursors.offset('kafka'), cursors.pending('kafka')]).toEqual([undefined, undefined])
     cursors.close()
   })
 
-  test('settle what was pending when they move', () => {
+  test('clear the pending range when they advance', () => {
     using folder = temporaryFolder()
     const cursors = openCursors({ dir: folder.path, journalId: 'j' })
     cursors.begin('clickhouse', range)
@@ -32,7 +32,7 @@ describe('cursors', () => {
     cursors.close()
   })
 
-  test.skipIf(!canMount)('can be written for the first time on a disk that is full', () => {
+  test.skipIf(!canMount)('can be written for the first time on a full disk', () => {
     using disk = mountTinyDisk(1024 * 1024)
     const cursors = openCursors({ dir: disk.path, journalId: 'j' })
     disk.fill()
@@ -44,7 +44,7 @@ describe('cursors', () => {
     cursors.close()
   })
 
-  test('are each sink’s and each journal’s own', () => {
+  test('are separate for each sink and each journal', () => {
     using folder = temporaryFolder()
     const [one, other] = ['one', 'other'].map((journalId) =>
       openCursors({ dir: folder.path, journalId }),
@@ -57,7 +57,7 @@ describe('cursors', () => {
     other.close()
   })
 
-  test('survive whatever order they are written and opened in', () => {
+  test('survive any order of writes and reopens', () => {
     const steps = fc.array(
       fc.oneof(
         fc.record({ do: fc.constant('begin' as const), at: fc.nat(2 ** 50) }),
@@ -96,7 +96,7 @@ describe('cursors', () => {
     )
   })
 
-  test('tell how far anything ever got, of whatever journal', () => {
+  test('report the furthest offset of any sink and any journal', () => {
     using folder = temporaryFolder()
     expect(loadFurthestOffset(folder.path)).toBe(0)
     const old = openCursors({ dir: folder.path, journalId: 'old' })
@@ -107,9 +107,9 @@ describe('cursors', () => {
     expect(loadFurthestOffset(folder.path)).toBe(900)
   })
 
-  test('are not made up where their file is broken', () => {
+  test('throw when their file is not a database', () => {
     using folder = temporaryFolder()
-    writeFileSync(join(folder.path, 'cursors.sqlite'), 'nothing of the kind'.repeat(100))
+    writeFileSync(join(folder.path, 'cursors.sqlite'), 'not a database at all'.repeat(100))
     expect(() => openCursors({ dir: folder.path, journalId: 'j' })).toThrow(/not a database/)
   })
 })

@@ -5,7 +5,7 @@ import { createShipper, type ShipperOptions } from '../../../src/delivery/shippe
 import type { RecordSource } from '../../../src/journal/recent-records.ts'
 import { instantly, makeEvent } from './clickhouse/fixtures.ts'
 
-/** A journal in memory. `offsets` are those it holds, in order; there may be gaps. */
+/** A journal in memory. Its records are in order and may have gaps. */
 export function makeJournal(): Pick<RecordSource, 'read'> & {
   records: StoredRecord[]
   reads: number[]
@@ -29,7 +29,7 @@ export function makeJournal(): Pick<RecordSource, 'read'> & {
   }
 }
 
-/** Cursors in memory, which may be handed from one shipper's life to the next. */
+/** Cursors in memory. Two shippers in a row may use them. */
 export function makeCursors(): Cursors & { log: string[] } {
   let next: number | undefined
   let pending: PendingRange | undefined
@@ -53,7 +53,7 @@ export function makeCursors(): Cursors & { log: string[] } {
 
 export type HeldBatch = { batch: Batch; arrive(): void; fail(error: Error): void }
 
-/** A sink that keeps every batch until the test lets it arrive. */
+/** A sink that holds every batch until the test lets it arrive or fail. */
 export function makeSink(inflightMax = 1): Sink & { held: HeldBatch[]; resumed: Batch[] } {
   const held: HeldBatch[] = []
   const resumed: Batch[] = []
@@ -74,7 +74,7 @@ export function makeSink(inflightMax = 1): Sink & { held: HeldBatch[]; resumed: 
   }
 }
 
-/** A shipper on its own, with a clock that stands still unless it is moved. */
+/** A shipper with fakes and a clock that only the test moves. */
 export function makeShipper(given: Partial<ShipperOptions> = {}) {
   const journal = makeJournal()
   const cursors = makeCursors()
@@ -92,7 +92,7 @@ export function makeShipper(given: Partial<ShipperOptions> = {}) {
     onFault: (error) => void faults.push(String(error)),
     ...given,
   })
-  /** Commits that many more events. */
+  /** Commits `count` more events. */
   function commit(count: number): void {
     const source = (given.source ?? journal) as ReturnType<typeof makeJournal>
     const from = (source.records.at(-1)?.offset ?? -1) + 1

@@ -1,17 +1,17 @@
 import { expect, test } from 'bun:test'
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setImmediate as nextIteration } from 'node:timers/promises'
 import fc from 'fast-check'
 import type { Batch } from '../../../src/core/sink.ts'
 import { makeEvent } from './clickhouse/fixtures.ts'
 import { makeCursors, makeJournal, makeShipper, makeSink } from './shipper-fixtures.ts'
 
-/** More turns than this without an end are no slowness: nothing will ever happen any more. */
-const turnsMax = 20_000
+/** A shipper that needs more steps than this is stuck, not slow. */
+const stepsMax = 20_000
 
 const cases = {
   scheduler: fc.scheduler(),
   commits: fc.array(fc.integer({ min: 1, max: 7 }), { minLength: 1, maxLength: 8 }),
-  /** Which reads, sends and cursor writes fail, by turns. */
+  /** For each read, send and cursor write: whether it fails. */
   reads: fc.infiniteStream(fc.boolean()),
   sends: fc.infiniteStream(fc.boolean()),
   writes: fc.infiniteStream(fc.boolean()),
@@ -21,10 +21,10 @@ const cases = {
 }
 
 const failing = (faults: fc.Stream<boolean>) => () => {
-  if (faults.next().value === true) throw new Error('by chance')
+  if (faults.next().value === true) throw new Error('random failure')
 }
 
-test('whatever happens in whatever order, no wake-up is missed and everything arrives', async () => {
+test('ships everything and misses no wake-up, for any order of events and failures', async () => {
   await fc.assert(
     fc.asyncProperty(fc.record(cases), async ({ scheduler, commits, ...given }) => {
       const arrived = new Set<number>()
@@ -68,8 +68,8 @@ test('whatever happens in whatever order, no wake-up is missed and everything ar
 
       const total = commits.reduce((sum, count) => sum + count, 0)
       const isDone = () => shipper.cursor() === total
-      const step = () => (scheduler.count() > 0 ? scheduler.waitOne() : nextTurn())
-      for (let turn = 0; turn < turnsMax && !isDone(); turn += 1) await step()
+      const step = () => (scheduler.count() > 0 ? scheduler.waitOne() : nextIteration())
+      for (let steps = 0; steps < stepsMax && !isDone(); steps += 1) await step()
       const drains = Promise.all([shipper.drain(), shipper.drain()])
       expect({ cursor: shipper.cursor(), arrived: arrived.size }).toEqual({
         cursor: total,
@@ -82,12 +82,12 @@ test('whatever happens in whatever order, no wake-up is missed and everything ar
   )
 }, 60_000)
 
-test('a drain that another joins ends all the same', async () => {
+test('ends two concurrent drains', async () => {
   const { shipper, sink, commit } = makeShipper()
   shipper.start()
   commit(3)
   const drains = [shipper.drain(), shipper.drain()]
-  while (sink.held.length === 0) await nextTurn()
+  while (sink.held.length === 0) await nextIteration()
   sink.held[0]!.arrive()
   await Promise.all(drains)
   expect(shipper.cursor()).toBe(3)

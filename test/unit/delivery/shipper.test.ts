@@ -11,7 +11,7 @@ const held = (world: Pick<World, 'sink'>, count: number) =>
 const ranges = (world: Pick<World, 'sink'>) => world.sink.held.map(({ batch }) => rangeOf(batch))
 
 describe('a shipper', () => {
-  test('ships what is committed, in order, and moves the cursor behind it', async () => {
+  test('ships committed records in order and advances the cursor', async () => {
     const world = makeShipper()
     world.shipper.start()
     world.commit(3)
@@ -26,7 +26,7 @@ describe('a shipper', () => {
     await world.shipper.stop()
   })
 
-  test('waits for a batch to grow, but not for long', async () => {
+  test('waits up to the flush time for a batch to grow', async () => {
     const world = makeShipper({ flushMs: 60_000 })
     world.shipper.start()
     world.commit(3)
@@ -34,13 +34,13 @@ describe('a shipper', () => {
     world.commit(4)
     expect(world.sink.held).toEqual([])
     world.clock.nowMs += 1
-    world.commit(93) // Whatever wakes it.
+    world.commit(93) // Wakes the shipper.
     await held(world, 1)
     expect(ranges(world)).toEqual(['0-99'])
     await world.shipper.stop()
   })
 
-  test('does not wait where a batch is full', async () => {
+  test('does not wait when a batch has enough records', async () => {
     const world = makeShipper({ flushMs: 60_000 })
     world.shipper.start()
     world.commit(250)
@@ -53,7 +53,7 @@ describe('a shipper', () => {
     await world.shipper.stop()
   })
 
-  test('does not wait where the bytes are enough', async () => {
+  test('does not wait when a batch has enough bytes', async () => {
     const limits = { recordsMax: 1000, bytesMax: 4000 }
     const world = makeShipper({ flushMs: 60_000, limits })
     world.shipper.start()
@@ -64,7 +64,7 @@ describe('a shipper', () => {
     await world.shipper.stop()
   })
 
-  test('takes a record that is larger than a batch may be', async () => {
+  test('ships a record above the bytes of a batch', async () => {
     const world = makeShipper({ limits: { recordsMax: 10, bytesMax: 100 } })
     world.shipper.start()
     world.commit(2)
@@ -75,7 +75,7 @@ describe('a shipper', () => {
     await world.shipper.stop()
   })
 
-  test('passes gaps in the journal', async () => {
+  test('skips gaps in the journal', async () => {
     const world = makeShipper()
     world.journal.records.push(makeEvent(5), makeEvent(9))
     world.shipper.start()
@@ -85,7 +85,7 @@ describe('a shipper', () => {
     await world.shipper.stop()
   })
 
-  test('waits for what was announced and cannot be seen yet', async () => {
+  test('waits for an announced record that the journal does not show yet', async () => {
     const world = makeShipper()
     world.shipper.start()
     world.shipper.announce(1, 400)
@@ -95,7 +95,7 @@ describe('a shipper', () => {
     await world.shipper.stop()
   })
 
-  test('goes on where it stood', async () => {
+  test('continues at its cursor', async () => {
     const cursors = makeCursors()
     cursors.advance('clickhouse', 3)
     const world = makeShipper({ cursors })
@@ -106,7 +106,7 @@ describe('a shipper', () => {
     await world.shipper.stop()
   })
 
-  test('asks the sink first what became of the range that was under way', async () => {
+  test('resumes the range that was in flight before it ships more', async () => {
     const cursors = makeCursors()
     cursors.advance('clickhouse', 2)
     cursors.begin('clickhouse', { firstOffset: 2, lastOffset: 3, attempt: 'a' })
@@ -122,7 +122,7 @@ describe('a shipper', () => {
     await world.shipper.stop()
   })
 
-  test('goes on without a range that the journal has lost', async () => {
+  test('continues without a range that the journal no longer has', async () => {
     const cursors = makeCursors()
     cursors.begin('clickhouse', { firstOffset: 0, lastOffset: 3, attempt: 'a' })
     const world = makeShipper({ cursors })
@@ -135,7 +135,7 @@ describe('a shipper', () => {
     await world.shipper.stop()
   })
 
-  test('sends again, as what may have arrived, a batch whose sink broke its promise', async () => {
+  test('resumes a batch whose sink rejected against its contract', async () => {
     const world = makeShipper()
     world.shipper.start()
     world.commit(2)
@@ -147,7 +147,7 @@ describe('a shipper', () => {
     await world.shipper.stop()
   })
 
-  test('reads again what could not be read', async () => {
+  test('retries a failed read', async () => {
     const journal = makeJournal()
     const { read } = journal
     let failures = 0
@@ -164,7 +164,7 @@ describe('a shipper', () => {
     await world.shipper.stop()
   })
 
-  test('does not move on while its cursor cannot be written', async () => {
+  test('sends nothing more until its cursor is written', async () => {
     const cursors = makeCursors()
     const { advance } = cursors
     const heldThen: number[] = []
@@ -186,7 +186,7 @@ describe('a shipper', () => {
     await world.shipper.stop()
   })
 
-  test('leaves its cursor where it was when it is stopped in mid-air', async () => {
+  test('keeps its cursor when it is stopped with a batch in flight', async () => {
     const world = makeShipper()
     world.shipper.start()
     world.commit(2)
@@ -198,7 +198,7 @@ describe('a shipper', () => {
 })
 
 describe('draining', () => {
-  test('ships at once, and is over when all that was there is shipped', async () => {
+  test('ships at once and ends when all announced records are shipped', async () => {
     const world = makeShipper({ flushMs: 60_000 })
     world.shipper.start()
     world.commit(3)
@@ -210,14 +210,14 @@ describe('draining', () => {
     await world.shipper.stop()
   })
 
-  test('is over at once where nothing waits', async () => {
+  test('ends at once without records', async () => {
     const world = makeShipper()
     world.shipper.start()
     await world.shipper.drain()
     await world.shipper.stop()
   })
 
-  test('is over when the shipper is stopped', async () => {
+  test('ends when the shipper is stopped', async () => {
     const world = makeShipper()
     world.shipper.start()
     world.commit(1)
@@ -229,14 +229,14 @@ describe('draining', () => {
   })
 })
 
-describe('several batches under way', () => {
+describe('several batches in flight', () => {
   const several = () => {
     const sink = makeSink(3)
     const world = makeShipper({ sink, limits: { recordsMax: 1, bytesMax: 1_000_000 } })
     return { ...world, sink }
   }
 
-  test('are as many as the sink allows', async () => {
+  test('are limited by the sink', async () => {
     const world = several()
     world.shipper.start()
     world.commit(5)
@@ -247,7 +247,7 @@ describe('several batches under way', () => {
     await world.shipper.stop()
   })
 
-  test('move the cursor in their order, whichever arrives first', async () => {
+  test('advance the cursor in their order, whichever arrives first', async () => {
     const world = several()
     world.shipper.start()
     world.commit(3)
