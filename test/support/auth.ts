@@ -6,7 +6,7 @@ import { createSqliteRefreshStore } from '../../src/platform/auth/refresh-sqlite
 import type { Verifier } from '../../src/platform/auth/secrets.ts'
 import { temporaryFolder } from './folder.ts'
 
-/** Takes `hash:<secret>` for the hash of a secret, at once. */
+/** Accepts `hash:<secret>` as the hash of a secret, without delay. */
 export const instantVerifier: Verifier = {
   verify: async (secret, hash) => hash === `hash:${secret}`,
   close() {},
@@ -36,15 +36,15 @@ export const bob: UserEntry = {
 export type TestAuth = {
   auth: Auth
   folder: string
-  /** The lists of the projects file: put another list in place to reload. */
-  people: { clients: readonly ClientEntry[]; users: readonly UserEntry[] }
+  /** The lists of the projects file. Assign another list to reload. */
+  accounts: { clients: readonly ClientEntry[]; users: readonly UserEntry[] }
   clock: { nowMs: number }
   [Symbol.dispose](): void
 }
 
 export async function startAuth(overrides: Partial<AuthOptions> = {}): Promise<TestAuth> {
   const folder = temporaryFolder()
-  const people: TestAuth['people'] = { clients: [shop, page], users: [alice, bob] }
+  const accounts: TestAuth['accounts'] = { clients: [shop, page], users: [alice, bob] }
   const clock = { nowMs: Date.parse('2026-01-01T12:00:00Z') }
   const auth = await createAuth({
     settings: {
@@ -55,7 +55,7 @@ export async function startAuth(overrides: Partial<AuthOptions> = {}): Promise<T
       production: false,
       dataDir: folder.path,
     },
-    directory: createDirectory({ clients: () => people.clients, users: () => people.users }),
+    directory: createDirectory({ clients: () => accounts.clients, users: () => accounts.users }),
     store: createSqliteRefreshStore({ folder: folder.path }),
     waitSeconds: () => 0,
     log: silentLog,
@@ -66,7 +66,7 @@ export async function startAuth(overrides: Partial<AuthOptions> = {}): Promise<T
   return {
     auth,
     folder: folder.path,
-    people,
+    accounts,
     clock,
     [Symbol.dispose]() {
       auth.close()
@@ -84,7 +84,7 @@ export function post(fields: object, headers: Record<string, string> = {}): Requ
   })
 }
 
-/** The body of a token reply; throws where it is no token. */
+/** The body of a token reply. Throws if the status is not 200. */
 export async function tokenOf(auth: Auth, fields: object): Promise<TokenBody> {
   const reply = await auth.token(post(fields), '203.0.113.1')
   if (reply.status !== 200) throw new Error(`${reply.status} ${reply.body}`)

@@ -7,7 +7,7 @@ export type RawSocket = {
   close(): void
 }
 
-/** A websocket that speaks Engine.IO by hand, so that it may speak it wrongly. */
+/** A websocket that sends raw Engine.IO packets, also malformed ones. */
 export async function rawSocket(url: string): Promise<RawSocket> {
   const ws = new WebSocket(`${url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket`)
   const packets: string[] = []
@@ -22,7 +22,7 @@ export async function rawSocket(url: string): Promise<RawSocket> {
   }
 }
 
-/** One that was let in. */
+/** A raw socket that is authenticated. */
 export async function rawMember(url: string, token: string): Promise<RawSocket> {
   const socket = await rawSocket(url)
   socket.send(`40${JSON.stringify({ token })}`)

@@ -9,7 +9,7 @@ export type RedisCluster = {
   stop(): Promise<void>
 }
 
-/** Three masters, the least that a Redis Cluster takes. */
+/** Three masters, the minimum of a Redis Cluster. */
 export async function startRedisCluster(): Promise<RedisCluster> {
   const ports = await freePorts(6)
   const nodes = await Promise.all([0, 1, 2].map((at) => startNode(ports[at]!, ports[at + 3]!)))
@@ -25,7 +25,7 @@ export async function startRedisCluster(): Promise<RedisCluster> {
   return { url: urls.join(','), nodes, stop }
 }
 
-/** What redis-cli prints. */
+/** Runs redis-cli and returns its output. */
 export async function redisCli(url: string, ...args: string[]): Promise<string> {
   const { port } = new URL(url)
   const client = Bun.spawn(['redis-cli', '-p', port, ...args], { stderr: 'ignore' })

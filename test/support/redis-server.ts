@@ -1,21 +1,20 @@
-import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { Redis } from 'ioredis'
 import { temporaryFolder } from './folder.ts'
+import { freePort } from './port.ts'
 import { until } from './until.ts'
 
 export type TestRedis = {
   url: string
   stop(): Promise<void>
-  /** Starts it again on the same port, with nothing in it. */
+  /** Starts an empty Redis on the same port. */
   start(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
 
-/** A real Redis of the test's own, on a free port, without persistence. */
+/** Starts a Redis for this test on a free port, without persistence. */
 export async function startRedis(): Promise<TestRedis> {
   const folder = temporaryFolder()
-  const port = await freePort()
+  const port = freePort()
   let server: Bun.Subprocess | undefined
 
   async function start() {
@@ -45,13 +44,4 @@ export async function startRedis(): Promise<TestRedis> {
       folder[Symbol.dispose]()
     },
   }
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as { port: number }
-  probe.close()
-  await once(probe, 'close')
-  return port
 }

@@ -2,39 +2,39 @@ import { connect } from 'node:net'
 import { until } from './until.ts'
 
 export type SilentSubscriber = {
-  /** Reads again, until the server ends the connection; resolves with the bytes that came meanwhile. */
+  /** Reads until the server ends the connection. Resolves with the number of bytes read. */
   drain(): Promise<number>
   close(): void
 }
 
-/** A websocket that subscribes to topics, and from then on takes nothing from its socket. */
+/** A websocket that subscribes to topics and then stops reading from its socket. */
 export async function silentSubscriber(
   url: string,
   { token, topics }: { token: string; topics: readonly string[] },
 ): Promise<SilentSubscriber> {
   const { hostname, port } = new URL(url)
   const socket = connect(Number(port), hostname)
-  const seen: Buffer[] = []
-  socket.on('data', (chunk) => void seen.push(Buffer.from(chunk)))
+  const received: Buffer[] = []
+  socket.on('data', (chunk) => void received.push(Buffer.from(chunk)))
   socket.on('error', () => {})
-  const hears = (text: string) =>
-    until(() => Buffer.concat(seen).includes(text), { what: `${text} from the server` })
+  const untilReceived = (text: string) =>
+    until(() => Buffer.concat(received).includes(text), { what: `${text} from the server` })
   socket.write(handshake(hostname))
-  await hears('pingInterval')
+  await untilReceived('pingInterval')
   socket.write(toFrame(`40${JSON.stringify({ token })}`))
-  await hears('40{')
+  await untilReceived('40{')
   for (const topic of topics) {
     socket.write(toFrame(`42${JSON.stringify(['subscribe', { topic, messageId: topic }])}`))
-    await hears(`"ack",{"id":"${topic}"`)
+    await untilReceived(`"ack",{"id":"${topic}"`)
   }
   socket.pause()
   return {
     async drain() {
       const ended = new Promise((resolve) => socket.once('close', resolve))
-      const before = sizeOf(seen)
+      const before = sizeOf(received)
       socket.resume()
       await ended
-      return sizeOf(seen) - before
+      return sizeOf(received) - before
     },
     close: () => void socket.destroy(),
   }
@@ -53,7 +53,7 @@ const handshake = (host: string) =>
     'Sec-WebSocket-Version: 13\r\n\r\n',
   ].join('\r\n')
 
-/** A text frame below 64 KiB as clients send it, with a mask of zeros. Source: RFC 6455, section 5.2. */
+/** A client's text frame below 64 KiB, with a mask of zeros (RFC 6455, section 5.2). */
 function toFrame(text: string): Buffer {
   const body = Buffer.from(text)
   const size = body.length < 126 ? [body.length] : [126, body.length >> 8, body.length & 255]

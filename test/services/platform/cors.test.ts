@@ -36,7 +36,7 @@ async function preflight(url: string, path: string, method: string) {
   return response.headers.get('access-control-allow-origin')
 }
 
-test('outside production any origin may do everything', async () => {
+test('outside production every route allows any origin', async () => {
   await using server = await startSpillway()
   for (const route of [...guarded, ...open]) {
     expect(await allowedOrigin(server.url, route)).toBe(origin)
@@ -44,7 +44,7 @@ test('outside production any origin may do everything', async () => {
   }
 }, 30_000)
 
-test('in production tokens, configuration and sockets want a list, events do not', async () => {
+test('in production tokens, configuration and sockets need CORS_ORIGINS, events do not', async () => {
   using folder = temporaryFolder()
   const keysFile = join(folder.path, 'keys.json')
   writeFileSync(keysFile, await generateKeySet())

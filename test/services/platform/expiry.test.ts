@@ -7,14 +7,14 @@ import { type Spillway, startSpillway } from '../../support/spillway.ts'
 import { until } from '../../support/until.ts'
 import { askToken, createClients, firstToken } from './support.ts'
 
-test('a token that expires ends its socket, and a new one opens another', async () => {
+test('an expired token ends its socket, and a new token opens another', async () => {
   await using server = await startSpillway({ AUTH_ACCESS_SECONDS: '2' })
   using clients = createClients()
   const { access_token, expires_in } = await firstToken(server)
   expect(expires_in).toBe(2)
   const socket = clients.connect(server.url, access_token)
-  const [told, ended] = [next(socket, 'auth_error'), next(socket, 'disconnect')]
-  expect(await told).toMatchObject({ code: 'token_expired' })
+  const [authError, ended] = [next(socket, 'auth_error'), next(socket, 'disconnect')]
+  expect(await authError).toMatchObject({ code: 'token_expired' })
   expect(await ended).toBe('io server disconnect' as never)
   const headers = { authorization: `Bearer ${access_token}` }
   const verified = await fetch(`${server.url}/api/auth/verify`, { headers })
@@ -26,7 +26,7 @@ test('a token that expires ends its socket, and a new one opens another', async 
   await until(() => socket.connected, { what: 'the connection with a new token' })
 }, 30_000)
 
-/** Users have refresh tokens; ada may all private channels. */
+/** A client, and the user ada with access to all private channels. */
 const people = async () => `
 [[clients]]
 id = "app"
@@ -45,7 +45,7 @@ const login = { ...app, grant_type: 'password', username: 'ada', password: 'ada-
 const refresh = (server: Spillway, refresh_token: string | undefined) =>
   askToken(server.url, { refresh_token }, { path: '/api/auth/refresh' })
 
-test('refresh tokens rotate and outlive a restart; a replay ends the session and its socket', async () => {
+test('refresh tokens rotate and survive a restart; a reuse ends the session and its socket', async () => {
   using folder = temporaryFolder()
   const path = join(folder.path, 'projects.toml')
   writeFileSync(path, await people())
@@ -62,11 +62,11 @@ test('refresh tokens rotate and outlive a restart; a replay ends the session and
   const socket = clients.connect(server.url, third.body.access_token)
   await until(() => socket.connected)
   expect(await send(socket, 'subscribe', { topic: 'user:u1' })).toMatchObject({ status: 'success' })
-  const told = next(socket, 'auth_error')
-  const replayed = await refresh(server, second.body.refresh_token)
-  expect(replayed).toMatchObject({ status: 400, body: { error: 'invalid_grant' } })
-  expect(await told).toMatchObject({ code: 'token_revoked' })
-  // The whole family is gone, the newest as well.
+  const authError = next(socket, 'auth_error')
+  const reused = await refresh(server, second.body.refresh_token)
+  expect(reused).toMatchObject({ status: 400, body: { error: 'invalid_grant' } })
+  expect(await authError).toMatchObject({ code: 'token_revoked' })
+  // The whole family is revoked, its newest token as well.
   expect(await refresh(server, third.body.refresh_token)).toMatchObject({ status: 400 })
 
   for (const secret of [first, second, third].flatMap(({ body }) => [
@@ -78,7 +78,7 @@ test('refresh tokens rotate and outlive a restart; a replay ends the session and
   }
 }, 60_000)
 
-test('a user who is taken out of the projects file loses the socket, and nobody else does', async () => {
+test('removing a user from the projects file ends only the sockets of that user', async () => {
   using folder = temporaryFolder()
   const path = join(folder.path, 'projects.toml')
   const text = await people()

@@ -6,12 +6,12 @@ import { until } from '../../support/until.ts'
 import { post } from '../contracts/support.ts'
 import { askToken, createClients, firstToken } from './support.ts'
 
-/** Its secrets are hashed at full cost: 64 MiB and tens of milliseconds each. */
+/** The secrets in this file are hashed at full cost: 64 MiB and tens of milliseconds each. */
 const projectsFile = join(import.meta.dir, '../../fixtures/projects.toml')
 const backend = { client_id: 'backend', client_secret: 'backend-secret' }
 const login = { ...backend, grant_type: 'password', username: 'ada', password: 'ada-password' }
 
-test('a flood of logins is refused while capture goes on', async () => {
+test('capture stays fast during a flood of logins', async () => {
   await using server = await startSpillway({
     PROJECTS_FILE: projectsFile,
     RATE_AUTH_PER_MINUTE: '0',
@@ -25,7 +25,7 @@ test('a flood of logins is refused while capture goes on', async () => {
       statuses.set(status, (statuses.get(status) ?? 0) + 1)
     }
   })
-  await until(() => statuses.size > 0, { timeoutMs: 20_000, what: 'a first refusal' })
+  await until(() => statuses.size > 0, { timeoutMs: 20_000, what: 'a first rejection' })
   const latencies: number[] = []
   for (let index = 0; index < 200; index += 1) {
     const startedMs = performance.now()
@@ -36,7 +36,7 @@ test('a flood of logins is refused while capture goes on', async () => {
   isFlooding = false
   await Promise.all(attackers)
 
-  // Wrong is 400 (RFC 6749: invalid_grant); what would wait too long is told to come back.
+  // 400: wrong password (RFC 6749, invalid_grant). 503: the queue is full.
   expect([...statuses.keys()].filter((status) => ![400, 503].includes(status))).toEqual([])
   const median = latencies.sort((a, b) => a - b)[100]!
   expect(median).toBeLessThan(200)
@@ -46,35 +46,39 @@ test('a flood of logins is refused while capture goes on', async () => {
   expect(await server.query(sql)).toHaveLength(200)
 }, 90_000)
 
-test('by default 60 token requests and 100 connections a minute are taken from an address', async () => {
+test('by default an address may send 60 token requests and 100 handshakes a minute', async () => {
   await using server = await startSpillway()
   const forged = (index: number) => ({ 'x-forwarded-for': `203.0.113.${index}` })
   const ask = (index: number) =>
     askToken(server.url, { grant_type: 'x' }, { headers: forged(index) })
   const answers: Awaited<ReturnType<typeof ask>>[] = []
-  // A token a second comes back, so that a slow machine sees a few more.
+  // The rate allows one more each second, so a slow machine gets a few more than 60.
   const isRefused = async () =>
     answers.push(await ask(answers.length)) && answers.at(-1)?.status === 429
-  await until(isRefused, { timeoutMs: 20_000, pauseMs: 0, what: 'a refusal' })
+  await until(isRefused, { timeoutMs: 20_000, pauseMs: 0, what: 'a rejection' })
   expect(answers.length).toBeGreaterThan(60)
   expect(answers.at(-1)?.body).toMatchObject({ error: 'rate_limited' })
   expect(Number(answers.at(-1)?.headers.get('retry-after'))).toBeGreaterThanOrEqual(1)
 
   const opened: Response[] = []
-  const shake = async (index: number) => {
+  const shakeHands = async (index: number) => {
     const url = `${server.url}/socket.io/?EIO=4&transport=polling`
     opened.push(await fetch(url, { headers: forged(index) }))
     return opened.at(-1)?.status === 429
   }
-  await until(() => shake(opened.length), { timeoutMs: 20_000, pauseMs: 0, what: 'a refusal' })
+  await until(() => shakeHands(opened.length), {
+    timeoutMs: 20_000,
+    pauseMs: 0,
+    what: 'a rejection',
+  })
   expect(opened.length).toBeGreaterThan(100)
   expect(Number(opened.at(-1)?.headers.get('retry-after'))).toBeGreaterThanOrEqual(1)
-  // Intake has limits of its own.
+  // Events have their own limits.
   const event = { event: 'e', distinct_id: 'u', properties: { token: 'phc_a' } }
   expect((await post(`${server.url}/e/`, event)).status).toBe(200)
 }, 60_000)
 
-test('the log holds no secret, no token and no body, even at its most talkative', async () => {
+test('the log contains no secret, token or body, also at level debug', async () => {
   await using server = await startSpillway({ LOG_LEVEL: 'debug', PROJECTS_FILE: projectsFile })
   using clients = createClients()
   const marked = (what: string) => `marked-${what}-${crypto.randomUUID()}`
@@ -118,13 +122,13 @@ test('the log holds no secret, no token and no body, even at its most talkative'
 
   const log = server.log()
   expect(log).toContain('/api/auth/token')
-  expect(log).toContain('socket refused')
+  expect(log).toContain('socket rejected')
   const { access_token, refresh_token } = tokens
   for (const secret of [...Object.values(secrets), access_token, refresh_token!, 'ada-password'])
     expect(log.includes(secret) && secret).toBe(false)
 }, 60_000)
 
-test('the first client’s secret is printed at the start, and nowhere else', async () => {
+test('the secret of the first client is logged once, at start', async () => {
   await using server = await startSpillway({ LOG_LEVEL: 'debug' })
   const { access_token } = await firstToken(server)
   await server.stop()

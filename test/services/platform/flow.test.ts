@@ -29,7 +29,7 @@ describe.each([
   ['websocket only', ['websocket'], 'websocket'],
   ['polling only', ['polling'], 'polling'],
 ])('a client by %s', (_, transports, transport) => {
-  test('gets a token, connects, subscribes, publishes, and is answered', async () => {
+  test('gets a token, connects, subscribes, publishes, and receives', async () => {
     const [reader, writer] = [await connected(transports), await connected(transports)]
     await until(() => transportOf(reader) === transport, { what: transport })
     expect(await send(reader, 'subscribe', { topic: 'public:news' })).toEqual({
@@ -37,11 +37,11 @@ describe.each([
       type: 'ack',
       status: 'success',
     })
-    const [heard, echoed] = [next(reader, 'message'), collect(writer, 'message')]
+    const [received, echoed] = [next(reader, 'message'), collect(writer, 'message')]
     const payload = { text: '你好', n: 1.5, list: [null, true] }
     const publication = { topic: 'public:news', payload, ackRequired: true }
     expect(await send(writer, 'publish', publication)).toMatchObject({ status: 'success' })
-    expect(await heard).toEqual({
+    expect(await received).toEqual({
       id: expect.any(String),
       topic: 'public:news',
       type: 'event',
@@ -55,23 +55,23 @@ describe.each([
     })
     const later = collect(reader, 'message')
     await send(writer, 'publish', publication)
-    // The reader's own ack comes after whatever was sent to it before.
+    // The order of one socket holds: an earlier message would arrive before this ack.
     await send(reader, 'subscribe', { topic: 'public:other' })
     expect([later, echoed]).toEqual([[], []])
     const isLogged = () => linesOf('socket connected').find(({ socket }) => socket === reader.id)
-    expect(await until(isLogged, { what: 'the line of the log' })).toMatchObject({
+    expect(await until(isLogged, { what: 'the log line' })).toMatchObject({
       ip: '127.0.0.1',
     })
   })
 })
 
-/** Without the last, which may be half written. */
+/** Skips the last line, which may be incomplete. */
 const linesOf = (message: string): Record<string, unknown>[] => {
   const lines = server.log().split('\n').slice(0, -1)
   return lines.filter((line) => line.includes(message)).map((line) => JSON.parse(line))
 }
 
-describe('what is refused comes as an event and as an ack', () => {
+describe('a rejected message gets an error event and an error ack', () => {
   const long = 'x'.repeat(257)
   test.each([
     ['permission_denied', 'subscribe', 'user:somebody'],
@@ -83,10 +83,10 @@ describe('what is refused comes as an event and as an ack', () => {
     ['invalid_message', 'shout', 'public:news'],
   ])('%s: %s to %p', async (code, event, topic) => {
     const socket = await connected(['websocket'])
-    const told = next(socket, code)
+    const errorEvent = next(socket, code)
     const ack = await send(socket, event, { topic, payload: 1 })
     expect(ack).toMatchObject({ type: 'ack', status: 'error', error: expect.any(String) })
-    expect(await told).toMatchObject({ id: ack.id, message: expect.any(String) })
+    expect(await errorEvent).toMatchObject({ id: ack.id, message: expect.any(String) })
     expect(socket.connected).toBe(true)
   })
 
@@ -94,23 +94,25 @@ describe('what is refused comes as an event and as an ack', () => {
     ['none', '', 'token_missing'],
     ['nonsense', 'nonsense', 'token_invalid'],
     ['alg none', `${btoa('{"alg":"none"}')}.${btoa('{"sub":"u1"}')}.`, 'token_invalid'],
-  ])('auth_error: a token that is %s', async (_, token, code) => {
+  ])('a client whose token is %s gets auth_error', async (_, token, code) => {
     const socket = clients.connect(server.url, token)
-    const [told, ended] = [next(socket, 'auth_error'), next(socket, 'disconnect')]
-    expect(await told).toMatchObject({ code, message: expect.any(String) })
+    const [authError, ended] = [next(socket, 'auth_error'), next(socket, 'disconnect')]
+    expect(await authError).toMatchObject({ code, message: expect.any(String) })
     await ended
     expect(socket.connected).toBe(false)
   })
 })
 
-test('a notification reaches everyone, from whoever may post one', async () => {
-  const [reader, poster] = [await connected(), await connected()]
-  const told = next(reader, 'notification')
+test('a notification reaches all sockets, and needs a permission to publish', async () => {
+  const [reader, publisher] = [await connected(), await connected()]
+  const notification = next(reader, 'notification')
   const payload = { message: 'Maintenance at noon', level: 'warning' }
-  expect(await send(poster, 'publish', { topic: 'system:notifications', payload })).toMatchObject({
+  expect(
+    await send(publisher, 'publish', { topic: 'system:notifications', payload }),
+  ).toMatchObject({
     status: 'success',
   })
-  expect(await told).toEqual({
+  expect(await notification).toEqual({
     id: expect.any(String),
     type: 'notification',
     ...payload,
@@ -128,7 +130,7 @@ describe('tokens', () => {
   test.each([
     ['JSON', { form: false }],
     ['a form', { form: true }],
-  ])('by %s, verified and published', async (_, options) => {
+  ])('by %s can be verified, and their key is published', async (_, options) => {
     const { id, secret } = firstClientOf(server)
     const fields = { grant_type: 'client_credentials', client_id: id, client_secret: secret }
     const { status, body, headers } = await askToken(server.url, fields, options)
@@ -150,7 +152,7 @@ describe('tokens', () => {
     expect(JSON.stringify(jwks)).not.toContain('"d"')
   })
 
-  test('by a Basic header', async () => {
+  test('are issued for a Basic header', async () => {
     const { id, secret } = firstClientOf(server)
     const headers = { authorization: `Basic ${btoa(`${id}:${secret}`)}` }
     const { status } = await askToken(
@@ -168,19 +170,19 @@ describe('tokens', () => {
     ['no grant', { grant_type: undefined }, 400, 'invalid_request'],
     ['another grant', { grant_type: 'implicit' }, 400, 'unsupported_grant_type'],
     [
-      'a refresh token of nobody’s',
+      'an unknown refresh token',
       { grant_type: 'refresh_token', refresh_token: 'x' },
       400,
       'invalid_grant',
     ],
-  ])('%s is refused as OAuth says', async (_, change, status, error) => {
+  ])('%s is rejected with the code of RFC 6749', async (_, change, status, error) => {
     const { id, secret } = firstClientOf(server)
-    const sound = { grant_type: 'client_credentials', client_id: id, client_secret: secret }
-    const answer = await askToken(server.url, { ...sound, ...change })
+    const valid = { grant_type: 'client_credentials', client_id: id, client_secret: secret }
+    const answer = await askToken(server.url, { ...valid, ...change })
     expect(answer).toMatchObject({ status, body: { error } })
   })
 
-  test('a bad token is not valid', async () => {
+  test('an invalid token is not verified', async () => {
     const headers = { authorization: 'Bearer nonsense' }
     const verified = await fetch(`${server.url}/api/auth/verify`, { headers })
     expect(verified.status).toBe(401)
@@ -188,19 +190,19 @@ describe('tokens', () => {
   })
 })
 
-test('a client is told of the shutdown, and comes back by itself to a server that started again', async () => {
+test('a client gets the shutdown notice, and reconnects by itself to the restarted server', async () => {
   const socket = await connected()
-  const told = next(socket, 'notification')
+  const notification = next(socket, 'notification')
   await server.stop()
-  expect(await told).toMatchObject({
+  expect(await notification).toMatchObject({
     type: 'notification',
     level: 'warning',
     message: expect.stringContaining('shutting down'),
   })
   await until(() => !socket.connected)
   await server.start()
-  // The same token: keys and clients outlive the restart.
-  await until(() => socket.connected, { timeoutMs: 20_000, what: 'the connection again' })
+  // The same token is valid: keys and clients survive the restart.
+  await until(() => socket.connected, { timeoutMs: 20_000, what: 'the reconnection' })
   expect(await send(socket, 'subscribe', { topic: 'public:news' })).toMatchObject({
     status: 'success',
   })

@@ -19,7 +19,7 @@ const untilHealth = (server: Spillway, status: string) =>
     what: `"${status}"`,
   })
 
-test('a sound server is healthy, in the shape of the contract', async () => {
+test('a running server is healthy, with the fields of the contract', async () => {
   await using server = await startSpillway()
   await untilHealth(server, 'healthy')
   const { status, body } = await healthOf(server)
@@ -45,10 +45,10 @@ const telemetry = (length: number) => ({
   ...{ release: '1', sessionId: 's', props: { long: long.slice(0, length) } },
 })
 
-describe('with ClickHouse away', () => {
+describe('without ClickHouse', () => {
   const bounds = { JOURNAL_MAX_BYTES: '16MiB', JOURNAL_SEGMENT_BYTES: '1MiB' }
 
-  test('events are kept and the server is degraded, until the journal is full', async () => {
+  test('the server is degraded and accepts events until the journal is full', async () => {
     await using server = await startSpillway({
       ...bounds,
       CLICKHOUSE_URL: `http://127.0.0.1:${freePort()}`,
@@ -65,7 +65,7 @@ describe('with ClickHouse away', () => {
       database: 'unhealthy',
     })
 
-    // Large events first, then what still fits into the rest.
+    // Large events first, then small ones that still fit.
     for (const length of [1_000_000, 30_000]) {
       const isRefused = async () => (await send(length)).status === 503
       await until(isRefused, { timeoutMs: 30_000, pauseMs: 0, what: 'a full journal' })

@@ -10,18 +10,18 @@ import { type Spillway, startSpillway } from '../../support/spillway.ts'
 import { until } from '../../support/until.ts'
 import { askToken, createClients } from './support.ts'
 
-/** A message may be lost while Redis is: publishing goes on until one is heard. */
-async function untilHeard(writer: Socket, reader: Socket, topic: string): Promise<void> {
-  const heard = collect(reader, 'message')
-  const isHeard = async () => {
+/** Publishes until a message arrives: messages are lost while Redis is unavailable. */
+async function untilReceived(writer: Socket, reader: Socket, topic: string): Promise<void> {
+  const received = collect(reader, 'message')
+  const isReceived = async () => {
     await send(writer, 'publish', { topic, payload: crypto.randomUUID() })
-    return heard.length > 0
+    return received.length > 0
   }
-  await until(isHeard, { timeoutMs: 30_000, pauseMs: 100, what: `a message on ${topic}` })
+  await until(isReceived, { timeoutMs: 30_000, pauseMs: 100, what: `a message on ${topic}` })
   reader.off('message')
 }
 
-test('two processes share channels and sessions by Redis, also when Redis was restarted', async () => {
+test('two processes share channels and sessions over Redis, also after a restart of Redis', async () => {
   await using redis = await startRedis()
   using folder = temporaryFolder()
   const [keysFile, projectsFile] = [join(folder.path, 'keys.json'), join(folder.path, 'p.toml')]
@@ -39,7 +39,7 @@ test('two processes share channels and sessions by Redis, also when Redis was re
     REDIS_URL: redis.url,
     AUTH_KEYS_FILE: keysFile,
     PROJECTS_FILE: projectsFile,
-    // Restarted on a busy machine, a Redis may need more than the usual 50 ms.
+    // On a busy machine a restarted Redis may need more than the default of 50 ms.
     REDIS_TIMEOUT_MS: '1000',
   }
   await using one = await startSpillway(environment)
@@ -53,29 +53,29 @@ test('two processes share channels and sessions by Redis, also when Redis was re
     await send(socket, 'subscribe', { topic: 'public:news' })
     return socket
   }
-  // A token of one node opens the other.
+  // A token of one node is valid on the other.
   const [onOne, onTwo] = [await connect(one), await connect(two)]
-  await untilHeard(onOne, onTwo, 'public:news')
-  await untilHeard(onTwo, onOne, 'public:news')
+  await untilReceived(onOne, onTwo, 'public:news')
+  await untilReceived(onTwo, onOne, 'public:news')
 
   const notified = collect(onTwo, 'notification')
   await send(onOne, 'publish', { topic: 'system:notifications', payload: 'hello' })
   await until(() => notified.length > 0, { what: 'the notification' })
 
   await redis.stop()
-  // Without Redis each node goes on for its own clients, and takes events.
+  // Without Redis each node serves its own clients, and accepts events.
   const alone = await fetch(`${one.url}/api/events/track`, {
     method: 'POST',
     body: '{"event_type":"click"}',
   })
   expect(alone.status).toBe(201)
   const near = await connect(one)
-  await untilHeard(near, onOne, 'public:news')
+  await untilReceived(near, onOne, 'public:news')
   await redis.start()
-  await untilHeard(onOne, onTwo, 'public:news')
-  await untilHeard(onTwo, onOne, 'public:news')
+  await untilReceived(onOne, onTwo, 'public:news')
+  await untilReceived(onTwo, onOne, 'public:news')
 
-  // A refresh token used twice, once on each node, ends the session on both.
+  // A refresh token used once on each node is a reuse: the session ends on both.
   const { body: session } = await askToken(one.url, login)
   const refresh = (server: Spillway) =>
     askToken(server.url, { refresh_token: session.refresh_token }, { path: '/api/auth/refresh' })

@@ -27,7 +27,7 @@ apps.ios.telemetry = { sampleRate = 1.0 }
 apps.ios.features = { checkout = true }
 `
 
-test('the SDK’s configuration: defaults, overrides by project and app, reloaded live', async () => {
+test('the SDK configuration has defaults, overrides by project and app, and follows a reload', async () => {
   using folder = temporaryFolder()
   const path = join(folder.path, 'projects.toml')
   writeFileSync(path, projects(0.5))
@@ -68,7 +68,7 @@ test('the SDK’s configuration: defaults, overrides by project and app, reloade
     undefined as never,
     etag,
   ])
-  // A page on another origin may read it, the 304 included.
+  // A page of another origin may read it, also a 304.
   const fromPage = await configOf(server.url, '?project=shop', {
     ...known,
     origin: 'https://shop.example',
@@ -89,7 +89,7 @@ test('the SDK’s configuration: defaults, overrides by project and app, reloade
   })
 }, 60_000)
 
-test('PUBLIC_URL is what clients are sent to', async () => {
+test('PUBLIC_URL is the base of all URLs', async () => {
   await using server = await startSpillway({ PUBLIC_URL: 'https://events.example.com' })
   expect((await configOf(server.url)).body).toMatchObject({
     telemetry: { endpoint: 'https://events.example.com/api/telemetry/events' },
@@ -98,8 +98,8 @@ test('PUBLIC_URL is what clients are sent to', async () => {
 }, 30_000)
 
 test.each([
-  ['believed from a trusted proxy', { TRUSTED_PROXIES: '127.0.0.1' }, 'https'],
-  ['not believed from anyone else', { TRUSTED_PROXIES: '10.0.0.0/8' }, 'http'],
+  ['used from a trusted proxy', { TRUSTED_PROXIES: '127.0.0.1' }, 'https'],
+  ['ignored from other addresses', { TRUSTED_PROXIES: '10.0.0.0/8' }, 'http'],
 ])(
   'X-Forwarded-Proto is %s',
   async (_, environment, protocol) => {

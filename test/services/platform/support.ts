@@ -10,7 +10,7 @@ export type Tokens = {
   scope: string[]
 }
 
-/** `{ status, body }` of a token request; a form where `form` says so. */
+/** Sends a token request, as JSON or as a form. */
 export async function askToken(
   url: string,
   fields: Record<string, unknown>,
@@ -32,14 +32,14 @@ export async function askToken(
   }
 }
 
-/** The client that the server printed at its start, to try the flow with. */
+/** The first client, which the server logs at start. */
 export function firstClientOf(server: Pick<Spillway, 'log'>): { id: string; secret: string } {
   const line = server
     .log()
     .split('\n')
     .find((text) => text.includes('"client_secret"'))
-  const printed = JSON.parse(line ?? '{}')
-  return { id: printed.client_id, secret: printed.client_secret }
+  const logged = JSON.parse(line ?? '{}')
+  return { id: logged.client_id, secret: logged.client_secret }
 }
 
 export async function firstToken(
@@ -58,7 +58,7 @@ export type Clients = {
   [Symbol.dispose](): void
 }
 
-/** socket.io-client as an SDK uses it, disconnected when the test is over. */
+/** socket.io-client with the options of an SDK. Disconnects at the end of the test. */
 export function createClients(): Clients {
   const clients: Socket[] = []
   return {
@@ -81,7 +81,7 @@ export function createClients(): Clients {
 
 const root = join(import.meta.dir, '../../..')
 
-/** A command of ours, to its end. Nothing of this process's environment reaches it but PATH. */
+/** Runs a script of this repository to its end. It inherits only PATH from this process's environment. */
 export async function run(
   command: readonly string[],
   { environment = {}, input = '' }: { environment?: Record<string, string>; input?: string } = {},

@@ -17,17 +17,17 @@ const logFile = join(folder.path, 'log.jsonl')
 let server: Bun.Subprocess
 let url: string
 
-/** A self-signed certificate: whoever trusts it by name is its own authority. */
-async function makeCertificate(): Promise<void> {
+/** A self-signed certificate. Clients of this test use it as their certificate authority. */
+async function createCertificate(): Promise<void> {
   await requireCommand('openssl', 'openssl')
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
   const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1']
   const out = ['-keyout', keyFile, '-out', certFile, '-days', '2']
-  const making = Bun.spawn(['openssl', 'req', '-x509', ...key, ...subject, ...out], {
+  const openssl = Bun.spawn(['openssl', 'req', '-x509', ...key, ...subject, ...out], {
     stdout: 'ignore',
     stderr: 'ignore',
   })
-  if ((await making.exited) !== 0) throw new Error('openssl made no certificate')
+  if ((await openssl.exited) !== 0) throw new Error('openssl created no certificate')
 }
 
 const environment = {
@@ -41,7 +41,7 @@ const environment = {
 }
 
 beforeAll(async () => {
-  await makeCertificate()
+  await createCertificate()
   writeFileSync(logFile, '')
   server = Bun.spawn([process.execPath, join(import.meta.dir, '../../../src/main.ts')], {
     env: environment,
@@ -69,7 +69,7 @@ async function logOf(): Promise<Record<string, unknown>[]> {
 
 const trusting = async () => ({ tls: { ca: await Bun.file(certFile).text() } })
 
-test('the log says https, and every route is there', async () => {
+test('the log names an https URL, and the routes answer', async () => {
   expect(url).toStartWith('https://')
   const options = await trusting()
   expect((await fetch(`${url}/_readiness`, options)).status).toBe(200)
@@ -83,17 +83,17 @@ test('the log says https, and every route is there', async () => {
   expect(config).toMatchObject({ telemetry: { endpoint: `${url}/api/telemetry/events` } })
 })
 
-test('a client that does not trust the certificate goes away', async () => {
+test('a client that does not trust the certificate fails', async () => {
   await expect(fetch(`${url}/_readiness`)).rejects.toThrow()
 })
 
-describe('of TLS', () => {
+describe('TLS version', () => {
   test.each([
     ['TLSv1.2', true],
     ['TLSv1.3', true],
     ['TLSv1', false],
     ['TLSv1.1', false],
-  ] as const)('%s is spoken: %p', async (version, isSpoken) => {
+  ] as const)('%s is accepted: %p', async (version, isAccepted) => {
     const { port } = new URL(url)
     const ca = await Bun.file(certFile).text()
     const versions = { minVersion: version, maxVersion: version }
@@ -103,20 +103,20 @@ describe('of TLS', () => {
       once(socket, 'error').then(() => 'refused'),
     ]).catch(() => 'refused')
     socket.destroy()
-    expect(outcome).toBe(isSpoken ? version : 'refused')
+    expect(outcome).toBe(isAccepted ? version : 'refused')
   })
 })
 
-test('tokens and Socket.IO go the same way: WSS', async () => {
-  const printed = (await logOf()).find(({ client_secret }) => client_secret)
+test('tokens and Socket.IO work over HTTPS and WSS', async () => {
+  const logged = (await logOf()).find(({ client_secret }) => client_secret)
   const granted = await fetch(`${url}/api/auth/token`, {
     ...(await trusting()),
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({
       grant_type: 'client_credentials',
-      client_id: printed?.client_id,
-      client_secret: printed?.client_secret,
+      client_id: logged?.client_id,
+      client_secret: logged?.client_secret,
     }),
   })
   const { access_token } = (await granted.json()) as { access_token: string }
@@ -129,12 +129,15 @@ test('tokens and Socket.IO go the same way: WSS', async () => {
   expect(ack.status).toBe('success')
 })
 
-test.each(['TLS_CERT_FILE', 'TLS_KEY_FILE'])('%s alone does not start', async (name) => {
-  const { TLS_CERT_FILE, TLS_KEY_FILE, ...rest } = environment
-  const one = name === 'TLS_CERT_FILE' ? { TLS_CERT_FILE } : { TLS_KEY_FILE }
-  const data = { DATA_DIR: join(folder.path, name) }
-  const { exitCode, errors } = await run(['src/main.ts'], {
-    environment: { ...rest, ...one, ...data },
-  })
-  expect([exitCode, errors]).toEqual([1, 'TLS_CERT_FILE and TLS_KEY_FILE go together\n'])
-})
+test.each(['TLS_CERT_FILE', 'TLS_KEY_FILE'])(
+  'the server does not start with %s alone',
+  async (name) => {
+    const { TLS_CERT_FILE, TLS_KEY_FILE, ...rest } = environment
+    const one = name === 'TLS_CERT_FILE' ? { TLS_CERT_FILE } : { TLS_KEY_FILE }
+    const data = { DATA_DIR: join(folder.path, name) }
+    const { exitCode, errors } = await run(['src/main.ts'], {
+      environment: { ...rest, ...one, ...data },
+    })
+    expect([exitCode, errors]).toEqual([1, 'TLS_CERT_FILE and TLS_KEY_FILE go together\n'])
+  },
+)

@@ -38,18 +38,18 @@ afterEach(async () => {
 })
 
 /**
- * Publishes until it is heard: a node reads the stream only from when its first read has begun. Order holds, so
- * nothing of it is still on its way afterwards.
+ * Publishes until a message arrives: a node reads the stream only from its first read on. Messages keep their order, so
+ * none of these is pending when this resolves.
  */
-async function untilHeard(publisher: Socket, subscriber: Socket, topic: string): Promise<void> {
-  const heard = collect(subscriber, 'message')
-  const isHeard = async () => {
+async function untilReceived(publisher: Socket, subscriber: Socket, topic: string): Promise<void> {
+  const received = collect(subscriber, 'message')
+  const isReceived = async () => {
     await send(publisher, 'publish', { topic, payload: 'are you there?' })
-    return heard.length > 0
+    return received.length > 0
   }
-  await until(isHeard, { what: 'a message from the other node', pauseMs: 50 })
+  await until(isReceived, { what: 'a message from the other node', pauseMs: 50 })
   await send(publisher, 'publish', { topic, payload: 'good' })
-  await until(() => heard.at(-1)?.payload === 'good')
+  await until(() => received.at(-1)?.payload === 'good')
   subscriber.off('message')
 }
 
@@ -59,12 +59,12 @@ describe('two nodes', () => {
     const alice = await one.connected('alice')
     const bob = await two.connected('bob')
     await send(bob, 'subscribe', { topic: 'public:news' })
-    await untilHeard(alice, bob, 'public:news')
+    await untilReceived(alice, bob, 'public:news')
 
-    const heard = next(bob, 'message')
+    const received = next(bob, 'message')
     const payload = { text: 'héllo', n: 1 }
     await send(alice, 'publish', { topic: 'public:news', payload })
-    expect(await heard).toEqual({
+    expect(await received).toEqual({
       id: expect.any(String),
       topic: 'public:news',
       type: 'event',
@@ -88,7 +88,7 @@ describe('two nodes', () => {
     expect(bob.connected).toBe(true)
   })
 
-  test('do not tell each other what concerns one socket', async () => {
+  test('do not send each other events for a single socket', async () => {
     const [one] = nodes
     const alice = await one.connected('alice')
     await send(alice, 'subscribe', { topic: 'public:a' })
@@ -96,13 +96,13 @@ describe('two nodes', () => {
     expect(await one.streams.call('XLEN', [`test${prefixes}:realtime`])).toBe(0)
   })
 
-  test('go on each for itself while Redis is away, and together when it is back', async () => {
+  test('serve their own sockets while Redis is unavailable, and share channels again afterwards', async () => {
     const [one, two] = nodes
     const alice = await one.connected('alice')
     const neighbour = await one.connected('bob')
     const bob = await two.connected('bob')
     for (const socket of [neighbour, bob]) await send(socket, 'subscribe', { topic: 'public:a' })
-    await untilHeard(alice, bob, 'public:a')
+    await untilReceived(alice, bob, 'public:a')
 
     await redis.stop()
     const near = next(neighbour, 'message')
@@ -113,7 +113,7 @@ describe('two nodes', () => {
     await until(() => one.realtime.stats().clusterFailures > 0)
 
     await redis.start()
-    await untilHeard(alice, bob, 'public:a')
+    await untilReceived(alice, bob, 'public:a')
     expect([alice, neighbour, bob].every(({ connected }) => connected)).toBe(true)
   }, 20_000)
 })
@@ -121,14 +121,14 @@ describe('two nodes', () => {
 describe('a lost connection', () => {
   const drop = (socket: Socket) => socket.io.engine.close()
 
-  test('catches up on what it missed, even on another node', async () => {
+  test('receives the messages that it missed, also on another node', async () => {
     const [one, two] = nodes
     const alice = await one.connected('alice')
     const bob = await two.connected('bob')
     await send(alice, 'subscribe', { topic: 'private:orders' })
     await send(alice, 'subscribe', { topic: 'public:a' })
-    await untilHeard(bob, alice, 'public:a')
-    const heard = collect(alice, 'message')
+    await untilReceived(bob, alice, 'public:a')
+    const received = collect(alice, 'message')
     const { id } = alice
 
     alice.io.reconnection(false)
@@ -138,24 +138,24 @@ describe('a lost connection', () => {
     alice.io.reconnection(true)
     Object.assign(alice.io, { uri: two.url })
     alice.connect()
-    await until(() => heard.length > 0)
-    expect(heard.map(({ payload }) => payload)).toEqual(['missed'])
+    await until(() => received.length > 0)
+    expect(received.map(({ payload }) => payload)).toEqual(['missed'])
     expect({ recovered: alice.recovered, id: alice.id }).toEqual({ recovered: true, id: id! })
     await send(bob, 'publish', { topic: 'public:a', payload: 'live' })
-    await until(() => heard.length > 1)
+    await until(() => received.length > 1)
     expect(two.realtime.stats().subscriptions).toBe(2)
   })
 
   test.each([
-    ['its token expired meanwhile', 'token_expired' as const, 0],
-    ['its token is another user’s', { id: 'u9' }, 1],
-  ])('gets nothing when %s', async (_, guest, sockets) => {
+    ['its token expired', 'token_expired' as const, 0],
+    ['its token belongs to another user', { id: 'u9' }, 1],
+  ])('receives nothing if %s', async (_, guest, sockets) => {
     const [one, two] = nodes
     const alice = await one.connected('alice')
     const bob = await two.connected('bob')
     await send(alice, 'subscribe', { topic: 'public:a' })
-    await untilHeard(bob, alice, 'public:a')
-    const heard = collect(alice, 'message')
+    await untilReceived(bob, alice, 'public:a')
+    const received = collect(alice, 'message')
     alice.io.reconnection(false)
     drop(alice)
     await until(() => one.realtime.stats().sockets === 0)
@@ -166,6 +166,6 @@ describe('a lost connection', () => {
     if (sockets === 0) await until(() => ended.length > 0)
     else await send(alice, 'subscribe', { topic: 'public:b' })
     expect(one.realtime.stats()).toMatchObject({ sockets })
-    expect(heard).toEqual([])
+    expect(received).toEqual([])
   })
 })

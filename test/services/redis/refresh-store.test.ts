@@ -66,7 +66,7 @@ describe.each(stores)('refresh families in %s', (_, prepare) => {
     })
   }
 
-  test('give what was granted for the token in force, once', () =>
+  test('return their grant for the current token, once', () =>
     inStore(async (store) => {
       const rotated = await store.rotate(rotation)
       expect(rotated).toMatchObject({
@@ -78,7 +78,7 @@ describe.each(stores)('refresh families in %s', (_, prepare) => {
       })
     }))
 
-  test('are revoked by an old token, and then refuse the new one', () =>
+  test('are revoked by an old token, and then reject the new one', () =>
     inStore(async (store) => {
       await store.rotate(rotation)
       expect(await store.isRevoked('f')).toBe(false)
@@ -89,7 +89,7 @@ describe.each(stores)('refresh families in %s', (_, prepare) => {
       })
     }))
 
-  test('let one of many at once through, and no more', () =>
+  test('accept one of many concurrent rotations', () =>
     inStore(async (store) => {
       const outcomes = await Promise.all(
         Array.from({ length: 20 }, async () => (await store.rotate(rotation)).outcome),
@@ -98,7 +98,7 @@ describe.each(stores)('refresh families in %s', (_, prepare) => {
       expect(await store.isRevoked('f')).toBe(true)
     }))
 
-  test('are closed to other clients, who cannot revoke them either', () =>
+  test('reject another client, which cannot revoke them either', () =>
     inStore(async (store) => {
       expect(await store.rotate({ ...rotation, clientId: 'thief' })).toEqual({ outcome: 'unknown' })
       expect(await store.rotate({ ...rotation, clientId: 'shop' })).toMatchObject({
@@ -106,17 +106,17 @@ describe.each(stores)('refresh families in %s', (_, prepare) => {
       })
     }))
 
-  test('outlive a restart, revoked or not', () =>
+  test('survive a restart, revoked or not', () =>
     inStore(async (store, reopen) => {
       await store.create({ ...family, id: 'g' })
       await store.revoke('g')
-      const again = reopen()
-      expect(await again.rotate(rotation)).toMatchObject({ outcome: 'rotated' })
-      expect(await again.isRevoked('g')).toBe(true)
-      again.close()
+      const reopened = reopen()
+      expect(await reopened.rotate(rotation)).toMatchObject({ outcome: 'rotated' })
+      expect(await reopened.isRevoked('g')).toBe(true)
+      reopened.close()
     }))
 
-  test('are unknown when they never were', () =>
+  test('are unknown if they were never created', () =>
     inStore(async (store) => {
       expect(await store.rotate({ ...rotation, id: 'other' })).toEqual({ outcome: 'unknown' })
       await store.revoke('other')
@@ -125,7 +125,7 @@ describe.each(stores)('refresh families in %s', (_, prepare) => {
 })
 
 describe('refresh families in SQLite', () => {
-  test('expire, and are forgotten then', async () => {
+  test('expire, and are then purged', async () => {
     using folder = temporaryFolder()
     const store = createSqliteRefreshStore({ folder: folder.path })
     await store.create(family)
@@ -136,7 +136,7 @@ describe('refresh families in SQLite', () => {
     store.close()
   })
 
-  test('make room for new ones when full: the first to expire go', async () => {
+  test('delete the first to expire when the store is full', async () => {
     using folder = temporaryFolder()
     const store = createSqliteRefreshStore({ folder: folder.path, familiesMax: 3 })
     for (let i = 0; i < 5; i += 1)
@@ -156,7 +156,7 @@ describe('refresh families in SQLite', () => {
 })
 
 describe('refresh families in Redis', () => {
-  test('carry their expiry', async () => {
+  test('expire in Redis', async () => {
     const store = redisStore('expiry')
     await store.create(family)
     const leftMs = await connection.pttl('expiry:refresh:f')

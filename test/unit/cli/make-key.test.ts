@@ -8,8 +8,8 @@ const run = (name: string, input: string) =>
     env: { PATH: process.env.PATH },
   })
 
-describe('the tools of an operator', () => {
-  test('hash-secret prints a hash of the line that it reads, without the line', async () => {
+describe('command-line tools', () => {
+  test('hash-secret prints the hash of its input line', async () => {
     const { stdout, exitCode } = run('hash-secret.ts', 'open sesame\n')
     const hash = stdout.toString().trim()
     expect(exitCode).toBe(0)
@@ -17,11 +17,11 @@ describe('the tools of an operator', () => {
     expect(await Bun.password.verify('open sesame', hash)).toBe(true)
   })
 
-  test('hash-secret refuses an empty line', () => {
+  test('hash-secret rejects an empty line', () => {
     expect(run('hash-secret.ts', '\n').exitCode).toBe(1)
   })
 
-  test('make-key prints a key set that AUTH_KEYS_FILE takes', async () => {
+  test('make-key prints a key set for AUTH_KEYS_FILE', async () => {
     const entries = await importKeySet(run('make-key.ts', '').stdout.toString())
     expect([...entries.values()][0]).toMatchObject({ alg: 'EdDSA' })
   })

@@ -41,7 +41,7 @@ describe('/api/auth/token', () => {
     })
   })
 
-  test('answers a form with Basic authentication', async () => {
+  test('accepts a form with Basic authentication', async () => {
     using server = await startAuth()
     const request = new Request('http://127.0.0.1/', {
       method: 'POST',
@@ -51,7 +51,7 @@ describe('/api/auth/token', () => {
     expect(bodyOf(await server.auth.token(request, ip)).scope).toEqual(['private:orders'])
   })
 
-  test('gives a user what the user may', async () => {
+  test('grants a user the permissions of the user', async () => {
     using server = await startAuth()
     const { access_token, scope } = await tokenOf(server.auth, aliceLogin)
     expect(scope).toEqual(['public:*', 'private:*'])
@@ -60,7 +60,7 @@ describe('/api/auth/token', () => {
     })
   })
 
-  test('gives a public client public:* only, whatever it is configured or asks for', async () => {
+  test('grants a public client public:* only, whatever its configuration or scope', async () => {
     using server = await startAuth()
     const anonymous = { grant_type: 'client_credentials', client_id: 'page' }
     expect(await tokenOf(server.auth, anonymous)).toMatchObject({ scope: ['public:*'] })
@@ -92,14 +92,14 @@ describe('/api/auth/token', () => {
       'invalid_grant',
     ],
     ['no refresh token', { ...shopLogin, grant_type: 'refresh_token' }, 400, 'invalid_request'],
-  ])('refuses %s', async (_, fields, status, error) => {
+  ])('rejects %s', async (_, fields, status, error) => {
     using server = await startAuth()
     const reply = await server.auth.token(post(fields), ip)
     expect(reply.status).toBe(status)
     expect(bodyOf(reply)).toEqual({ error, error_description: expect.any(String) })
   })
 
-  test('says the same of nobody as of a wrong secret or password', async () => {
+  test('gives the same reply for an unknown name as for a wrong secret or password', async () => {
     using server = await startAuth()
     const answers = async (...requests: object[]) =>
       new Set(
@@ -119,7 +119,7 @@ describe('/api/auth/token', () => {
     )
   })
 
-  test('compares a hash for nobody, too', async () => {
+  test('compares a hash for an unknown client, too', async () => {
     const compared: string[] = []
     const verifier = {
       verify: async (_: string, hash: string) => compared.push(hash) < 0,
@@ -130,7 +130,7 @@ describe('/api/auth/token', () => {
     expect(compared).toHaveLength(1)
   })
 
-  test('asks whoever comes too often to wait', async () => {
+  test('answers 429 with Retry-After beyond the rate of an address', async () => {
     const asked: string[] = []
     using server = await startAuth({ waitSeconds: (clientIp) => asked.push(clientIp) * 7 })
     const reply = await server.auth.token(post(shopLogin), ip)
@@ -138,7 +138,7 @@ describe('/api/auth/token', () => {
     expect(asked).toEqual([ip])
   })
 
-  test('refuses a large body without reading it all', async () => {
+  test('rejects a large body without reading it all', async () => {
     using server = await startAuth()
     let pulled = 0
     const endless = new ReadableStream({
@@ -152,7 +152,7 @@ describe('/api/auth/token', () => {
     expect(pulled).toBeLessThan(20)
   })
 
-  test('holds up under a login flood: a bounded line, the rest asked to come back', async () => {
+  test('bounds the queue of verifications under a login flood and answers 503 beyond it', async () => {
     const held: (() => void)[] = []
     const verifier = {
       verify: () => new Promise<boolean>((resolve) => held.push(() => resolve(false))),
@@ -171,7 +171,7 @@ describe('/api/auth/token', () => {
     expect(statuses.filter((status) => status === 401)).toHaveLength(32)
   })
 
-  test('logs refusals without secrets or names that were typed', async () => {
+  test('logs rejections without submitted secrets or names', async () => {
     const lines: unknown[] = []
     const note = (...line: unknown[]) => void lines.push(line)
     const log: Log = { debug: note, info: note, warn: note, error: note }
@@ -200,25 +200,25 @@ describe('/api/auth/refresh', () => {
     expect((await verify(server.auth, renewed.access_token)).status).toBe(200)
   })
 
-  test('refuses an old token and ends all that came of it at once', async () => {
+  test('rejects a reused token and revokes its whole family at once', async () => {
     using server = await startAuth()
     const revoked: string[] = []
     server.auth.onRevoked((session) => revoked.push(session))
     const first = await tokenOf(server.auth, aliceLogin)
     const second = bodyOf(await renew(server.auth, first.refresh_token))
-    const judged = await server.auth.authenticate(second.access_token)
-    if (!('identity' in judged)) throw new Error(judged.fault)
+    const authentication = await server.auth.authenticate(second.access_token)
+    if (!('identity' in authentication)) throw new Error(authentication.fault)
 
     const replayed = await renew(server.auth, first.refresh_token)
     expect(replayed).toMatchObject({ status: 400 })
     expect(bodyOf(replayed).error).toBe('invalid_grant')
     expect(await renew(server.auth, second.refresh_token)).toMatchObject({ status: 400 })
     expect(await verify(server.auth, second.access_token)).toMatchObject({ status: 401 })
-    expect(server.auth.isCurrent(judged.identity)).toBe(false)
-    expect(revoked[0]).toBe(judged.identity.session!)
+    expect(server.auth.isCurrent(authentication.identity)).toBe(false)
+    expect(revoked[0]).toBe(authentication.identity.session!)
   })
 
-  test('leaves other sessions of the same user alone', async () => {
+  test('keeps other sessions of the same user after a reuse', async () => {
     using server = await startAuth()
     const one = await tokenOf(server.auth, aliceLogin)
     const other = await tokenOf(server.auth, aliceLogin)
@@ -228,7 +228,7 @@ describe('/api/auth/refresh', () => {
     expect((await renew(server.auth, other.refresh_token)).status).toBe(200)
   })
 
-  test('cannot be used to revoke by whoever only knows the session of an access token', async () => {
+  test('does not revoke a session for a token forged from the sid claim', async () => {
     using server = await startAuth()
     const { access_token, refresh_token } = await tokenOf(server.auth, aliceLogin)
     const { sid } = JSON.parse(
@@ -238,7 +238,7 @@ describe('/api/auth/refresh', () => {
     expect((await renew(server.auth, refresh_token)).status).toBe(200)
   })
 
-  test('keeps the scope, and lets /token narrow it', async () => {
+  test('keeps the scope, and /token may narrow it', async () => {
     using server = await startAuth()
     const narrowed = await tokenOf(server.auth, { ...aliceLogin, scope: ['private:orders'] })
     const again = await tokenOf(server.auth, {
@@ -254,7 +254,7 @@ describe('/api/auth/refresh', () => {
     ])
   })
 
-  test('refuses a token to another client', async () => {
+  test('rejects the token of another client', async () => {
     using server = await startAuth()
     const { refresh_token } = await tokenOf(server.auth, aliceLogin)
     const theft = { grant_type: 'refresh_token', client_id: 'page', refresh_token }
@@ -262,19 +262,25 @@ describe('/api/auth/refresh', () => {
     expect((await renew(server.auth, refresh_token)).status).toBe(200)
   })
 
-  test('expires', async () => {
+  test('rejects an expired token', async () => {
     using server = await startAuth()
     const { refresh_token } = await tokenOf(server.auth, aliceLogin)
     server.clock.nowMs += 86_400_000
     expect((await renew(server.auth, refresh_token)).status).toBe(400)
   })
 
-  test('asks to wait while the store is away; logins go on without a refresh token', async () => {
-    const away = async () => {
+  test('answers 503 while the store is unavailable; a login then gets no refresh token', async () => {
+    const unavailable = async () => {
       throw new Error('connection lost')
     }
     const store: RefreshStore = {
-      ...{ create: away, rotate: away, revoke: away, isRevoked: away, purge: away },
+      ...{
+        create: unavailable,
+        rotate: unavailable,
+        revoke: unavailable,
+        isRevoked: unavailable,
+        purge: unavailable,
+      },
       close() {},
     }
     using server = await startAuth({ store })
@@ -314,28 +320,28 @@ describe('/api/auth/verify', () => {
   })
 
   test.each([
-    ['its user is gone', { users: [bob] }],
-    ['its client is gone', { clients: [page] }],
-  ])('answers 401 once %s', async (_, change) => {
+    ['its user was removed', { users: [bob] }],
+    ['its client was removed', { clients: [page] }],
+  ])('answers 401 after %s', async (_, change) => {
     using server = await startAuth()
     const { access_token, refresh_token } = await tokenOf(server.auth, aliceLogin)
-    Object.assign(server.people, change)
+    Object.assign(server.accounts, change)
     expect((await verify(server.auth, access_token)).status).toBe(401)
     expect((await server.auth.refresh(post({ refresh_token }), ip)).status).toBe(400)
   })
 
-  test('shows a permission no longer that a reload took away, and the identity is not current', async () => {
+  test('drops a permission that a reload removed, and the identity is no longer current', async () => {
     using server = await startAuth()
     const { access_token } = await tokenOf(server.auth, aliceLogin)
-    const judged = await server.auth.authenticate(access_token)
-    if (!('identity' in judged)) throw new Error(judged.fault)
-    expect(server.auth.isCurrent(judged.identity)).toBe(true)
-    server.people.users = [{ ...alice, permissions: ['private:orders'] }]
+    const authentication = await server.auth.authenticate(access_token)
+    if (!('identity' in authentication)) throw new Error(authentication.fault)
+    expect(server.auth.isCurrent(authentication.identity)).toBe(true)
+    server.accounts.users = [{ ...alice, permissions: ['private:orders'] }]
     expect(bodyOf(await verify(server.auth, access_token)).user.permissions).toEqual([
       'public:*',
       'private:orders',
     ])
-    expect(server.auth.isCurrent(judged.identity)).toBe(false)
+    expect(server.auth.isCurrent(authentication.identity)).toBe(false)
   })
 })
 
@@ -346,28 +352,29 @@ describe('the first client', () => {
     client_secret: secret,
   })
 
-  test('is made where none is configured, for the owner alone, and can log in', async () => {
-    using server = await startAuth({ directory: noPeople, verifier: createPasswordThread() })
+  test('is created without configured clients, with file mode 0600, and can log in', async () => {
+    using server = await startAuth({ directory: noAccounts, verifier: createPasswordThread() })
     const path = join(server.folder, 'first-client.json')
     expect(statSync(path).mode & 0o777).toBe(0o600)
-    const kept = JSON.parse(readFileSync(path, 'utf8'))
-    expect(server.auth.firstClient).toEqual(kept)
-    expect(await tokenOf(server.auth, loginOf(kept))).toMatchObject({
+    const stored = JSON.parse(readFileSync(path, 'utf8'))
+    expect(server.auth.firstClient).toEqual(stored)
+    expect(await tokenOf(server.auth, loginOf(stored))).toMatchObject({
       scope: ['public:*', 'private:*', 'system:notify'],
     })
-    const wrong = post(loginOf({ ...kept, secret: 'guess' }))
+    const wrong = post(loginOf({ ...stored, secret: 'guess' }))
     expect(await server.auth.token(wrong, ip)).toMatchObject({ status: 401 })
-  })
+    // One hash and two verifications at full cost, in a thread of low priority.
+  }, 30_000)
 
-  test('does not exist where clients are configured', async () => {
+  test('does not exist with configured clients', async () => {
     using server = await startAuth()
     expect(server.auth.firstClient).toBeUndefined()
   })
 
-  test('steps back once a reload configures others', async () => {
+  test('is rejected after a reload configured clients', async () => {
     let configured = false
     using server = await startAuth({
-      directory: { ...noPeople, hasClients: () => configured },
+      directory: { ...noAccounts, hasClients: () => configured },
       verifier: { verify: async () => true, close() {} },
     })
     const login = loginOf(server.auth.firstClient!)
@@ -377,13 +384,13 @@ describe('the first client', () => {
   })
 })
 
-test('auth is healthy as long as its keys and its store work', async () => {
+test('auth is healthy while its keys and its store work', async () => {
   using server = await startAuth()
   expect(await server.auth.isHealthy()).toBe(true)
 })
 
 describe('/.well-known/jwks.json', () => {
-  test('lets others verify our tokens', async () => {
+  test('lets other programs verify an access token', async () => {
     using server = await startAuth()
     const { createLocalJWKSet, jwtVerify } = await import('jose')
     const { access_token } = await tokenOf(server.auth, shopLogin)
@@ -397,7 +404,7 @@ describe('/.well-known/jwks.json', () => {
   })
 })
 
-const noPeople = {
+const noAccounts = {
   findClient: () => undefined,
   findUser: () => undefined,
   findUserById: () => undefined,

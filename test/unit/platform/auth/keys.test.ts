@@ -18,7 +18,7 @@ describe('a key set', () => {
     expect(entries.every(({ privateKey }) => privateKey)).toBe(true)
   })
 
-  test('shows only the public parts', async () => {
+  test('publishes only the public parts', async () => {
     for (const { publicJwk } of (await importKeySet(setOf(ed, rsa))).values())
       for (const secret of ['d', 'p', 'q', 'dp', 'dq', 'qi', 'k'])
         expect(publicJwk).not.toHaveProperty(secret)
@@ -29,14 +29,18 @@ describe('a key set', () => {
     ['of another curve', setOf({ kty: 'EC', crv: 'P-256' }), 'must be Ed25519 or RSA'],
     ['with another algorithm', setOf({ ...rsa, alg: 'PS256' }), 'signs with RS256'],
     ['whose first key is public', setOf(publicOf(ed)), 'the first key signs'],
-    ['with an id twice', setOf({ ...ed, kid: 'a' }, { ...rsa, kid: 'a' }), 'two keys have the kid'],
+    [
+      'with a repeated kid',
+      setOf({ ...ed, kid: 'a' }, { ...rsa, kid: 'a' }),
+      'two keys have the kid',
+    ],
     ['without keys', '{"keys":[]}', 'non-empty'],
-    ['that is no set', '{}', 'non-empty'],
-  ])('%s is refused', async (_, text, message) => {
+    ['without an array of keys', '{}', 'non-empty'],
+  ])('%s is rejected', async (_, text, message) => {
     await expect(importKeySet(text)).rejects.toThrow(message)
   })
 
-  test('of a short RSA key is refused', async () => {
+  test('with an RSA key below 2048 bits is rejected', async () => {
     const { privateKey } = await crypto.subtle.generateKey(
       {
         name: 'RSASSA-PKCS1-v1_5',
@@ -56,7 +60,7 @@ describe('keys', () => {
   const start = (folder: string, file?: string, production = false) =>
     createKeys({ file, dataDir: folder, production, log: silentLog })
 
-  test('without a file are made once, for the owner alone, however many start at once', async () => {
+  test('without a file are created once by concurrent starts, with file mode 0600', async () => {
     using folder = temporaryFolder()
     const started = await Promise.all([start(folder.path), start(folder.path)])
     const kids = [...started, await start(folder.path)].map((keys) => keys.signing().kid)
@@ -64,12 +68,12 @@ describe('keys', () => {
     expect(statSync(join(folder.path, 'development-key.json')).mode & 0o777).toBe(0o600)
   })
 
-  test('without a file are refused in production, with a way out', async () => {
+  test('without a file are rejected in production', async () => {
     using folder = temporaryFolder()
     await expect(start(folder.path, undefined, true)).rejects.toThrow('AUTH_KEYS_FILE is not set')
   })
 
-  test('rotate: the new first signs, the old still verifies, the removed does not', async () => {
+  test('rotate: the new first key signs, the old one still verifies, a removed one does not', async () => {
     using folder = temporaryFolder()
     const file = join(folder.path, 'keys.json')
     writeFileSync(file, setOf({ ...ed, kid: 'old' }))
@@ -83,7 +87,7 @@ describe('keys', () => {
     expect(keys.has('old')).toBe(false)
   })
 
-  test('stay when the file becomes unusable', async () => {
+  test('stay in use when the file becomes unusable', async () => {
     using folder = temporaryFolder()
     const file = join(folder.path, 'keys.json')
     writeFileSync(file, await generateKeySet())
@@ -95,7 +99,7 @@ describe('keys', () => {
     expect(readFileSync(file, 'utf8')).toBe('not JSON')
   })
 
-  test('are found only with their own algorithm', async () => {
+  test('are found with their own algorithm only', async () => {
     using folder = temporaryFolder()
     const keys = await start(folder.path)
     const { kid } = keys.signing()

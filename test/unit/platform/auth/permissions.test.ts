@@ -26,7 +26,7 @@ describe('permissions', () => {
     ['a scope that is not granted', ['private:a'], ['private:b'], []],
     ['an empty scope', ['private:a'], [], []],
     [
-      'some of each',
+      'a scope that is partly granted',
       ['public:*', 'private:a'],
       ['public:x', 'private:b', 'private:a:publish'],
       ['public:x', 'private:a:publish'],
@@ -35,7 +35,7 @@ describe('permissions', () => {
     expect(narrow(granted, asked)).toEqual(expected)
   })
 
-  test('never grow by a scope', () => {
+  test('are never extended by a scope', () => {
     const name = fc.constantFrom('a', 'b', '*', 'a:subscribe', 'b:publish')
     const permission = fc
       .tuple(fc.constantFrom('public', 'private', 'system'), name)
@@ -49,7 +49,7 @@ describe('permissions', () => {
     )
   })
 
-  test('are public:* alone through a public client, whoever asks', () => {
+  test('are public:* only through a public client, also for a user', () => {
     expect(grantedTo(page, undefined)).toEqual(['public:*'])
     expect(grantedTo(page, alice)).toEqual(['public:*'])
   })

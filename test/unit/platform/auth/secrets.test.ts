@@ -6,7 +6,7 @@ import {
   type Verifier,
 } from '../../../../src/platform/auth/secrets.ts'
 
-/** A verifier that answers when it is told to. */
+/** A verifier whose replies the test controls. */
 function heldVerifier() {
   const asked: { secret: string; hash: string; answer(ok: boolean): void }[] = []
   const verifier: Verifier = {
@@ -21,7 +21,7 @@ function heldVerifier() {
 }
 
 describe('secrets', () => {
-  test('refuse whoever comes when the line is full, and nobody else', async () => {
+  test('reject a verification only while the queue is full', async () => {
     const { asked, verifier } = heldVerifier()
     const secrets = createSecrets({ verifier, waitingMax: 2 })
     const first = secrets.verify('a', 'hash')
@@ -37,7 +37,7 @@ describe('secrets', () => {
     expect(await later).toBe(true)
   })
 
-  test('cost the same for nobody: a hash is compared all the same', async () => {
+  test('compare a dummy hash for an unknown name, at the same cost', async () => {
     const { asked, verifier } = heldVerifier()
     const secrets = createSecrets({ verifier })
     const outcome = secrets.verify('guess', undefined)
@@ -46,7 +46,7 @@ describe('secrets', () => {
     expect(await outcome).toBe(false)
   })
 
-  test('that matched are not computed again, those that did not are', async () => {
+  test('are not computed again after a match, but after a mismatch', async () => {
     const { asked, verifier } = heldVerifier()
     const secrets = createSecrets({ verifier })
     for (const ok of [true, false]) {
@@ -61,7 +61,7 @@ describe('secrets', () => {
     expect(asked).toHaveLength(4)
   })
 
-  test('of a whole fleet at once are computed once', async () => {
+  test('are computed once for many concurrent requests with the same secret', async () => {
     const { asked, verifier } = heldVerifier()
     const secrets = createSecrets({ verifier, waitingMax: 1 })
     const fleet = Array.from({ length: 100 }, () => secrets.verify('a', 'hash'))
@@ -70,7 +70,7 @@ describe('secrets', () => {
     expect(asked).toHaveLength(1)
   })
 
-  test('forget the longest known when too many matched', async () => {
+  test('forget the oldest match beyond the bound', async () => {
     const { asked, verifier } = heldVerifier()
     const secrets = createSecrets({ verifier, rememberedMax: 2 })
     for (const secret of ['a', 'b', 'c']) {
@@ -89,7 +89,7 @@ describe('the password thread', () => {
   const thread = createPasswordThread()
   afterAll(() => thread.close())
 
-  test('tells the right secret from a wrong one and from a broken hash', async () => {
+  test('accepts the right secret, and rejects a wrong one and a broken hash', async () => {
     const hash = await Bun.password.hash('secret', {
       algorithm: 'argon2id',
       memoryCost: 8,
@@ -103,7 +103,7 @@ describe('the password thread', () => {
     expect(await Promise.all(outcomes)).toEqual([true, false, false])
   })
 
-  test('leaves the process at its own priority', async () => {
+  test('does not change the priority of the process', async () => {
     const before = getPriority(0)
     const other = createPasswordThread()
     await other.verify('secret', 'no hash')

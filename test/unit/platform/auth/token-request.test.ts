@@ -45,7 +45,7 @@ describe('a token request', () => {
       { clientId: 'page', clientSecret: undefined },
     ],
     [
-      'as JSON under the name of a form',
+      'as JSON with the content type of a form',
       '{"grant_type":"password","client_id":"shop"}',
       form(),
       { grantType: 'password' },
@@ -63,12 +63,12 @@ describe('a token request', () => {
       { scope: ['a', 'b', 'c'] },
     ],
     [
-      'with nulls for what is absent',
+      'with null for absent fields',
       '{"grant_type":"password","client_id":"shop","scope":null,"username":null}',
       json(),
       { scope: undefined, username: undefined },
     ],
-  ])('is read %s', (_, body, headers, expected) => {
+  ])('is parsed %s', (_, body, headers, expected) => {
     expect(parseTokenRequest(body, headers)).toMatchObject(expected)
   })
 
@@ -80,16 +80,16 @@ describe('a token request', () => {
     ['an array', '[]', json()],
     ['a repeated field', 'grant_type=password&client_id=a&client_id=b', form()],
     ['two ways to authenticate', 'grant_type=password&client_secret=s', form(basic('shop', 's'))],
-    ['two clients', 'grant_type=password&client_id=page', form(basic('shop', 's'))],
+    ['two different clients', 'grant_type=password&client_id=page', form(basic('shop', 's'))],
     ['Basic without a colon', 'grant_type=password', form({ authorization: 'Basic c2hvcA==' })],
     [
-      'an endless secret',
+      'a secret of 1025 characters',
       `grant_type=password&client_id=a&client_secret=${'x'.repeat(1025)}`,
       form(),
     ],
     ['a scope of numbers', '{"grant_type":"password","client_id":"a","scope":[1]}', json()],
     [
-      'endless scopes',
+      '101 scopes',
       `{"grant_type":"password","client_id":"a","scope":"${'s '.repeat(101)}"}`,
       json(),
     ],
@@ -98,7 +98,7 @@ describe('a token request', () => {
     expect(parse).toThrow(expect.objectContaining({ code: 'invalid_request' }))
   })
 
-  test('of any bytes is read or refused, and nothing else', () => {
+  test('is parsed or throws OAuthError, for any body', () => {
     fc.assert(
       fc.property(fc.string(), fc.boolean(), (body, isForm) => {
         try {
@@ -110,7 +110,7 @@ describe('a token request', () => {
     )
   })
 
-  test('to renew holds the refresh token alone', () => {
+  test('for a refresh has the refresh token only', () => {
     expect(parseRefreshRequest('{"refresh_token":"r"}', json())).toBe('r')
     expect(parseRefreshRequest('refresh_token=r', form())).toBe('r')
     expect(() => parseRefreshRequest('{}', json())).toThrow('refresh_token is missing')

@@ -67,41 +67,41 @@ const forgeries: [string, string | Promise<string>][] = [
     `${encode({ ...header, alg: 'none' })}.${genuinePayload}.${genuineSignature}`,
   ],
   ['signed by HMAC with the public key', signed({}, { alg: 'HS256' }, publicPem)],
-  ['signed by RSA under our key id', signed({}, { alg: 'RS256' }, foreignRsa.privateKey)],
-  ['signed by another key under our key id', signed({}, {}, foreign.privateKey)],
-  ['under an unknown key id', signed({}, { kid: 'other' })],
+  ['signed by RSA with the id of our key', signed({}, { alg: 'RS256' }, foreignRsa.privateKey)],
+  ['signed by another key with the id of our key', signed({}, {}, foreign.privateKey)],
+  ['with an unknown key id', signed({}, { kid: 'other' })],
   [
-    'that brings its own key',
+    'with its own key in the header',
     signed({}, { kid: undefined as never, jwk: foreignJwk as never }, foreign.privateKey),
   ],
   ['for another audience', signed({ aud: 'elsewhere' })],
   ['of another issuer', signed({ iss: 'elsewhere' })],
   ['of another type', signed({}, { typ: 'JWT' })],
   ['without a subject', signed({ sub: undefined as never })],
-  ['without an end', signed({ exp: undefined as never })],
+  ['without an expiry', signed({ exp: undefined as never })],
   ['not valid yet', signed({ nbf: nowSeconds + 10 })],
   [
-    'with other claims under a genuine signature',
+    'with other claims and a valid signature',
     `${genuine.split('.')[0]}.${encode(payload)}.${genuineSignature}`,
   ],
-  ['cut short', genuine.slice(0, -1)],
-  ['of no parts', 'token'],
-  ['of endless length', 'a.'.repeat(100_000)],
+  ['without its last character', genuine.slice(0, -1)],
+  ['without dots', 'token'],
+  ['of 200 000 characters', 'a.'.repeat(100_000)],
 ]
 
 describe('an access token', () => {
-  test('says what was put into it', async () => {
+  test('returns the claims that it was issued with', async () => {
     expect(await tokens.read(genuine)).toMatchObject({
       claims: { ...claims, expiresAtMs: nowMs + 60_000, keyId: key!.kid },
     })
   })
 
-  test('has an id of its own', async () => {
+  test('differs from another one with the same claims', async () => {
     const other = await tokens.issue(claims)
     expect(other).not.toBe(genuine)
   })
 
-  test('is good to its last moment and not beyond', async () => {
+  test('is valid until the last millisecond before its expiry', async () => {
     clock.nowMs = nowMs + 59_999
     expect(await tokens.read(genuine)).toHaveProperty('claims')
     clock.nowMs = nowMs + 60_000
@@ -109,15 +109,15 @@ describe('an access token', () => {
     clock.nowMs = nowMs
   })
 
-  test('made by hand with the right key is read, so that the forgeries below fail for their fault', async () => {
+  test('signed by hand with the right key is accepted, so the forgeries below fail for their stated fault', async () => {
     expect(await tokens.read(await signed({}))).toHaveProperty('claims')
   })
 
-  test.each(forgeries)('%s is refused', async (_, token) => {
+  test.each(forgeries)('%s is rejected', async (_, token) => {
     expect(await tokens.read(await token)).toEqual({ fault: 'token_invalid' })
   })
 
-  test('refused for expiry says so only when all else is genuine', async () => {
+  test('is token_expired only if everything else is valid', async () => {
     const expired = { exp: nowSeconds - 1 }
     expect(await tokens.read(await signed(expired))).toEqual({ fault: 'token_expired' })
     const forged = await signed(expired, {}, foreign.privateKey)

@@ -6,30 +6,30 @@ import { until } from '../../../support/until.ts'
 const success = { status: 'success' }
 const denied = { status: 'error', error: 'Permission denied' }
 
-/** Both parts as the server joins them, on one clock. */
+/** Auth and realtime, connected as in the server, with one clock. */
 async function startBoth() {
-  const people = await startAuth()
-  const host = startHost({ auth: people.auth, now: () => people.clock.nowMs })
-  people.auth.onRevoked((session) => host.realtime.endSession(session))
+  const auth = await startAuth()
+  const host = startHost({ auth: auth.auth, now: () => auth.clock.nowMs })
+  auth.auth.onRevoked((session) => host.realtime.endSession(session))
   return {
     ...host,
-    ...people,
+    ...auth,
     async [Symbol.asyncDispose]() {
       await host[Symbol.asyncDispose]()
-      people[Symbol.dispose]()
+      auth[Symbol.dispose]()
     },
   }
 }
 
-describe('a real token', () => {
+describe('an access token', () => {
   test.each([
     ['bare', (token: string) => token],
-    ['with Bearer, as the contract has it', (token: string) => `Bearer ${token}`],
-  ])('opens a socket, %s, with what its scope leaves', async (_, dress) => {
+    ['with Bearer', (token: string) => `Bearer ${token}`],
+  ])('opens a socket, %s, with the permissions of its scope', async (_, format) => {
     await using both = await startBoth()
     const scope = ['private:stock:subscribe']
     const { access_token } = await tokenOf(both.auth, { ...shopLogin, scope })
-    const shop = await both.connected(dress(access_token))
+    const shop = await both.connected(format(access_token))
     const ask = (event: string, topic: string) => send(shop, event, { topic, payload: 1 })
     expect(await ask('subscribe', 'private:stock')).toMatchObject(success)
     expect(await ask('publish', 'private:stock')).toMatchObject(denied)
@@ -54,43 +54,43 @@ describe('a real token', () => {
     const bob = await both.connected((await tokenOf(both.auth, bobLogin)).access_token)
     expect(await send(alice, 'subscribe', { topic: 'user:u1' })).toMatchObject(success)
     expect(await send(bob, 'subscribe', { topic: 'user:u1' })).toMatchObject(denied)
-    const heard = collect(alice, 'message')
+    const received = collect(alice, 'message')
     expect(await send(bob, 'publish', { topic: 'user:u1', payload: 1 })).toMatchObject(denied)
-    expect(heard).toEqual([])
+    expect(received).toEqual([])
   })
 
-  test('that expires ends its socket', async () => {
+  test('ends its socket when it expires', async () => {
     await using both = await startBoth()
     const { access_token } = await tokenOf(both.auth, aliceLogin)
     const alice = await both.connected(access_token)
-    const told = next(alice, 'auth_error')
+    const authError = next(alice, 'auth_error')
     both.clock.nowMs += 3_600_000
-    expect(await told).toMatchObject({ code: 'token_expired' })
+    expect(await authError).toMatchObject({ code: 'token_expired' })
     const again = both.client(access_token)
     expect(await next(again, 'auth_error')).toMatchObject({ code: 'token_expired' })
   })
 
-  test('whose refresh token is replayed ends its socket at once, and opens no other', async () => {
+  test('ends its socket at once when its refresh token is reused, and opens no other', async () => {
     await using both = await startBoth()
     const { access_token, refresh_token } = await tokenOf(both.auth, aliceLogin)
     const bob = await both.connected((await tokenOf(both.auth, bobLogin)).access_token)
     const alice = await both.connected(access_token)
-    const told = next(alice, 'auth_error')
+    const authError = next(alice, 'auth_error')
     await both.auth.refresh(post({ refresh_token }), '')
     await both.auth.refresh(post({ refresh_token }), '')
-    expect(await told).toMatchObject({ code: 'token_revoked' })
+    expect(await authError).toMatchObject({ code: 'token_revoked' })
     const again = both.client(access_token)
     expect(await next(again, 'auth_error')).toMatchObject({ code: 'token_revoked' })
     expect(bob.connected).toBe(true)
   })
 
-  test('of a user who is taken out of the projects file ends its socket', async () => {
+  test('ends its socket when its user is removed from the projects file', async () => {
     await using both = await startBoth()
     const alice = await both.connected((await tokenOf(both.auth, aliceLogin)).access_token)
     const bob = await both.connected((await tokenOf(both.auth, bobLogin)).access_token)
-    const told = next(alice, 'auth_error')
-    both.people.users = both.people.users.filter(({ username }) => username !== 'alice')
-    expect(await told).toMatchObject({ code: 'token_revoked' })
+    const authError = next(alice, 'auth_error')
+    both.accounts.users = both.accounts.users.filter(({ username }) => username !== 'alice')
+    expect(await authError).toMatchObject({ code: 'token_revoked' })
     await until(() => both.realtime.stats().sockets === 1)
     expect(bob.connected).toBe(true)
   })
@@ -100,7 +100,7 @@ describe('a real token', () => {
     ['an object', { token: 'x' }, 'token_missing'],
     ['nonsense', 'Bearer nonsense', 'token_invalid'],
     ['alg none', `${btoa('{"alg":"none"}')}.${btoa('{"sub":"u1"}')}.`, 'token_invalid'],
-  ])('is needed: %s is refused', async (_, token, code) => {
+  ])('is required: %s is rejected', async (_, token, code) => {
     await using both = await startBoth()
     expect(await next(both.client(token), 'auth_error')).toMatchObject({ code })
     expect(both.realtime.stats()).toMatchObject({ sockets: 0, refused: { [code]: 1 } })

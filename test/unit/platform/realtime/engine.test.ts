@@ -6,8 +6,8 @@ import { until } from '../../../support/until.ts'
 const guests = { alice: { id: 'u1' }, bob: { id: 'u2' } }
 const deep = (levels: number) => `${'['.repeat(levels)}${']'.repeat(levels)}`
 
-/** A body that is sent in chunks. */
-async function* unmeasured() {
+/** A chunked body, without Content-Length. */
+async function* chunked() {
   yield 'x'
 }
 
@@ -20,42 +20,42 @@ describe('a malformed packet', () => {
     ['that is no array', '42{"a":1}'],
     ['with a reserved event', '42["disconnect"]'],
     ['with a number for an event', '42[7,{}]'],
-    ['of an ack that nobody waits for', '437[1]'],
+    ['of an ack without a pending callback', '437[1]'],
     ['of a connect error', '44{"message":"x"}'],
     ['of a second connect', '40{"token":"alice"}'],
     ['of another namespace', '40/admin,{"token":"alice"}'],
     ['of an event for another namespace', '42/admin,["publish",{}]'],
     ['with too many attachments', '4599-["publish",{}]'],
     ['with a missing attachment', '451-["publish",{"topic":"public:a"}]42["heartbeat"]'],
-    ['of an attachment out of nowhere', new Uint8Array([1, 2, 3])],
-    ['nested beyond reason', `42["publish",{"topic":"public:a","payload":${deep(300)}}]`],
-    ['nested beyond the stack', `42["publish",{"topic":"public:a","payload":${deep(200_000)}}]`],
+    ['of an unannounced attachment', new Uint8Array([1, 2, 3])],
+    ['nested 300 levels deep', `42["publish",{"topic":"public:a","payload":${deep(300)}}]`],
+    ['nested 200 000 levels deep', `42["publish",{"topic":"public:a","payload":${deep(200_000)}}]`],
     [
-      'that would pollute prototypes',
+      'with __proto__ fields',
       '42["publish",{"__proto__":{"topic":"public:a"},"topic":"public:a","payload":{"__proto__":{"x":1}}}]',
     ],
     ['of an event by an inherited name', '42["constructor",{}]'],
     ['with a callback but no data', '425["publish"]'],
-  ])('%s harms nobody', async (_, packet) => {
+  ])('%s does not disturb other sockets', async (_, packet) => {
     await using host = startHost({ guests })
     const bob = await host.connected('bob')
     await send(bob, 'subscribe', { topic: 'public:a' })
     const raw = await rawMember(host.url, 'alice')
     raw.send(packet)
     raw.send(packet)
-    const heard = collect(bob, 'message')
+    const received = collect(bob, 'message')
     const alice = await host.connected('alice')
     await send(alice, 'publish', { topic: 'public:a', payload: 'still here' })
-    await until(() => heard.some(({ payload }) => payload === 'still here'))
+    await until(() => received.some(({ payload }) => payload === 'still here'))
     expect(({} as { x?: number }).x).toBeUndefined()
     raw.close()
   })
 
-  test('before a token never reaches a handler', async () => {
+  test('before authentication never reaches a handler', async () => {
     await using host = startHost({ guests })
     const bob = await host.connected('bob')
     await send(bob, 'subscribe', { topic: 'public:a' })
-    const heard = collect(bob, 'message')
+    const received = collect(bob, 'message')
     const raw = await rawSocket(host.url)
     raw.send('42["publish",{"topic":"public:a","payload":1}]')
     await until(() => raw.isClosed())
@@ -63,23 +63,23 @@ describe('a malformed packet', () => {
     refused.send('40{"token":"nonsense"}')
     refused.send('42["publish",{"topic":"public:a","payload":1}]')
     await until(() => refused.isClosed())
-    expect(heard).toEqual([])
+    expect(received).toEqual([])
     expect(host.realtime.stats().published).toBe(0)
   })
 
-  test('of many connects at once asks for one judgement', async () => {
-    const judged = Promise.withResolvers<{ fault: 'token_invalid' }>()
+  test('of many concurrent connects causes one verification', async () => {
+    const verified = Promise.withResolvers<{ fault: 'token_invalid' }>()
     let asked = 0
     const authenticate = () => {
       asked += 1
-      return judged.promise
+      return verified.promise
     }
     await using host = startHost({ auth: { authenticate, isCurrent: () => true } })
     const raw = await rawSocket(host.url)
     for (let i = 0; i < 100; i += 1) raw.send('40{"token":"alice"}')
     await until(() => raw.packets.filter((packet) => packet.startsWith('44')).length === 99)
     expect(asked).toBe(1)
-    judged.resolve({ fault: 'token_invalid' })
+    verified.resolve({ fault: 'token_invalid' })
     await until(() => raw.isClosed())
     expect(host.realtime.stats().refused).toEqual({ token_invalid: 1 })
   })
@@ -89,7 +89,7 @@ describe('a flood', () => {
   test.each([
     ['of pongs', '3'],
     ['of acks', '431[1]'],
-    ['of connects to nowhere', '40/nowhere,'],
+    ['of connects to an unknown namespace', '40/nowhere,'],
   ])('%s ends the connection', async (_, packet) => {
     await using host = startHost({ guests })
     const raw = await rawMember(host.url, 'alice')
@@ -98,7 +98,7 @@ describe('a flood', () => {
     expect(host.realtime.stats().ended).toMatchObject({ flood: 1 })
   })
 
-  test('of packets in one polling body ends the connection, and its time is short', async () => {
+  test('of packets in one polling body ends the connection within 2 s', async () => {
     await using host = startHost({ guests })
     const base = `${host.url}/socket.io/?EIO=4&transport=polling`
     const { sid } = JSON.parse((await (await fetch(base)).text()).slice(1))
@@ -115,8 +115,8 @@ describe('a flood', () => {
 describe('a request', () => {
   test.each([
     ['with a body beyond the frame', { body: 'x'.repeat(2 * 1024 * 1024 + 1) }, 413],
-    ['with a body of unknown length', { body: unmeasured() }, 411],
-  ])('%s is refused before it is read', async (_, { body }, status) => {
+    ['with a body of unknown length', { body: chunked() }, 411],
+  ])('%s is rejected before it is read', async (_, { body }, status) => {
     await using host = startHost({ guests })
     const base = `${host.url}/socket.io/?EIO=4&transport=polling`
     const { sid } = JSON.parse((await (await fetch(base)).text()).slice(1))
@@ -132,13 +132,13 @@ describe('a request', () => {
     ['of another protocol', 'EIO=3&transport=polling', {}, 400],
     ['of another transport', 'EIO=4&transport=pigeon', {}, 400],
     ['of another method', 'EIO=4&transport=polling', { method: 'PUT' }, 400],
-  ])('%s is refused', async (_, query, options, status) => {
+  ])('%s is rejected', async (_, query, options, status) => {
     await using host = startHost({ guests })
     const reply = await fetch(`${host.url}/socket.io/?${query}`, options)
     expect(reply.status).toBe(status)
   })
 
-  test('with a frame beyond the bound costs the connection, not the server', async () => {
+  test('with a frame beyond the bound closes only its connection', async () => {
     await using host = startHost({ guests })
     const raw = await rawMember(host.url, 'alice')
     raw.send(`42["publish",{"topic":"public:a","payload":"${'x'.repeat(3_000_000)}"}]`)
@@ -147,11 +147,11 @@ describe('a request', () => {
   })
 })
 
-describe('origins', () => {
+describe('the origin check', () => {
   const isAllowedOrigin = (origin: string) => origin === 'https://app.example'
   const handshake = '/socket.io/?EIO=4&transport=polling'
 
-  test('that may call are echoed with credentials, on replies and preflights', async () => {
+  test('echoes an allowed origin with credentials, on replies and preflights', async () => {
     await using host = startHost({ guests, isAllowedOrigin })
     const headers = { origin: 'https://app.example' }
     const reply = await fetch(host.url + handshake, { headers })
@@ -163,7 +163,7 @@ describe('origins', () => {
     expect(preflight.headers.get('access-control-allow-methods')).toBe('GET, POST, OPTIONS')
   })
 
-  test('that may not are refused, on websockets too, and never echoed', async () => {
+  test('rejects another origin, on websockets too, and never echoes it', async () => {
     await using host = startHost({ guests, isAllowedOrigin })
     const headers = { origin: 'https://evil.example' }
     const reply = await fetch(host.url + handshake, { headers })
@@ -179,13 +179,13 @@ describe('origins', () => {
     expect(host.realtime.stats().refused).toEqual({ origin: 2 })
   })
 
-  test('of the server itself may call', async () => {
+  test('allows the origin of the server itself', async () => {
     await using host = startHost({ guests, isAllowedOrigin })
     const reply = await fetch(host.url + handshake, { headers: { origin: host.url } })
     expect(reply.status).toBe(200)
   })
 
-  test('that were refused a rate can read why', async () => {
+  test('lets an allowed origin read a 429 reply', async () => {
     await using host = startHost({ guests, isAllowedOrigin, waitSeconds: () => 3 })
     const reply = await fetch(host.url + handshake, { headers: { origin: 'https://app.example' } })
     expect(reply.status).toBe(429)
@@ -195,7 +195,7 @@ describe('origins', () => {
 })
 
 describe('logs', () => {
-  test('tell of connections and refusals, and never of tokens or payloads', async () => {
+  test('contain connections and rejections, never tokens or payloads', async () => {
     const lines: unknown[] = []
     const note = (...line: unknown[]) => void lines.push(line)
     const log = { debug: note, info: note, warn: note, error: note }

@@ -6,7 +6,7 @@ import { until } from '../../../support/until.ts'
 const guests = { alice: { id: 'u1' }, bob: { id: 'u2' } }
 
 describe('a socket', () => {
-  test('may send a burst, is refused what is beyond it, and may go on later', async () => {
+  test('may send a burst, gets errors beyond it, and may send again later', async () => {
     await using host = startHost({ guests, limits: { messagesBurst: 20, messagesPerSecond: 10 } })
     const alice = await host.connected('alice')
     const acks = collect<{ status: string }>(alice, 'ack')
@@ -21,7 +21,7 @@ describe('a socket', () => {
     expect(host.realtime.stats().faults).toEqual({ invalid_message: 5 })
   })
 
-  test('that keeps on is disconnected, and stays away', async () => {
+  test('is disconnected after too many rejected messages, and does not reconnect', async () => {
     await using host = startHost({ guests })
     const alice = await host.connected('alice')
     const reasons = collect<string>(alice, 'disconnect')
@@ -35,7 +35,7 @@ describe('a socket', () => {
     })
   })
 
-  test('may hold 200 subscriptions and no more; one that is given up makes room', async () => {
+  test('may hold 200 subscriptions; after an unsubscribe it may subscribe again', async () => {
     await using host = startHost({ guests, limits: { messagesBurst: 1000 } })
     const alice = await host.connected('alice')
     const acks = collect<{ status: string }>(alice, 'ack')
@@ -53,17 +53,17 @@ describe('a socket', () => {
     expect(host.realtime.stats().subscriptions).toBe(200)
   })
 
-  test('may publish a megabyte', async () => {
+  test('may publish one MiB and no more', async () => {
     await using host = startHost({ guests })
     const alice = await host.connected('alice')
     const bob = await host.connected('bob')
     await send(bob, 'subscribe', { topic: 'public:a' })
-    const heard = next<{ payload: string }>(bob, 'message')
+    const received = next<{ payload: string }>(bob, 'message')
     const payload = 'x'.repeat(1024 * 1024 - 2)
     expect(await send(alice, 'publish', { topic: 'public:a', payload })).toMatchObject({
       status: 'success',
     })
-    expect((await heard).payload.length).toBe(payload.length)
+    expect((await received).payload.length).toBe(payload.length)
     expect(
       await send(alice, 'publish', { topic: 'public:a', payload: `${payload}x` }),
     ).toMatchObject({ status: 'error' })
@@ -72,17 +72,17 @@ describe('a socket', () => {
 
 describe('a subscriber that does not read', () => {
   const payload = 'x'.repeat(200_000)
-  const never = 600_000
+  const neverMs = 600_000
 
-  test('over websocket is cut off by the send that passes its bound, and slows nobody else', async () => {
+  test('over websocket is terminated by the send beyond its bound, and delays no other socket', async () => {
     await using host = startHost({
       guests,
-      limits: { bufferedBytesMax: 2_000_000, messagesBurst: 10_000, sweepMs: never },
+      limits: { bufferedBytesMax: 2_000_000, messagesBurst: 10_000, sweepMs: neverMs },
     })
     const slow = await silentSubscriber(host.url, { token: 'alice', topics: ['public:a'] })
     const bob = await host.connected('bob')
     await send(bob, 'subscribe', { topic: 'public:a' })
-    const heard = collect(bob, 'message')
+    const received = collect(bob, 'message')
     const alice = await host.connected('alice')
     let sent = 0
     await until(async () => {
@@ -90,15 +90,15 @@ describe('a subscriber that does not read', () => {
       await send(alice, 'publish', { topic: 'public:a', payload })
       return (host.realtime.stats().ended.slow ?? 0) > 0
     })
-    await until(() => heard.length === sent)
-    // What the kernel buffers on the way counts to nobody, and is some megabytes.
+    await until(() => received.length === sent)
+    // The socket buffers of the kernel take some megabytes more, which the server does not count.
     expect(sent * payload.length).toBeLessThan(12_000_000)
     await until(() => host.realtime.stats().sockets === 2)
-    // What waited for it in the server is thrown away, and not kept until it reads.
+    // The server discards the send buffer at once, instead of keeping it until the client reads.
     expect(await slow.drain()).toBeLessThan(sent * payload.length - 1_500_000)
   })
 
-  test('over polling is cut off as well', async () => {
+  test('over polling is terminated as well', async () => {
     await using host = startHost({
       guests,
       limits: { bufferedBytesMax: 2_000_000, messagesBurst: 10_000 },
@@ -110,7 +110,7 @@ describe('a subscriber that does not read', () => {
     await until(() => host.realtime.stats().sockets === 1)
   })
 
-  test('over polling is cut off sooner when all of them together hold too much, the greediest first', async () => {
+  test('over polling is terminated when all buffers together exceed their bound, the largest first', async () => {
     const limits = { bufferedBytesTotalMax: 3_000_000, messagesBurst: 10_000 }
     await using host = startHost({ guests, limits })
     await silentPoller(host.url, 'public:b')
@@ -122,11 +122,11 @@ describe('a subscriber that does not read', () => {
     expect(host.realtime.stats()).toMatchObject({ sockets: 2, ended: { slow: 1 } })
   })
 
-  test('over websocket as well', async () => {
+  test('over websocket is terminated when all buffers together exceed their bound', async () => {
     const limits = { bufferedBytesMax: 100_000_000, bufferedBytesTotalMax: 1_000_000 }
     await using host = startHost({ guests, limits: { ...limits, messagesBurst: 10_000 } })
-    const modest = await silentSubscriber(host.url, { token: 'alice', topics: ['public:b'] })
-    const greedy = await silentSubscriber(host.url, { token: 'alice', topics: ['public:a'] })
+    const small = await silentSubscriber(host.url, { token: 'alice', topics: ['public:b'] })
+    const large = await silentSubscriber(host.url, { token: 'alice', topics: ['public:a'] })
     const alice = await host.connected('alice')
     await send(alice, 'publish', { topic: 'public:b', payload })
     let sent = 0
@@ -138,13 +138,13 @@ describe('a subscriber that does not read', () => {
     expect(sent * payload.length).toBeLessThan(12_000_000)
     await until(() => host.realtime.stats().sockets === 2)
     expect(host.realtime.stats().ended).toEqual({ slow: 1 })
-    expect(await greedy.drain()).toBeLessThan(sent * payload.length - 500_000)
-    modest.close()
+    expect(await large.drain()).toBeLessThan(sent * payload.length - 500_000)
+    small.close()
   })
 })
 
 describe('connections', () => {
-  test('beyond the rate of an address are answered 429 with Retry-After, on both transports', async () => {
+  test('beyond the rate of an address get 429 with Retry-After, on both transports', async () => {
     const asked: string[] = []
     const waitSeconds = (ip: string) => (asked.push(ip) > 1 ? 7 : 0)
     await using host = startHost({ guests, waitSeconds })
@@ -158,7 +158,7 @@ describe('connections', () => {
     expect(host.realtime.stats().refused).toEqual({ rate: 2 })
   })
 
-  test('are counted once, however many requests polling takes', async () => {
+  test('count once for the rate, however many requests polling makes', async () => {
     const asked: string[] = []
     await using host = startHost({ guests, waitSeconds: (ip) => asked.push(ip) * 0 })
     const alice = await host.connected('alice')
@@ -166,7 +166,7 @@ describe('connections', () => {
     expect(asked).toHaveLength(1)
   })
 
-  test('beyond what the server holds are answered 503', async () => {
+  test('beyond the capacity of the server get 503', async () => {
     await using host = startHost({ guests, limits: { socketsMax: 1 } })
     const alice = await host.connected('alice')
     expect((await fetch(`${host.url}/socket.io/?EIO=4&transport=polling`)).status).toBe(503)

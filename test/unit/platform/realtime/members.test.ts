@@ -25,13 +25,13 @@ describe('a live socket', () => {
     const alice = await host.connected('alice')
     const bob = await host.connected('bob')
     await send(bob, 'subscribe', { topic: 'public:a' })
-    const heard = collect(bob, 'message')
+    const received = collect(bob, 'message')
     const authError = next(alice, 'auth_error')
     host.guests.bob = { ...guests.bob }
     host.clock.nowMs += 3_600_000
     alice.emit('publish', { topic: 'public:a', payload: 1 })
     await authError
-    expect(heard).toEqual([])
+    expect(received).toEqual([])
   })
 
   test('ends when its session is revoked; other sessions stay', async () => {

@@ -14,7 +14,7 @@ describe.each([
   ['websocket only', ['websocket'], 'websocket'],
   ['polling only', ['polling'], 'polling'],
 ])('over %s', (_, transports, last) => {
-  test('a message reaches every subscriber but its sender, as the contract has it', async () => {
+  test('a message reaches every subscriber except its sender', async () => {
     await using host = startHost({ guests: guests() })
     const options = { transports }
     const [alice, bob] = await Promise.all([
@@ -45,7 +45,7 @@ describe.each([
     expect({ toAlice, toBob }).toEqual({ toAlice: [], toBob: [] })
   })
 
-  test('binary payloads arrive as they were', async () => {
+  test('binary payloads arrive unchanged', async () => {
     await using host = startHost({ guests: guests() })
     const options = { transports }
     const alice = await host.connected('alice', options)
@@ -57,11 +57,11 @@ describe.each([
     expect([...(await received).payload.bytes]).toEqual([...bytes])
   })
 
-  test('a refused token is told by auth_error, then disconnected', async () => {
-    await using host = startHost({ guests: { old: 'token_expired', gone: 'token_revoked' } })
+  test('a client with a rejected token gets auth_error and is disconnected', async () => {
+    await using host = startHost({ guests: { old: 'token_expired', revoked: 'token_revoked' } })
     for (const [token, code] of [
       ['old', 'token_expired'],
-      ['gone', 'token_revoked'],
+      ['revoked', 'token_revoked'],
       ['nonsense', 'token_invalid'],
     ]) {
       const client = host.client(token, { transports })
@@ -105,7 +105,7 @@ describe('a socket', () => {
     ['publish', {}, 'invalid_message', 'topic must be a non-empty string'],
     ['levitate', {}, 'invalid_message', 'there is no such event'],
   ])(
-    'that sends %s is answered an error and an error ack (%#)',
+    'that sends a rejected %s gets an error event and an error ack (%#)',
     async (event, data, code, message) => {
       await using host = startHost({ guests: guests() })
       const bob = await host.connected('bob')
@@ -122,11 +122,11 @@ describe('a socket', () => {
   test.each([
     ['nothing', []],
     ['null', [null]],
-    ['a text', ['subscribe me']],
+    ['a string', ['subscribe me']],
     ['an array', [['public:a']]],
-    ['an id that is no text', [{ topic: 'public:a', messageId: 7 }]],
-    ['an endless id', [{ topic: 'public:a', messageId: 'x'.repeat(257) }]],
-  ])('that subscribes with %s is answered invalid_message without an ack', async (_, args) => {
+    ['an id that is no string', [{ topic: 'public:a', messageId: 7 }]],
+    ['an id of 257 characters', [{ topic: 'public:a', messageId: 'x'.repeat(257) }]],
+  ])('that subscribes with %s gets invalid_message without an ack', async (_, args) => {
     await using host = startHost({ guests: guests() })
     const bob = await host.connected('bob')
     const acks = collect(bob, 'ack')
@@ -137,7 +137,7 @@ describe('a socket', () => {
     expect(acks).toHaveLength(1)
   })
 
-  test('is acknowledged whatever ackRequired says, and not at all without an id', async () => {
+  test('gets an ack whatever the value of ackRequired, and none without an id', async () => {
     await using host = startHost({ guests: guests() })
     const bob = await host.connected('bob')
     const acks = collect(bob, 'ack')
@@ -147,7 +147,7 @@ describe('a socket', () => {
     expect(acks).toHaveLength(1)
   })
 
-  test('that asks Socket.IO for an answer gets the ack there as well', async () => {
+  test('that passes a Socket.IO callback gets the ack there as well', async () => {
     await using host = startHost({ guests: guests() })
     const bob = await host.connected('bob')
     const message = { topic: 'public:a', messageId: 'm' }
@@ -157,7 +157,7 @@ describe('a socket', () => {
     })
   })
 
-  test('has its own channel, and no other user has', async () => {
+  test('has the channel of its user, and no other user has it', async () => {
     await using host = startHost({ guests: { ...guests(), client: { kind: 'client', id: 'u2' } } })
     const bob = await host.connected('bob')
     const alice = await host.connected('alice')
@@ -169,15 +169,15 @@ describe('a socket', () => {
       })
   })
 
-  test('with the permission speaks to all who read notifications', async () => {
+  test('with the permission publishes to all subscribers of the notifications', async () => {
     await using host = startHost({ guests: guests() })
     const operator = await host.connected('operator')
     const bob = await host.connected('bob')
     const toOperator = collect(operator, 'notification')
-    const heard = next(bob, 'notification')
+    const received = next(bob, 'notification')
     const payload = { level: 'warning', message: 'maintenance at noon' }
     await send(operator, 'publish', { topic: 'system:notifications', payload })
-    expect(await heard).toEqual({
+    expect(await received).toEqual({
       id: expect.any(String),
       type: 'notification',
       level: 'warning',
@@ -194,19 +194,19 @@ describe('a socket', () => {
     expect(toOperator).toEqual([])
   })
 
-  test('that no longer wants notifications gets none', async () => {
+  test('that unsubscribed from notifications gets none', async () => {
     await using host = startHost({ guests: guests() })
     const bob = await host.connected('bob')
-    const heard = collect(bob, 'notification')
+    const received = collect(bob, 'notification')
     await send(bob, 'unsubscribe', { topic: 'system:notifications' })
     host.realtime.announce({ level: 'info', message: 'unheard' })
     await send(bob, 'subscribe', { topic: 'system:notifications' })
     host.realtime.announce({ level: 'info', message: 'heard' })
-    await until(() => heard.length > 0)
-    expect(heard).toHaveLength(1)
+    await until(() => received.length > 0)
+    expect(received).toHaveLength(1)
   })
 
-  test('is counted while it is there', async () => {
+  test('is counted while it is connected', async () => {
     await using host = startHost({ guests: guests() })
     const bob = await host.connected('bob')
     await send(bob, 'subscribe', { topic: 'public:a' })
@@ -219,16 +219,16 @@ describe('a socket', () => {
 })
 
 describe('a server', () => {
-  test('announces its end, and clients come back by themselves to the next on that port', async () => {
+  test('sends a shutdown notice, and clients reconnect to the next server on that port', async () => {
     await using first = startHost({ guests: guests() })
     const bob = await first.connected('bob')
-    // This host, unlike the real one, waits for no poll that is under way: both sides are at the websocket then.
+    // Unlike the real server, this host does not wait for a running poll. Over websocket there is none.
     await until(() => bob.io.engine.transport.name === 'websocket')
     await send(bob, 'subscribe', { topic: 'public:a' })
     const reasons = collect<string>(bob, 'disconnect')
-    const farewell = next(bob, 'notification')
+    const notice = next(bob, 'notification')
     await first.stop()
-    expect(await farewell).toMatchObject({
+    expect(await notice).toMatchObject({
       level: 'warning',
       message: 'the server is shutting down',
     })
@@ -240,7 +240,7 @@ describe('a server', () => {
     expect(second.realtime.stats().sockets).toBe(1)
   })
 
-  test('says farewell to who is between two polls', async () => {
+  test('delivers the shutdown notice to a client between two polls', async () => {
     await using host = startHost({ guests: guests() })
     const url = `${host.url}/socket.io/?EIO=4&transport=polling`
     const { sid } = JSON.parse((await (await fetch(url)).text()).slice(1))
@@ -250,14 +250,14 @@ describe('a server', () => {
     const closing = host.realtime.close().then(() => {
       isClosed = true
     })
-    // Whoever closes the port next would cut off who has not heard it.
+    // `close` waits: the caller closes the port next, and the client could not poll any more.
     await fetch(`${host.url}/elsewhere`)
     expect(isClosed).toBe(false)
     expect(await (await fetch(`${url}&sid=${sid}`)).text()).toContain('the server is shutting down')
     await closing
   })
 
-  test('that is closing takes nobody in', async () => {
+  test('that is closing rejects new connections', async () => {
     await using host = startHost({ guests: guests() })
     await host.realtime.close()
     const reply = await fetch(`${host.url}/socket.io/?EIO=4&transport=polling`)
