@@ -74,7 +74,7 @@ async function createClickHousePart(
     ...{ clickhouse, prepare, journalId, cursors, report: counters.report, now: Date.now },
     ...retryPolicy,
     cluster: settings.cluster,
-    patienceMs: settings.timeoutMs,
+    killAfterMs: settings.timeoutMs,
   })
   const limits = { recordsMax: settings.rowsMax, bytesMax: toBytesMax(settings) }
   return { sink, counters, limits, flushMs: settings.flushMs }

@@ -2,117 +2,122 @@ import { randomBytes } from 'node:crypto'
 import type { StoredRecord } from '../../core/record.ts'
 import type { Range } from '../backlog.ts'
 import type { Cursors } from '../cursors.ts'
-import type { Burial } from './dead-letter.ts'
-import { judge } from './retry-policy.ts'
-import type { Piece, Records, Rest, Sender } from './sender.ts'
+import type { ClickHouseFailure } from './failure.ts'
+import { chooseRetry } from './retry-policy.ts'
+import type { InsertAttempt, InsertOutcome, Records, Sender } from './sender.ts'
 import type { TableName } from './tables.ts'
 
-export type Delivery = {
+export type TableDelivery = {
   /**
-   * Stores the rows of one table, each exactly once, whatever the server does. Resolves with those
-   * that it cannot take, once all others are on its disk. Rejects only when the signal aborts.
+   * Stores the rows of one table exactly once, whatever the server does. Resolves with the rows that
+   * ClickHouse rejects, once all others are on its disk. Rejects only when the signal aborts.
    */
-  deliver(task: Task, signal: AbortSignal): Promise<Burial[]>
+  deliver(batch: TableBatch, signal: AbortSignal): Promise<RejectedRecord[]>
 }
 
-export type Task = {
+export type TableBatch = {
   table: TableName
   records: readonly StoredRecord[]
-  /** Whether nobody has sent these rows before; otherwise what is stored is found out first. */
+  /** These rows were never sent before. Otherwise the stored rows are read back first. */
   isNew: boolean
 }
 
-export type DeliveryOptions = {
+/** A record that ClickHouse rejects, and the reason. */
+export type RejectedRecord = { record: StoredRecord; failure: ClickHouseFailure }
+
+export type TableDeliveryOptions = {
   sender: Sender
   attempts: Pick<Attempts, 'current' | 'renew'>
   journalId: string
 }
 
 /**
- * An insert that did not end cleanly is waited for, its rows are read back, and the missing are
- * sent again. Where its request may still be on the way they go under the same token, so that it
- * cannot store them a second time.
+ * After an insert that did not end cleanly: wait until it has ended on the server, read its rows back,
+ * and send the missing ones again. If its request may still arrive, they keep the same token, so that
+ * the server cannot store them twice.
  */
-export function createDelivery({ sender, attempts, journalId }: DeliveryOptions): Delivery {
-  async function deliver(task: Task, signal: AbortSignal): Promise<Burial[]> {
-    const burials: Burial[] = []
-    let hasWitness = false
-    let queue = await begin(task, signal)
-    for (let piece = queue.shift(); piece; piece = queue.shift()) {
-      const rest = await sender.send(task.table, piece, signal)
-      if (rest.missing.length < piece.records.length) hasWitness = true
-      if (rest.missing.length === 0) continue
-      const next = await follow({ task, piece, rest, hasWitness, signal })
+export function createTableDelivery(options: TableDeliveryOptions): TableDelivery {
+  const { sender, attempts, journalId } = options
+
+  async function deliver(batch: TableBatch, signal: AbortSignal): Promise<RejectedRecord[]> {
+    const rejected: RejectedRecord[] = []
+    let hasStoredOthers = false
+    let queue = await begin(batch, signal)
+    for (let attempt = queue.shift(); attempt; attempt = queue.shift()) {
+      const outcome = await sender.send(batch.table, attempt, signal)
+      if (outcome.missing.length < attempt.records.length) hasStoredOthers = true
+      if (outcome.missing.length === 0) continue
+      const next = await chooseNext({ batch, attempt, outcome, hasStoredOthers, signal })
       queue = [...(next.first ?? []), ...queue, ...(next.last ?? [])]
-      if (next.burial) burials.push(next.burial)
+      if (next.rejected) rejected.push(next.rejected)
     }
-    return burials
+    return rejected
   }
 
-  async function begin({ table, records, isNew }: Task, signal: AbortSignal): Promise<Tried[]> {
+  async function begin(batch: TableBatch, signal: AbortSignal): Promise<QueuedAttempt[]> {
+    const { table, records, isNew } = batch
     const token = toToken(table, records, attempts.current())
     if (isNew) return [{ records, token, isNew: true, failures: 0 }]
-    const missing = await sender.findMissingAtLast(table, records, signal)
+    const missing = await sender.findFinallyMissing(table, records, signal)
     return missing.length === 0 ? [] : [{ records: missing, token, isNew: false, failures: 0 }]
   }
 
-  async function follow({ task, piece, rest, hasWitness, signal }: Situation): Promise<Next> {
-    const { table } = task
-    const { missing, failure } = rest
-    if (failure === undefined) return { first: [toFresh(table, missing, 0)] }
-    const isUnchanged = missing.length === piece.records.length
-    const failures = isUnchanged ? piece.failures + 1 : 1
-    const isAlone = task.records.length === 1
-    const verdict = judge({ failure, rows: missing.length, failures, hasWitness, isAlone })
-    if (verdict === 'bury') return { burial: { record: missing[0]!, failure } }
-    // What the server has answered is over. What it has not may still arrive.
-    const isOver = failure.code !== undefined
-    if (verdict === 'split' || verdict === 'shave') {
-      const rows = isOver ? missing : await sender.findMissingAtLast(table, missing, signal)
-      const parts = cut(rows, verdict === 'shave' ? 0 : failure.row)
-      return { first: parts.map((part) => toFresh(table, part, 0)) }
+  async function chooseNext(situation: Situation): Promise<Next> {
+    const { batch, attempt, outcome, hasStoredOthers, signal } = situation
+    const { table } = batch
+    const { missing, failure } = outcome
+    if (failure === undefined) return { first: [toNewAttempt(table, missing, 0)] }
+    const isUnchanged = missing.length === attempt.records.length
+    const failures = isUnchanged ? attempt.failures + 1 : 1
+    const isOnlyRow = batch.records.length === 1
+    const failed = { failure, rows: missing.length, failures, hasStoredOthers, isOnlyRow }
+    const step = chooseRetry(failed)
+    if (step === 'dead-letter') return { rejected: { record: missing[0]!, failure } }
+    // A request that was answered has ended. One without an answer may still arrive.
+    const hasEnded = failure.code !== undefined
+    if (step === 'split' || step === 'probe-first') {
+      const rows = hasEnded ? missing : await sender.findFinallyMissing(table, missing, signal)
+      const parts = splitRecords(rows, step === 'probe-first' ? 0 : failure.row)
+      return { first: parts.map((part) => toNewAttempt(table, part, 0)) }
     }
-    const again = isOver
-      ? toFresh(table, missing, failures)
-      : { ...piece, records: missing, isNew: false, failures }
-    return verdict === 'last' ? { last: [again] } : { first: [again] }
+    const again = hasEnded
+      ? toNewAttempt(table, missing, failures)
+      : { ...attempt, records: missing, isNew: false, failures }
+    return step === 'retry-last' ? { last: [again] } : { first: [again] }
   }
 
   const toToken = (table: TableName, records: Records, attempt: string) =>
     `${journalId}/${table}/${records[0]!.offset}-${records.at(-1)!.offset}/${attempt}`
 
-  function toFresh(table: TableName, records: Records, failures: number): Tried {
+  function toNewAttempt(table: TableName, records: Records, failures: number): QueuedAttempt {
     const token = toToken(table, records, attempts.renew())
     return { records, token, isNew: true, failures }
   }
   return { deliver }
 }
 
-/** `failures`: of just these rows, in a row. */
-type Tried = Piece & { failures: number }
+/** `failures`: failures in a row of exactly these rows. */
+type QueuedAttempt = InsertAttempt & { failures: number }
 
 type Situation = {
-  task: Task
-  piece: Tried
-  rest: Rest
-  hasWitness: boolean
+  batch: TableBatch
+  attempt: QueuedAttempt
+  outcome: InsertOutcome
+  hasStoredOthers: boolean
   signal: AbortSignal
 }
 
-/** What comes before everything else, what comes after it, and what is given up. */
-type Next = { first?: Tried[]; last?: Tried[]; burial?: Burial }
+/** Attempts before and after all queued ones, and a rejected row. */
+type Next = { first?: QueuedAttempt[]; last?: QueuedAttempt[]; rejected?: RejectedRecord }
 
-/**
- * Where one row was bad others may be: what follows it goes in parts, of some rows for each that we
- * know to be good.
- */
+/** Where one row is bad others may follow, so the rows after it are sent in parts of limited size. */
 const partRowsMin = 512
 
 /**
- * Halves; or, where a row is named: what stands before it, that row, and what follows in parts.
- * None is empty.
+ * Halves; or, if the server named a row: the rows before it, that row, and the rows after it in parts
+ * of at least four times the rows known to be good. No part is empty.
  */
-export function cut(records: Records, row: number | undefined): Records[] {
+function splitRecords(records: Records, row: number | undefined): Records[] {
   if (row === undefined || row >= records.length) {
     const half = Math.ceil(records.length / 2)
     return [records.slice(0, half), records.slice(half)].filter((part) => part.length > 0)
@@ -125,16 +130,15 @@ export function cut(records: Records, row: number | undefined): Records[] {
 }
 
 /**
- * Names of attempts at one range of records after another. A name is written down before anything
- * is sent under it, and it is random: a journal that was restored from a copy does not use one a
- * second time.
+ * Names for the attempts at one range of records. A name is written to disk before anything is sent
+ * under it. It is random, so that a journal restored from a backup does not use a name twice.
  */
 export type Attempts = {
   current(): string
   renew(): string
   /** The first attempt at a range. */
   begin(range: Range): void
-  /** A range that an earlier process began, under the name that it may have used last. */
+  /** A range that an earlier process began, with the name that it may have used last. */
   resume(range: Range): void
 }
 

@@ -1,19 +1,19 @@
 /**
- * What a failed call says about what to do next.
- * - `data`: a row is at fault, and nothing of its insert was stored.
- * - `large`: the insert is more than the server takes at once; a smaller one may pass.
- * - `busy`: the server's state is at fault, whatever the rows; waiting is the cure.
- * - `unknown`: anything else, a cut connection and a reply that proves nothing included.
+ * The cause of a failed call.
+ * - `data`: a row cannot be stored, and no row of the insert was stored.
+ * - `large`: the server cannot take an insert of this size; a smaller one may succeed.
+ * - `busy`: the state of the server, independent of the rows; retry later.
+ * - `unknown`: anything else, including a broken connection and a reply without proof.
  */
 export type FailureKind = 'data' | 'large' | 'busy' | 'unknown'
 
 export class ClickHouseFailure extends Error {
   readonly kind: FailureKind
-  /** ClickHouse's own code; undefined where no ClickHouse spoke. */
+  /** ClickHouse's error code; undefined if ClickHouse did not answer. */
   readonly code: number | undefined
-  /** A bounded word for metrics and dead letters: `cannot_parse_uuid`, `timeout`. */
+  /** A word from a bounded set, for metrics and dead letters, such as `cannot_parse_uuid`, `timeout`. */
   readonly reason: string
-  /** The row at fault, from 0, where the server names it. */
+  /** Index of the bad row, from 0, if the server names it. */
   readonly row: number | undefined
 
   constructor(message: string, details: Omit<FailureDetails, 'message'> = {}) {
@@ -34,32 +34,33 @@ export type FailureDetails = {
   row?: number | undefined
 }
 
-/** Codes of ClickHouse's `ErrorCodes.cpp`. Total: whatever was thrown becomes a failure. */
+/** Total. The codes are those of ClickHouse's `ErrorCodes.cpp`. */
 export function toFailure(error: unknown): ClickHouseFailure {
   if (error instanceof ClickHouseFailure) return error
   const message = error instanceof Error ? error.message : String(error)
   const code = toCode(error, message)
-  if (code === undefined) return new ClickHouseFailure(cut(message), { reason: toReason(message) })
+  if (code === undefined)
+    return new ClickHouseFailure(truncate(message), { reason: toReason(message) })
   const row = toRow(message)
   const kind = toKind(code, message)
   const reason = toName(error, message) ?? `code_${code}`
-  return new ClickHouseFailure(cut(message), { kind, code, reason, row })
+  return new ClickHouseFailure(truncate(message), { kind, code, reason, row })
 }
 
-/** The rows cannot be read or stored as they are. */
+/** A row cannot be parsed or stored. */
 const dataCodes = new Set([
   ...[6, 25, 26, 27, 32, 33, 38, 41, 53, 69, 70, 72, 117, 128, 130, 131, 190, 321, 349, 376],
   ...[407, 436, 441, 442, 457, 467, 469, 636, 675, 676, 691],
 ])
 
-/** MEMORY_LIMIT_EXCEEDED: less may fit. */
+/** MEMORY_LIMIT_EXCEEDED: a smaller insert may fit. */
 const largeCodes = new Set([241])
-/** NOT_ENOUGH_SPACE: room for the whole insert is asked for, and for a mebibyte at the least. */
-const moreThanLeast = /Cannot reserve (?!1\.00 MiB)[\d.]+ [MG]iB/
+/** NOT_ENOUGH_SPACE: the server reserves space for the whole insert, at least 1 MiB. */
+const moreThanMinimum = /Cannot reserve (?!1\.00 MiB)[\d.]+ [MG]iB/
 
 /**
- * Disk, quota, parts, replicas, Keeper, rights, a schema that is not ours: no row is at fault, so
- * no row may be given up for it.
+ * Disk, quota, parts, replicas, Keeper, rights or a changed schema: no row is the cause, so no row may be
+ * given up.
  */
 const busyCodes = new Set([
   ...[3, 10, 16, 47, 60, 75, 76, 77, 81, 115, 159, 160, 164, 172, 173, 192, 193, 194, 195, 198],
@@ -69,13 +70,13 @@ const busyCodes = new Set([
 ])
 
 function toKind(code: number, message: string): FailureKind {
-  // A full disk comes under many codes, the standard library's among them.
+  // A full disk is reported with many codes, also those of the C++ standard library.
   if (/no space left|ENOSPC|errno: 28\b/i.test(message)) return 'busy'
-  // Older servers say this to each insert after one that met a full disk, until they are restarted.
+  // After a full disk, older servers report this for every insert until they are restarted.
   if (/(canceled|finalized) buffer/i.test(message)) return 'busy'
-  // An operator's materialised view fails after the table itself took the rows.
+  // A materialised view of the operator failed after the table had stored the rows.
   if (/pushing to view/i.test(message)) return 'unknown'
-  if (code === 243 && moreThanLeast.test(message)) return 'large'
+  if (code === 243 && moreThanMinimum.test(message)) return 'large'
   if (dataCodes.has(code)) return 'data'
   if (largeCodes.has(code)) return 'large'
   return busyCodes.has(code) ? 'busy' : 'unknown'
@@ -105,5 +106,5 @@ function toReason(message: string): string {
   return /abort/i.test(message) ? 'aborted' : 'unreachable'
 }
 
-/** A server's message may quote a whole row. */
-const cut = (message: string) => message.slice(0, 1000)
+/** A message may quote a whole row. */
+const truncate = (message: string) => message.slice(0, 1000)

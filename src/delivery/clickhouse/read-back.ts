@@ -3,11 +3,9 @@ import type { ClickHouse } from './client.ts'
 import type { TableName } from './tables.ts'
 
 export type ReadBack = {
-  /**
-   * Resolves once no insert of this journal runs on the server any more: its outcome is then final.
-   */
+  /** Resolves once no insert of this journal runs on the server. Its outcome is final then. */
   settle(signal: AbortSignal): Promise<void>
-  /** Those of the rows that the table does not hold. */
+  /** The rows that the table does not hold. */
   findMissing(rows: Rows, signal: AbortSignal): Promise<StoredRecord[]>
 }
 
@@ -17,24 +15,20 @@ export type ReadBackOptions = {
   clickhouse: ClickHouse
   journalId: string
   cluster: string | undefined
-  /** How long an insert may go on running before we ask the server to end it. */
-  patienceMs: number
+  /** An insert that runs longer on the server is killed. */
+  killAfterMs: number
   /** Rejects when the signal aborts. */
   sleep(ms: number, signal: AbortSignal): Promise<void>
   now(): number
 }
 
-/** A query text of up to 80 KB, of the 256 KiB that a server takes. */
+/** Keeps the query below 80 KB; ClickHouse accepts 256 KiB. */
 const rowsPerQueryMax = 2000
-/**
- * Lines are parsed to learn what a row is called; this much of them holds up the thread for 10 ms.
- */
+/** The lines are parsed for their identities: 2 MiB block the thread for 10 ms. */
 const bytesPerQueryMax = 2 * 1024 * 1024
 const pollMs = [20, 50, 100, 250, 500, 1000] as const
 
-/**
- * What became of inserts whose end we did not see. Both functions reject with a ClickHouseFailure.
- */
+/** Determines the outcome of inserts that did not end cleanly. Rejections are ClickHouseFailures. */
 export function createReadBack(options: ReadBackOptions): ReadBack {
   const { clickhouse, cluster, now } = options
   const processes =
@@ -54,9 +48,9 @@ export function createReadBack(options: ReadBackOptions): ReadBack {
         signal,
       )
       if (Number(row?.running) === 0) return
-      if (!wasKilled && now() - startMs > options.patienceMs) {
+      if (!wasKilled && now() - startMs > options.killAfterMs) {
         wasKilled = true
-        // A courtesy: a server that refuses it still ends the insert by its own time limit.
+        // Optional: a server that refuses it still ends the insert by its own time limit.
         await clickhouse.command(`${kill} WHERE ${isOurs} ASYNC`, signal).catch(() => {})
       }
       await options.sleep(pollMs[Math.min(poll, pollMs.length - 1)]!, signal)
@@ -64,7 +58,7 @@ export function createReadBack(options: ReadBackOptions): ReadBack {
   }
 
   async function findMissing({ table, records }: Rows, signal: AbortSignal) {
-    // A replica answers from what it has fetched; the insert may have gone to another one.
+    // A replica answers from the parts it has fetched, and the insert may have gone to another replica.
     if (cluster !== undefined)
       await clickhouse.command(`SYSTEM SYNC REPLICA ${table} LIGHTWEIGHT`, signal)
     const missing: StoredRecord[] = []
@@ -82,8 +76,8 @@ export function createReadBack(options: ReadBackOptions): ReadBack {
 type Stored = Readonly<Record<string, unknown>>
 
 /**
- * What makes a row itself, beside others of its table: a client may give one uuid to two events of
- * different users, and the chunks of a recording share theirs.
+ * The columns that identify a row. The uuid alone does not: a client may give one uuid to two events of
+ * different users, and the chunks of a recording share one.
  */
 const identities: Record<TableName, readonly string[]> = {
   events: ['uuid', 'project', 'event', 'distinct_id'],
@@ -98,7 +92,7 @@ function toIdentity(table: TableName, row: Stored): string {
 
 const decoder = new TextDecoder()
 
-/** Undefined for a line that is no JSON: such a row is not stored. */
+/** Empty for a line that is not JSON: such a row is not stored. */
 function identityOf(table: TableName, line: Uint8Array): string {
   try {
     const row = JSON.parse(decoder.decode(line)) as Record<string, unknown>
@@ -108,7 +102,7 @@ function identityOf(table: TableName, line: Uint8Array): string {
   }
 }
 
-/** Undefined where none of the rows can be stored, because none has a uuid that is one. */
+/** Undefined if no row has a valid uuid, since then none can be stored. */
 function toQuery(table: TableName, records: readonly StoredRecord[]): string | undefined {
   const uuids = records.map((record) => record.head().uuid).filter((uuid) => uuidShape.test(uuid))
   if (uuids.length === 0) return undefined

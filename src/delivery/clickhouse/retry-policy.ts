@@ -1,56 +1,57 @@
 import type { ClickHouseFailure } from './failure.ts'
 
 /**
- * What to do with rows whose insert failed and which are not stored.
- * - `retry`: all of them again.
- * - `last`: all of them again, after everything else.
- * - `split`: in parts, the row that the server named apart from the others.
- * - `shave`: the first row apart from the others, to see whether the server takes any row at all.
- * - `bury`: the row becomes a dead letter.
+ * The next step for rows that are not stored after their insert failed.
+ * - `retry`: send all of them again.
+ * - `retry-last`: send all of them again, after all other rows of the batch.
+ * - `split`: send them in parts; a row that the server named becomes a part of its own.
+ * - `probe-first`: send the first row alone, to see whether the server accepts any row at all.
+ * - `dead-letter`: give up the row and store it as a dead letter.
  */
-export type Verdict = 'retry' | 'last' | 'split' | 'shave' | 'bury'
+export type RetryStep = 'retry' | 'retry-last' | 'split' | 'probe-first' | 'dead-letter'
 
-export type Case = {
+export type FailedInsert = {
   failure: ClickHouseFailure
   rows: number
   /**
-   * Failures of just these rows, this one included; after each of them the server answered a query.
+   * Failures in a row of exactly these rows, this one included. The server answered a query after each
+   * of them.
    */
   failures: number
-  /** Other rows of the same batch went in: the server works, and so does the table. */
-  hasWitness: boolean
-  /** No other rows are left that could bear witness. */
-  isAlone: boolean
+  /** Other rows of the same batch are stored, so the server and the table work. */
+  hasStoredOthers: boolean
+  /** The batch has no other rows. */
+  isOnlyRow: boolean
 }
 
-/** A server that gives an unknown answer this often, and yet answers queries, may mean the rows. */
-const suspicionAfter = 5
+/** The server answers queries, but failed this often for unknown reasons: the rows may be the cause. */
+const probeAfterFailures = 5
 /**
- * A row whose neighbours went in is set aside after this many failures, half a minute at the least
- * with the pauses between them. A reply with a code is a word on the row; a connection that breaks
- * may be chance.
+ * Limits for a row whose neighbours are stored; with the pauses in between at least half a minute. A
+ * reply with a code concerns the row; a broken connection may be chance, so it gets more attempts.
  */
 const repliesMax = 12
 const breaksMax = 20
-/**
- * Some six minutes at the longest pause: a row that holds up everything for longer is set aside.
- */
-const lonelyRepliesMax = 100
+/** Limit for a row without neighbours: about six minutes at the longest pause. */
+const onlyRowRepliesMax = 100
 
 /**
- * Total. A row is given up only for its own fault: where the server says so, or where it takes its
- * neighbours and not this one. A server that refuses everything is waited for.
+ * Total. A row is given up only for its own fault: the server says so, or it accepts the neighbours but
+ * not this row. A server that refuses everything is retried without end.
  */
-export function judge({ failure, rows, failures, hasWitness, isAlone }: Case): Verdict {
+export function chooseRetry(failed: FailedInsert): RetryStep {
+  const { failure, rows, failures, hasStoredOthers, isOnlyRow } = failed
   const isSingle = rows === 1
   if (failure.kind === 'busy') return 'retry'
   if (failure.kind === 'large') return isSingle ? 'retry' : 'split'
-  if (failure.kind === 'data') return isSingle ? 'bury' : 'split'
-  if (hasWitness) {
+  if (failure.kind === 'data') return isSingle ? 'dead-letter' : 'split'
+  if (hasStoredOthers) {
     if (!isSingle) return failures > 1 ? 'split' : 'retry'
-    return failures >= (failure.code === undefined ? breaksMax : repliesMax) ? 'bury' : 'last'
+    const failuresMax = failure.code === undefined ? breaksMax : repliesMax
+    return failures >= failuresMax ? 'dead-letter' : 'retry-last'
   }
-  if (failures < suspicionAfter) return 'retry'
-  if (!isSingle) return 'shave'
-  return isAlone && failure.code !== undefined && failures >= lonelyRepliesMax ? 'bury' : 'last'
+  if (failures < probeAfterFailures) return 'retry'
+  if (!isSingle) return 'probe-first'
+  const isGivenUp = isOnlyRow && failure.code !== undefined && failures >= onlyRowRepliesMax
+  return isGivenUp ? 'dead-letter' : 'retry-last'
 }

@@ -11,8 +11,8 @@ export type SchemaOptions = {
 }
 
 /**
- * Brings the database to the schema of this version. Every statement may run twice and on two nodes
- * at once, so a migration that was cut off is simply run again. Rejects with a ClickHouseFailure.
+ * Migrates the database to the schema of this version. Every statement may run twice, also on two nodes
+ * at once, so an interrupted migration is run again. Rejects with a ClickHouseFailure.
  */
 export async function migrate(clickhouse: ClickHouse, options: SchemaOptions): Promise<void> {
   const dialect = toDialect(options.cluster)
@@ -27,10 +27,11 @@ export async function migrate(clickhouse: ClickHouse, options: SchemaOptions): P
     for (const statement of statements(dialect)) await clickhouse.command(statement)
     await clickhouse.command(`INSERT INTO ${migrationsTable.name} (version) VALUES (${version})`)
   }
-  for (const name of retained) await retain(clickhouse, { name, dialect, days: options.ttlDays })
+  for (const name of retained)
+    await setRetention(clickhouse, { name, dialect, days: options.ttlDays })
 }
 
-/** Creates the database, from a connection to one that exists. */
+/** Creates the database through a connection to another database. */
 export async function createDatabase(
   clickhouse: ClickHouse,
   { name, cluster }: { name: string; cluster: string | undefined },
@@ -40,7 +41,7 @@ export async function createDatabase(
   )
 }
 
-/** What differs between one server and a cluster. */
+/** The differences between one server and a cluster. */
 type Dialect = { onCluster: string; engine: string; deduplication: string }
 
 function toDialect(cluster: string | undefined): Dialect {
@@ -57,14 +58,14 @@ function toDialect(cluster: string | undefined): Dialect {
   }
 }
 
-/** Migration n stands at index n - 1, and never changes once it was released. */
+/** Migration n is at index n - 1. A released migration never changes. */
 const migrations: readonly ((dialect: Dialect) => string[])[] = [
   (dialect) => firstTables.map((table) => toCreate({ ...table, version: 'received_at' }, dialect)),
 ]
 
-type Creation = Omit<Table, 'name'> & { name: string; version: string }
+type NewTable = Omit<Table, 'name'> & { name: string; version: string }
 
-const migrationsTable: Creation = {
+const migrationsTable: NewTable = {
   name: 'schema_migrations',
   columns: ['version UInt32', `applied_at DateTime64(3, 'UTC') DEFAULT now64(3)`],
   partitionBy: 'tuple()',
@@ -72,13 +73,10 @@ const migrationsTable: Creation = {
   version: 'applied_at',
 }
 
-/**
- * What was acknowledged may leave the journal once it is inserted, so an insert must reach the
- * disk.
- */
+/** Records leave the journal after their insert, so an insert must be synced to the disk. */
 const durability = 'fsync_after_insert = 1, fsync_part_directory = 1'
 
-function toCreate(table: Creation, { onCluster, engine, deduplication }: Dialect): string {
+function toCreate(table: NewTable, { onCluster, engine, deduplication }: Dialect): string {
   return `CREATE TABLE IF NOT EXISTS ${table.name}${onCluster} (${table.columns.join(', ')})
 ENGINE = ${engine}(${table.version})
 PARTITION BY ${table.partitionBy}
@@ -90,11 +88,10 @@ SETTINGS ${durability}, ${deduplication}`
 const retained = ['events', 'recordings', 'link_events'] as const
 
 /**
- * By time of receipt: an event that was acknowledged today is not gone tomorrow because its
- * client's clock stands in the past. Only a changed setting alters the table, as the change
- * rewrites parts.
+ * Retention counts from the time of receipt, so that a client whose clock is wrong loses no events. The
+ * table is altered only if the setting has changed, because the change rewrites parts.
  */
-async function retain(
+async function setRetention(
   clickhouse: ClickHouse,
   { name, dialect, days }: { name: string; dialect: Dialect; days: number },
 ): Promise<void> {
@@ -110,24 +107,24 @@ async function retain(
 
 const quoted = (name: string) => `\`${name.replace(/[\\`]/g, '\\$&')}\``
 
-/** What the embedded engine's tables need beside their schema. A server's are its operator's to tune. */
-export async function tuneTables(engine: Pick<ClickHouse, 'query' | 'command'>): Promise<void> {
-  const tables = await engine.query<{ name: string; engine_full: string }>(
+/** Table settings of the embedded ClickHouse. On a server they are the operator's choice. */
+export async function tuneTables(clickhouse: Pick<ClickHouse, 'query' | 'command'>): Promise<void> {
+  const tables = await clickhouse.query<{ name: string; engine_full: string }>(
     `SELECT name, engine_full FROM system.tables WHERE database = currentDatabase()
 AND name IN ('${Object.values(tableOf).join("','")}')`,
   )
   for (const { name, engine_full } of tables) {
-    const wanting = embeddedSettings.filter(([setting]) => !engine_full.includes(setting))
-    if (wanting.length === 0) continue
-    const changes = wanting.map(([setting, value]) => `${setting} = ${value}`)
-    await engine.command(`ALTER TABLE ${name} MODIFY SETTING ${changes.join(', ')}`)
+    const missing = embeddedSettings.filter(([setting]) => !engine_full.includes(setting))
+    if (missing.length === 0) continue
+    const changes = missing.map(([setting, value]) => `${setting} = ${value}`)
+    await clickhouse.command(`ALTER TABLE ${name} MODIFY SETTING ${changes.join(', ')}`)
   }
 }
 
 const embeddedSettings = [
-  // Else a table does not load that has a broken part of a gigabyte, as a merge leaves them.
+  // Otherwise a table with a large broken part, such as a failed merge leaves, does not load.
   ['max_suspicious_broken_parts', 1_000_000],
   ['max_suspicious_broken_parts_bytes', 1e15],
-  // More parts a merge, so that a row is written anew less often: a third less CPU for merges under load.
+  // More parts per merge, so that a row is rewritten less often: a third less CPU for merges under load.
   ['merge_selector_base', 16],
 ] as const

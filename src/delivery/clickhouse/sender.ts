@@ -6,70 +6,68 @@ import type { ReadBack } from './read-back.ts'
 import type { TableName } from './tables.ts'
 
 export type Sender = {
-  /** Rows that are to be sent next, as the same array. */
+  /** Prepares the rows that are sent next; `send` must get the same array. */
   stage(records: Records): void
-  /** Sends the rows once, and finds out how it ended. Rejects only when the signal aborts. */
-  send(table: TableName, piece: Piece, signal: AbortSignal): Promise<Rest>
+  /** Sends the rows once and determines the outcome. Rejects only when the signal aborts. */
+  send(table: TableName, attempt: InsertAttempt, signal: AbortSignal): Promise<InsertOutcome>
   /**
-   * Which of the rows are not stored, once no request of ours is on its way to the server and none
-   * runs there: for rows that are to be sent under another token than before. Rejects only when the
-   * signal aborts.
+   * The rows that are not stored, after all requests of this journal have arrived and ended on the
+   * server. Required before rows are sent under another token. Rejects only when the signal aborts.
    */
-  findMissingAtLast(table: TableName, records: Records, signal: AbortSignal): Promise<Records>
+  findFinallyMissing(table: TableName, records: Records, signal: AbortSignal): Promise<Records>
 }
 
 /**
- * A request whose connection is gone may still lie in the server's buffers while the server hangs;
- * one that answers again has taken it up within this time.
+ * After its connection broke, a request may still wait in the buffers of a hanging server. A server that
+ * answers again starts it within this time.
  */
 const graceMs = 1000
 
 export type Records = readonly StoredRecord[]
 
 /** Rows that go in one insert. */
-export type Piece = {
+export type InsertAttempt = {
   records: Records
   token: string
   /**
-   * Nothing was ever sent under this token, so its OK is proof. ClickHouse remembers a token before
-   * the part is in place: an OK to a second insert under it may mean that nothing was stored.
+   * The token was never sent before, so success proves that the rows are stored. ClickHouse remembers a
+   * token before the part is in place: success of a second insert with it may store nothing.
    */
   isNew: boolean
 }
 
-/** What an insert left to do: rows that are not stored, and the failure if there was one. */
-export type Rest = { missing: Records; failure?: ClickHouseFailure }
+/** The rows that are not stored after an insert, and its failure if it failed. */
+export type InsertOutcome = { missing: Records; failure?: ClickHouseFailure }
 
 export type SenderOptions = {
   clickhouse: Pick<ClickHouse, 'insert' | 'stage'>
   readBack: ReadBack
-  /** Is told of a failure, and resolves when it is time to go on. */
+  /** Reports a failure and resolves after the pause before the next call. */
   pause(failure: ClickHouseFailure, signal: AbortSignal): Promise<void>
-  /** Is told of an insert that went in. */
-  succeeded(): void
+  /** Called after each successful insert. */
+  onSuccess(): void
   sleep: Sleep
 }
 
 export function createSender(options: SenderOptions): Sender {
-  const { clickhouse, readBack, pause, succeeded, sleep } = options
+  const { clickhouse, readBack, pause, onSuccess, sleep } = options
 
   async function send(
     table: TableName,
-    { records, token, isNew }: Piece,
+    { records, token, isNew }: InsertAttempt,
     signal: AbortSignal,
-  ): Promise<Rest> {
+  ): Promise<InsertOutcome> {
     try {
       await clickhouse.insert({ table, token, lines: records }, signal)
     } catch (error) {
       signal.throwIfAborted()
       const failure = toFailure(error)
-      // The server stopped at a row while it read them: an insert is one block, so nothing was
-      // stored.
+      // The server stopped at a row while it parsed them. An insert is one block, so no row is stored.
       if (failure.kind === 'data' && failure.row !== undefined) return { missing: records, failure }
       await pause(failure, signal)
       return { missing: await findMissing(table, records, signal), failure }
     }
-    succeeded()
+    onSuccess()
     return { missing: isNew ? [] : await findMissing(table, records, signal) }
   }
 
@@ -85,11 +83,11 @@ export function createSender(options: SenderOptions): Sender {
     }
   }
 
-  async function findMissingAtLast(table: TableName, records: Records, signal: AbortSignal) {
+  async function findFinallyMissing(table: TableName, records: Records, signal: AbortSignal) {
     const missing = await findMissing(table, records, signal)
     if (missing.length === 0) return missing
     await sleep(graceMs, signal)
     return findMissing(table, missing, signal)
   }
-  return { stage: (records) => clickhouse.stage?.(records), send, findMissingAtLast }
+  return { stage: (records) => clickhouse.stage?.(records), send, findFinallyMissing }
 }

@@ -1,11 +1,17 @@
+import { createHash } from 'node:crypto'
+import { toDeadLetter } from '../../contracts/encode.ts'
 import { abortable, type RetryPolicy, retryUntilAborted, toBackoffMs } from '../../core/async.ts'
-import type { StoredRecord } from '../../core/record.ts'
+import { type StoredRecord, toLineText, toStoredLine } from '../../core/record.ts'
 import type { Batch, Sink } from '../../core/sink.ts'
 import type { Cursors } from '../cursors.ts'
 import type { SinkReport } from '../sink-counters.ts'
 import type { ClickHouse } from './client.ts'
-import { toStoredDeadLetter } from './dead-letter.ts'
-import { createAttempts, createDelivery, type Task } from './delivery.ts'
+import {
+  createAttempts,
+  createTableDelivery,
+  type RejectedRecord,
+  type TableBatch,
+} from './delivery.ts'
 import { type ClickHouseFailure, toFailure } from './failure.ts'
 import { createReadBack } from './read-back.ts'
 import { createSender } from './sender.ts'
@@ -14,23 +20,20 @@ import { type TableName, tableOf } from './tables.ts'
 export type ClickHouseSinkOptions = RetryPolicy & {
   clickhouse: ClickHouse
   /**
-   * Makes what is missing of database and tables: before the first insert, and when the server says
-   * they are gone.
+   * Creates missing database and tables. Called before the first insert, and again when the server
+   * reports that they do not exist.
    */
   prepare(): Promise<void>
   journalId: string
   cluster: string | undefined
   cursors: Pick<Cursors, 'begin' | 'pending'>
-  /**
-   * How long an insert of ours may go on running on the server before the server is asked to end
-   * it.
-   */
-  patienceMs: number
+  /** An insert that still runs on the server after this time is killed. */
+  killAfterMs: number
   report: SinkReport
   now(): number
 }
 
-/** Exactly once into ClickHouse, one batch at a time. Begins to connect at once. */
+/** Stores every record exactly once in ClickHouse, one batch at a time. Starts to connect at once. */
 export function createClickHouseSink(options: ClickHouseSinkOptions): Sink {
   const { clickhouse, report } = options
   let failuresInARow = 0
@@ -38,11 +41,11 @@ export function createClickHouseSink(options: ClickHouseSinkOptions): Sink {
   let isReady = false
   const attempts = createAttempts(options.cursors)
   const readBack = createReadBack(options)
-  const sender = createSender({ clickhouse, readBack, pause, succeeded, sleep: options.sleep })
-  const { deliver } = createDelivery({ sender, attempts, journalId: options.journalId })
-  const staged = new WeakMap<Batch, Task[]>()
+  const sender = createSender({ clickhouse, readBack, pause, onSuccess, sleep: options.sleep })
+  const { deliver } = createTableDelivery({ sender, attempts, journalId: options.journalId })
+  const staged = new WeakMap<Batch, TableBatch[]>()
 
-  function succeeded(): void {
+  function onSuccess(): void {
     failuresInARow = 0
   }
 
@@ -71,32 +74,32 @@ export function createClickHouseSink(options: ClickHouseSinkOptions): Sink {
       isReady = true
       failuresInARow = 0
     })
-    made.catch(() => {}) // It fails by being closed alone.
+    made.catch(() => {}) // It rejects only after `close`.
     return made
   }
 
   async function run(batch: Batch, isNew: boolean, signal: AbortSignal): Promise<void> {
     await abortable(ready, signal)
-    const letters: StoredRecord[] = []
-    for (const task of staged.get(batch) ?? toTasks(batch.records, isNew))
-      for (const burial of await deliver(task, signal)) {
-        letters.push(toStoredDeadLetter(burial, options.journalId))
-        report.deadLettered(burial.record, burial.failure.reason)
+    const deadLetters: StoredRecord[] = []
+    for (const tableBatch of staged.get(batch) ?? toTableBatches(batch.records, isNew))
+      for (const rejected of await deliver(tableBatch, signal)) {
+        deadLetters.push(toStoredDeadLetter(rejected, options.journalId))
+        report.deadLettered(rejected.record, rejected.failure.reason)
       }
-    if (letters.length > 0)
-      await deliver({ table: 'dead_letters', records: letters, isNew }, signal)
+    if (deadLetters.length > 0)
+      await deliver({ table: 'dead_letters', records: deadLetters, isNew }, signal)
   }
 
-  // Not awaited: the server may be away, and what comes in waits in the journal.
+  // Not awaited: while the server is unreachable, events wait in the journal.
   let ready = makeReady()
 
   return {
     name: 'clickhouse',
     inflightMax: 1,
     stage(batch) {
-      const tasks = toTasks(batch.records, true)
-      staged.set(batch, tasks)
-      for (const { records } of tasks) sender.stage(records)
+      const batches = toTableBatches(batch.records, true)
+      staged.set(batch, batches)
+      for (const { records } of batches) sender.stage(records)
     },
     async ship(batch, signal) {
       attempts.begin(batch)
@@ -109,18 +112,18 @@ export function createClickHouseSink(options: ClickHouseSinkOptions): Sink {
     },
     isHealthy: () => isReady && failuresInARow === 0,
     async close() {
-      closing.abort(new Error('the sink is closed'))
+      closing.abort(new Error('the ClickHouse sink is closed'))
       await ready.catch(() => {})
       await clickhouse.close()
     },
   }
 }
 
-/** UNKNOWN_TABLE and UNKNOWN_DATABASE: the server was replaced by an empty one. */
+/** UNKNOWN_TABLE and UNKNOWN_DATABASE: the server may have been replaced by an empty one. */
 const lostSchemaCodes = new Set([60, 81])
 
-/** The batch's rows by table, in their order. */
-function toTasks(records: readonly StoredRecord[], isNew: boolean): Task[] {
+/** The rows of a batch by table, in their order. */
+function toTableBatches(records: readonly StoredRecord[], isNew: boolean): TableBatch[] {
   const byTable = new Map<TableName, StoredRecord[]>()
   for (const record of records) {
     const table = tableOf[record.kind]
@@ -129,4 +132,29 @@ function toTasks(records: readonly StoredRecord[], isNew: boolean): Task[] {
     else byTable.set(table, [record])
   }
   return [...byTable].map(([table, rows]) => ({ table, records: rows, isNew }))
+}
+
+/**
+ * The dead letter of a rejected record. Its uuid derives from the record's place in the journal, so that
+ * a second attempt at the same record gives the same row.
+ */
+function toStoredDeadLetter({ record, failure }: RejectedRecord, journalId: string): StoredRecord {
+  const { offset, receivedMs } = record
+  const { message: detail, reason } = failure
+  const uuid = toUuid(`${journalId}/${offset}`)
+  const { line, dedupKey, event, key, ...letter } = toDeadLetter({
+    ...{ record, stage: 'clickhouse', reason, detail, uuid, receivedMs },
+  })
+  const stored = toStoredLine(encoder.encode(`${toLineText(line)}\n`))
+  return { ...letter, ...stored, offset, head: () => ({ uuid, dedupKey, event, key }) }
+}
+
+const encoder = new TextEncoder()
+
+/** A uuid of version 8: the format for custom rules. */
+function toUuid(name: string): string {
+  const hex = createHash('sha256').update(name).digest('hex')
+  const variant = '89ab'[Number.parseInt(hex[16]!, 16) % 4]
+  const groups = [hex.slice(0, 8), hex.slice(8, 12), `8${hex.slice(13, 16)}`]
+  return [...groups, `${variant}${hex.slice(17, 20)}`, hex.slice(20, 32)].join('-')
 }

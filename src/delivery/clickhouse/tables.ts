@@ -7,7 +7,7 @@ import {
   recordingColumns,
 } from '../../core/event.ts'
 
-/** Which table takes a record. */
+/** The table of each kind of record. */
 export const tableOf = {
   event: 'events',
   recording: 'recordings',
@@ -25,10 +25,7 @@ export type Table = {
   ttl?: string
 }
 
-/**
- * The read-back after an uncertain insert knows a row's time of receipt, which no sorting key
- * holds.
- */
+/** The read-back after an uncertain insert searches by time of receipt, which no sorting key contains. */
 const receivedAt = 'INDEX received_at_range received_at TYPE minmax GRANULARITY 1'
 
 /** Migration 1 put `received_at` last, while the canonical line has it second. */
@@ -39,7 +36,7 @@ function toColumns(columns: Columns): string[] {
   return [...Object.entries(columns).map(([name, [type]]) => `${name} ${type}`), receivedAt]
 }
 
-/** The tables as migration 1 makes them. A row replaces an older one of the same sorting key. */
+/** The tables as migration 1 creates them. A row replaces an older one with the same sorting key. */
 export const firstTables: readonly Table[] = [
   {
     name: 'events',
@@ -64,7 +61,7 @@ export const firstTables: readonly Table[] = [
     columns: toColumns(deadLetterColumns),
     partitionBy: 'toYYYYMM(received_at)',
     orderBy: 'project, toDate(received_at), reason, uuid',
-    // Long enough for somebody to notice and repair; they are no data of the project's.
+    // Long enough to notice and repair the cause. Dead letters are not data of the project.
     ttl: 'toDateTime(received_at) + toIntervalDay(90)',
   },
 ]

@@ -52,7 +52,7 @@ function makeSink() {
   const sink = createClickHouseSink({
     ...fixtures.instantly,
     ...{ clickhouse, prepare: store.prepare, cursors: ledger, report, now: Date.now },
-    ...{ journalId: crypto.randomUUID(), cluster: undefined, patienceMs: 1000 },
+    ...{ journalId: crypto.randomUUID(), cluster: undefined, killAfterMs: 1000 },
   })
   return { sink, ledger, report }
 }

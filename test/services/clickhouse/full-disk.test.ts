@@ -60,7 +60,7 @@ describe.skipIf(!canMount)('the embedded engine on a disk that fills up while it
     disk.fill()
     const sink = createClickHouseSink({
       ...{ ...store, cursors: fixtures.makeLedger(), report, now: Date.now },
-      ...{ journalId: crypto.randomUUID(), cluster: undefined, patienceMs: 1000 },
+      ...{ journalId: crypto.randomUUID(), cluster: undefined, killAfterMs: 1000 },
       ...fixtures.instantly,
       async sleep(ms, signal) {
         disk.empty()

@@ -34,7 +34,7 @@ async function makeSink(given: Partial<ClickHouseSettings> = {}) {
   const sink = createClickHouseSink({
     ...fixtures.instantly,
     ...{ clickhouse, prepare, cursors: fixtures.makeLedger(), report, now: Date.now },
-    ...{ journalId: crypto.randomUUID(), cluster: undefined, patienceMs: 5000 },
+    ...{ journalId: crypto.randomUUID(), cluster: undefined, killAfterMs: 5000 },
   })
   return { sink, clickhouse, report }
 }

@@ -22,7 +22,7 @@ async function makeSink(timeoutMs: number) {
   const report = fixtures.makeReport()
   const sink = createClickHouseSink({
     ...{ clickhouse, prepare, cursors: fixtures.makeLedger(), report, now: Date.now },
-    ...{ journalId: crypto.randomUUID(), cluster: undefined, patienceMs: 2000 },
+    ...{ journalId: crypto.randomUUID(), cluster: undefined, killAfterMs: 2000 },
     ...{ backoff: { firstMs: 20, maxMs: 200 }, sleep, random: Math.random },
   })
   return { sink, clickhouse, report }

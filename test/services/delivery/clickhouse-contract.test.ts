@@ -15,7 +15,7 @@ async function open(): Promise<SinkUnderTest> {
   const sink = createClickHouseSink({
     ...instantly,
     ...{ clickhouse, prepare, cursors: makeLedger(), report: makeReport(), now: Date.now },
-    ...{ journalId: crypto.randomUUID(), cluster: undefined, patienceMs: 5000 },
+    ...{ journalId: crypto.randomUUID(), cluster: undefined, killAfterMs: 5000 },
   })
   async function stored(): Promise<string[]> {
     const tables = ['events', 'recordings', 'link_events', 'dead_letters']

@@ -1,65 +1,75 @@
 import { describe, expect, test } from 'bun:test'
 import { ClickHouseFailure, type FailureKind } from '../../../../src/delivery/clickhouse/failure.ts'
-import { type Case, judge } from '../../../../src/delivery/clickhouse/retry-policy.ts'
+import {
+  chooseRetry,
+  type FailedInsert,
+  type RetryStep,
+} from '../../../../src/delivery/clickhouse/retry-policy.ts'
 
 const failed = (kind: FailureKind, code?: number) => new ClickHouseFailure('x', { kind, code })
-const scene = { rows: 10, failures: 1, hasWitness: false, isAlone: false }
+const situation = { rows: 10, failures: 1, hasStoredOthers: false, isOnlyRow: false }
 const reply = failed('unknown', 49)
-const silence = failed('unknown')
+const noReply = failed('unknown')
 
-describe('rows whose insert failed', () => {
-  test.each<[string, Partial<Case> & Pick<Case, 'failure'>, string]>([
-    ['are split where a row is at fault', { failure: failed('data', 27) }, 'split'],
-    ['one alone is buried for its own fault', { failure: failed('data', 27), rows: 1 }, 'bury'],
-    ['are split where they are too much', { failure: failed('large', 241) }, 'split'],
+describe('chooseRetry', () => {
+  test.each<[string, Partial<FailedInsert> & Pick<FailedInsert, 'failure'>, RetryStep]>([
+    ['splits rows if one is bad', { failure: failed('data', 27) }, 'split'],
+    ['dead-letters a single bad row', { failure: failed('data', 27), rows: 1 }, 'dead-letter'],
+    ['splits an insert that is too large', { failure: failed('large', 241) }, 'split'],
     [
-      'one that is too much is never buried',
-      { failure: failed('large', 241), rows: 1, failures: 999, hasWitness: true, isAlone: true },
+      'retries a single row that is too large without end',
+      {
+        ...{ failure: failed('large', 241), rows: 1, failures: 999 },
+        ...{ hasStoredOthers: true, isOnlyRow: true },
+      },
       'retry',
     ],
     [
-      'wait for a server that is busy, however often it failed',
-      { failure: failed('busy', 243), rows: 1, failures: 999, hasWitness: true, isAlone: true },
+      'retries without end while the server is busy',
+      {
+        ...{ failure: failed('busy', 243), rows: 1, failures: 999 },
+        ...{ hasStoredOthers: true, isOnlyRow: true },
+      },
       'retry',
     ],
-    ['are tried again after an unknown answer', { failure: reply, failures: 4 }, 'retry'],
-    ['are suspected after five', { failure: reply, failures: 5 }, 'shave'],
+    ['retries after an unknown reply', { failure: reply, failures: 4 }, 'retry'],
+    ['probes the first row after five failures', { failure: reply, failures: 5 }, 'probe-first'],
     [
-      'are split at once where others went in',
-      { failure: reply, failures: 2, hasWitness: true },
+      'splits after the second failure if other rows are stored',
+      { failure: reply, failures: 2, hasStoredOthers: true },
       'split',
     ],
     [
-      'one is buried where its neighbours went in',
-      { failure: reply, rows: 1, failures: 12, hasWitness: true },
-      'bury',
+      'dead-letters a row after twelve replies if its neighbours are stored',
+      { failure: reply, rows: 1, failures: 12, hasStoredOthers: true },
+      'dead-letter',
     ],
     [
-      'one stands back while nobody bears witness',
-      { failure: reply, rows: 1, failures: 50, isAlone: false },
-      'last',
+      'retries a row last while no other row is stored',
+      { failure: reply, rows: 1, failures: 50, isOnlyRow: false },
+      'retry-last',
     ],
     [
-      'one that is all there is, is buried at last',
-      { failure: reply, rows: 1, failures: 100, isAlone: true },
-      'bury',
+      'dead-letters the only row of a batch after 100 replies',
+      { failure: reply, rows: 1, failures: 100, isOnlyRow: true },
+      'dead-letter',
     ],
     [
-      'one whose connection breaks gets more chances',
-      { failure: silence, rows: 1, failures: 19, hasWitness: true },
-      'last',
+      'retries a row whose connection broke 19 times',
+      { failure: noReply, rows: 1, failures: 19, hasStoredOthers: true },
+      'retry-last',
     ],
     [
-      'and is buried where its neighbours went in twenty times over',
-      { failure: silence, rows: 1, failures: 20, hasWitness: true },
-      'bury',
+      'dead-letters a row whose connection broke 20 times if its neighbours are stored',
+      { failure: noReply, rows: 1, failures: 20, hasStoredOthers: true },
+      'dead-letter',
     ],
     [
-      'one whose connection breaks is not buried without witness',
-      { failure: silence, rows: 1, failures: 999, isAlone: true },
-      'last',
+      'retries the only row of a batch without end if its connection breaks',
+      { failure: noReply, rows: 1, failures: 999, isOnlyRow: true },
+      'retry-last',
     ],
-  ])('%s', (_, given, verdict) => {
-    expect(judge({ ...scene, ...given })).toBe(verdict as ReturnType<typeof judge>)
+  ])('%s', (_, given, step) => {
+    expect(chooseRetry({ ...situation, ...given })).toBe(step)
   })
 })

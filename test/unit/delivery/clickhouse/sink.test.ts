@@ -18,7 +18,7 @@ function makeSink(clickhouse: FakeClickHouse, given: Partial<ClickHouseSinkOptio
   const sink = createClickHouseSink({
     ...fixtures.instantly,
     ...{ clickhouse, cursors: ledger, report, journalId: 'journal', cluster: undefined },
-    ...{ prepare: async () => {}, patienceMs: 1000, now: Date.now },
+    ...{ prepare: async () => {}, killAfterMs: 1000, now: Date.now },
     ...given,
   })
   return { sink, ledger, report }
