@@ -11,7 +11,7 @@ import { createRoutes, type Routes } from './routes.ts'
 import { createPasswordThread, createSecrets, type Verifier } from './secrets.ts'
 import { createTokens, type Tokens } from './tokens.ts'
 
-/** Issues, renews and verifies tokens (docs/contracts/auth.md). */
+/** Issues, renews and verifies tokens (docs/contracts/platform.md). */
 export type Auth = Routes &
   Pick<Identities, 'authenticate' | 'isCurrent'> & {
     /** Set outside production if no client is configured. Log it at start, so that the flow can be tried. */

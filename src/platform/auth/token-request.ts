@@ -13,7 +13,7 @@ export type TokenRequest = {
 
 /**
  * Parses the body of `/api/auth/token`: JSON or a form, with the client's credentials in it or in a Basic header.
- * Throws OAuthError `invalid_request`. Source: RFC 6749 §2.3.1 and §4, docs/contracts/auth.md.
+ * Throws OAuthError `invalid_request`. Source: RFC 6749 §2.3.1 and §4, docs/contracts/platform.md.
  */
 export function parseTokenRequest(body: string, headers: Headers): TokenRequest {
   const fields = parseFields(body, headers.get('content-type') ?? '')

@@ -1,7 +1,7 @@
 import type { Server, Socket } from 'socket.io'
 import type { NotificationLevel } from './messages.ts'
 
-/** The events that the server sends (docs/contracts/realtime.md). Timestamps in ms since 1970. */
+/** The events that the server sends (docs/contracts/platform.md). Timestamps in ms since 1970. */
 export type ServerEvents = {
   message(message: {
     id: string

@@ -15,7 +15,7 @@ import { defaultLimits, type RealtimeLimits } from './limits.ts'
 import { createEndSocket, createMembers } from './members.ts'
 import type { Announcement } from './messages.ts'
 
-/** The realtime channel: Socket.IO on the HTTP server's port (docs/contracts/realtime.md). */
+/** The realtime channel: Socket.IO on the HTTP server's port (docs/contracts/platform.md). */
 export type Realtime = Handshake & {
   /** For `Bun.serve`, whose requests under `/socket.io` go to `handleRequest`. */
   websocket: Bun.WebSocketHandler<EngineData>

@@ -63,7 +63,7 @@ function isKnown(ifNoneMatch: string | null, etag: string): boolean {
   return tags.includes(etag) || tags.includes('*')
 }
 
-/** The body of `/api/sdk/config` (docs/contracts/sdk-config.md). Intervals in ms. */
+/** The body of `/api/sdk/config` (docs/contracts/platform.md). Intervals in ms. */
 type SdkDocument = {
   telemetry: {
     enabled: boolean
