@@ -1,25 +1,25 @@
-import { exitNow } from './app/exit.ts'
+import { dlopen, FFIType } from 'bun:ffi'
 import { startServer } from './app/server.ts'
 import { toRole } from './cluster/messages.ts'
 import { startSupervisor } from './cluster/supervisor.ts'
 import { startSupervised } from './cluster/worker.ts'
 import { type Config, loadConfig } from './config/config.ts'
 
-/** What closing may take beyond SHUTDOWN_MS_MAX: the engine sees a running insert through. */
+/** Closing may take this long beyond SHUTDOWN_MS_MAX: the embedded ClickHouse completes a running insert. */
 const closeMsMax = 20_000
 
 type Running = { stop(signal: NodeJS.Signals): Promise<void> }
 
-/** One process; a supervisor of several; or, by its argument, one of those. */
+/** Runs a single process, the supervisor of several, or, if the first argument names a role, one of those. */
 function start(config: Config, warnings: readonly string[]): Promise<Running> {
   const role = toRole(process.argv[2])
   if (role) return startSupervised(config, role)
-  if (config.WORKERS === 1) return startServer(config, warnings)
+  if (config.WORKERS === 1) return startServer({ config, warnings })
   const command = [process.execPath, import.meta.path]
   return startSupervisor({ config, warnings, command, environment: process.env })
 }
 
-/** Start, and stop in order on SIGTERM and SIGINT. A second signal does not wait. */
+/** Starts, and stops in order on SIGTERM and SIGINT. A second signal ends the process at once. */
 async function main(): Promise<void> {
   const { config, warnings } = loadConfig(process.env)
   const isSupervised = toRole(process.argv[2]) !== undefined
@@ -33,9 +33,9 @@ async function main(): Promise<void> {
     exitNow(0)
   }
   process.on('SIGTERM', () => stop('SIGTERM'))
-  // Ctrl-C reaches every process of the terminal: the supervised ones leave it to their supervisor.
+  // Ctrl-C reaches every process of the terminal. Supervised ones are stopped by their supervisor instead.
   process.on('SIGINT', () => isSupervised || stop('SIGINT'))
-  // Nobody would start them again, and another supervisor could not have their port and journals.
+  // Without its supervisor a process would never be restarted, and would hold port and journal against the next one.
   if (isSupervised) process.on('disconnect', () => stop('SIGTERM'))
   await starting
 }
@@ -47,8 +47,26 @@ try {
   exitNow(1)
 }
 
-/** What an operator can mend is told in words; only a fault of our own needs its stack. */
+/** An operator needs the message only. A bug in the server needs its stack. */
 function toComplaint(error: unknown): unknown {
-  const isOurs = [TypeError, RangeError, ReferenceError].some((fault) => error instanceof fault)
-  return error instanceof Error && !isOurs ? error.message : error
+  const isBug = [TypeError, RangeError, ReferenceError].some((type) => error instanceof type)
+  return error instanceof Error && !isBug ? error.message : error
+}
+
+/**
+ * Ends the process at once. `process.exit` runs the C library's exit handlers, and those of chDB can deadlock with
+ * their threads. Seen once, on SIGTERM right after the start: the supervisor would wait forever.
+ */
+function exitNow(code: number): never {
+  for (const library of ['libc.so.6', 'libc.dylib']) exitBy(library, code)
+  process.exit(code)
+}
+
+/** Returns only if there is no such library. */
+function exitBy(library: string, code: number): void {
+  try {
+    dlopen(library, { _exit: { args: [FFIType.i32], returns: FFIType.void } }).symbols._exit(code)
+  } catch {
+    // Try the next name, then `process.exit`.
+  }
 }

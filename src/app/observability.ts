@@ -1,88 +1,90 @@
 import { statfsSync } from 'node:fs'
-import { createHealth } from '../observability/health.ts'
-import { createMetrics, type Metrics } from '../observability/metrics.ts'
-import { createPlatformHealth } from '../observability/platform-health.ts'
-import { type Sources, toReadings, toRealtimeReadings } from '../observability/readings.ts'
-import type { Platform } from './platform.ts'
-import type { Frame } from './services.ts'
+import {
+  createHealth,
+  createPlatformHealth,
+  type Health,
+  type PlatformHealth,
+} from '../observability/health.ts'
+import type { Reading } from '../observability/metrics.ts'
+import { type Sources, toReadings } from '../observability/readings.ts'
+import type { BaseServices, Services } from './services.ts'
 
-const noJournal = {
-  bytes: 0,
-  bytesMax: 0,
-  segments: 0,
-  oldestMs: undefined,
-  commits: 0,
-  eventsAppended: 0,
-  damages: 0,
-  isFull: false,
-  isFailing: false,
-  stuckMs: 0,
-}
+export type HealthChecks = { health: Health; platformHealth: PlatformHealth }
 
-/** What health checks see of the server. */
-export function createServerHealth(frame: Frame) {
-  return createHealth({
-    phase: () => frame.phase,
-    durability: frame.config.DURABILITY,
-    journal: () => frame.storage?.journal.stats() ?? noJournal,
-    sinks: () => frame.storage?.shipping.health() ?? {},
-    redis: () => redisState(frame),
+const emptyJournal = { bytes: 0, bytesMax: 0, isFull: false, isFailing: false, stuckMs: 0 }
+
+/** The health checks until the journal is open. */
+export function createBootChecks(base: BaseServices): HealthChecks {
+  const health = createHealth({
+    phase: () => 'starting',
+    durability: base.config.DURABILITY,
+    journal: () => emptyJournal,
+    sinks: () => ({}),
+    redis: () => toRedisState(base),
   })
-}
-
-function redisState({ redis }: Frame) {
-  return redis ? (redis.isAvailable() ? 'healthy' : 'unhealthy') : 'off'
-}
-
-/** The same under the BMT contract's keys. */
-export function createServerPlatformHealth(frame: Frame, { auth, realtime }: Platform) {
-  const health = createServerHealth(frame)
-  const isReady = () => health.readiness().status === 200
-  const isStored = () => frame.storage?.shipping.health().clickhouse?.state === 'healthy'
-  return createPlatformHealth({
-    probes: {
-      telemetry: isReady,
-      auth: auth.isHealthy,
-      websocket: realtime.isHealthy,
-      database: isStored,
-    },
-    now: Date.now,
-  })
-}
-
-export function createServerMetrics(frame: Frame, { realtime }: Platform): Metrics {
-  const readings = [...toReadings(toSources(frame)), ...toRealtimeReadings(realtime.stats)]
-  return createMetrics({ byContract: frame.counters.byContract, readings })
-}
-
-const noDedupKeys = { bytes: 0, unsaved: 0, failures: 0 }
-
-/** What metrics see of the server. */
-function toSources(frame: Frame): Sources {
   return {
-    journal: () => frame.storage?.journal.stats() ?? noJournal,
-    shipping: () => toShippingReading(frame),
-    memory: () => frame.memory.used(),
-    scheduler: () => ({ refused: frame.scheduler.refused() }),
-    seen: () => frame.storage?.seen.counts ?? { entries: 0, forgotten: 0 },
-    dedupKeys: () => frame.storage?.dedupKeys.counts() ?? noDedupKeys,
-    disk: () => toDiskReading(frame),
-    redis: () => frame.redis?.counts ?? { calls: 0, failures: 0, skipped: 0 },
-    isDurable: frame.config.DURABILITY === 'disk',
-    now: Date.now,
+    health,
+    platformHealth: createServerPlatformHealth(
+      base,
+      () => false,
+      () => false,
+    ),
   }
 }
 
-/** What was committed or recovered and is neither shipped nor a dead letter yet waits, whatever the cursors say. */
-function toShippingReading({ storage, counters, config }: Frame): ReturnType<Sources['shipping']> {
-  const {
-    sinks = {},
-    ring = { bytes: 0, blocks: 0 },
-    threadRestarts = 0,
-  } = storage?.shipping.stats() ?? {}
+export function createChecks(services: Services): HealthChecks {
+  const { storage, isDraining, config } = services
+  const health = createHealth({
+    phase: () => (isDraining() ? 'draining' : 'ready'),
+    durability: config.DURABILITY,
+    journal: () => storage.journal.stats(),
+    sinks: () => storage.shipping.health(),
+    redis: () => toRedisState(services),
+  })
+  const isReady = () => health.readiness().status === 200
+  const isStored = () => storage.shipping.health().clickhouse?.state === 'healthy'
+  return { health, platformHealth: createServerPlatformHealth(services, isReady, isStored) }
+}
+
+/** The names of the services are the BMT contract's. */
+function createServerPlatformHealth(
+  { platform: { auth, realtime } }: BaseServices,
+  telemetry: () => boolean,
+  database: () => boolean,
+): PlatformHealth {
+  const probes = { telemetry, auth: auth.isHealthy, websocket: realtime.isHealthy, database }
+  return createPlatformHealth({ probes, now: Date.now })
+}
+
+function toRedisState({ redis }: BaseServices) {
+  return redis ? (redis.isAvailable() ? 'healthy' : 'unhealthy') : 'off'
+}
+
+/** The readings of all parts that the metrics show. */
+export function toServerReadings(services: Services): Reading[] {
+  const { storage, memory, scheduler, redis, config } = services
+  return toReadings({
+    byContract: services.counters.byContract,
+    journal: () => storage.journal.stats(),
+    shipping: () => toShippingReading(services),
+    memory: () => memory.used(),
+    scheduler: () => ({ refused: scheduler.refused() }),
+    dedupTable: () => storage.table.counts,
+    dedupFiles: () => storage.dedupFiles.counts(),
+    disk: () => toDiskReading(config.dataDir),
+    redis: () => redis?.counts ?? { calls: 0, failures: 0, skipped: 0 },
+    isDurable: config.DURABILITY === 'disk',
+    now: Date.now,
+  })
+}
+
+/** Committed and recovered events wait until they are shipped or dead letters, whatever the cursors say. */
+function toShippingReading(services: Services): ReturnType<Sources['shipping']> {
+  const { storage, counters, config } = services
+  const { sinks, ring, threadRestarts } = storage.shipping.stats()
   const committed = sum(Object.values(counters.byContract).map(({ committed }) => committed))
   const readings = Object.entries(sinks).map(([name, sink]) => {
-    const recovered = storage?.recovered[name] ?? {}
+    const recovered = storage.recovered[name] ?? {}
     const taken = total(sink.shipped) + total(sink.deadLettered)
     const waitingEvents = Math.max(0, committed + total(recovered) - taken)
     return [name, { ...sink, recovered, waitingEvents }] as const
@@ -97,10 +99,10 @@ function toShippingReading({ storage, counters, config }: Frame): ReturnType<Sou
 const sum = (numbers: readonly number[]) => numbers.reduce((total, number) => total + number, 0)
 const total = (counts: Readonly<Record<string, number>>) => sum(Object.values(counts))
 
-/** Asked for at a scrape alone: a call to the system. */
-function toDiskReading({ config }: Frame): { bytes: number; freeBytes: number } {
+/** Only called for a scrape, because it is a system call. */
+function toDiskReading(dataDir: string): { bytes: number; freeBytes: number } {
   try {
-    const { blocks, bavail, bsize } = statfsSync(config.dataDir)
+    const { blocks, bavail, bsize } = statfsSync(dataDir)
     return { bytes: blocks * bsize, freeBytes: bavail * bsize }
   } catch {
     return { bytes: 0, freeBytes: 0 }

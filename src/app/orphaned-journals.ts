@@ -1,89 +1,103 @@
 import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../config/config.ts'
-import type { DedupKey } from '../core/event.ts'
 import type { Log } from '../core/log.ts'
 import { loadFurthestOffset } from '../delivery/cursors.ts'
 import { createMarkerFiles } from '../ingest/dedup/marker-log.ts'
 import { type Journal, openJournal } from '../journal/journal.ts'
-import { shipJournal, toStateDir } from './ship-journal.ts'
-import type { Storage } from './storage.ts'
+import {
+  replayDedupKeys,
+  type ShipmentOptions,
+  type Storage,
+  shipJournal,
+  toStateDir,
+} from './storage.ts'
 
-/** Journals of processes that no longer run: after a change of WORKERS somebody else has to deliver them. */
-export type Adoption = {
-  /** Resolves once every journal is delivered, or the adoption is closed. */
-  done: Promise<void>
-  /** What is not delivered by now stays in its folder for the next start. */
-  close(): Promise<void>
-}
-
-export type AdoptionParts = {
-  folders: readonly string[]
-  config: Config
-  /** This process's own: what the others had seen is marked here. */
-  storage: Pick<Storage, 'seen' | 'dedup'>
-  log: Log
-  now: () => number
-}
-
-/** One folder after the other, beside the process's own work. A folder that cannot be opened is left as it is. */
-export function adoptJournals(parts: AdoptionParts): Adoption {
+/**
+ * Delivers orphaned journals: after a change of WORKERS, journals whose process no longer runs. One folder after the
+ * other, beside the process's own work. A folder that cannot be delivered is left as it is.
+ */
+export function createOrphanDelivery(options: OrphanDeliveryOptions): OrphanDelivery {
   const closing = Promise.withResolvers<void>()
   let isClosing = false
+  let running = Promise.resolve()
   async function run(): Promise<void> {
-    for (const folder of parts.folders) {
+    for (const folder of options.folders) {
       if (isClosing) return
-      await adopt(parts, folder, closing.promise).catch((error) =>
-        parts.log.error(
+      await deliverFolder(options, folder, closing.promise).catch((error) =>
+        options.log.error(
           { folder, error: String(error) },
-          'a journal left behind stays where it is',
+          'cannot deliver an orphaned journal; it stays in its folder until the next start',
         ),
       )
     }
   }
-  const done = run()
   return {
-    done,
-    close: async () => {
+    start() {
+      running = run()
+      return running
+    },
+    async close() {
       isClosing = true
       closing.resolve()
-      await done
+      await running
     },
   }
 }
 
-/** Its markers stay for the 24 hours of their life: the next start reads them again. */
-async function adopt(parts: AdoptionParts, folder: string, closing: Promise<void>): Promise<void> {
-  const { config, log, now, storage } = parts
-  const dedupKeys = join(folder, 'markers')
-  if (existsSync(dedupKeys)) {
-    const files = createMarkerFiles({
-      folder: dedupKeys,
-      bytesMax: config.DEDUP_BYTES_MAX,
-      now,
-      log,
-    })
-    await files.load(storage.seen)
-    await files.close()
-  }
+export type OrphanDelivery = {
+  /** Resolves when every journal is delivered or has failed, or on `close`. Never rejects. */
+  start(): Promise<void>
+  /** Journals that are not delivered yet stay in their folders for the next start. */
+  close(): Promise<void>
+}
+
+export type OrphanDeliveryOptions = {
+  folders: readonly string[]
+  config: Config
+  /** The process's own: it learns the dedup keys of the orphaned journals. */
+  storage: Pick<Storage, 'table' | 'dedup'>
+  log: Log
+  now: () => number
+  /** For tests. */
+  createShipping?: ShipmentOptions['createShipping']
+}
+
+/** Dedup key files stay in the folder for 24 hours, because the next start must load them again. */
+async function deliverFolder(
+  options: OrphanDeliveryOptions,
+  folder: string,
+  closing: Promise<void>,
+): Promise<void> {
+  const { log } = options
+  await loadDedupKeys(options, join(folder, 'markers'))
   if (!existsSync(join(folder, 'journal'))) return
-  log.info({ folder }, 'delivering a journal left behind')
-  const isDelivered = await deliver(parts, folder, closing)
+  log.info({ folder }, 'delivering an orphaned journal')
+  const isDelivered = await deliver(options, folder, closing)
   if (!isDelivered) return
   for (const name of ['journal', 'state'])
     rmSync(join(folder, name), { recursive: true, force: true })
-  log.info({ folder }, 'a journal left behind is delivered')
+  log.info({ folder }, 'delivered and removed an orphaned journal')
+}
+
+async function loadDedupKeys(options: OrphanDeliveryOptions, folder: string): Promise<void> {
+  if (!existsSync(folder)) return
+  const { config, log, now, storage } = options
+  const files = createMarkerFiles({ folder, bytesMax: config.DEDUP_BYTES_MAX, now, log })
+  await files.load(storage.table)
+  await files.close()
 }
 
 async function deliver(
-  { config, log, now, storage }: AdoptionParts,
+  options: OrphanDeliveryOptions,
   folder: string,
   closing: Promise<void>,
 ): Promise<boolean> {
+  const { config, log, now, storage } = options
   const journal = await openJournal({
     dir: join(folder, 'journal'),
     segmentBytes: config.JOURNAL_SEGMENT_BYTES,
-    bytesMax: Number.MAX_SAFE_INTEGER, // Nothing is added to it.
+    bytesMax: Number.MAX_SAFE_INTEGER, // Nothing is appended.
     durability: 'disk',
     now,
     log,
@@ -91,44 +105,28 @@ async function deliver(
     endOffsetMin: loadFurthestOffset(toStateDir(folder)),
   })
   try {
-    await mark(journal, storage)
-    return await ship({ config, log, journal, folder, closing })
+    await replayDedupKeys(journal, storage.dedup, () => {})
+    await storage.dedup.sync()
+    return await ship({ ...options, journal, folder, closing })
   } finally {
     await journal.close()
   }
 }
 
-/** What was acknowledged last may be in nobody's markers yet. */
-async function mark(journal: Journal, { dedup }: AdoptionParts['storage']): Promise<void> {
-  const dedupKeys: DedupKey[] = []
-  const flush = () => dedup.mark(dedupKeys.splice(0))
-  await journal.replay((record) => {
-    const { dedupKey } = record.head()
-    if (dedupKey !== undefined) dedupKeys.push(dedupKey)
-    if (dedupKeys.length === dedupKeysPerCall) void flush()
-  })
-  await flush()
-  await dedup.sync()
-}
-
-/** As many as one script of Redis takes. */
-const dedupKeysPerCall = 1000
-
-type Delivery = {
-  config: Config
-  log: Log
+type Delivery = Pick<OrphanDeliveryOptions, 'config' | 'log' | 'createShipping'> & {
   journal: Journal
   folder: string
   closing: Promise<void>
 }
 
-/** Whether every sink has all of it. */
-async function ship({ closing, ...parts }: Delivery): Promise<boolean> {
+/** Resolves with true when every sink has the whole journal, with false on `closing`. */
+async function ship({ closing, ...options }: Delivery): Promise<boolean> {
+  const { config, log, journal, folder, createShipping } = options
   const delivered = Promise.withResolvers<true>()
   const { shipping, started } = shipJournal({
-    ...parts,
+    ...{ config, log, journal, folder, createShipping },
     onOffsets(offsets) {
-      if (Math.min(...Object.values(offsets)) >= parts.journal.endOffset) delivered.resolve(true)
+      if (Math.min(...Object.values(offsets)) >= journal.endOffset) delivered.resolve(true)
     },
   })
   try {

@@ -1,9 +1,9 @@
 import { join } from 'node:path'
 import type { Config } from '../config/config.ts'
 import type { Clock } from '../core/clock.ts'
+import type { OriginRule } from '../core/cors.ts'
 import type { Log } from '../core/log.ts'
 import type { ClientIp } from '../http/client-ip.ts'
-import type { OriginRule } from '../http/cors.ts'
 import type { Limiter } from '../ingest/limits/rate-limiter.ts'
 import { type Auth, createAuth } from '../platform/auth/auth.ts'
 import { createDirectory } from '../platform/auth/directory.ts'
@@ -13,18 +13,18 @@ import { createRealtime, type Realtime } from '../platform/realtime/realtime.ts'
 import { createSdkConfig, type SdkConfig } from '../platform/sdk-config/config.ts'
 import type { Projects } from '../projects/projects.ts'
 import type { RedisHandle, RedisStreams } from '../redis/redis.ts'
+import type { Closer } from './closer.ts'
 
-/** What the BMT platform SDK needs beside telemetry: tokens, realtime, configuration. */
-export type Platform = {
+/** What the BMT platform SDK needs beside telemetry: tokens, realtime and configuration. */
+export type Platform = Readonly<{
   auth: Auth
   realtime: Realtime
   sdk: SdkConfig
-  /** Prints the client to try the flow with, where there is one. */
+  /** Logs the first client and its secret, if there is one, so that an operator can try the token flow. */
   introduce(): void
-  close(): Promise<void>
-}
+}>
 
-export type PlatformParts = {
+export type PlatformOptions = {
   config: Config
   log: Log
   now: Clock
@@ -36,13 +36,16 @@ export type PlatformParts = {
   /** By client address. */
   logins: Limiter
   connections: Limiter
+  closer: Closer
 }
 
-/** Throws, in words for the operator, where production has no signing keys. */
-export async function openPlatform(parts: PlatformParts): Promise<Platform> {
-  const { config, log, projects } = parts
-  const auth = await openAuth(parts)
-  const realtime = openRealtime(parts, auth)
+/** Rejects with a message for the operator when production has no signing keys. */
+export async function openPlatform(options: PlatformOptions): Promise<Platform> {
+  const { config, log, projects, closer } = options
+  const auth = await openAuth(options)
+  closer.add('auth', auth.close)
+  const realtime = openRealtime(options, auth)
+  closer.add('realtime', realtime.close)
   auth.onRevoked((session) => realtime.endSession(session))
   const sdk = createSdkConfig({
     overrides: (project, app) =>
@@ -59,50 +62,52 @@ export async function openPlatform(parts: PlatformParts): Promise<Platform> {
       const { id, secret } = auth.firstClient
       log.info({ client_id: id, client_secret: secret }, 'a client to try the token flow with')
     },
-    async close() {
-      await realtime.close()
-      auth.close()
-    },
   }
 }
 
-function openAuth(parts: PlatformParts): Promise<Auth> {
-  const { config, log, now, projects, redis } = parts
-  return createAuth({
-    settings: {
-      keysFile: config.AUTH_KEYS_FILE,
-      issuer: config.AUTH_ISSUER,
-      accessSeconds: config.AUTH_ACCESS_SECONDS,
-      refreshSeconds: config.AUTH_REFRESH_SECONDS,
-      production: config.NODE_ENV === 'production',
-      dataDir: config.dataDir,
-    },
-    directory: createDirectory({ clients: projects.clients, users: projects.users }),
-    store: redis
-      ? createRedisRefreshStore({
-          run: (script, key, values) =>
-            redis.require((commands) => commands.script(script, key, values)),
-        })
-      : createSqliteRefreshStore({ folder: join(config.dataDir, 'auth') }),
-    waitSeconds: toWait(parts.logins),
-    log,
-    now,
-  })
+async function openAuth(options: PlatformOptions): Promise<Auth> {
+  const { config, log, now, projects, redis } = options
+  const store = redis
+    ? createRedisRefreshStore({
+        run: (script, key, values) =>
+          redis.require((commands) => commands.script(script, key, values)),
+      })
+    : createSqliteRefreshStore({ folder: join(config.dataDir, 'auth') })
+  try {
+    return await createAuth({
+      settings: {
+        keysFile: config.AUTH_KEYS_FILE,
+        issuer: config.AUTH_ISSUER,
+        accessSeconds: config.AUTH_ACCESS_SECONDS,
+        refreshSeconds: config.AUTH_REFRESH_SECONDS,
+        production: config.NODE_ENV === 'production',
+        dataDir: config.dataDir,
+      },
+      directory: createDirectory({ clients: projects.clients, users: projects.users }),
+      store,
+      waitSeconds: toWaitSeconds(options.logins),
+      log,
+      now,
+    })
+  } catch (error) {
+    store.close()
+    throw error
+  }
 }
 
-function openRealtime({ config, log, now, ...parts }: PlatformParts, auth: Auth): Realtime {
-  const { streams, clientIp } = parts
+function openRealtime({ config, log, now, ...options }: PlatformOptions, auth: Auth): Realtime {
+  const { streams, clientIp } = options
   return createRealtime({
     auth,
-    isAllowedOrigin: (origin) => parts.isOriginAllowed(origin, '/socket.io/'),
+    isAllowedOrigin: (origin) => options.isOriginAllowed(origin, '/socket.io/'),
     clientIp: (request, server) => clientIp(request, server.requestIP(request)?.address ?? ''),
-    waitSeconds: toWait(parts.connections),
+    waitSeconds: toWaitSeconds(options.connections),
     cluster: streams && { redis: streams, prefix: config.REDIS_PREFIX },
     log,
     now,
   })
 }
 
-function toWait(limiter: Limiter): (clientIp: string) => Promise<number> {
+function toWaitSeconds(limiter: Limiter): (clientIp: string) => Promise<number> {
   return async (clientIp) => (await limiter.take(clientIp)).retryAfterSeconds
 }

@@ -1,20 +1,23 @@
 import { join } from 'node:path'
 import type { Config } from '../config/config.ts'
 import { createGarbageCollector } from '../core/collect-garbage.ts'
+import { type OriginRule, toOriginRule } from '../core/cors.ts'
+import { IngestError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
-import type { QueryServer } from '../embedded/query-api/server.ts'
 import { type ClientIp, createClientIp } from '../http/client-ip.ts'
-import { type OriginRule, toOriginRule } from '../http/cors.ts'
+import { createAdmission } from '../ingest/admission.ts'
+import { createRedisDedupKeys } from '../ingest/dedup/redis-markers.ts'
+import { createOverflow } from '../ingest/limits/overflow.ts'
 import { createQuotaFile, createSharedQuota } from '../ingest/limits/quota-stores.ts'
 import { createQuotas, type QuotaStore, type Quotas } from '../ingest/limits/quotas.ts'
+import { createLimiter, createSharedLimit, type Limiter } from '../ingest/limits/rate-limiter.ts'
 import {
   createMemoryAdmission,
   type MemoryAdmission,
 } from '../ingest/load-shedding/admission-ticket.ts'
 import { createTurnScheduler, type TurnScheduler } from '../ingest/load-shedding/turn-scheduler.ts'
-import type { Ingest } from '../ingest/pipeline.ts'
+import { createIngest, type Ingest } from '../ingest/pipeline.ts'
 import { createEventCounters, type EventCounters } from '../observability/event-counters.ts'
-import type { Phase } from '../observability/health.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { createProjects, type Projects } from '../projects/projects.ts'
 import {
@@ -23,41 +26,86 @@ import {
   type RedisHandle,
   type RedisStreams,
 } from '../redis/redis.ts'
-import type { Platform } from './platform.ts'
-import type { Storage } from './storage.ts'
+import type { Closer } from './closer.ts'
+import { openPlatform, type Platform } from './platform.ts'
+import { openStorage, type Storage } from './storage.ts'
 
-/** The server's parts: those that exist from the start, and those that are there once they are opened. */
-export type Frame = {
+const now = Date.now
+
+/** The parts that need no journal: tokens, realtime and SDK settings are served with them. */
+export type BaseServices = Readonly<{
   config: Config
   log: Log
-  counters: EventCounters
-  memory: MemoryAdmission
-  scheduler: TurnScheduler
   projects: Projects
   clientIp: ClientIp
   isOriginAllowed: OriginRule
-  quotas: Quotas
   redis: RedisHandle | undefined
   streams: RedisStreams | undefined
-  phase: Phase
-  platform: Platform | undefined
-  metrics: Metrics | undefined
-  ingest: Ingest | undefined
-  storage: Storage | undefined
-  query: QueryServer | undefined
+  platform: Platform
+}>
+
+/** Everything that the server is made of. */
+export type Services = BaseServices &
+  Readonly<{
+    counters: EventCounters
+    memory: MemoryAdmission
+    scheduler: TurnScheduler
+    quotas: Quotas
+    storage: Storage
+    ingest: Ingest
+    isDraining(): boolean
+  }>
+
+export type BaseServicesOptions = {
+  config: Config
+  /** Folder of the keys and tokens that all processes of the node share. */
+  nodeDataDir: string
+  log: Log
+  closer: Closer
 }
 
-/** Enough to answer every request with `starting`. */
-export function createFrame(config: Config, log: Log): Frame {
+/** Rejects with a message for the operator, for example when production has no signing keys. */
+export async function openBaseServices(options: BaseServicesOptions): Promise<BaseServices> {
+  const { config, nodeDataDir, log, closer } = options
+  const { redis, streams } = connectRedis(config, log)
+  if (streams) closer.add('redis streams', streams.close)
+  if (redis) closer.add('redis', () => redis.close())
+  const projects = createProjects({ path: config.PROJECTS_FILE, log })
+  closer.add('projects', projects.close)
+  const clientIp = createClientIp(config.TRUSTED_PROXIES)
+  const isOriginAllowed = toOriginRule(config.CORS_ORIGINS, config.NODE_ENV === 'production')
+  const platform = await openPlatform({
+    config: { ...config, dataDir: nodeDataDir },
+    ...{ log, now, projects, clientIp, isOriginAllowed, redis, streams, closer },
+    logins: createMinuteLimiter(redis, 'auth', config.RATE_AUTH_PER_MINUTE),
+    connections: createMinuteLimiter(redis, 'socket', config.RATE_SOCKET_PER_MINUTE),
+  })
+  return { config, log, projects, clientIp, isOriginAllowed, redis, streams, platform }
+}
+
+export type ServicesOptions = {
+  base: BaseServices
+  startCommit: Metrics['startCommit']
+  isDraining(): boolean
+  closer: Closer
+}
+
+/** Opens the journal and everything that accepts events. Rejects when the journal cannot be opened. */
+export async function openServices(options: ServicesOptions): Promise<Services> {
+  const { base, startCommit, isDraining, closer } = options
+  const { config, log, redis } = base
+  const quotas = createQuotas({ store: createQuotaStore(config, log, redis), now })
+  closer.add('quotas', () => quotas.close())
+  // The start also marks the newest dedup keys of the journal in Redis, so it waits for Redis for a moment.
+  await redis?.whenAvailable(redisStartMsMax)
+  const shared = redis && createRedisDedupKeys({ redis, now })
+  const storage = await openStorage({ config, log, now, startCommit, shared, closer })
   const memory = createMemoryAdmission({
     bytesMax: config.INTAKE_BYTES_MAX,
     requestsMax: config.INFLIGHT_REQUESTS_MAX,
     collector: createGarbageCollector({ everyBytes: collectEveryBytes }),
   })
-  const { redis, streams } = connectRedis(config, log)
-  return {
-    config,
-    log,
+  const parts = {
     counters: createEventCounters(),
     memory,
     scheduler: createTurnScheduler({
@@ -66,26 +114,20 @@ export function createFrame(config: Config, log: Log): Frame {
       now: () => performance.now(),
       afterIteration: setImmediate,
     }),
-    projects: createProjects({ path: config.PROJECTS_FILE, log }),
-    clientIp: createClientIp(config.TRUSTED_PROXIES),
-    isOriginAllowed: toOriginRule(config.CORS_ORIGINS, config.NODE_ENV === 'production'),
-    quotas: createQuotas({ store: toQuotaStore(config, log, redis), now: Date.now }),
-    redis,
-    streams,
-    phase: 'starting',
-    platform: undefined,
-    metrics: undefined,
-    ingest: undefined,
-    storage: undefined,
-    query: undefined,
+    quotas,
+    storage,
+    isDraining,
   }
+  return { ...base, ...parts, ingest: createServerIngest({ ...base, ...parts }) }
 }
 
-/** Counts outlive the process: shared by all nodes, or in a file of this one's own. */
-function toQuotaStore({ dataDir }: Config, log: Log, redis: RedisHandle | undefined): QuotaStore {
-  if (redis) return createSharedQuota({ redis })
-  return createQuotaFile({ path: join(dataDir, 'quotas.json'), now: Date.now, log })
-}
+const redisStartMsMax = 1000
+
+/** Measured: a body of 20 MB takes 150 MB while it is processed, and ten times as long as one collection. */
+const collectEveryBytes = 64 * 1024 * 1024
+
+/** Target: P95 < 200 ms. Waiting for the commit adds up to two event-loop iterations. */
+const turn = { iterationMsMax: 10, waitMsMax: 40, shedAfterMs: 250, requestsMin: 64 }
 
 function connectRedis({ REDIS_URL: url, ...config }: Config, log: Log) {
   if (url === undefined) return { redis: undefined, streams: undefined }
@@ -96,11 +138,63 @@ function connectRedis({ REDIS_URL: url, ...config }: Config, log: Log) {
   }
 }
 
-/** A body of 20 MB takes some 150 MB while it is worked on, and ten times as long as a collection does. */
-const collectEveryBytes = 64 * 1024 * 1024
-
-/** The promise is a P95 below 200 ms, and a commit takes up to two turns more. */
-const turn = { iterationMsMax: 10, waitMsMax: 40, shedAfterMs: 250, requestsMin: 64 }
-
-/** A message to other nodes may take longer than an event's intake may wait. */
+/** Longer than the limit of a call for an event: no request waits for a message to other nodes. */
 const streamsTimeoutMs = 1000
+
+/** Counts survive a restart: in Redis for all nodes together, else in a file of this process. */
+function createQuotaStore(
+  { dataDir }: Config,
+  log: Log,
+  redis: RedisHandle | undefined,
+): QuotaStore {
+  if (redis) return createSharedQuota({ redis })
+  return createQuotaFile({ path: join(dataDir, 'quotas.json'), now, log })
+}
+
+function createMinuteLimiter(
+  redis: RedisHandle | undefined,
+  name: string,
+  perMinute: number,
+): Limiter {
+  const shared = redis && createSharedLimit({ redis, name })
+  return createLimiter({ perSecond: perMinute / 60, burst: perMinute, now, shared })
+}
+
+function createServerIngest(services: Omit<Services, 'ingest'>): Ingest {
+  const { config, redis, projects, quotas, storage, isDraining, ...parts } = services
+  const perSecond = config.RATE_CAPTURE_PER_SECOND
+  const burst = config.RATE_CAPTURE_BURST || 2 * perSecond
+  const shared = redis && createSharedLimit({ redis, name: 'capture' })
+  const admission = createAdmission({
+    requests: createLimiter({ perSecond, burst, now, shared }),
+    telemetry: createMinuteLimiter(redis, 'telemetry', config.RATE_TELEMETRY_PER_MINUTE),
+    quotas,
+    overflow: createOverflow({
+      perSecond: config.OVERFLOW_PER_SECOND,
+      burst: config.OVERFLOW_BURST,
+    }),
+    projectById: projects.byId,
+  })
+  return createIngest({
+    assertOpen() {
+      if (isDraining()) throw draining
+    },
+    memory: parts.memory,
+    scheduler: parts.scheduler,
+    projects,
+    admission,
+    dedup: storage.dedup,
+    journal: storage.journal,
+    counters: parts.counters,
+    log: parts.log,
+    dedupIdentity: config.DEDUP_IDENTITY,
+    lineBytesMax: config.KAFKA_MESSAGE_BYTES_MAX - kafkaRecordOverheadBytes,
+  })
+}
+
+const draining = new IngestError('shutting_down', 'the server is stopping', {
+  retryAfterSeconds: 5,
+})
+
+/** Key, headers and framing of a Kafka record, beside its value. */
+const kafkaRecordOverheadBytes = 4096

@@ -3,51 +3,31 @@ import type { Config } from '../config/config.ts'
 import type { Clock } from '../core/clock.ts'
 import type { DedupKey } from '../core/event.ts'
 import type { Log } from '../core/log.ts'
+import type { StoredRecord } from '../core/record.ts'
+import type { SinkOffsets } from '../core/sink.ts'
 import { parseEnabledSinks } from '../delivery/create-sinks.ts'
 import { loadFurthestOffset, loadOffsets } from '../delivery/cursors.ts'
-import type { Shipping } from '../delivery/shipping.ts'
+import { createShipping, type Shipping } from '../delivery/shipping.ts'
 import { createRecoveredCount, type Recovered } from '../delivery/sink-counters.ts'
 import { createDedup, type Dedup } from '../ingest/dedup/dedup.ts'
 import { createMarkerFiles, type MarkerFiles } from '../ingest/dedup/marker-log.ts'
 import type { RedisDedupKeys } from '../ingest/dedup/redis-markers.ts'
 import { createDedupTable, type DedupTable } from '../ingest/dedup/seen-table.ts'
 import { type Journal, openJournal } from '../journal/journal.ts'
-import { shipJournal, toStateDir } from './ship-journal.ts'
+import type { Closer } from './closer.ts'
 
-/** What outlives the process: the journal, the markers beside it, and the shippers that read it. */
-export type Storage = {
-  journal: Journal
-  dedup: Dedup
-  shipping: Shipping
-  /** Events are taken before: they wait in the journal. Rejects, for the operator, where the shippers cannot run. */
-  started: Promise<void>
-  seen: DedupTable
-  dedupKeys: Pick<MarkerFiles, 'counts'>
-  /** What the start found in the journal, for the balance sheet. */
-  recovered: Recovered
-  /** Ships what it can within `withinMs`; the rest stays in the journal. */
-  close(withinMs: number): Promise<void>
-}
-
-export type StorageParts = {
-  config: Config
-  log: Log
-  now: Clock
-  /** Times a group commit. */
-  startCommit: (() => () => void) | undefined
-  /** What other nodes have seen; undefined on a node of its own. */
-  shared: RedisDedupKeys | undefined
-}
-
-/** Markers take twelve bytes in a file and eight in memory: what memory remembers, the files may hold. */
-const fileBytesPerTableByte = 1.5
-
-/** Opens everything on disk, brings back the markers of the last 24 hours, and starts the shippers. */
-export async function openStorage(parts: StorageParts): Promise<Storage> {
-  const { config, log, now } = parts
-  const seen = createDedupTable({ bytesMax: config.DEDUP_BYTES_MAX, now })
-  const files = createFiles(parts)
-  const dedup = createDedup({ table: seen, files, shared: parts.shared })
+/**
+ * Opens the journal, loads the dedup keys of the last 24 hours, and starts the shippers. The closer ships within its
+ * time limit what it can; the rest stays in the journal.
+ */
+export async function openStorage(options: StorageOptions): Promise<Storage> {
+  const { config, log, now, closer } = options
+  const table = createDedupTable({ bytesMax: config.DEDUP_BYTES_MAX, now })
+  const files = createFiles(options)
+  const dedup = createDedup({ table, files, shared: options.shared })
+  closer.add('dedup', () => dedup.close())
+  // The journal is opened first, because the shippers need its id. Nothing is committed before they exist: only the
+  // pipeline appends, and it is created afterwards.
   let shipping: Shipping | undefined
   const journal = await openJournal({
     dir: join(config.dataDir, 'journal'),
@@ -55,28 +35,60 @@ export async function openStorage(parts: StorageParts): Promise<Storage> {
     bytesMax: config.JOURNAL_MAX_BYTES,
     durability: config.DURABILITY,
     now,
-    startTimer: parts.startCommit,
+    startTimer: options.startCommit,
     log,
     onCommitted: (block) => shipping?.push(block),
     beforeUnlink: () => dedup.sync(),
     endOffsetMin: loadFurthestOffset(toStateDir(config.dataDir)),
   })
-  await files.load(seen)
-  const recovered = await replay(journal, dedup, config)
-  const shippers = startShipping(parts, journal)
-  shipping = shippers.shipping
-  return {
-    journal,
-    dedup,
-    seen,
-    dedupKeys: files,
-    recovered,
-    ...shippers,
-    close: (withinMs) => close(journal, dedup, { ...shippers, withinMs }),
-  }
+  closer.add('journal', () => journal.close())
+  await files.load(table)
+  const recovered = countRecovered(journal, config)
+  await replayDedupKeys(journal, dedup, recovered.visit)
+  const shipment = shipJournal({
+    ...{ config, log, journal, folder: config.dataDir },
+    createShipping: options.createShipping,
+    // A segment is deleted once every sink has all of its records.
+    onOffsets: (offsets) => void journal.release(Math.min(...Object.values(offsets))),
+  })
+  shipping = shipment.shipping
+  closer.add('shippers', async (withinMs) => {
+    await shipment.shipping.drain(withinMs)
+    await shipment.shipping.close()
+  })
+  return { ...shipment, journal, dedup, table, dedupFiles: files, recovered: recovered.counts }
 }
 
-function createFiles({ config, log, now }: StorageParts) {
+/** Everything that survives the process: the journal, the dedup keys beside it, and the shippers' cursors. */
+export type Storage = Readonly<{
+  journal: Journal
+  dedup: Dedup
+  shipping: Shipping
+  /** Resolves once the shippers run; events are accepted before. Rejects when the shippers cannot run. */
+  started: Promise<void>
+  table: DedupTable
+  dedupFiles: Pick<MarkerFiles, 'counts'>
+  /** Events that the start found in the journal, for the counters of delivery. */
+  recovered: Recovered
+}>
+
+export type StorageOptions = {
+  config: Config
+  log: Log
+  now: Clock
+  /** Times a group commit. */
+  startCommit: (() => () => void) | undefined
+  /** Dedup keys that all nodes share; undefined on a single node. */
+  shared: RedisDedupKeys | undefined
+  closer: Closer
+  /** For tests. */
+  createShipping?: typeof createShipping | undefined
+}
+
+/** A dedup key takes 12 bytes in a file and 8 in memory: the files hold as many keys as the table. */
+const fileBytesPerTableByte = 1.5
+
+function createFiles({ config, log, now }: StorageOptions) {
   return createMarkerFiles({
     folder: join(config.dataDir, 'markers'),
     bytesMax: Math.floor(config.DEDUP_BYTES_MAX * fileBytesPerTableByte),
@@ -85,56 +97,82 @@ function createFiles({ config, log, now }: StorageParts) {
   })
 }
 
-/** As many as one script of Redis takes. */
+function countRecovered({ id }: Journal, config: Config) {
+  const offsets = loadOffsets({ dir: toStateDir(config.dataDir), journalId: id })
+  return createRecoveredCount(parseEnabledSinks(config), offsets)
+}
+
+/** One Redis script takes at most this many keys. */
 const dedupKeysPerCall = 1000
 
 /**
- * Markers of the newest commits may not have reached their files, or Redis, before the process ended: they are marked
- * again. What a sink has still to take is counted on the way.
+ * Adds the dedup keys of a journal to the dedup table, its files and Redis: a crash may have lost the newest ones there.
+ * `visit` sees every record.
  */
-async function replay(journal: Journal, dedup: Dedup, config: Config): Promise<Recovered> {
-  const offsets = loadOffsets({ dir: toStateDir(config.dataDir), journalId: journal.id })
-  const recovered = createRecoveredCount(parseEnabledSinks(config), offsets)
+export async function replayDedupKeys(
+  journal: Pick<Journal, 'replay'>,
+  dedup: Pick<Dedup, 'mark'>,
+  visit: (record: StoredRecord) => void,
+): Promise<void> {
   let dedupKeys: DedupKey[] = []
   let marking: Promise<void> | undefined
   const mark = () => {
     const chunk = dedupKeys
     dedupKeys = []
-    // Without Redis this is done at once, and nothing waits.
+    // Without Redis `mark` is synchronous, and there is no promise to wait for.
     const marked = marking ? marking.then(() => dedup.mark(chunk)) : dedup.mark(chunk)
     if (marked) marking = marked
   }
   await journal.replay((record) => {
-    recovered.visit(record)
+    visit(record)
     const { dedupKey } = record.head()
     if (dedupKey !== undefined) dedupKeys.push(dedupKey)
     if (dedupKeys.length === dedupKeysPerCall) mark()
   })
   mark()
   await marking
-  return recovered.counts
 }
 
-/** Whole segments go once every sink has them. */
-function startShipping({ config, log }: StorageParts, journal: Journal): Shippers {
-  return shipJournal({
-    ...{ config, log, journal, folder: config.dataDir },
-    onOffsets: (offsets) => void journal.release(Math.min(...Object.values(offsets))),
+/** Delivers a journal to the configured sinks. `started` rejects when the shippers cannot run. */
+export function shipJournal(options: ShipmentOptions): {
+  shipping: Shipping
+  started: Promise<void>
+} {
+  const { config, log, folder, journal, onOffsets } = options
+  let offsets: SinkOffsets = {}
+  let isStarted = false
+  const shipping = (options.createShipping ?? createShipping)({
+    journalDir: join(folder, 'journal'),
+    journalId: journal.id,
+    stateDir: toStateDir(folder),
+    endOffset: journal.endOffset,
+    config,
+    log,
+    onAdvanced(sink, offset) {
+      offsets[sink] = offset
+      // Ignore advances until all cursors are loaded; otherwise min() would cover one sink only.
+      if (isStarted) onOffsets(offsets)
+    },
   })
+  const started = shipping.start().then((cursors) => {
+    offsets = { ...cursors, ...offsets }
+    isStarted = true
+    onOffsets(offsets)
+  })
+  // A caller that fails before it awaits `started` must not cause an unhandled rejection as well.
+  started.catch(() => {})
+  return { shipping, started }
 }
 
-type Shippers = Pick<Storage, 'shipping' | 'started'>
-
-type Closing = { shipping: Shipping; withinMs: number }
-
-/** In the order of the data: nothing new comes in, what is there goes out, and only then the files are closed. */
-async function close(
-  journal: Journal,
-  dedup: Dedup,
-  { shipping, withinMs }: Closing,
-): Promise<void> {
-  await shipping.drain(withinMs)
-  await shipping.close()
-  await journal.close()
-  await dedup.close()
+export type ShipmentOptions = {
+  config: Config
+  log: Log
+  /** Holds the journal's folder and the shippers' cursors. */
+  folder: string
+  journal: Pick<Journal, 'id' | 'endOffset'>
+  /** Every sink has all records below its offset. Called when the shippers have started, and at each advance. */
+  onOffsets(offsets: Readonly<SinkOffsets>): void
+  createShipping?: typeof createShipping | undefined
 }
+
+export const toStateDir = (folder: string) => join(folder, 'state')

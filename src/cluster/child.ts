@@ -3,73 +3,73 @@ import { noJitter, toBackoffMs } from '../core/async.ts'
 import type { Log } from '../core/log.ts'
 import { type FromChild, type Role, type ToChild, toArgument } from './messages.ts'
 
-/** One process under the supervisor, started again whenever it falls. */
+/** One process under the supervisor. It is restarted whenever it ends unexpectedly. */
 export type Child = {
-  /** Resolves once it serves for the first time; rejects when it ends before that. */
+  /** Resolves when it is ready for the first time; rejects when it ends before that. */
   started: Promise<void>
   isReady(): boolean
-  pid(): number | undefined
   restarts(): number
   send(message: ToChild): void
-  /** Passes a signal on and does not start it again. Resolves when it has ended. */
+  /** Sends the signal and prevents a restart. Resolves when the process has ended. */
   stop(signal: NodeJS.Signals): Promise<void>
 }
 
-export type ChildParts = {
+export type ChildOptions = {
   role: Role
   command: readonly string[]
   environment: Record<string, string | undefined>
   log: Log
   onMessage(message: FromChild): void
-  /** It ended, and was not told to. */
-  onFallen(): void
+  /** The process ended unexpectedly. */
+  onEnded(): void
 }
 
-/** A process that falls at once must not take the machine with it. */
+/** A process that ends right after each start must not load the machine with restarts. */
 const backoff = { firstMs: 100, maxMs: 10_000 }
-/** Whoever served this long has left its trouble behind. */
-const soundMs = 60_000
+/** A process that ran for this long starts its next series of failures at one. */
+const stableMs = 60_000
 
-export function startChild(parts: ChildParts): Child {
-  const { role, log } = parts
+export function startChild(options: ChildOptions): Child {
+  const { role, log } = options
   const name = toArgument(role)
   const first = Promise.withResolvers<void>()
   let child: Subprocess | undefined
   let timer: ReturnType<typeof setTimeout> | undefined
-  let state: 'starting' | 'ready' | 'fallen' | 'stopping' = 'starting'
-  let hasServed = false
+  let state: 'starting' | 'ready' | 'ended' | 'stopping' = 'starting'
+  let wasReady = false
   let restarts = 0
   let failuresInRow = 0
 
   function spawn(): void {
     const spawnedMs = performance.now()
     state = 'starting'
-    child = launch(parts, (message) => {
+    child = spawnProcess(options, (message) => {
       if (message.type === 'ready') onReady()
-      parts.onMessage(message)
+      options.onMessage(message)
     })
     void child.exited.then((code) => onEnded(code, performance.now() - spawnedMs))
   }
 
   function onReady(): void {
     if (state === 'starting') state = 'ready'
-    hasServed = true
+    wasReady = true
     first.resolve()
   }
 
   function onEnded(code: number, livedMs: number): void {
     if (state === 'stopping') return
-    state = 'fallen'
-    // What cannot even start is the operator's to mend.
-    if (!hasServed) {
+    state = 'ended'
+    // A failure at the first start is a configuration error, so reject. Later failures are retried.
+    if (!wasReady) {
       first.reject(new Error(`${name} ended with ${code} before it served`))
       return
     }
-    parts.onFallen()
-    failuresInRow = livedMs > soundMs ? 1 : failuresInRow + 1
+    options.onEnded()
+    failuresInRow = livedMs > stableMs ? 1 : failuresInRow + 1
     const pauseMs = toBackoffMs(failuresInRow, backoff, noJitter)
     restarts += 1
-    log.error({ process: name, code, pauseMs, restarts }, 'a process fell and is started again')
+    const fields = { process: name, code, pauseMs, restarts }
+    log.error(fields, 'a process ended unexpectedly and is restarted')
     timer = setTimeout(spawn, pauseMs)
   }
 
@@ -77,7 +77,6 @@ export function startChild(parts: ChildParts): Child {
   return {
     started: first.promise,
     isReady: () => state === 'ready',
-    pid: () => (state === 'fallen' ? undefined : child?.pid),
     restarts: () => restarts,
     send(message) {
       if (state === 'starting' || state === 'ready') child?.send(message)
@@ -92,8 +91,8 @@ export function startChild(parts: ChildParts): Child {
   }
 }
 
-function launch(
-  { command, role, environment }: ChildParts,
+function spawnProcess(
+  { command, role, environment }: ChildOptions,
   onMessage: (message: FromChild) => void,
 ): Subprocess {
   return Bun.spawn([...command, toArgument(role)], {

@@ -9,44 +9,30 @@ import {
 } from '../observability/sum-metrics.ts'
 import type { FromChild, ToChild } from './messages.ts'
 
-/** A process whose metrics can be asked for; `key` tells it from the others. */
-export type Source = { key: string; isReady(): boolean; send(message: ToChild): void }
-
-export type Gathering = {
-  /** The metrics of all that answer in time, as those of one process. */
-  text(sources: readonly Source[], own: string): Promise<string>
-  answered(key: string, message: Extract<FromChild, { type: 'metrics' }>): void
-  /** What it had counted when it was last asked stays in the totals. */
-  fallen(key: string): void
-}
-
-/** Whoever is slower than this is left out: a scrape must not hang with one process. */
-const answerMsMax = 2000
-
-export function createGathering(): Gathering {
+/** Sums the metrics of all processes of a node. */
+export function createMetricsGatherer(): MetricsGatherer {
   const waiting = new Map<string, (samples: Samples) => void>()
   const last = new Map<string, Samples>()
   let ended = noSamples()
   let asked = 0
 
-  async function ask(source: Source): Promise<Samples> {
+  async function ask(child: MetricsChild): Promise<Samples> {
     asked += 1
     const id = asked
     const answer = Promise.withResolvers<Samples>()
-    const key = `${source.key} ${id}`
+    const key = `${child.key} ${id}`
     waiting.set(key, answer.resolve)
-    // A process that does not answer is as it was: its totals stay, its gauges too.
-    const onTimeout = () => last.get(source.key) ?? noSamples()
-    const answered = withTimeLimit(answer.promise, answerMsMax, onTimeout)
-    source.send({ type: 'metrics', id })
-    const samples = await answered
+    child.send({ type: 'metrics', id })
+    // A process that does not answer in time counts with its last answer, gauges included.
+    const lastAnswer = () => last.get(child.key) ?? noSamples()
+    const samples = await withTimeLimit(answer.promise, answerMsMax, lastAnswer)
     waiting.delete(key)
     return samples
   }
 
   return {
-    async text(sources, own) {
-      const answers = await Promise.all(sources.filter((source) => source.isReady()).map(ask))
+    async text(children, own) {
+      const answers = await Promise.all(children.filter((child) => child.isReady()).map(ask))
       return toMetricsText(sumMetrics([parseMetrics(own), ended, ...answers]))
     },
     answered(key, { id, text }) {
@@ -54,7 +40,7 @@ export function createGathering(): Gathering {
       last.set(key, samples)
       waiting.get(`${key} ${id}`)?.(samples)
     },
-    fallen(key) {
+    ended(key) {
       const samples = last.get(key)
       if (samples === undefined) return
       ended = sumMetrics([ended, onlyTotals(samples)])
@@ -62,3 +48,16 @@ export function createGathering(): Gathering {
     },
   }
 }
+
+export type MetricsGatherer = {
+  /** The sum over all ready children and `own`, as the metrics of one process. */
+  text(children: readonly MetricsChild[], own: string): Promise<string>
+  answered(key: string, message: Extract<FromChild, { type: 'metrics' }>): void
+  /** A child ended. The counters of its last answer stay in the sum, so that no total falls. */
+  ended(key: string): void
+}
+
+export type MetricsChild = { key: string; isReady(): boolean; send(message: ToChild): void }
+
+/** One slow process must not delay a scrape for longer. */
+const answerMsMax = 2000

@@ -1,22 +1,28 @@
-/** What a child tells its supervisor over the channel between them. */
+import type { Metrics } from '../observability/metrics.ts'
+
+/** A running process, as its entry point sees it. */
+export type Supervised = { metrics: Metrics['text']; stop(reason: string): Promise<void> }
+
+/** Messages of a child to its supervisor. */
 export type FromChild =
   | { type: 'ready' }
-  /** Its own metrics, as asked for. */
+  /** Reply to `metrics`: the metrics of this child. */
   | { type: 'metrics'; id: number; text: string }
-  /** Somebody asked it for the metrics of all. */
+  /** A client asked this child for the metrics of all processes. */
   | { type: 'gather'; id: number }
 
 export type ToChild =
   | { type: 'metrics'; id: number }
+  /** Reply to `gather`. */
   | { type: 'gathered'; id: number; text: string }
 
-/** What a child is, as the first argument of its command: a worker's number, or the realtime process. */
+/** What a child runs. It is the first argument of its command. */
 export type Role = { kind: 'worker'; index: number } | { kind: 'realtime' }
 
 export const toArgument = (role: Role) =>
   role.kind === 'worker' ? `worker-${role.index}` : 'realtime'
 
-/** Undefined for a process that nobody supervises. */
+/** Undefined for a process without a supervisor. */
 export function toRole(argument: string | undefined): Role | undefined {
   if (argument === 'realtime') return { kind: 'realtime' }
   const index = /^worker-(\d{1,3})$/.exec(argument ?? '')?.[1]

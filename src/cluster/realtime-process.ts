@@ -1,30 +1,35 @@
-import { loadTls, openServerPlatform } from '../app/server.ts'
-import { createFrame } from '../app/services.ts'
+import { createCloser } from '../app/closer.ts'
+import { loadTls } from '../app/server.ts'
+import { openBaseServices } from '../app/services.ts'
 import type { Config } from '../config/config.ts'
 import { listenRealtime } from '../http/realtime-port.ts'
 import { createLogs } from '../observability/log.ts'
 import { createMetrics } from '../observability/metrics.ts'
-import { toRealtimeReadings } from '../observability/readings.ts'
-import type { Supervised } from './worker.ts'
+import { toRealtimeReadings } from '../observability/realtime-readings.ts'
+import type { Supervised } from './messages.ts'
 
-/** The process that holds every socket of a node with workers. It takes no events, so it has no journal. */
+/** The process that holds every socket of a node with WORKERS. It accepts no events, so it opens no journal. */
 export async function startRealtimeProcess(config: Config): Promise<Supervised> {
-  const { log, flush } = createLogs({ level: config.LOG_LEVEL, access: false })
-  const frame = createFrame(config, log)
-  const platform = await openServerPlatform(frame, config.dataDir)
-  const { realtime } = platform
-  const metrics = createMetrics({ byContract: {}, readings: toRealtimeReadings(realtime.stats) })
-  const place = { port: config.REALTIME_PORT, hostname: config.HOST, tls: loadTls(config) }
-  const listening = listenRealtime(realtime, place)
-  log.info({ port: listening.port, url: listening.url }, 'realtime listens')
-
-  async function stop(): Promise<void> {
-    await platform.close()
-    await listening.stop(config.SHUTDOWN_MS_MAX)
-    frame.projects.close()
-    frame.redis?.close()
-    frame.streams?.close()
-    flush()
+  const logs = createLogs({ level: config.LOG_LEVEL, access: false })
+  const { log } = logs
+  const closer = createCloser(log)
+  const close = async (withinMs: number) => {
+    await closer.close(withinMs)
+    logs.close()
   }
-  return { metrics: metrics.text, stop }
+  try {
+    const { dataDir, REALTIME_PORT: port, HOST: hostname } = config
+    const { platform } = await openBaseServices({ config, nodeDataDir: dataDir, log, closer })
+    const { realtime } = platform
+    const metrics = createMetrics(toRealtimeReadings(realtime.stats))
+    const listening = listenRealtime(realtime, { port, hostname, tls: loadTls(config) })
+    closer.add('listener', listening.stop)
+    // The shutdown notice goes out while the port is still open.
+    closer.add('sockets', () => closer.closeEarly('realtime'))
+    log.info({ port: listening.port, url: listening.url }, 'realtime listens')
+    return { metrics: metrics.text, stop: () => close(config.SHUTDOWN_MS_MAX) }
+  } catch (error) {
+    await close(0)
+    throw error
+  }
 }

@@ -2,29 +2,29 @@ import type { Config } from '../config/config.ts'
 import { SettingsError } from '../config/environment.ts'
 import { createLogs } from '../observability/log.ts'
 import { type Child, startChild } from './child.ts'
-import { createGathering } from './gather.ts'
+import { createMetricsGatherer } from './gather.ts'
 import { type FromChild, type Role, toArgument } from './messages.ts'
 
 export type Supervisor = {
-  /** Every process finishes its own work; what is left stays in the journals. */
+  /** Every process finishes its own work. The rest stays in the journals. */
   stop(signal: NodeJS.Signals): Promise<void>
 }
 
 export type SupervisorOptions = {
   config: Config
   warnings: readonly string[]
-  /** What starts a child; its role is added. */
+  /** Starts a child when its role is appended. */
   command: readonly string[]
   environment: Record<string, string | undefined>
 }
 
-type Member = { role: Role; key: string; child: Child }
+type Member = { key: string; child: Child }
 
-/** WORKERS processes on one port, and one for realtime. Rejects when one of them cannot start at all. */
+/** Starts WORKERS processes on one port, and one for realtime. Rejects when one of them cannot start. */
 export async function startSupervisor(options: SupervisorOptions): Promise<Supervisor> {
   const { config, warnings } = options
   assertShared(config)
-  const { log, flush } = createLogs({ level: config.LOG_LEVEL, access: false })
+  const { log, close: closeLog } = createLogs({ level: config.LOG_LEVEL, access: false })
   const port = config.PORT || freePort(config.HOST)
   const realtimePort = config.REALTIME_PORT || freePort(config.HOST)
   const environment = {
@@ -32,43 +32,50 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     PORT: String(port),
     REALTIME_PORT: String(realtimePort),
   }
-  const gathering = createGathering()
+  const gatherer = createMetricsGatherer()
   const members = new Map<string, Member>()
 
-  function hear(key: string, message: FromChild): void {
-    if (message.type === 'metrics') gathering.answered(key, message)
+  function onMessage(key: string, message: FromChild): void {
+    if (message.type === 'metrics') gatherer.answered(key, message)
     if (message.type === 'gather') void reply(key, message.id)
   }
 
   async function reply(key: string, id: number): Promise<void> {
     const all = [...members.values()]
-    const sources = all.map(({ key, child }) => ({ key, ...child }))
-    const text = await gathering.text(sources, toOwnMetrics(all))
+    const children = all.map(({ key, child }) => ({ key, ...child }))
+    const text = await gatherer.text(children, toOwnMetrics(all))
     members.get(key)?.child.send({ type: 'gathered', id, text })
   }
 
   function add(role: Role): Promise<void> {
     const key = toArgument(role)
-    const onFallen = () => gathering.fallen(key)
-    const onMessage = (message: FromChild) => hear(key, message)
-    const child = startChild({ ...options, environment, role, log, onMessage, onFallen })
-    members.set(key, { role, key, child })
+    const child = startChild({
+      ...options,
+      environment,
+      role,
+      log,
+      onMessage: (message) => onMessage(key, message),
+      onEnded: () => gatherer.ended(key),
+    })
+    members.set(key, { key, child })
     return child.started
   }
 
   async function stop(signal: NodeJS.Signals): Promise<void> {
     log.info({ signal }, 'stopping every process')
     await Promise.all([...members.values()].map(({ child }) => child.stop(signal)))
-    flush()
+    closeLog()
   }
 
   log.info({ port, realtimePort, workers: config.WORKERS, pid: process.pid }, 'supervising')
   for (const warning of warnings) log.warn({}, warning)
-  const roles = Array.from({ length: config.WORKERS }, (_, index) => ({ kind: 'worker', index }))
+  const workers = Array.from({ length: config.WORKERS }, (_, index): Role => {
+    return { kind: 'worker', index }
+  })
   try {
-    // First the one that makes what all share, such as a development key.
+    // The realtime process starts first: it creates files that all share, such as a development key.
     await add({ kind: 'realtime' })
-    await Promise.all((roles as Role[]).map(add))
+    await Promise.all(workers.map(add))
   } catch (error) {
     await stop('SIGTERM')
     throw error
@@ -77,12 +84,12 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   return { stop }
 }
 
-/** What several processes cannot each have for themselves. */
+/** Several processes need services that they can share. */
 function assertShared({ WORKERS, CLICKHOUSE_URL, REDIS_URL }: Config): void {
   const needs = { CLICKHOUSE_URL, REDIS_URL }
   const reasons = {
-    CLICKHOUSE_URL: 'the embedded engine belongs to one process',
-    REDIS_URL: 'copies, limits and rooms are told across processes there',
+    CLICKHOUSE_URL: 'only one process can open the embedded ClickHouse',
+    REDIS_URL: 'processes share dedup keys, limits and realtime rooms through Redis',
   }
   const missing = (Object.keys(needs) as (keyof typeof needs)[]).filter((name) => !needs[name])
   if (missing.length === 0) return
@@ -91,7 +98,7 @@ function assertShared({ WORKERS, CLICKHOUSE_URL, REDIS_URL }: Config): void {
   )
 }
 
-/** Children share a port, so it is chosen before the first of them listens. */
+/** The children share one port, so it is chosen before the first of them listens. */
 function freePort(hostname: string): number {
   const probe = Bun.listen({ hostname, port: 0, socket: { data() {} } })
   const { port } = probe
@@ -103,10 +110,10 @@ function toOwnMetrics(members: readonly Member[]): string {
   const ready = members.filter(({ child }) => child.isReady()).length
   const restarts = members.reduce((sum, { child }) => sum + child.restarts(), 0)
   return [
-    '# HELP spillway_processes_ready Processes under the supervisor that serve',
+    '# HELP spillway_processes_ready Processes under the supervisor that are ready',
     '# TYPE spillway_processes_ready gauge',
     `spillway_processes_ready ${ready}`,
-    '# HELP spillway_process_restarts_total Processes that fell and were started again',
+    '# HELP spillway_process_restarts_total Restarts of processes that ended unexpectedly',
     '# TYPE spillway_process_restarts_total counter',
     `spillway_process_restarts_total ${restarts}`,
     '',

@@ -1,18 +1,15 @@
 import { startServer } from '../app/server.ts'
 import type { Config } from '../config/config.ts'
-import type { Metrics } from '../observability/metrics.ts'
-import type { FromChild, Role, ToChild } from './messages.ts'
+import type { FromChild, Role, Supervised, ToChild } from './messages.ts'
 import { startRealtimeProcess } from './realtime-process.ts'
 
-export type Supervised = { metrics: Metrics['text']; stop(reason: string): Promise<void> }
-
-/** What a supervised process runs. It also ends, in order, when its supervisor is gone. */
+/** Runs one process of WORKERS: a worker or the realtime process. */
 export async function startSupervised(config: Config, role: Role): Promise<Supervised> {
   const post = (message: FromChild) => void process.send?.(message)
   const gathered = new Map<number, (text: string) => void>()
   let asked = 0
 
-  /** The supervisor asks everybody, this process included. */
+  /** The supervisor collects the metrics of all processes, this one included. */
   async function gather(): Promise<{ type: string; text: string }> {
     asked += 1
     const id = asked
@@ -32,11 +29,11 @@ export async function startSupervised(config: Config, role: Role): Promise<Super
   const running: Promise<Supervised> =
     role.kind === 'realtime'
       ? startRealtimeProcess(config)
-      : startServer(config, [], { index: role.index, gather })
+      : startServer({ config, warnings: [], worker: { index: role.index, gather } })
   await running
   post({ type: 'ready' })
   return running
 }
 
-/** Prometheus' text format, as every process writes it. */
+/** The content type of Prometheus' text format. */
 const textFormat = 'text/plain; version=0.0.4; charset=utf-8'

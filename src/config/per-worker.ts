@@ -24,7 +24,7 @@ export function toShare(config: Config, index: number): Config {
  * Folders of processes that WORKERS no longer asks for: workers beyond that number, and, where there are workers, the
  * folder itself, in which a process without them keeps its journal.
  */
-export function findLeftovers(dataDir: string, workers: number): string[] {
+export function findOrphanedJournals(dataDir: string, workers: number): string[] {
   if (!existsSync(dataDir)) return []
   const kept = workers > 1 ? workers : 0
   const left = readdirSync(dataDir).filter((name) => toIndex(name) >= kept)

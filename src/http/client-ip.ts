@@ -1,10 +1,13 @@
 import { BlockList, isIP } from 'node:net'
 
+/** The client's address. `peer` is the other end of the connection. */
 export type ClientIp = (request: Request, peer: string) => string
 
+export type IsForwardedTls = (request: Request, peer: string) => boolean
+
 /**
- * Who sent a request: the peer, or, where the peer is a trusted proxy, the last hop of X-Forwarded-For that is
- * not trusted. What anyone can forge is never believed. `trusted` holds addresses and CIDR ranges.
+ * The client is the peer. If the peer is a trusted proxy, the client is the last hop of X-Forwarded-For that is not
+ * trusted: any client can forge the hops before it. `trusted` holds addresses and CIDR ranges.
  */
 export function createClientIp(trusted: readonly string[]): ClientIp {
   const isTrusted = createIsTrusted(trusted)
@@ -24,8 +27,13 @@ export function createClientIp(trusted: readonly string[]): ClientIp {
   }
 }
 
-/** Whether a peer, or a hop, is one of `trusted`. */
-export function createIsTrusted(trusted: readonly string[]): (address: string) => boolean {
+/** Whether a trusted proxy received the request over TLS. X-Forwarded-Proto of any other peer is ignored. */
+export function createIsForwardedTls(trusted: readonly string[]): IsForwardedTls {
+  const isTrusted = createIsTrusted(trusted)
+  return (request, peer) => request.headers.get('x-forwarded-proto') === 'https' && isTrusted(peer)
+}
+
+function createIsTrusted(trusted: readonly string[]): (address: string) => boolean {
   const proxies = toBlockList(trusted)
   return (address) => {
     if (trusted.length === 0) return false
@@ -34,7 +42,7 @@ export function createIsTrusted(trusted: readonly string[]): (address: string) =
   }
 }
 
-/** An IPv4 address that came over an IPv6 socket, or in brackets, is written plainly. */
+/** Removes the brackets of an IPv6 address and the prefix of an IPv4 address that came over an IPv6 socket. */
 function toPlainIp(address: string): string {
   const bare = address.startsWith('[') ? address.slice(1, address.indexOf(']')) : address
   return bare.startsWith('::ffff:') && bare.includes('.') ? bare.slice(7) : bare

@@ -1,15 +1,17 @@
+import { cors } from '@elysiajs/cors'
 import type { Server } from 'bun'
 import { Elysia } from 'elysia'
 import { withTimeLimit } from '../core/async.ts'
+import { corsPolicy, type OriginRule } from '../core/cors.ts'
 import { recordingBodyBytesMax } from '../core/limits.ts'
 import type { EngineData } from '../platform/realtime/engine.ts'
-import { type App, anyHostname } from './app.ts'
-import { corsPlugin, type OriginRule } from './cors.ts'
+import { parseTarget } from './incoming.ts'
+import { type App, anyHostname } from './routes.ts'
 
-export type ListenSettings = {
+export type ListenOptions = {
   port: number
   hostname: string
-  /** PEM. Bun keeps them while it listens (`reload` ignores `tls`): a renewed certificate needs a restart. */
+  /** PEM. Bun's `reload` ignores `tls`, so a renewed certificate needs a restart. */
   tls?: { cert: string; key: string } | undefined
   /** Several processes share one port. */
   reusePort?: boolean
@@ -26,40 +28,22 @@ export type Listener = { app: App; isOriginAllowed: OriginRule; socket: SocketRo
 export type Listening = {
   port: number
   url: string
-  /** Takes no new connection; resolves once the open ones have been answered, or `withinMs` is over. */
+  /** Accepts no new connection. Resolves when open requests are answered, or after `withinMs`. */
   stop(withinMs: number): Promise<void>
 }
 
-/** A connection that says nothing for this long is closed. Above the 25 s between Socket.IO's pings. */
-const idleSeconds = 30
-/** Bun's own 413 has an empty body: ours comes first, a little below. */
+/** Bun closes a connection that is silent for this long. Socket.IO pings every 25 s, so it must be longer. */
+export const idleSeconds = 30
+/** A little above the largest body: Bun's own 413 has an empty body, so ours must come first. */
 const bodyBytesMax = recordingBodyBytesMax + 1024 * 1024
 
-/**
- * Elysia looks for the path from a fixed place on. Behind `https://` it must be the later one, which
- * suits every host of three letters or more.
- */
-const secureHostname = { standardHostname: true }
-
-/**
- * One port, two compositions of the same routes: a request with an Origin passes the CORS plugin, any other
- * does not pay for it (a quarter of a small request, see ARCHITECTURE.md).
- */
+/** Listens on one port. `replaceApp` hands all later requests to another app. */
 export function listen(
   { app, isOriginAllowed, socket }: Listener,
-  settings: ListenSettings,
-): Listening {
-  const { port, hostname, tls, reusePort = false } = settings
-  const handler = tls ? secureHostname : anyHostname
-  const plain = new Elysia({ name: 'plain', handler }).use(app).compile()
-  const browser = new Elysia({ name: 'browser', handler })
-    .use(corsPlugin(isOriginAllowed))
-    .use(app)
-    .compile()
-  const route = (request: Request) =>
-    request.headers.get('origin') === null && request.method !== 'OPTIONS'
-      ? plain.fetch(request)
-      : browser.fetch(request)
+  { port, hostname, tls, reusePort = false }: ListenOptions,
+): Listening & { replaceApp(app: App): void } {
+  const toRoute = (next: App) => compose(next, { isOriginAllowed, isTls: tls !== undefined })
+  let current = toRoute(app)
   const server = Bun.serve<EngineData>({
     port,
     hostname,
@@ -68,29 +52,91 @@ export function listen(
     idleTimeout: idleSeconds,
     maxRequestBodySize: bodyBytesMax,
     fetch: (request, bun) =>
-      isSocketPath(request.url) ? socket.handleRequest(request, bun) : route(request),
+      isSocketPath(request.url) ? socket.handleRequest(request, bun) : current.route(request),
     websocket: socket.websocket,
   })
-  // Routes are handed the server through their app, which did not start it itself.
-  plain.server = server
-  browser.server = server
-  return toListening(server, port)
+  current.setServer(server)
+  return {
+    ...toListening(server, port),
+    replaceApp(next) {
+      const replacement = toRoute(next)
+      replacement.setServer(server)
+      current = replacement
+    },
+  }
 }
 
-/** A server that has begun to listen. `port` is the one that was asked for. */
+/** A server that listens. `port` is the requested one. */
 export function toListening(server: Server<EngineData>, port: number): Listening {
   return {
     port: server.port ?? port,
     url: server.url.href.replace(/\/$/, ''),
     stop: async (withinMs) => {
-      const closed = server.stop()
-      await withTimeLimit(closed, withinMs, () => {})
+      await withTimeLimit(server.stop(), withinMs, () => {})
       await server.stop(true)
     },
   }
 }
 
-/** Before the query; an event's URL may say it behind one. */
+/**
+ * Two compositions of the same routes: a request with an Origin passes the CORS plugin, and any other request does not
+ * pay for it. Measured: the plugin costs a quarter of a small request (ARCHITECTURE.md).
+ */
+function compose(app: App, { isOriginAllowed, isTls }: Composition) {
+  const handler = isTls ? secureHostname : anyHostname
+  const plain = new Elysia({ name: 'plain', handler }).use(app).compile()
+  const browser = new Elysia({ name: 'browser', handler })
+    .use(corsPlugin(isOriginAllowed))
+    .use(app)
+    .compile()
+  return {
+    route: (request: Request) =>
+      request.headers.get('origin') === null && request.method !== 'OPTIONS'
+        ? plain.fetch(request)
+        : browser.fetch(request),
+    /** Elysia hands its own server to routes. These apps did not start one, so they are given ours. */
+    setServer(server: Server<EngineData>) {
+      plain.server = server
+      browser.server = server
+    },
+  }
+}
+
+type Composition = { isOriginAllowed: OriginRule; isTls: boolean }
+
+/**
+ * Elysia looks for the path from a fixed position. Behind `https://` it must be the later one, which fits every host of
+ * three letters or more.
+ */
+const secureHostname = { standardHostname: true }
+
+/** CORS for every route and every reply, errors included. */
+function corsPlugin(isAllowed: OriginRule) {
+  const { methods, exposeHeaders, maxAgeSeconds } = corsPolicy
+  const origin = (request: Request) => {
+    const from = request.headers.get('origin')
+    return from !== null && isAllowed(from, parseTarget(request.url).path)
+  }
+  return new Elysia({ name: 'cors-with-mirrored-headers' })
+    .onRequest(({ request, set }) => {
+      // With `allowedHeaders: true` the plugin lists all headers of the request, on every reply. A preflight names the
+      // headers that it asks for.
+      const wanted = request.headers.get('access-control-request-headers')
+      if (wanted !== null) set.headers['access-control-allow-headers'] = wanted
+    })
+    .use(
+      cors({
+        origin: [origin],
+        methods,
+        allowedHeaders: [],
+        exposeHeaders,
+        credentials: true,
+        maxAge: maxAgeSeconds,
+      }),
+    )
+}
+
+/** Only before the query: a later `/socket.io/` may be part of an event's URL. */
 function isSocketPath(url: string): boolean {
   const at = url.indexOf('/socket.io/')
   return at > 0 && url.indexOf('/', url.indexOf('://') + 3) === at

@@ -1,16 +1,20 @@
 import type { Server } from 'bun'
 import type { EngineData } from '../platform/realtime/engine.ts'
-import { type Listening, type ListenSettings, type SocketRoute, toListening } from './listen.ts'
+import {
+  idleSeconds,
+  type Listening,
+  type ListenOptions,
+  type SocketRoute,
+  toListening,
+} from './listen.ts'
 
-/** Silent connections are closed above the 25 s between Socket.IO's pings. */
-const idleSeconds = 30
 const bodyBytesMax = 1024 * 1024
 const json = { 'content-type': 'application/json' }
 
-/** Socket.IO on a port of its own: its polling sessions cannot move between processes. */
+/** Socket.IO on its own port: with WORKERS, its polling sessions cannot move between processes. */
 export function listenRealtime(
   socket: SocketRoute & { isHealthy(): boolean },
-  { port, hostname, tls }: ListenSettings,
+  { port, hostname, tls }: ListenOptions,
 ): Listening {
   const server = Bun.serve<EngineData>({
     port,
@@ -24,7 +28,7 @@ export function listenRealtime(
   return toListening(server, port)
 }
 
-/** What the other port says of Socket.IO then. */
+/** The reply of a worker to Socket.IO requests: it names the port of the realtime process. */
 export function createSocketElsewhere({ websocket }: SocketRoute, port: number): SocketRoute {
   const error = `Socket.IO is on port ${port}`
   const headers = { ...json, 'access-control-allow-origin': '*' }

@@ -1,27 +1,191 @@
 import { Elysia } from 'elysia'
+import { toConfig, toConfigScript, toFlags } from '../contracts/capture/posthog-boot.ts'
+import { IngestError, statusOf } from '../core/errors.ts'
 import type { Contract } from '../core/protocol.ts'
-import type { Respond } from './respond.ts'
+import type { Health, PlatformHealth } from '../observability/health.ts'
+import type { Auth } from '../platform/auth/auth.ts'
+import type { SdkConfig } from '../platform/sdk-config/config.ts'
+import type { IsForwardedTls } from './client-ip.ts'
+import { parseTarget } from './incoming.ts'
+import { type Answer, type Context, type Respond, send } from './respond.ts'
 
-export type CaptureContracts = {
-  // biome-ignore lint/suspicious/noExplicitAny: each contract has a submission of its own.
-  [name in 'capture' | 'recording']: Contract<any>
+/** The routes of the server, without CORS. `listen.ts` adds CORS and Socket.IO. */
+export function createApp(options: AppOptions): App {
+  const methods = new Map<string, string[]>()
+  const app = new Elysia({ name: 'spillway', handler: anyHostname }).onError(
+    { as: 'global' },
+    createErrorReply((path) => methods.get(path) ?? []),
+  )
+  for (const [allowed, paths, handler] of toRoutes(options)) {
+    for (const path of paths) {
+      if (allowed.includes('GET')) app.get(path, handler, raw)
+      if (allowed.includes('POST')) app.post(path, handler, raw)
+      methods.set(path, allowed.split(' '))
+    }
+  }
+  return app as unknown as App
 }
 
-const eventPaths = ['/e', '/engage', '/track', '/i/v0/e', '/capture', '/batch']
-const recordingPaths = ['/s', '/capture/recording']
-/** Bodies are ours to decode. */
+export type App = Elysia
+
+/** Elysia assumes a host of at least four letters: with its default, `http://app/e` would match no route. */
+export const anyHostname = { standardHostname: false }
+
+export type AppOptions = {
+  contracts: Contracts
+  respond: Respond
+  answer: Answer
+  health: Health
+  metrics(): Promise<{ type: string; text: string }>
+  platform: {
+    auth: Pick<Auth, 'token' | 'refresh' | 'verify' | 'jwks'>
+    sdk: SdkConfig
+    isForwardedTls: IsForwardedTls
+    health: PlatformHealth
+  }
+}
+
+type Contracts = {
+  // biome-ignore lint/suspicious/noExplicitAny: each contract has its own type of submission.
+  [name in 'capture' | 'recording' | 'link' | 'report' | 'telemetry']: Contract<any>
+}
+
+type RouteContext = Context & { params: Record<string, string> }
+type Handler = (context: RouteContext) => Response | Promise<Response>
+type Route = readonly ['GET' | 'POST' | 'GET POST', readonly string[], Handler]
+
+/** Elysia does not parse a body: the pipeline decodes it, within its bounds. */
 const raw = { parse: 'none' } as const
 
-/** PostHog-compatible capture: each path with and without a trailing slash, by GET and POST. */
-export function captureRoutes({ capture, recording }: CaptureContracts, respond: Respond) {
-  const app = new Elysia({ name: 'capture' })
-  for (const path of eventPaths.flatMap((path) => [path, `${path}/`])) {
-    app.get(path, ({ request, server }) => respond(capture, { request, server }), raw)
-    app.post(path, ({ request, server }) => respond(capture, { request, server }), raw)
+const withSlash = (...paths: string[]) => paths.flatMap((path) => [path, `${path}/`])
+
+/**
+ * The table of routes. Each handler destructures its context in its parameters, because Elysia reads the source of a
+ * handler to learn which parts of the context it must build.
+ */
+function toRoutes(options: AppOptions): Route[] {
+  return [...eventRoutes(options), ...healthRoutes(options), ...platformRoutes(options), ...sdkBoot]
+}
+
+/** Every contract that takes events. PostHog-compatible capture takes GET, too. */
+function eventRoutes({ contracts, respond }: AppOptions): Route[] {
+  const { capture, recording, link, report, telemetry } = contracts
+  return [
+    [
+      'GET POST',
+      withSlash('/e', '/engage', '/track', '/i/v0/e', '/capture', '/batch'),
+      ({ request, server }) => respond(capture, { request, server }),
+    ],
+    [
+      'GET POST',
+      withSlash('/s', '/capture/recording'),
+      ({ request, server }) => respond(recording, { request, server }),
+    ],
+    ['POST', ['/api/events/track'], ({ request, server }) => respond(link, { request, server })],
+    [
+      'POST',
+      ['/users/report/events', '/v2/users/report/events'],
+      ({ request, server }) => respond(report, { request, server }),
+    ],
+    [
+      'POST',
+      ['/api/telemetry/events'],
+      ({ request, server }) => respond(telemetry, { request, server }),
+    ],
+  ]
+}
+
+/** Readiness: whether the server accepts events. Liveness: whether it needs a restart. */
+function healthRoutes({ health, metrics }: AppOptions): Route[] {
+  return [
+    ['GET', ['/', ...withSlash('/_readiness', '/health')], () => send(health.readiness())],
+    ['GET', withSlash('/_liveness'), () => send(health.liveness())],
+    [
+      'GET',
+      ['/metrics'],
+      async () => {
+        const { type, text } = await metrics()
+        return send({ status: 200, body: text, headers: { 'content-type': type } })
+      },
+    ],
+  ]
+}
+
+/** What the BMT platform SDK needs beside telemetry: tokens, configuration and health. */
+function platformRoutes({ platform, answer }: AppOptions): Route[] {
+  const { auth, sdk, health, isForwardedTls } = platform
+  const isByTls = ({ request, server }: Context) =>
+    isForwardedTls(request, server?.requestIP(request)?.address ?? '')
+  return [
+    [
+      'POST',
+      ['/api/auth/token'],
+      ({ request, server }) => answer('auth', { request, server }, (ip) => auth.token(request, ip)),
+    ],
+    [
+      'POST',
+      ['/api/auth/refresh'],
+      ({ request, server }) =>
+        answer('auth', { request, server }, (ip) => auth.refresh(request, ip)),
+    ],
+    [
+      'GET',
+      ['/api/auth/verify'],
+      ({ request, server }) =>
+        answer('auth', { request, server }, (ip) => auth.verify(request, ip)),
+    ],
+    [
+      'GET',
+      ['/.well-known/jwks.json'],
+      ({ request, server }) => answer('auth', { request, server }, () => auth.jwks()),
+    ],
+    [
+      'GET',
+      ['/api/sdk/config'],
+      ({ request, server }) =>
+        answer('sdk', { request, server }, () => sdk.reply(request, isByTls({ request, server }))),
+    ],
+    [
+      'GET',
+      ['/api/health'],
+      ({ request, server }) => answer('health', { request, server }, () => health()),
+    ],
+  ]
+}
+
+/** PostHog's browser SDKs fetch these before their first event. */
+const sdkBoot: readonly Route[] = [
+  ['GET', ['/array/:token/config.js'], ({ params }) => send(toConfigScript(params.token ?? ''))],
+  ['GET', ['/array/:token/config'], ({ params }) => send(toConfig(params.token ?? ''))],
+  ['GET POST', withSlash('/flags', '/decide'), () => send(toFlags(Bun.randomUUIDv7()))],
+]
+
+type Failure = { request: Request; code: string | number; error: unknown }
+
+/**
+ * The reply where no contract answered: an unknown route, an unsupported method, or a fault outside the pipeline.
+ * `methodsOf` returns the methods of a path without a trailing slash.
+ */
+function createErrorReply(methodsOf: (path: string) => readonly string[]) {
+  return ({ code, error, request }: Failure): Response => {
+    const methods = code === 'NOT_FOUND' ? methodsOf(parseTarget(request.url).path) : []
+    const allow = methods.length > 0 ? { allow: [...methods, 'OPTIONS'].join(', ') } : {}
+    const { status, name, detail } = toErrorReply(methods.length > 0 ? 'NOT_ALLOWED' : code, error)
+    const body = JSON.stringify({ code: 0, status: 'error', error: name, detail })
+    return send({ status, body, headers: allow })
   }
-  for (const path of recordingPaths.flatMap((path) => [path, `${path}/`])) {
-    app.get(path, ({ request, server }) => respond(recording, { request, server }), raw)
-    app.post(path, ({ request, server }) => respond(recording, { request, server }), raw)
+}
+
+function toErrorReply(code: string | number, error: unknown) {
+  if (error instanceof IngestError) {
+    return { status: statusOf[error.code], name: error.code, detail: error.message }
   }
-  return app
+  if (code === 'NOT_FOUND') {
+    return { status: 404, name: 'not_found', detail: 'there is no such route' }
+  }
+  if (code === 'NOT_ALLOWED') {
+    const detail = 'the route does not take this method'
+    return { status: 405, name: 'method_not_allowed', detail }
+  }
+  return { status: 500, name: 'internal_error', detail: 'the server failed' }
 }

@@ -1,7 +1,12 @@
 import pino from 'pino'
 import type { Log } from '../core/log.ts'
 
-export type Logs = { log: Log; access: AccessLog; flush(): void }
+export type Logs = {
+  log: Log
+  access: AccessLog
+  /** Writes every line that waits. Called last: later access lines are lost. */
+  close(): void
+}
 
 export type AccessLog = (line: {
   id: string
@@ -15,14 +20,14 @@ export type AccessLog = (line: {
 
 type Level = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
-/** Some hundred lines: a write takes a turn in the thread pool that the journal shares. */
+/** A few hundred lines: each write takes a thread of the pool that the journal's writes use, too. */
 const accessBytes = 64 * 1024
-/** A line waits at most this long for others. */
+/** An access line waits at most this long for others. */
 const flushMs = 200
 
 /**
- * JSON lines on standard output. Access lines, which come by the ten thousand a second, are put together by hand (a tenth
- * of pino's cost) and gathered here: the stream measures all that it holds at each write.
+ * JSON lines on standard output. Access lines (tens of thousands a second) are formatted by hand, at a tenth of pino's
+ * cost, and gathered here, because the stream measures everything that it holds at each write.
  */
 export function createLogs({ level, access }: { level: Level; access: boolean }): Logs {
   const destination = pino.destination({ dest: 1, sync: false })
@@ -33,23 +38,24 @@ export function createLogs({ level, access }: { level: Level; access: boolean })
   }
   const log = pino(options, destination)
   let lines = ''
-  const hand = () => {
+  const write = () => {
     if (lines !== '') destination.write(lines)
     lines = ''
   }
-  const timer = setInterval(hand, flushMs)
+  const timer = setInterval(write, flushMs)
   timer.unref()
-  // A reader that went away (a closed pipe) must not take the server with it.
+  // Without a listener a closed pipe would end the server.
   destination.on('error', () => {})
   const gather: AccessLog = (line) => {
     lines += toAccessLine(line)
-    if (lines.length > accessBytes) hand()
+    if (lines.length > accessBytes) write()
   }
   return {
     log,
     access: access && (level === 'info' || level === 'debug') ? gather : () => {},
-    flush() {
-      hand()
+    close() {
+      clearInterval(timer)
+      write()
       destination.flushSync()
     },
   }

@@ -1,7 +1,9 @@
-import type { Reading } from './metrics.ts'
+import type { ContractCounters } from './event-counters.ts'
+import { counter, gauge, type Reading } from './metrics.ts'
 
-/** Where the numbers are asked for; `server.ts` hands it in. */
+/** Where the metrics read their numbers. The composition in `app/` provides it. */
 export type Sources = {
+  byContract: Readonly<Record<string, ContractCounters>>
   journal(): {
     bytes: number
     bytesMax: number
@@ -18,9 +20,8 @@ export type Sources = {
   }
   memory(): { bytes: number; requests: number; refused: number }
   scheduler(): { refused: number }
-  seen(): { entries: number; forgotten: number }
-  /** Markers on disk. */
-  dedupKeys(): { bytes: number; unsaved: number; failures: number }
+  dedupTable(): { entries: number; forgotten: number }
+  dedupFiles(): { bytes: number; unsaved: number; failures: number }
   disk(): { bytes: number; freeBytes: number }
   redis(): { calls: number; failures: number; skipped: number }
   isDurable: boolean
@@ -38,14 +39,57 @@ type SinkReading = {
   waiting: number
 }
 
-/** What the parts tell about themselves, as Prometheus reads it. Units stand in the names. */
+/** The metrics of everything but requests and realtime. Units stand in the names. */
 export function toReadings(sources: Sources): Reading[] {
   return [
+    ...eventReadings(sources),
     ...journalReadings(sources),
     ...sinkReadings(sources),
     ...admissionReadings(sources),
-    ...storageReadings(sources),
+    ...diskReadings(sources),
   ]
+}
+
+type Stage = Exclude<keyof ContractCounters, 'rejected'>
+
+const stages = {
+  received: ['spillway_events_received_total', 'Events whose outcome is known'],
+  committed: ['spillway_events_committed_total', 'Events that are on disk in the journal'],
+  accepted: ['spillway_events_accepted_total', 'Events that were new and are stored'],
+  duplicate: ['spillway_events_duplicate_total', 'Events seen before, acknowledged and not stored'],
+  dropped: [
+    'spillway_events_dropped_total',
+    'Events ignored without an error, as their contract demands',
+  ],
+  quotaDropped: [
+    'spillway_events_quota_dropped_total',
+    'Events dropped because a quota is used up',
+  ],
+  overflowed: ['spillway_events_overflowed_total', 'Accepted events sent to the overflow topic'],
+} as const satisfies Record<Stage, readonly [name: string, help: string]>
+
+function eventReadings({ byContract }: Sources): Reading[] {
+  const contracts = Object.entries(byContract)
+  const byStage = (Object.keys(stages) as Stage[]).map((stage): Reading => {
+    const [name, help] = stages[stage]
+    const read = () =>
+      contracts.map(([contract, counters]) => ({ labels: { contract }, value: counters[stage] }))
+    return { name, help: `${help}, by contract`, type: 'counter', labels: ['contract'], read }
+  })
+  const rejected: Reading = {
+    name: 'spillway_events_rejected_total',
+    help: 'Events rejected alone or with their whole request, by contract and error code',
+    type: 'counter',
+    labels: ['contract', 'reason'],
+    read: () =>
+      contracts.flatMap(([contract, counters]) =>
+        Object.entries(counters.rejected).map(([reason, value]) => ({
+          labels: { contract, reason },
+          value: value ?? 0,
+        })),
+      ),
+  }
+  return [...byStage, rejected]
 }
 
 function journalReadings({ journal, shipping, isDurable, now }: Sources): Reading[] {
@@ -54,17 +98,35 @@ function journalReadings({ journal, shipping, isDurable, now }: Sources): Readin
     return oldestMs === undefined ? 0 : Math.max(0, now() - oldestMs) / 1000
   }
   return [
-    gauge('spillway_durable', '1 where 200 means on disk', () => (isDurable ? 1 : 0)),
-    gauge('spillway_journal_bytes', 'Journal on disk', () => journal().bytes),
-    gauge('spillway_journal_max_bytes', 'Budget of the journal', () => journal().bytesMax),
-    gauge('spillway_journal_segments', 'Segment files', () => journal().segments),
-    gauge('spillway_journal_oldest_seconds', 'Age of the oldest undelivered event', ageSeconds),
+    gauge('spillway_durable', '1 if a 200 means that the events are on disk, else 0', () =>
+      isDurable ? 1 : 0,
+    ),
+    gauge('spillway_journal_bytes', 'Bytes of the journal on disk', () => journal().bytes),
+    gauge('spillway_journal_max_bytes', 'JOURNAL_MAX_BYTES', () => journal().bytesMax),
+    gauge('spillway_journal_segments', 'Segment files of the journal', () => journal().segments),
+    gauge(
+      'spillway_journal_oldest_seconds',
+      'Age of the oldest event that is not delivered',
+      ageSeconds,
+    ),
     counter('spillway_journal_commits_total', 'Group commits', () => journal().commits),
     counter('spillway_journal_records_total', 'Records committed', () => journal().eventsAppended),
-    counter('spillway_journal_damages_total', 'Damaged places found', () => journal().damages),
-    gauge('spillway_ring_bytes', 'Ring buffer', () => shipping().ring.bytes),
-    gauge('spillway_ring_max_bytes', 'Bound of the ring buffer', () => shipping().ring.bytesMax),
-    gauge('spillway_ring_blocks', 'Commits in the ring buffer', () => shipping().ring.blocks),
+    counter(
+      'spillway_journal_damages_total',
+      'Damaged places found in the journal',
+      () => journal().damages,
+    ),
+    gauge(
+      'spillway_ring_bytes',
+      'Bytes of recent records in memory for the shippers',
+      () => shipping().ring.bytes,
+    ),
+    gauge('spillway_ring_max_bytes', 'RING_BYTES_MAX', () => shipping().ring.bytesMax),
+    gauge(
+      'spillway_ring_blocks',
+      'Commits of recent records in memory',
+      () => shipping().ring.blocks,
+    ),
   ]
 }
 
@@ -84,7 +146,10 @@ function sinkReadings({ shipping }: Sources): Reading[] {
   const total = (name: string, help: string) => ({ name, help, type: 'counter' }) as const
   return [
     {
-      ...total('spillway_sink_recovered_total', 'Events found in the journal at the start'),
+      ...total(
+        'spillway_sink_recovered_total',
+        'Events that the start found in the journal, not yet delivered, by contract',
+      ),
       labels: ['sink', 'contract'],
       read: bySinkAnd('contract', ({ recovered }) => recovered),
     },
@@ -94,101 +159,97 @@ function sinkReadings({ shipping }: Sources): Reading[] {
       read: bySinkAnd('contract', ({ shipped }) => shipped),
     },
     {
-      ...total('spillway_sink_dead_lettered_total', 'Events that a sink cannot take, by reason'),
+      ...total(
+        'spillway_sink_dead_lettered_total',
+        'Events stored as dead letters because the sink refuses them, by reason',
+      ),
       labels: ['sink', 'reason'],
       read: bySinkAnd('reason', ({ deadLettered }) => deadLettered),
     },
     {
-      ...total('spillway_sink_retries_total', 'Sends made again, by reason'),
+      ...total('spillway_sink_retries_total', 'Sends that were repeated, by reason'),
       labels: ['sink', 'reason'],
       read: bySinkAnd('reason', ({ retries }) => retries),
     },
     {
-      ...total('spillway_sink_batches_total', 'Batches shipped'),
+      ...total('spillway_sink_batches_total', 'Batches that the sink has stored'),
       labels: ['sink'],
       read: bySink(({ batches }) => batches),
     },
     {
       name: 'spillway_sink_waiting_events',
-      help: 'Committed events, recovered ones included, neither shipped nor dead letters yet',
+      help: 'Committed and recovered events that are neither shipped nor dead letters yet',
       type: 'gauge',
       labels: ['sink'],
       read: bySink(({ waitingEvents }) => waitingEvents),
     },
     {
       name: 'spillway_sink_waiting_records',
-      help: 'Journal records behind the sink’s cursor, dead letters of the intake included',
+      help: 'Journal records behind the sink’s cursor, dead letters of the ingest included',
       type: 'gauge',
       labels: ['sink'],
       read: bySink(({ waiting }) => waiting),
     },
-    counter('spillway_shipper_restarts_total', 'Unexpected ends of the shippers’ thread', () => {
-      return shipping().threadRestarts
-    }),
+    counter(
+      'spillway_shipper_restarts_total',
+      'Restarts of the delivery thread after it ended unexpectedly',
+      () => shipping().threadRestarts,
+    ),
   ]
 }
 
-function admissionReadings({ memory, scheduler, seen, redis }: Sources): Reading[] {
+function admissionReadings({ memory, scheduler, dedupTable, redis }: Sources): Reading[] {
   return [
     gauge(
       'spillway_intake_bytes',
-      'Bodies in flight, with what they decode to',
+      'Bytes of request bodies in flight and of what they decode to',
       () => memory().bytes,
     ),
     gauge('spillway_intake_requests', 'Requests in flight', () => memory().requests),
-    counter('spillway_intake_refused_total', 'Requests refused for room', () => memory().refused),
-    counter('spillway_intake_shed_total', 'Requests refused for time', () => scheduler().refused),
-    gauge('spillway_dedup_markers', 'Events remembered', () => seen().entries),
-    counter('spillway_dedup_forgotten_total', 'Forgotten before 24 h', () => seen().forgotten),
+    counter(
+      'spillway_intake_refused_total',
+      'Requests refused because INTAKE_BYTES_MAX or INFLIGHT_REQUESTS_MAX is reached',
+      () => memory().refused,
+    ),
+    counter(
+      'spillway_intake_shed_total',
+      'Requests refused because the event loop is overloaded',
+      () => scheduler().refused,
+    ),
+    gauge('spillway_dedup_markers', 'Dedup keys in memory', () => dedupTable().entries),
+    counter(
+      'spillway_dedup_forgotten_total',
+      'Dedup keys evicted before 24 h because DEDUP_BYTES_MAX is reached',
+      () => dedupTable().forgotten,
+    ),
     counter('spillway_redis_calls_total', 'Calls to Redis', () => redis().calls),
-    counter('spillway_redis_failures_total', 'Calls that failed', () => redis().failures),
-    counter('spillway_redis_skipped_total', 'Calls not made while it fails', () => redis().skipped),
+    counter('spillway_redis_failures_total', 'Calls to Redis that failed', () => redis().failures),
+    counter(
+      'spillway_redis_skipped_total',
+      'Calls not made because Redis is unavailable',
+      () => redis().skipped,
+    ),
   ]
 }
 
-function storageReadings({ dedupKeys, disk }: Sources): Reading[] {
+function diskReadings({ dedupFiles, disk }: Sources): Reading[] {
   return [
-    gauge('spillway_marker_bytes', 'Marker files', () => dedupKeys().bytes),
-    counter('spillway_marker_failures_total', 'Writes that failed', () => dedupKeys().failures),
-    counter('spillway_markers_unsaved_total', 'Given up unwritten', () => dedupKeys().unsaved),
-    gauge('spillway_disk_bytes', 'Disk that holds DATA_DIR', () => disk().bytes),
-    gauge('spillway_disk_free_bytes', 'Free on it', () => disk().freeBytes),
+    gauge('spillway_marker_bytes', 'Bytes of dedup keys on disk', () => dedupFiles().bytes),
+    counter(
+      'spillway_marker_failures_total',
+      'Failed writes of dedup keys',
+      () => dedupFiles().failures,
+    ),
+    counter(
+      'spillway_markers_unsaved_total',
+      'Dedup keys that were never written because the disk kept failing',
+      () => dedupFiles().unsaved,
+    ),
+    gauge('spillway_disk_bytes', 'Size of the disk that holds DATA_DIR', () => disk().bytes),
+    gauge(
+      'spillway_disk_free_bytes',
+      'Free bytes of the disk that holds DATA_DIR',
+      () => disk().freeBytes,
+    ),
   ]
-}
-
-type RealtimeNumbers = {
-  sockets: number
-  subscriptions: number
-  published: number
-  sent: number
-  /** By reason. */
-  refused: Counts
-  ended: Counts
-}
-
-export function toRealtimeReadings(stats: () => RealtimeNumbers): Reading[] {
-  return [
-    gauge('spillway_sockets', 'Sockets open', () => stats().sockets),
-    gauge('spillway_subscriptions', 'Subscriptions', () => stats().subscriptions),
-    counter('spillway_messages_published_total', 'From clients', () => stats().published),
-    counter('spillway_messages_sent_total', 'To sockets', () => stats().sent),
-    byReason('spillway_sockets_refused_total', 'Connections refused', () => stats().refused),
-    byReason('spillway_sockets_ended_total', 'Sockets that we ended', () => stats().ended),
-  ]
-}
-
-const single = (value: number) => [{ value }]
-
-function gauge(name: string, help: string, value: () => number): Reading {
-  return { name, help, type: 'gauge', read: () => single(value()) }
-}
-
-function byReason(name: string, help: string, counts: () => Counts): Reading {
-  const read = () =>
-    Object.entries(counts()).map(([reason, value]) => ({ labels: { reason }, value }))
-  return { name, help, type: 'counter', labels: ['reason'], read }
-}
-
-function counter(name: string, help: string, value: () => number): Reading {
-  return { name, help, type: 'counter', read: () => single(value()) }
 }

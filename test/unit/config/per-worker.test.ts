@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import { mkdirSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { loadConfig } from '../../../src/config/config.ts'
-import { findLeftovers, toShare } from '../../../src/config/per-worker.ts'
+import { findOrphanedJournals, toShare } from '../../../src/config/per-worker.ts'
 import { temporaryFolder } from '../../support/folder.ts'
 
 const mib = 1024 * 1024
@@ -22,12 +22,12 @@ test.each([
 ])('leaves behind: %s', (_, folders, workers, expected) => {
   using data = temporaryFolder()
   for (const name of folders) mkdirSync(join(data.path, name))
-  const found = findLeftovers(data.path, workers)
+  const found = findOrphanedJournals(data.path, workers)
   expect(found.map((path) => relative(data.path, path))).toEqual(expected)
 })
 
 test('a folder that is not there leaves nothing behind', () => {
-  expect(findLeftovers('/nowhere/at/all', 1)).toEqual([])
+  expect(findOrphanedJournals('/nowhere/at/all', 1)).toEqual([])
 })
 
 test('workers share the room of their node, down to what one process needs', () => {

@@ -1,10 +1,10 @@
 import { expect, test } from 'bun:test'
-import { createClientIp } from '../../../src/http/client-ip.ts'
+import { createClientIp, createIsForwardedTls } from '../../../src/http/client-ip.ts'
 
 test.each([
-  ['the peer, when nobody is trusted', [], '203.0.113.9', '1.2.3.4', '203.0.113.9'],
+  ['the peer if no proxy is trusted', [], '203.0.113.9', '1.2.3.4', '203.0.113.9'],
   [
-    'the peer, when it is not the trusted one',
+    'the peer if it is not the trusted proxy',
     ['10.0.0.1'],
     '203.0.113.9',
     '1.2.3.4',
@@ -12,31 +12,54 @@ test.each([
   ],
   ['the last hop before a trusted proxy', ['10.0.0.0/8'], '10.0.0.5', '1.2.3.4', '1.2.3.4'],
   [
-    'not what the client itself put in front',
+    'not a hop that the client wrote itself',
     ['10.0.0.0/8'],
     '10.0.0.5',
     '6.6.6.6, 1.2.3.4',
     '1.2.3.4',
   ],
   [
-    'past several trusted proxies',
+    'the hop before several trusted proxies',
     ['10.0.0.0/8'],
     '10.0.0.5',
     '6.6.6.6, 1.2.3.4, 10.9.9.9',
     '1.2.3.4',
   ],
   [
-    'the proxy, when the hop is garbage',
+    'the proxy if the hop is not an address',
     ['10.0.0.0/8'],
     '10.0.0.5',
     '1.2.3.4, unknown',
     '10.0.0.5',
   ],
-  ['the proxy, when it names nobody', ['10.0.0.0/8'], '10.0.0.5', undefined, '10.0.0.5'],
-  ['IPv4 over an IPv6 socket', ['10.0.0.0/8'], '::ffff:10.0.0.5', '1.2.3.4', '1.2.3.4'],
-  ['IPv6 ranges', ['2001:db8::/32'], '2001:db8::1', '2a00::7', '2a00::7'],
+  ['the proxy if it sends no header', ['10.0.0.0/8'], '10.0.0.5', undefined, '10.0.0.5'],
+  [
+    'the hop before a trusted IPv4 proxy on an IPv6 socket',
+    ['10.0.0.0/8'],
+    '::ffff:10.0.0.5',
+    '1.2.3.4',
+    '1.2.3.4',
+  ],
+  ['the hop before a trusted IPv6 range', ['2001:db8::/32'], '2001:db8::1', '2a00::7', '2a00::7'],
 ])('the client is %s', (_, trusted, peer, forwarded, expected) => {
   const headers = forwarded === undefined ? {} : { 'x-forwarded-for': forwarded }
   const request = new Request('http://localhost/', { headers })
   expect(createClientIp(trusted as string[])(request, peer as string)).toBe(expected as string)
 })
+
+test.each([
+  ['no proxy is trusted', [], '203.0.113.9', 'https', false],
+  ['the peer is not the trusted proxy', ['10.0.0.1'], '203.0.113.9', 'https', false],
+  ['the peer is unknown', ['10.0.0.1'], '', 'https', false],
+  ['a trusted proxy sends https', ['10.0.0.0/8'], '10.0.0.5', 'https', true],
+  ['it does so over an IPv6 socket', ['10.0.0.0/8'], '::ffff:10.0.0.5', 'https', true],
+  ['it sends http', ['10.0.0.0/8'], '10.0.0.5', 'http', false],
+  ['it sends no header', ['10.0.0.0/8'], '10.0.0.5', undefined, false],
+] as const)(
+  'whether TLS was forwarded if %s (%j, %s, %s): %p',
+  (_, trusted, peer, proto, expected) => {
+    const headers = proto === undefined ? {} : { 'x-forwarded-proto': proto }
+    const request = new Request('http://localhost/', { headers })
+    expect(createIsForwardedTls(trusted)(request, peer)).toBe(expected)
+  },
+)

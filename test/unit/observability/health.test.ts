@@ -1,14 +1,14 @@
 import { expect, test } from 'bun:test'
-import { createHealth, type HealthParts } from '../../../src/observability/health.ts'
+import { createHealth, type HealthOptions } from '../../../src/observability/health.ts'
 
 type State = {
-  phase?: ReturnType<HealthParts['phase']>
+  phase?: ReturnType<HealthOptions['phase']>
   isFull?: boolean
   isFailing?: boolean
-  durability?: HealthParts['durability']
+  durability?: HealthOptions['durability']
   stuckMs?: number
   sink?: 'healthy' | 'unhealthy'
-  redis?: ReturnType<HealthParts['redis']>
+  redis?: ReturnType<HealthOptions['redis']>
 }
 
 function healthOf(state: State) {
