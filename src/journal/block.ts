@@ -2,27 +2,25 @@ import type { JournalRecord } from '../core/record.ts'
 import { type FrameHeader, type FrameOrigin, frameHeaderBytes, sealFrame } from './frame.ts'
 import { encodeRecord, type RecordBuffer, toEncodedBytesMax } from './record-codec.ts'
 
-/** Enough for a commit under everyday load; larger ones grow theirs. */
+/** Enough for a commit under typical load; a larger commit grows the buffer. */
 const initialBytes = 256 * 1024
-/** A buffer above this is given back rather than kept for the next commit. */
+/** A larger buffer is freed instead of kept for the next commit. */
 const keptBytesMax = 8 * 1024 * 1024
 
-/**
- * Records gathered for one commit, encoded as they arrive into a frame that lacks only its header.
- */
+/** The records of one commit. Each is encoded as it arrives, behind the space for the frame header. */
 export type Block = {
   readonly count: number
-  /** Length of the frame so far. */
+  /** Length of the frame so far, header included. */
   readonly frameBytes: number
-  /** Length of its records alone. */
+  /** Length of the encoded records. */
   readonly payloadBytes: number
   /** When the first record was received. */
   readonly receivedMs: number
-  /** Encodes all of `records` or, when one cannot be encoded, throws and keeps none. */
+  /** Encodes all of `records`. Throws and keeps none when one of them cannot be encoded. */
   add(records: readonly JournalRecord[]): void
-  /** The finished frame: a view, good until the block is emptied. */
+  /** Writes the header and returns the frame: a view that is valid until `empty`. */
   seal(origin: FrameOrigin, place: Pick<FrameHeader, 'sequence' | 'firstOffset'>): Buffer
-  /** The records' bytes, in memory of their own: they leave for another thread. */
+  /** A copy of the encoded records, to be transferred to another thread. */
   copyPayload(): Uint8Array
   empty(): void
 }
@@ -91,7 +89,7 @@ function createLarger(target: RecordBuffer, usedBytes: number, moreBytes: number
   return larger
 }
 
-/** At once: the collector would let the outgrown buffers of many commits pile up. */
+/** Frees the memory at once: the garbage collector would let many outgrown buffers accumulate. */
 function release({ bytes }: RecordBuffer): void {
   ;(bytes.buffer as ArrayBuffer).transfer(0)
 }

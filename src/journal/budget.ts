@@ -1,32 +1,32 @@
 import { IngestError } from '../core/errors.ts'
 
-/** Encoded and not yet written: more than this only gathers when the disk cannot keep up. */
+/** Encoded and not yet written. More than this accumulates only if the disk is too slow. */
 const pendingBytesMax = 256 * 1024 * 1024
-/** The journal counts as full once a request of everyday size, some fifty events, finds no room. */
+/** The journal is full when a typical request of about fifty events no longer fits. */
 const typicalRequestBytes = 192 * 1024
-/** Headers of a segment and of its first frames. */
+/** The headers of a segment and of its first frames. */
 const overheadBytes = 2 * 1024
 
-/** Room promised to a request before it is accepted. Releasing it twice is harmless. */
+/** Space promised to a request before it is accepted. A second `release` does nothing. */
 export type Reservation = { release(): void }
 
 export type Budget = {
   /**
-   * Throws `journal_full`, with `retryAfterSeconds`, where `bytes` would exceed the budget or find
-   * no disk.
+   * Throws `journal_full` with `retryAfterSeconds` if `bytes` would exceed the budget, or if the
+   * disk is full.
    */
   reserve(bytes: number): Reservation
   readonly isFull: boolean
 }
 
-/** What the budget asks of the journal, in bytes. */
+/** The journal's current use of its disk, in bytes. */
 export type Usage = {
-  /** What the files take. */
+  /** Length of all files, prepared space included. */
   fileBytes(): number
-  /** Of which prepared for frames to come. */
+  /** The part of it that is prepared for further frames. */
   spaceBytes(): number
   pendingBytes(): number
-  /** Whether the disk refuses to give another segment. */
+  /** The last attempt to create a segment failed for lack of disk space. */
   isDiskFull(): boolean
 }
 

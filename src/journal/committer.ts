@@ -4,12 +4,12 @@ import type { CommittedBlock, JournalRecord } from '../core/record.ts'
 import { type Block, createBlock } from './block.ts'
 import type { Writer } from './writer.ts'
 
-/** A commit is closed once it holds this much, so that a slow disk does not gather giants. */
+/** A commit of this size takes no further requests, so that a slow disk does not make it huge. */
 const commitBytesMax = 4 * 1024 * 1024
-/** Emptied blocks kept for reuse: one gathers while another is written. */
+/** Empty blocks kept for reuse: one gathers records while another is written. */
 const idleBlocksMax = 2
 
-/** Group commit: whatever is appended while one commit runs shares the next. */
+/** Group commit: all records that are appended during one commit share the next one. */
 export class Committer {
   readonly #options: CommitterOptions
   readonly #idle: Block[] = []
@@ -49,7 +49,7 @@ export class Committer {
     return { ...this.#counts, stuckMs, isFailing: this.#isFailing, lastError: this.#lastError }
   }
 
-  /** Resolves once all of `records` are durable; rejects with what refuses them all. */
+  /** Resolves when all of `records` are durable. When it rejects, none of them is committed. */
   append(records: readonly JournalRecord[]): Promise<void> {
     if (this.#isClosed)
       return Promise.reject(new IngestError('shutting_down', 'The server is stopping.'))
@@ -68,7 +68,7 @@ export class Committer {
     return batch.outcome.promise
   }
 
-  /** Runs `errand` between two commits. */
+  /** Runs `task` when no commit is running. */
   betweenCommits(task: () => Promise<void>): Promise<void> {
     const outcome = Promise.withResolvers<void>()
     this.#tasks.push(() => task().then(outcome.resolve, outcome.reject))
@@ -76,7 +76,7 @@ export class Committer {
     return outcome.promise
   }
 
-  /** Refuses what comes from now on, and resolves once everything before is done. */
+  /** Refuses further appends. Resolves when all earlier ones are committed or refused. */
   async close(): Promise<void> {
     this.#isClosed = true
     this.#endGathering()
@@ -98,7 +98,7 @@ export class Committer {
     this.#gathering = batch
     if (batch.block.frameBytes >= commitBytesMax) this.#endGathering()
     if (this.#isWrittenFirst || !this.#gathering) this.#wake()
-    // Nobody waits for the disk here, yet one block a turn is cheaper to hand on than many.
+    // DURABILITY=memory: one block per event-loop iteration costs less to pass on than many.
     else if (isNew) setImmediate(() => this.#endIteration())
   }
 
@@ -115,7 +115,7 @@ export class Committer {
   }
 
   async #run(): Promise<void> {
-    // What arrives in the same turn of the event loop shares the first commit.
+    // Requests of the same event-loop iteration share the first commit.
     await nextIteration()
     while (this.#tasks.length > 0 || this.#queue.length > 0 || this.#gathering) {
       await this.#tasks.shift()?.()
@@ -156,14 +156,17 @@ export class Committer {
     batch.outcome.resolve()
   }
 
-  /** Whatever becomes of this, shippers find the block in the journal. */
+  /** A failure here loses nothing: shippers read the block from the disk instead. */
   #publish({ block, firstOffset }: Batch): void {
     const { onCommitted, log } = this.#options
     try {
       const committed = { firstOffset, count: block.count, bytes: block.copyPayload() }
       onCommitted(committed, block.receivedMs)
     } catch (error) {
-      log.error({ error: String(error) }, 'a committed block could not be handed on')
+      log.error(
+        { error: String(error) },
+        'cannot pass on a committed block; shippers read it from the disk',
+      )
     }
   }
 
@@ -180,18 +183,18 @@ export class Committer {
   }
 }
 
-/** What a committer tells of itself: for metrics, health and the journal's budget. */
+/** For metrics, health and the journal's budget. */
 export type CommitterStats = {
   pendingRequests: number
-  /** Encoded and not yet on disk. */
+  /** Encoded and not yet written. */
   pendingBytes: number
   commits: number
   eventsAppended: number
-  /** Commits that failed; under `DURABILITY=memory`, that were not written behind. */
+  /** Commits that failed. Under `DURABILITY=memory` these were acknowledged before. */
   failures: number
-  /** How long the commit under way has been running; 0 between commits. */
+  /** Duration of the running commit so far; 0 if none is running. */
   stuckMs: number
-  /** Whether the last commit failed. */
+  /** The last commit failed. */
   isFailing: boolean
   lastError: string | undefined
 }
@@ -206,7 +209,10 @@ export type CommitterOptions = {
   onCommitted(block: CommittedBlock, receivedMs: number): void
 }
 
-/** What one commit holds. Its requests share one outcome: a promise each costs more than the rest of an append. */
+/**
+ * The requests of one commit share one promise: a promise for each costs more CPU than the rest of
+ * an append.
+ */
 type Batch = {
   block: Block
   firstOffset: number

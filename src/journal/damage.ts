@@ -2,15 +2,12 @@ import { basename, join } from 'node:path'
 import type { Log } from '../core/log.ts'
 import { type FileSystem, isCode } from './file-system.ts'
 
-/**
- * Damaged segments kept for inspection; a disk that spoils more than this needs replacing, not
- * archiving.
- */
+/** Damaged segments kept for inspection. A disk that damages more needs to be replaced first. */
 const keptMax = 16
 
 export type Damage = {
   path: string
-  /** Where in the file. */
+  /** Byte position in the file. */
   position: number
   what: string
   /** Records that can no longer be read, where that is known. */
@@ -18,15 +15,12 @@ export type Damage = {
   endOffset?: number
 }
 
-/**
- * Tells of each damage once, and keeps the file aside. Never throws: reading goes on with what is
- * sound.
- */
+/** Logs each damage once and keeps the file. Never throws: reading continues after the damage. */
 export type DamageReporter = { report(damage: Damage): Promise<void>; readonly count: number }
 
 /**
- * Spoiled segments get a second name in `dir/damaged`, which takes no room until the journal drops
- * the first.
+ * A damaged segment gets a second name (hard link) in `dir/damaged`. It takes no disk space until
+ * the journal removes the first name.
  */
 export function createDamageReporter({
   fileSystem,
@@ -52,7 +46,7 @@ export function createDamageReporter({
       return aside
     } catch (error) {
       if (isCode(error, 'EEXIST')) return aside
-      log.error({ path, error: String(error) }, 'a damaged segment could not be kept aside')
+      log.error({ path, error: String(error) }, 'cannot keep a copy of a damaged segment')
       return undefined
     }
   }
@@ -66,7 +60,10 @@ export function createDamageReporter({
       if (reported.has(place)) return
       reported.add(place)
       const keptAs = await keepAside(damage.path)
-      log.error({ ...damage, keptAs }, 'the journal is damaged; what is sound goes on')
+      log.error(
+        { ...damage, keptAs },
+        'the journal is damaged; all valid commits are still delivered',
+      )
     },
   }
 }

@@ -2,45 +2,43 @@ import { Database } from 'bun:sqlite'
 import * as fs from 'node:fs'
 import { dirname, resolve } from 'node:path'
 
-/** What the journal asks of a disk. Injected, so that tests can fail, cut and forget writes. */
+/** The disk operations of the journal. Injected, so that tests can fail, cut and lose writes. */
 export type FileSystem = {
   open(path: string, mode: 'read' | 'write' | 'create'): Promise<OpenFile>
   list(folder: string): Promise<string[]>
-  /** With the folders above it; durable. */
+  /** Creates the folder and its parents, durably. */
   makeFolder(path: string): Promise<void>
   rename(from: string, to: string): Promise<void>
-  /** A second name for the same bytes: takes no room, and outlives the first. */
+  /** A hard link: a second name for the same bytes, which outlives the first. */
   link(from: string, to: string): Promise<void>
   unlink(path: string): Promise<void>
-  /** Makes names that were created, renamed or removed in `folder` durable. */
+  /** fsync of the folder: makes created, renamed and removed names durable. */
   syncFolder(folder: string): Promise<void>
-  /** What a journal in `folder` may still take of its disk. */
+  /** Bytes that a journal in `folder` may still allocate. */
   freeBytes(folder: string): Promise<number>
-  /** Undefined where somebody else, in this process or another, holds it. */
+  /** Undefined if this or another process holds the lock. */
   lock(path: string): Lock | undefined
 }
 
 export type OpenFile = {
-  /** Both return how many bytes were moved, which may be fewer than asked. */
+  /** `read` and `write` return the number of bytes moved, which may be less than asked for. */
   read(into: Uint8Array, position: number): Promise<number>
   write(bytes: Uint8Array, position: number): Promise<number>
   /**
-   * As `write`, and what it moved is on disk like after `dataSync`, but nothing else that was written. One call
-   * rather than two: a busy event loop takes notice of a call's end once a turn.
+   * A write with O_DSYNC: the bytes it wrote are on disk when it resolves; earlier writes may not be.
+   * One call instead of two, because a busy event loop notices a finished call once an iteration.
    */
   writeThrough(bytes: Uint8Array, position: number): Promise<number>
   /** fsync: data and all metadata. */
   sync(): Promise<void>
-  /** fdatasync: data, and only the metadata needed to read it back. */
+  /** fdatasync: data and the metadata that is needed to read it back. */
   dataSync(): Promise<void>
   truncate(bytes: number): Promise<void>
   bytes(): Promise<number>
   close(): Promise<void>
 }
 
-/**
- * The real disk. Callbacks rather than FileHandle: a third less CPU for each commit, as measured.
- */
+/** The real disk. Measured: callbacks take a third less CPU per commit than FileHandle. */
 export const diskFileSystem: FileSystem = {
   async open(path, mode) {
     const flags = { read: 'r', write: 'r+', create: 'wx+' }[mode]
@@ -64,7 +62,7 @@ export const diskFileSystem: FileSystem = {
   lock: lockFile,
 }
 
-/** A write may be short; it has failed only when it throws or moves nothing. */
+/** Continues after a short write. Throws if a write fails or writes nothing. */
 export async function writeAll(
   write: OpenFile['write'],
   bytes: Uint8Array,
@@ -73,12 +71,12 @@ export async function writeAll(
   let written = await write(bytes, position)
   while (written < bytes.length) {
     const more = await write(bytes.subarray(written), position + written)
-    if (more <= 0) throw new Error(`the disk took ${written} of ${bytes.length} bytes`)
+    if (more <= 0) throw new Error(`the disk wrote ${written} of ${bytes.length} bytes`)
     written += more
   }
 }
 
-/** Reads until `into` is full or the file ends; returns how much was read. */
+/** Reads until `into` is full or the file ends. Returns the number of bytes read. */
 export async function readAll(file: OpenFile, into: Uint8Array, position: number): Promise<number> {
   let filled = 0
   while (filled < into.length) {
@@ -110,8 +108,8 @@ export async function openIfPresent(
 }
 
 /**
- * Whatever drains the journal may need room on the same disk: the embedded engine takes nothing
- * where it has no room for a whole insert, and then the journal would stay full for ever.
+ * Disk space that the journal leaves free. The embedded ClickHouse may use the same disk and needs
+ * space for a whole insert; without it the journal would stay full for ever.
  */
 function toReservedBytes(diskBytes: number): number {
   return Math.min(reservedBytesMax, diskBytes / 16)
@@ -139,7 +137,7 @@ async function syncFolder(folder: string): Promise<void> {
 const openDescriptor = (path: string, flags: string | number) =>
   call<number>((done) => fs.open(path, flags, done))
 
-/** Whether a write is synced is a matter of the descriptor: a second one is opened when it is wanted. */
+/** O_DSYNC belongs to a descriptor, so `writeThrough` opens a second one when first called. */
 const throughFlags = fs.constants.O_WRONLY | fs.constants.O_DSYNC
 
 function toOpenFile(descriptor: number, path: string): OpenFile {
@@ -184,21 +182,20 @@ function run(start: (done: (error: Error | null) => void) => void): Promise<void
   })
 }
 
-/** Held until released or until the process ends, however it ends. */
+/** Held until released or until the process ends, also by `kill -9`. */
 export type Lock = { release(): void }
 
-/** A lock whose object nobody refers to is still held: collected, it would be dropped. */
+/** Keeps locks reachable: the garbage collector would close the database and release the lock. */
 const held = new Set<Database>()
 
 /**
- * Undefined where somebody else, in this process or another, holds it. SQLite's file locks do the
- * work: the kernel drops them with the process, `kill -9` included, and no library beyond Bun's own
- * is loaded.
+ * Undefined if this or another process holds the lock. Uses SQLite's file locks: the kernel releases
+ * them when the process ends, and Bun includes SQLite.
  */
 function lockFile(path: string): Lock | undefined {
   const database = new Database(path, { create: true })
   try {
-    // No rollback file and no waiting: nothing is ever written here.
+    // No rollback file and no waiting: nothing is ever written to this database.
     database.run('PRAGMA journal_mode = MEMORY')
     database.run('PRAGMA busy_timeout = 0')
     database.run('BEGIN EXCLUSIVE')

@@ -5,9 +5,9 @@ import { createScanner, type Frame, type Scanner } from './scanner.ts'
 import { listSegments, type Segment } from './segments.ts'
 
 /**
- * Committed frames in their order, across segments and past damage. What was refused is told by the
- * next segment's header, so the folder is listed again whenever commits may have gone to a segment
- * not known yet.
+ * Reads committed frames in order, across segments and past damage. The header of the next segment
+ * tells which frames were refused, so the folder is listed again whenever commits may have gone to a
+ * segment that is not known yet.
  */
 export class FrameReader {
   readonly #options: FrameReaderOptions
@@ -19,14 +19,14 @@ export class FrameReader {
     this.#options = options
   }
 
-  /** Goes to the segment that holds `offset`, or to the first after it. */
+  /** Moves to the segment that holds `offset`, or to the first one after it. */
   async seek(offset: number): Promise<void> {
     await this.#list()
     const holder = this.#segments.findLast(({ header }) => header.firstOffset <= offset)
     await this.#open(holder ?? this.#segments[0])
   }
 
-  /** The next frame that begins below `endOffset`, or undefined where none is there yet. */
+  /** The next frame that begins below `endOffset`, or undefined if there is none yet. */
   async peek(endOffset: number): Promise<Frame | undefined> {
     while (this.#current) {
       const { segment, scanner } = this.#current
@@ -42,19 +42,19 @@ export class FrameReader {
       }
       const frame = await peekUncached(scanner)
       if (frame && frame.firstOffset < endOffset) return frame
-      // A commit still under way may yet be refused: it is read again once its outcome is known.
+      // A running commit may still be refused: read its frame again when the outcome is known.
       if (frame) scanner.discard()
       if (frame || !(await this.#skipInvalid(successor))) return undefined
     }
     return undefined
   }
 
-  /** Passes the frame that `peek` returned. */
+  /** Moves behind the frame that `peek` returned. */
   advance(): void {
     this.#current?.scanner.advance()
   }
 
-  /** Whether it stands anywhere: it does not where no segment was left to go to. */
+  /** False before the first `seek`, and when no segment was left to move to. */
   get hasPosition(): boolean {
     return this.#current !== undefined
   }
@@ -65,9 +65,7 @@ export class FrameReader {
     await file?.close()
   }
 
-  /**
-   * Where no sound frame stands: moves on to the next one, or says that none has been written yet.
-   */
+  /** No valid frame follows: moves to the next valid one. False if none is written yet. */
   async #skipInvalid(successor: Segment | undefined): Promise<boolean> {
     const { segment, scanner } = this.#current!
     if (!successor) {
@@ -79,7 +77,7 @@ export class FrameReader {
     const sequenceMax = successor?.header.lastCommittedSequence ?? Number.MAX_SAFE_INTEGER
     const isFound = await scanner.resync(sequenceMax)
     if (!isFound && !successor) return false
-    const what = 'commits before a sound one cannot be read and are passed'
+    const what = 'commits before a valid one cannot be read and are skipped'
     await this.#options.damage.report({ path: segment.path, position, what })
     if (!isFound) await this.#open(successor)
     return true
@@ -90,7 +88,7 @@ export class FrameReader {
   }
 
   async #list(): Promise<void> {
-    // An inferred header may only have been under way; it is looked at again.
+    // An inferred header may have been read while it was written: read it again.
     const known = this.#segments.filter(({ headerState }) => headerState !== 'inferred')
     const { segments } = await listSegments({
       ...this.#options,
@@ -99,7 +97,7 @@ export class FrameReader {
     this.#segments = segments
   }
 
-  /** A segment that was unlinked meanwhile gives way to the next, known yet or not. */
+  /** If the segment was unlinked meanwhile, opens the next one, also one that is not known yet. */
   async #open(segment: Segment | undefined): Promise<void> {
     await this.close()
     const { fileSystem, seed } = this.#options
@@ -128,7 +126,7 @@ export type FrameReaderOptions = {
   damage: DamageReporter
 }
 
-/** What was read ahead may be older than the frame. */
+/** The read buffer may be older than the frame: read again before giving up. */
 async function peekUncached(scanner: Scanner): Promise<Frame | undefined> {
   const frame = await scanner.peek()
   if (frame) return frame

@@ -1,14 +1,14 @@
 import { crc32 } from 'node:zlib'
 
 /**
- * A frame is one commit. Its header, little-endian: u32 magic, u32 checksum of the rest of the
- * header, u32 payload length, u32 payload checksum, f64 sequence, f64 first offset, u32 record
- * count, u32 segment number; then the payload. Both checksums are seeded by the journal's identity,
- * so that nothing from elsewhere passes for a frame.
+ * A frame is one commit: header and payload (docs/journal.md). Header, little-endian: u32 magic, u32
+ * checksum of the rest of the header, u32 payload length, u32 payload checksum, f64 sequence, f64
+ * first offset, u32 record count, u32 segment number. Both checksums are seeded with the journal's
+ * identity, so that a frame of another journal is not accepted.
  */
 export const frameHeaderBytes = 40
 
-/** Where frames are found again after damage. */
+/** After damage a reader searches for these bytes. */
 export const frameMagic = Buffer.from('SpFr')
 
 export type FrameHeader = {
@@ -19,14 +19,14 @@ export type FrameHeader = {
   payloadChecksum: number
 }
 
-/** What the frames of one segment have in common. */
+/** Common to all frames of a segment. */
 export type FrameOrigin = { segment: number; seed: number }
 
 export function toSeed(journalId: string): number {
   return crc32(journalId)
 }
 
-/** Completes `frame`, whose payload already stands behind room for the header. */
+/** Writes the header into `frame`, whose payload is already in place. */
 export function sealFrame(
   frame: Buffer,
   { segment, seed }: FrameOrigin,
@@ -42,7 +42,7 @@ export function sealFrame(
   frame.writeUInt32LE(crc32(frame.subarray(8, frameHeaderBytes), seed), 4)
 }
 
-/** The header at the start of `bytes`, or undefined where no sound header of this origin stands. */
+/** The header at the start of `bytes`, or undefined if it is not a valid one of this origin. */
 export function toFrameHeader(bytes: Buffer, origin: FrameOrigin): FrameHeader | undefined {
   if (bytes.length < frameHeaderBytes || !bytes.subarray(0, 4).equals(frameMagic)) return undefined
   const checksum = crc32(bytes.subarray(8, frameHeaderBytes), origin.seed)
@@ -62,15 +62,15 @@ export function isPayloadValid(payload: Buffer, header: FrameHeader, seed: numbe
 }
 
 /**
- * A disk writes whole sectors: whatever part of a frame it did not write is still zero. No sound
- * frame has a sector of zeros, nor begins or ends with one.
+ * A disk writes whole sectors, and prepared space is zero, so the unwritten part of a frame is still
+ * zero. A complete frame has no sector of zeros and does not end with a zero byte: a line ends with
+ * a newline.
  */
 const sectorBytes = 512
 
 /**
- * Whether a bad frame is a write that never finished, which nobody was told of, rather than one
- * that spoiled later. `bytes` reaches from its start, at `position` in the file, to its end or to
- * the last byte that is not zero.
+ * Whether an invalid frame is an unfinished write, which was never acknowledged, and not damage.
+ * `bytes` is the frame from `position` in the file to its end, or to the last byte that is not zero.
  */
 export function isTorn(bytes: Buffer, position: number, header: FrameHeader | undefined): boolean {
   const isCut = header

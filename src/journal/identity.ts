@@ -11,7 +11,7 @@ import {
 const fileName = 'identity'
 const bytesMax = 64
 
-/** The journal's uuid, or undefined where the file is missing or spoiled. */
+/** The journal's uuid, or undefined if the file is missing or damaged. */
 export async function loadIdentity(
   fileSystem: FileSystem,
   dir: string,
@@ -21,7 +21,7 @@ export async function loadIdentity(
   return checksum === toChecksum(id) ? id : undefined
 }
 
-/** Writes it beside and renames it: no crash leaves half an identity. */
+/** Writes a draft and renames it, so that a crash cannot leave a partial file. */
 export async function storeIdentity(
   fileSystem: FileSystem,
   dir: string,

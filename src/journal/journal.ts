@@ -8,55 +8,49 @@ import { createParts, type JournalOptions, type JournalParts, startWriting } fro
 import { createReader } from './reader.ts'
 
 export type Journal = {
-  /** The journal's uuid, made with its folder. */
+  /** The journal's uuid, created with its folder. */
   readonly id: string
-  /**
-   * Committed records are those from `firstOffset` to before `endOffset`; there may be gaps
-   * between.
-   */
+  /** Committed records have offsets from `firstOffset` to below `endOffset`. There may be gaps. */
   readonly firstOffset: number
   readonly endOffset: number
-  /** Visits every record left on disk, in order. Yields to the event loop between pages. */
+  /** Visits every record on disk, in order. Yields to the event loop between pages. */
   replay(visit: (record: StoredRecord) => void): Promise<void>
-  /** Promises room for `bytes` of records. Throws `journal_full` with `retryAfterSeconds`. */
+  /** Reserves space for `bytes` of records. Throws `journal_full` with `retryAfterSeconds`. */
   reserve(bytes: number): Reservation
   /**
-   * Encodes at once; resolves when all of `records` are durable (under `DURABILITY=memory`: handed
-   * on). Rejects with `journal_failed` or `journal_full`: then none of them is, nor will be.
+   * Encodes `records` synchronously. Resolves when all are durable (under `DURABILITY=memory`: when
+   * they are passed on). Rejects with `journal_failed` or `journal_full`: then none is committed.
    */
   append(records: readonly JournalRecord[]): Promise<void>
   /**
-   * Every record below `offset` is delivered by every sink: whole segments below it go. Never
-   * rejects.
+   * Every sink has delivered all records below `offset`: removes the segments that hold no others.
+   * Never rejects.
    */
   release(offset: number): Promise<void>
   stats(): JournalStats
-  /** Waits for what is under way. */
+  /** Resolves when running commits and removals are done. */
   close(): Promise<void>
 }
 
 export type JournalStats = CommitterStats & {
-  /** What the journal's files take on disk, room prepared ahead included. */
+  /** Length of the journal's files, prepared space included. */
   bytes: number
   bytesMax: number
   segments: number
-  /**
-   * When the oldest record left to deliver was received, roughly; undefined where all are
-   * delivered.
-   */
+  /** About when the oldest undelivered record was received; undefined if there is none. */
   oldestMs: number | undefined
-  /** Whether a small request would be refused for lack of room now. */
+  /** A typical request would be refused now for lack of space. */
   isFull: boolean
-  /** The last commit failed, and no segment can be made for the next: the disk fails. */
+  /** The last commit failed and no segment can be created for the next one: the disk fails. */
   isFailing: boolean
-  /** Places where damage was found since the start. */
+  /** Number of places where damage was found since the start. */
   damages: number
 }
 
 /**
- * Opens the journal of `dir`, making it where there is none. Throws when another one holds the
- * folder, when the folder is of another journal or format, or when the disk fails; a full disk
- * opens, and refuses records until it has room.
+ * Opens the journal in `dir`, or creates it. Throws if another process uses the folder, if a segment
+ * belongs to another journal or format, or if the disk fails. On a full disk the journal opens and
+ * refuses records until there is space.
  */
 export async function openJournal(options: JournalOptions): Promise<Journal> {
   const { dir, fileSystem = diskFileSystem } = options
@@ -77,7 +71,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   return toJournal(parts)
 }
 
-/** One page of a replay: small enough that requests hardly notice it. */
+/** One page of a replay, small enough to delay requests little. */
 const replayPage = { bytesMax: 1024 * 1024, recordsMax: 1024 }
 
 function toJournal(parts: JournalParts): Journal {
@@ -97,7 +91,7 @@ function toJournal(parts: JournalParts): Journal {
       return budget.reserve(bytes)
     },
     append: (records) => committer.append(records),
-    // A sink ahead of the journal must not release what is yet to come.
+    // A sink may be ahead of the journal: never release records that are not written yet.
     release: (offset) => release(parts, Math.min(offset, committer.endOffset)),
     stats: () => toStats(parts),
     close() {
@@ -128,13 +122,16 @@ async function replay(
 async function release(parts: JournalParts, offset: number): Promise<void> {
   const { retention, committer, writer, budget, log } = parts
   await retention.release(offset)
-  // All is delivered, yet the open segment alone fills the budget: only a new one lets go of it.
+  // All is delivered and the open segment alone fills the budget: start a new one to remove it.
   if (offset < committer.endOffset || !budget.isFull || !writer.hasFrames) return
   try {
     await committer.betweenCommits(() => writer.startSegment(committer.endOffset))
     await retention.release(offset)
   } catch (error) {
-    log.warn({ error: String(error) }, 'the open segment could not be changed for a new one')
+    log.warn(
+      { error: String(error) },
+      'cannot start a segment to free the delivered one; the next release tries again',
+    )
   }
 }
 
@@ -145,7 +142,7 @@ function toStats(parts: JournalParts): JournalStats {
   const { stats } = committer
   return {
     ...stats,
-    // The supply goes on trying, so this ends by itself where nobody is sent here any more.
+    // The allocator keeps trying, so this ends without a request once the disk works again.
     isFailing: stats.isFailing && allocator.fault !== undefined,
     bytes: catalog.bytes + allocator.spareBytes,
     bytesMax,
@@ -156,7 +153,7 @@ function toStats(parts: JournalParts): JournalStats {
   }
 }
 
-/** Whatever fails, the folder is let go. */
+/** Releases the folder's lock even if something fails. */
 async function close({ committer, writer, allocator, lock }: JournalParts): Promise<void> {
   try {
     await committer.close()

@@ -20,7 +20,7 @@ import { SegmentAllocator } from './segment-allocator.ts'
 import { listSegments } from './segments.ts'
 import { Writer } from './writer.ts'
 
-/** No segment takes more of the budget than this share: some must always be free to go. */
+/** A segment takes at most this share of the budget, so that delivered ones can be removed. */
 const segmentsMin = 8
 const retryMs = 1000
 
@@ -46,31 +46,28 @@ export type JournalOptions = {
   dir: string
   segmentBytes: number
   bytesMax: number
-  /** `memory` acknowledges before anything is written: a crash loses events. */
+  /** `memory` acknowledges before the write: a crash loses events. */
   durability: 'disk' | 'memory'
   now: () => number
   log: Log
-  /** Called as a commit begins; what it returns is called as it ends, successful or not. */
+  /** Called when a commit begins. The returned function is called when it ends, also on failure. */
   startTimer?: (() => () => void) | undefined
-  /** Gets each commit in order. The bytes are its own, to keep or to transfer. */
+  /** Receives each commit in order. The callee owns the bytes and may transfer them. */
   onCommitted(block: CommittedBlock): void
-  /** Awaited before segments are unlinked: what must outlive them is made durable here. */
+  /** Awaited before segments are unlinked. Makes the dedup keys of their records durable. */
   beforeUnlink?: () => Promise<void>
   /**
-   * No new record gets an offset below this. Give the furthest that any sink has moved or sent:
-   * commits that were lost (in memory alone, or to a broken disk) must not let new records pass for
-   * delivered ones.
+   * No new record gets an offset below this: the furthest offset that a sink has passed or sent. If
+   * commits were lost (`DURABILITY=memory`, a broken disk), their offsets must not be reused, because
+   * the sinks would take the new records for delivered ones.
    */
   endOffsetMin?: number
-  /** After a failure to get another segment, ms until the next attempt. */
+  /** Pause between attempts to create a segment after a failure, ms. */
   retryMs?: number
   fileSystem?: FileSystem
 }
 
-/**
- * Recovers what the folder holds and builds the journal upon it. Writes nothing but a missing
- * identity.
- */
+/** Recovers the folder and creates the parts. Writes only a missing identity file. */
 export async function createParts(
   options: JournalOptions,
   { fileSystem, lock }: { fileSystem: FileSystem; lock: Lock },
@@ -94,8 +91,8 @@ export async function createParts(
 }
 
 /**
- * Starts this run's own segment; the last one is never written again. Without room the journal
- * stays full until there is some: what it holds can be shipped meanwhile.
+ * Starts a new segment; segments of earlier runs are never written again. Without disk space the
+ * journal stays full until there is some, and its records can be delivered meanwhile.
  */
 export async function startWriting(parts: JournalParts): Promise<void> {
   const { committer, writer, retention, log } = parts
@@ -103,7 +100,10 @@ export async function startWriting(parts: JournalParts): Promise<void> {
     await committer.betweenCommits(() => writer.startSegment(committer.endOffset))
   } catch (error) {
     if (!isNoSpace(error)) throw error
-    log.error({ error: String(error) }, 'the disk is full: nothing is accepted until it has room')
+    log.error(
+      { error: String(error) },
+      'the disk is full: requests are refused until there is space',
+    )
   }
   await retention.release(0)
 }
@@ -123,7 +123,8 @@ async function loadOrCreateIdentity(
   if (stored) return stored
   const { segments } = await listSegments({ fileSystem, dir, seed: 0 })
   const known = segments.find(({ headerState }) => headerState !== 'inferred')?.header.journalId
-  if (known) log.warn({ id: known }, 'the journal had lost its identity; its segments told it')
+  if (known)
+    log.warn({ id: known }, 'restored the missing identity of the journal from its segments')
   const id = known ?? randomUUID()
   await storeIdentity(fileSystem, dir, id)
   return id

@@ -7,27 +7,25 @@ import { FrameReader, type FrameReaderOptions } from './frame-reader.ts'
 import { loadIdentity } from './identity.ts'
 import { createRecordCursor, type RecordCursor, type Take, takeRecords } from './record-codec.ts'
 
-/**
- * Bounds of one read, in bytes of lines and in records. One record is always read, however large.
- */
+/** Bounds of one read, in bytes of lines and in records. At least one record is read. */
 export type ReadLimits = { bytesMax: number; recordsMax: number }
 
 /**
- * Reads committed records from the segment files, in any thread. Made for one consumer that reads
- * forward: it remembers its place, and holds no more than one window of a file, or one commit where
- * that is larger.
+ * Reads committed records from the segment files, in any thread. For one consumer that reads
+ * forward: it remembers its position. Memory: one read buffer (1 MiB), or one commit if that is
+ * larger.
  */
 export type Reader = {
   /**
-   * Records from `fromOffset` on, below `endOffset`, where the journal's commits end. Offsets may
-   * have gaps: where segments were dropped, or where damage was reported and passed. An empty list
-   * means: none yet.
+   * Records from `fromOffset` to below `endOffset`, where the journal's commits end. Offsets have gaps
+   * where segments were removed or where damage was reported and skipped. Empty if there are none
+   * yet.
    */
   read(fromOffset: number, limits: ReadLimits & { endOffset: number }): Promise<StoredRecord[]>
   close(): Promise<void>
 }
 
-/** Rejects where `dir` holds no journal. */
+/** Rejects if `dir` holds no journal. */
 export async function openReader({
   dir,
   log,
@@ -48,7 +46,7 @@ export function createReader(options: FrameReaderOptions): Reader {
   let nextOffset = -1
   let cursor: RecordCursor | undefined
 
-  /** Where the next record is, once its frame has been found. */
+  /** A cursor at the next record, or undefined if its frame is not written yet. */
   async function cursorAt(offset: number, endOffset: number): Promise<RecordCursor | undefined> {
     while (!cursor?.nextLineBytes) {
       const frame = await frames.peek(endOffset)
@@ -62,7 +60,7 @@ export function createReader(options: FrameReaderOptions): Reader {
 
   async function seek(offset: number): Promise<void> {
     cursor = undefined
-    nextOffset = -1 // Until this has succeeded there is no place to go on from.
+    nextOffset = -1 // If this fails there is no position to continue from.
     await frames.seek(offset)
     nextOffset = offset
   }

@@ -10,9 +10,9 @@ import {
 import type { CommittedBlock, JournalRecord, Line, StoredRecord } from '../core/record.ts'
 
 /**
- * A record's bytes, little-endian: u32 length of the whole, u32 of the line, f64 receivedMs, u8
- * kind, route, source and flags, u32 length of event, u32 of key, u16 of uuid, u16 zero; then uuid,
- * event, key, marker, line.
+ * A record, little-endian (docs/journal.md): u32 length of the record, u32 length of the line, f64
+ * receivedMs, u8 kind, u8 route, u8 source, u8 flags, u32 length of event, u32 length of key, u32
+ * length of uuid; then uuid, event, key, dedup key, line.
  */
 const fixedBytes = 32
 const dedupKeyBytes = 16
@@ -23,17 +23,17 @@ const kinds = toNames(kindNumbers)
 const routes = toNames(routeNumbers)
 const sources = toNames(sourceNumbers)
 
-/** A buffer with its DataView, made once and used for many records. */
+/** A buffer with its DataView, created once and used for many records. */
 export type RecordBuffer = { bytes: Buffer; view: DataView }
 
-/** At least what `record` takes when encoded. */
+/** An upper bound of the encoded length of `record`. */
 export function toEncodedBytesMax(record: JournalRecord): number {
   const { uuid, event, key, line } = record
   const headBytes = 3 * (uuid.length + event.length + key.length)
   return fixedBytes + headBytes + dedupKeyBytes + toUtf8BytesMax(line) + 1
 }
 
-/** Writes `record` at `at`, where `toEncodedBytesMax` bytes must be free; returns where it ends. */
+/** Writes `record` at `at`, where `toEncodedBytesMax` bytes must be free. Returns its end. */
 export function encodeRecord(record: JournalRecord, into: RecordBuffer, at: number): number {
   const { view } = into
   const bytes = into.bytes as Buffer & Writes
@@ -63,13 +63,13 @@ export function encodeRecord(record: JournalRecord, into: RecordBuffer, at: numb
   return end
 }
 
-/** Every record of a block, as views into its bytes. */
+/** All records of a block, as views into its bytes. */
 export function toRecords(block: CommittedBlock): StoredRecord[] {
   const cursor = createRecordCursor(block)
   return Array.from({ length: block.count }, () => cursor.next())
 }
 
-/** Walks a block. `nextLineBytes` is 0 past the last record. */
+/** Iterates over a block. `nextLineBytes` is 0 behind the last record. */
 export type RecordCursor = { readonly nextLineBytes: number; next(): StoredRecord }
 
 export function createRecordCursor(block: CommittedBlock, fromOffset = 0): RecordCursor {
@@ -100,12 +100,10 @@ export function createRecordCursor(block: CommittedBlock, fromOffset = 0): Recor
   }
 }
 
-/** What a read has gathered, and what its limits leave. */
+/** The records of a read so far, and what its limits still allow. */
 export type Take = { records: StoredRecord[]; bytesLeft: number; recordsLeft: number }
 
-/**
- * Moves records from `cursor` until it ends or a limit is met; says whether there is room for more.
- */
+/** Takes records from `cursor` until it ends (true) or a limit is reached (false). */
 export function takeRecords(cursor: RecordCursor, take: Take): boolean {
   for (let bytes = cursor.nextLineBytes; bytes > 0; bytes = cursor.nextLineBytes) {
     const isOver = take.records.length > 0 && bytes > take.bytesLeft
@@ -117,7 +115,7 @@ export function takeRecords(cursor: RecordCursor, take: Take): boolean {
   return true
 }
 
-/** A stored record that decodes what it is asked for: shippers need most of it seldom. */
+/** Decodes its text fields on demand, because shippers need them rarely. */
 class RecordView implements StoredRecord {
   readonly offset: number
   readonly kind: Kind
@@ -128,7 +126,10 @@ class RecordView implements StoredRecord {
   readonly #at: number
   readonly #end: number
 
-  /** Reads at once what every shipper asks for: it is in the cache now, and not once thousands more were read. */
+  /**
+   * Reads the fields that every shipper needs at once: the bytes are in the CPU cache now, and no
+   * longer after thousands of further records.
+   */
   constructor(block: RecordBuffer, at: number, offset: number) {
     const { bytes, view } = block
     this.#block = block
@@ -178,7 +179,7 @@ function toNames<Name extends string>(
   return names
 }
 
-/** The checksums hold, so this is no damage: passing the record over would lose it. */
+/** The checksum is valid, so this is no damage, and skipping the record would lose it. */
 function failUnknown(field: string, number: number | undefined, offset: number): never {
   throw new Error(
     `journal record ${offset} has the unknown ${field} ${number}: a newer version wrote it; ` +
@@ -186,7 +187,7 @@ function failUnknown(field: string, number: number | undefined, offset: number):
   )
 }
 
-/** What `write` calls once it has made sense of its arguments, which takes as long as a short text. */
+/** Buffer's own functions below `write`, whose check of arguments takes as long as a short text. */
 type Writes = {
   utf8Write(text: string, at: number, bytesMax: number): number
   hexWrite(digits: string, at: number, bytesMax: number): number
@@ -197,7 +198,7 @@ function writeDedupKey(dedupKey: DedupKey, bytes: Writes, at: number): number {
     dedupKey.length !== 2 * dedupKeyBytes ||
     bytes.hexWrite(dedupKey, at, dedupKeyBytes) !== dedupKeyBytes
   )
-    throw new TypeError(`a marker is 32 hex digits, not ${JSON.stringify(dedupKey)}`)
+    throw new TypeError(`a dedup key is 32 hex digits, not ${JSON.stringify(dedupKey)}`)
   return dedupKeyBytes
 }
 
@@ -205,10 +206,7 @@ function toPieces(line: Line): readonly string[] {
   return typeof line === 'string' ? [line] : line
 }
 
-/**
- * Three bytes for each UTF-16 unit is quick and never short; for a long line it would waste
- * megabytes.
- */
+/** Three bytes per UTF-16 unit is a fast upper bound; for a long line it would waste megabytes. */
 function toUtf8BytesMax(line: Line): number {
   const pieces = toPieces(line)
   let units = 0

@@ -12,20 +12,20 @@ import {
 import { createScanner, type Frame, type Scanner } from './scanner.ts'
 import { listSegments, type Segment, type UnusedSegment } from './segments.ts'
 
-/** How much of a last, bad frame is looked at when its header does not tell its length. */
+/** How much of an invalid last frame is read if its header is invalid too. */
 const tailBytesMax = 1024 * 1024
 
-/** What a journal's folder holds when it is opened. */
+/** The state of a journal's folder at start. */
 export type RecoveredJournal = {
   segments: readonly Segment[]
   unused: readonly UnusedSegment[]
-  /** The last commit, 0 where there is none. */
+  /** Sequence of the last commit; 0 if there is none. */
   lastSequence: number
-  /** Where the next record goes. */
+  /** The offset of the next record. */
   endOffset: number
   /**
-   * The last commit itself. Nothing proves that it was synced, and a page cache that outlived the
-   * process may hold what the disk refused: it is written once more, into the next segment.
+   * The last commit. Nothing proves that it was synced: after a failed sync the page cache may show
+   * bytes that are not on disk. So it is written again into the next segment.
    */
   unprovenFrame: Frame | undefined
 }
@@ -40,8 +40,8 @@ type Context = {
 
 /**
  * Reads every header, and the last segment to its end. Earlier segments are verified when they are
- * replayed: their successors tell where they end. Throws when a segment is of another journal or
- * another format.
+ * read: the header of the next segment tells where they end. Throws if a segment belongs to another
+ * journal or format.
  */
 export async function recover(context: Context): Promise<RecoveredJournal> {
   const { fileSystem, dir, journalId } = context
@@ -49,10 +49,10 @@ export async function recover(context: Context): Promise<RecoveredJournal> {
   for (const segment of segments) await checkHeader(segment, context)
   const last = segments.at(-1)
   for (const { path, number, holds } of unused) {
-    // Segments are made one after the other: one that is followed was whole once.
+    // Segments are created one after the other: if a later one exists, this one was complete.
     const isCut = holds === 'nothing' && number < (last?.number ?? 0)
     if (isCut || holds === 'garbage')
-      await context.damage.report({ path, position: 0, what: 'it holds no commit' })
+      await context.damage.report({ path, position: 0, what: 'the segment holds no commit' })
   }
   const end = last ? await scanToEnd(last, context) : emptyEnd
   return { segments, unused, ...end }
@@ -67,7 +67,11 @@ async function checkHeader(segment: Segment, { journalId, damage }: Context): Pr
   if (headerState !== 'inferred' && header.journalId !== journalId)
     throw new Error(`${path} belongs to another journal, ${header.journalId}; move it away`)
   if (headerState !== 'valid')
-    await damage.report({ path, position: 0, what: `its header has spoiled (${headerState})` })
+    await damage.report({
+      path,
+      position: 0,
+      what: `the segment header is damaged (${headerState})`,
+    })
 }
 
 async function scanToEnd(segment: Segment, context: Context): Promise<End> {
@@ -85,7 +89,7 @@ async function scanToEnd(segment: Segment, context: Context): Promise<End> {
       end = await scanValid(scanner, end)
       const gap = await skipInvalid(scanner, { path, origin, context })
       if (!gap.isEnd) continue
-      // Should the disk have no room for another segment, this must stand on its own.
+      // If the disk has no space for a further segment, the last commit is not written again.
       await file.dataSync()
       return skipLostOffsets(end, gap.lost)
     }
@@ -95,8 +99,8 @@ async function scanToEnd(segment: Segment, context: Context): Promise<End> {
 }
 
 /**
- * What stands behind the sound frames: nothing, a write that never finished, or damage, with or
- * without more behind.
+ * Behind the last valid frame there may be nothing, an unfinished write, or damage. Valid frames may
+ * follow the damage.
  */
 async function skipInvalid(
   scanner: Scanner,
@@ -108,10 +112,10 @@ async function skipInvalid(
   const isInside = await scanner.resync(Number.MAX_SAFE_INTEGER)
   if (!isInside && tail.length === 0) return { isEnd: true }
   if (!isInside && isTorn(tail, position, bad)) {
-    context.log.warn({ path, position }, 'dropped a commit that was never finished')
+    context.log.warn({ path, position }, 'dropped an unfinished commit, which was not acknowledged')
     return { isEnd: true }
   }
-  await context.damage.report({ path, position, what: 'a commit has spoiled' })
+  await context.damage.report({ path, position, what: 'a commit is damaged' })
   return { isEnd: !isInside, lost: bad }
 }
 
@@ -126,10 +130,7 @@ async function scanValid(scanner: Scanner, end: End): Promise<End> {
   return { lastSequence: sequence, endOffset: firstOffset + count, unprovenFrame }
 }
 
-/**
- * The bad frame's bytes as far as they are known: by its header, else up to the last one that is
- * not zero.
- */
+/** The invalid frame's bytes: as long as its header says, else up to the last non-zero byte. */
 async function readTail(scanner: Scanner, header: FrameHeader | undefined): Promise<Buffer> {
   if (header) return scanner.peekBytes(frameHeaderBytes + header.payloadBytes)
   const bytes = await scanner.peekBytes(tailBytesMax)
@@ -138,7 +139,7 @@ async function readTail(scanner: Scanner, header: FrameHeader | undefined): Prom
   return bytes.subarray(0, end)
 }
 
-/** Its offsets may have been delivered already: they are not given out again. */
+/** The damaged records may have been delivered already: their offsets are not used again. */
 function skipLostOffsets(end: End, bad: FrameHeader | undefined): End {
   if (!bad) return end
   return { ...end, endOffset: Math.max(end.endOffset, bad.firstOffset + bad.count) }

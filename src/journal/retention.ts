@@ -1,11 +1,11 @@
 import type { Log } from '../core/log.ts'
 import { type FileSystem, removeIfPresent } from './file-system.ts'
 
-/** Unlinks segments that nobody needs any more, one sweep at a time. */
+/** Unlinks segments whose records are all delivered, one sweep at a time. */
 export type Retention = {
   /**
-   * Every record below `offset` may go. Resolves once what it frees is freed; a failure waits for
-   * the next call.
+   * Records below `offset` are no longer needed. Resolves when their segments are removed. After a
+   * failure the next call tries again.
    */
   release(offset: number): Promise<void>
   readonly releasedOffset: number
@@ -35,7 +35,7 @@ export function createRetention({
     await beforeUnlink()
     for (const entry of entries) {
       await removeIfPresent(fileSystem, entry.path)
-      // One by one: a crash must not leave an older segment behind whose successor is gone.
+      // One by one and synced: a crash must not leave a segment whose successor is removed.
       await fileSystem.syncFolder(dir)
       catalog.remove(entry)
       onUnlinked()
@@ -49,22 +49,25 @@ export function createRetention({
     release(offset) {
       releasedOffset = Math.max(releasedOffset, offset)
       sweeping = sweeping.then(sweep).catch((error) => {
-        log.error({ error: String(error) }, 'delivered segments could not be removed')
+        log.error(
+          { error: String(error) },
+          'cannot remove delivered segments; the next release tries again',
+        )
       })
       return sweeping
     },
   }
 }
 
-/** The segment files of a running journal, oldest first, and the room they take. */
+/** A segment file of a running journal. */
 export type CatalogEntry = {
   number: number
   path: string
-  /** Offset of its first record; it ends where the next one begins. */
+  /** Offset of its first record. It ends where the next segment begins. */
   firstOffset: number
-  /** Length of the file, zeros that wait for frames included. */
+  /** Length of the file, prepared zeros included. */
   bytes: number
-  /** Whether its header is known to be on disk, so that it carries the journal's position on. */
+  /** Its header is on disk, so a restart can read the journal's position from it. */
   isDurable: boolean
 }
 
@@ -75,11 +78,11 @@ export type Catalog = {
   add(entry: CatalogEntry): void
   remove(entry: CatalogEntry): void
   /**
-   * Those that hold nothing from `offset` on, oldest first. Never the last durable one: without its
-   * header a restart would not know where the journal stands.
+   * Segments without records from `offset` on, oldest first. Never the last durable one: a restart
+   * reads the journal's position from its header.
    */
   below(offset: number): CatalogEntry[]
-  /** Those that hold no record at all, though a durable one follows. */
+  /** Segments that hold no record and are followed by a durable one. */
   withoutRecords(): CatalogEntry[]
 }
 
@@ -116,17 +119,17 @@ export function createCatalog(): Catalog {
   }
 }
 
-/** Two marks closer than this are one: the age of a backlog need not be known better. */
+/** Distance between two samples at first: the age of a backlog is known to the second. */
 const stepMsMin = 1000
-/** With this many marks every other one goes: a backlog of days is known to the minute. */
+/** At this number every other sample is dropped: the age of days is known to the minute. */
 const samplesMax = 4096
 
 type Sample = { offset: number; receivedMs: number }
 
-/** Knows roughly when the oldest record left was received, without reading it. */
+/** Knows about when the oldest undelivered record was received, without reading it. */
 export type AgeIndex = {
   note(offset: number, receivedMs: number): void
-  /** Received time of the first record at or after `offset`, within a step and never too young. */
+  /** When the record at `offset` was received, or up to one step earlier. */
   oldestMs(offset: number): number | undefined
 }
 

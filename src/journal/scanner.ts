@@ -9,35 +9,33 @@ import {
 } from './frame.ts'
 import { segmentHeaderBytes } from './segment-header.ts'
 
-/**
- * One read from the disk: the first is small, for a look; a frame larger than this is read whole.
- */
+/** The first read is small. Later reads double up to the maximum, or to one whole frame. */
 const firstReadBytes = 64 * 1024
 const readBytesMax = 1024 * 1024
 
 export type Frame = FrameHeader & { payload: Buffer }
 
 /**
- * Reads a segment's frames in their order, checking each. Memory: one window, or one frame where
- * that is larger.
+ * Reads and verifies the frames of a segment in order. Memory: one read buffer, or one frame if that
+ * is larger.
  */
 export type Scanner = {
-  /** Sequence of the frame passed last; that of the next one is one more. */
+  /** Sequence of the last frame behind which the scanner moved. The next one has one more. */
   readonly lastSequence: number
-  /** Where the next frame is looked for. */
+  /** Byte position of the next frame. */
   readonly position: number
-  /** The next frame, or undefined where no sound one stands, or its sequence is not the next. */
+  /** The next frame, or undefined if it is not valid or not the next in sequence. */
   peek(): Promise<Frame | undefined>
-  /** Passes the frame that `peek` found. */
+  /** Moves behind the frame that `peek` returned. */
   advance(): void
-  /** Drops what was read ahead: the file may have grown since. */
+  /** Drops the read buffer, because the file may have grown since. */
   discard(): void
   /**
-   * Looks for the next sound frame of a later sequence, up to `sequenceMax`, and moves before it.
-   * False, and no move, where there is none.
+   * Searches for the next valid frame with a later sequence, up to `sequenceMax`, and moves before
+   * it. If there is none, returns false and does not move.
    */
   resync(sequenceMax: number): Promise<boolean>
-  /** Up to `bytes` bytes from the position on. */
+  /** The next `bytes` bytes, fewer only at the end of the file. */
   peekBytes(bytes: number): Promise<Buffer>
 }
 
@@ -89,7 +87,7 @@ export function createScanner({
       return current
     },
     advance() {
-      if (!current) throw new Error('no frame to pass')
+      if (!current) throw new Error('advance without a frame: call peek first')
       lastSequence = current.sequence
       position += frameHeaderBytes + current.payloadBytes
       current = undefined
@@ -104,7 +102,7 @@ export function createScanner({
 }
 
 type ReadBuffer = {
-  /** `bytes` bytes from `position`, fewer only where the file ends. */
+  /** `bytes` bytes from `position`, fewer only at the end of the file. */
   at(position: number, bytes: number): Promise<Buffer>
   /** Whatever is at hand from `position`, at least as long as a magic unless the file ends. */
   from(position: number): Promise<Buffer>
@@ -152,7 +150,7 @@ async function findMagic(view: ReadBuffer, from: number): Promise<number | undef
     if (bytes.length < frameMagic.length) return undefined
     const index = bytes.indexOf(frameMagic)
     if (index >= 0) return position + index
-    // A magic may stand across the end of what was read.
+    // The magic may lie across the end of the buffer.
     position += bytes.length - frameMagic.length + 1
   }
 }

@@ -3,19 +3,19 @@ import type { Log } from '../core/log.ts'
 import { type FileSystem, type OpenFile, removeIfPresent, writeAll } from './file-system.ts'
 import { toSegmentName } from './segments.ts'
 
-/** The first segment is needed at once, so it is small: a start must not wait for a long fill. */
+/** The first segment is small, because a start waits until it is filled with zeros. */
 const firstBytesMax = 4 * 1024 * 1024
 
-/** Below this a segment would be mostly header and directory work. */
+/** A smaller segment would cost more in creation than it holds. */
 const segmentBytesMin = 256 * 1024
 /**
- * One write of zeros. Each is synced, so that a commit never waits behind a whole segment of them;
- * and they are few, since under load each takes a turn of the event loop.
+ * One write of zeros. Each is synced, so that a commit never waits for a whole segment of them. They
+ * are large, because under load each takes one event-loop iteration.
  */
 const fillBytes = 4 * 1024 * 1024
 const zeros = Buffer.alloc(fillBytes)
 
-/** Keeps one spare segment ready, made in the background. */
+/** Keeps one spare segment ready, which is created in the background. */
 export class SegmentAllocator {
   readonly #options: SegmentAllocatorOptions
   #nextNumber: number
@@ -32,23 +32,20 @@ export class SegmentAllocator {
     this.#bytesWanted = Math.min(options.segmentBytes, firstBytesMax)
   }
 
-  /** Room in the spare, 0 while there is none. */
+  /** Length of the spare; 0 if there is none. */
   get spareBytes(): number {
     return this.#spare?.bytes ?? 0
   }
 
-  /** Why there is no spare, where the last attempt to make one failed. */
+  /** Why the last attempt to create a spare failed; undefined if it succeeded. */
   get fault(): Error | undefined {
     return this.#fault
   }
 
-  /**
-   * Hands out the spare or, even beyond the budget, makes one of `bytesMin`. Throws why there is
-   * none.
-   */
+  /** Returns the spare, or creates one of `bytesMin` even beyond the budget. Throws on failure. */
   async take(bytesMin: number): Promise<SpareSegment> {
     if (this.#making) await this.#making
-    // While a fault lasts, the timer alone tries again: a refused request must not cost a fill.
+    // During a fault only the timer tries again: a refused request must not cost a segment of zeros.
     if (!this.#spare && !this.#fault && !this.#isClosed) await this.#start(bytesMin)
     const spare = this.#spare
     if (!spare) throw this.#fault ?? new Error('the journal is closed')
@@ -57,8 +54,8 @@ export class SegmentAllocator {
   }
 
   /**
-   * Says that a spare is missing or that room may have come back. Stays within the budget: a
-   * segment beyond it is made only when a commit that was promised room needs it.
+   * Creates a missing spare in the background. Stays within the budget: a segment beyond it is created
+   * only for a commit whose space was reserved.
    */
   prepare(): void {
     const { bytesLeft, segmentBytes } = this.#options
@@ -93,10 +90,14 @@ export class SegmentAllocator {
       const number = this.#nextNumber++
       this.#spare = await createSegmentFile(fileSystem, { dir, number, bytes })
       this.#bytesWanted = segmentBytes
-      if (this.#fault) log.info({ bytes }, 'the journal has room again')
+      if (this.#fault) log.info({ bytes }, 'the journal has space again')
       this.#fault = undefined
     } catch (error) {
-      if (!this.#fault) log.error({ error: String(error) }, 'no journal segment could be prepared')
+      if (!this.#fault)
+        log.error(
+          { error: String(error) },
+          'cannot create a journal segment; requests are refused once the open one is full',
+        )
       this.#fault = error instanceof Error ? error : new Error(String(error))
       this.#retryLater()
     }
@@ -115,17 +116,17 @@ export type SegmentAllocatorOptions = {
   dir: string
   nextNumber: number
   segmentBytes: number
-  /** What the journal's budget leaves for one more segment. */
+  /** What the journal's budget leaves for a further segment. */
   bytesLeft(): number
-  /** After a failure, ms until the next attempt. */
+  /** Pause between attempts after a failure, ms. */
   retryMs: number
   log: Log
 }
 
-/** A segment file full of zeros, durable with its name: writing into it changes no metadata. */
+/** A file of zeros, synced with its name: a write into it changes no metadata. */
 export type SpareSegment = { number: number; path: string; file: OpenFile; bytes: number }
 
-/** Leaves nothing behind when it fails. */
+/** Removes the file when it fails. */
 async function createSegmentFile(
   fileSystem: FileSystem,
   { dir, number, bytes }: { dir: string; number: number; bytes: number },
@@ -148,9 +149,9 @@ async function createSegmentFile(
 }
 
 /**
- * How long the next segment may be: smaller than wanted on a disk or under a budget that is nearly
- * spent. At least half of the free disk stays free: whoever drains the journal may need it. Throws
- * ENOSPC where not even `bytesMin` fit.
+ * Length of the next segment, smaller than wanted when little disk space or budget is left. Half of
+ * the free disk space stays free if possible, because the embedded ClickHouse needs space to drain
+ * the journal. Throws ENOSPC if not even `bytesMin` fit.
  */
 async function chooseSegmentBytes(
   fileSystem: FileSystem,
@@ -160,9 +161,9 @@ async function chooseSegmentBytes(
   let bytes = Math.max(bytesMin, Math.min(bytesWanted, bytesLeft))
   while (bytes > free / 2 && bytes > bytesMin) bytes = Math.max(bytesMin, Math.floor(bytes / 4))
   if (bytes <= free) return bytes
-  const message = `${free} bytes are free on the journal's disk`
+  const message = `the journal's disk has ${free} free bytes; a segment needs ${bytes}`
   throw Object.assign(new Error(message), { code: 'ENOSPC' })
 }
 
-/** `bytesLeft` is what the journal's budget leaves. */
+/** `bytesLeft`: the rest of the journal's budget. */
 type SegmentSize = { bytesWanted: number; bytesMin: number; bytesLeft: number }

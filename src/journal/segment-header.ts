@@ -1,22 +1,22 @@
 import { crc32 } from 'node:zlib'
 import { isBlank } from './frame.ts'
 
-/** What a segment says of itself, and of what was committed before it. */
+/** The start of a segment file (docs/journal.md). */
 export type SegmentHeader = {
   journalId: string
   number: number
-  /** Sequence and offset that the first commit of this segment has. */
+  /** Sequence and offset of the first commit in this segment. */
   firstSequence: number
   firstOffset: number
   /**
-   * The last commit in the segments before this one. Whatever follows it there was refused, though
-   * it may have reached the disk.
+   * Sequence of the last commit in the earlier segments. Frames behind it there were refused, though
+   * their bytes may be on disk.
    */
   lastCommittedSequence: number
   createdMs: number
 }
 
-/** The header stands twice, each copy in a disk sector of its own: one may spoil. Frames follow. */
+/** Two copies, each in a disk sector of its own: one may be damaged. Frames follow. */
 const copyBytes = 512
 export const segmentHeaderBytes = 2 * copyBytes
 
@@ -25,8 +25,8 @@ const version = 1
 const checksumAt = copyBytes - 4
 
 /**
- * `blank`: never put into service. `spoiled`: no copy can be read. `worn`: one copy has spoiled,
- * the other is sound. Throws when a sound header is of another version.
+ * `blank`: both copies are zero; the segment was never used. `damaged`: no copy is valid. `partial`:
+ * one copy is valid and the other is damaged.
  */
 export type HeaderState =
   | { state: 'blank' | 'damaged' }
@@ -46,12 +46,13 @@ export function toHeaderBytes(header: SegmentHeader): Buffer {
   return Buffer.concat([copy, copy])
 }
 
+/** Throws if a valid header has another version. */
 export function parseHeader(bytes: Buffer): HeaderState {
   const copies = [bytes.subarray(0, copyBytes), bytes.subarray(copyBytes, segmentHeaderBytes)]
   const headers = copies.map(parseCopy)
   const header = headers[0] ?? headers[1]
   if (!header) return { state: copies.every(isBlank) ? 'blank' : 'damaged' }
-  // A blank copy was not written in time; one with other bytes was, and has changed since.
+  // A blank copy was not written before a crash; a copy with other bytes was damaged later.
   const isWorn = copies.some((copy, index) => !headers[index] && !isBlank(copy))
   return { state: isWorn ? 'partial' : 'valid', header }
 }
@@ -61,7 +62,9 @@ function parseCopy(copy: Buffer): SegmentHeader | undefined {
   if (crc32(copy.subarray(0, checksumAt)) !== copy.readUInt32LE(checksumAt)) return undefined
   const found = copy.readUInt32LE(8)
   if (found !== version)
-    throw new Error(`the journal is of format ${found}; this server reads format ${version}`)
+    throw new Error(
+      `the journal has format ${found}, this server reads format ${version}: use another version`,
+    )
   return {
     journalId: toUuid(copy.toString('hex', 16, 32)),
     number: copy.readDoubleLE(32),

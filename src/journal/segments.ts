@@ -11,19 +11,19 @@ import {
 const nameEnd = '.segment'
 const numberDigits = 12
 
-/** A segment in service: it has a header, or frames from which its header was inferred. */
+/** A used segment: it has a header, or frames from which the header was inferred. */
 export type Segment = {
   number: number
   path: string
   bytes: number
   header: SegmentHeader
-  /** `worn` and `inferred` headers are damage, though nothing is lost by it. */
+  /** `partial` and `inferred` are damage that loses nothing. */
   headerState: 'valid' | 'partial' | 'inferred'
 }
 
 /**
- * A file that holds no commit. Zeros wait for a header and frames; nothing is less than a header's
- * worth of them; garbage is a first write that never finished, or damage.
+ * A file without a commit. `zeros`: a spare. `nothing`: zeros, shorter than a header. `garbage`: an
+ * unfinished first write, or damage.
  */
 export type UnusedSegment = {
   number: number
@@ -37,10 +37,7 @@ export function toSegmentName(number: number): string {
   return String(number).padStart(numberDigits, '0') + nameEnd
 }
 
-/**
- * The segments of a folder in their order. `known` are not read again: a header in service never
- * changes.
- */
+/** The segments of a folder in order. `known` ones are not read again: a header never changes. */
 export async function listSegments({
   fileSystem,
   dir,
@@ -65,7 +62,7 @@ export async function listSegments({
 
 type Place = { fileSystem: FileSystem; path: string; number: number; seed: number }
 
-/** Undefined when another thread unlinked it meanwhile. */
+/** Undefined if another thread unlinked it meanwhile. */
 async function loadSegment(place: Place): Promise<Segment | UnusedSegment | undefined> {
   const file = await openIfPresent(place.fileSystem, place.path)
   if (!file) return undefined
@@ -96,7 +93,7 @@ async function loadHeader(file: OpenFile): Promise<HeaderState> {
   return parseHeader(bytes.subarray(0, await readAll(file, bytes, 0)))
 }
 
-/** Sequences are dense, so the first sound frame tells what a spoiled header said. */
+/** The first valid frame contains the sequence and offset that a damaged header had. */
 async function inferHeader(
   file: OpenFile,
   origin: { segment: number; seed: number },

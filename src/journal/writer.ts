@@ -8,7 +8,7 @@ import type { Frame } from './scanner.ts'
 import type { SegmentAllocator, SpareSegment } from './segment-allocator.ts'
 import { segmentHeaderBytes, toHeaderBytes } from './segment-header.ts'
 
-/** Appends frames to segments. One call at a time: callers await each before the next. */
+/** Appends frames to segments. Callers await each call before the next one. */
 export class Writer {
   readonly #options: WriterOptions
   readonly #seed: number
@@ -24,19 +24,19 @@ export class Writer {
     this.#lastSequence = options.lastSequence
   }
 
-  /** Room left in the open segment. */
+  /** Free space in the open segment. */
   get spaceBytes(): number {
     return this.#open ? Math.max(0, this.#open.bytes - this.#open.position) : 0
   }
 
-  /** Whether the open segment holds anything. */
+  /** The open segment holds at least one frame. */
   get hasFrames(): boolean {
     return this.#open !== undefined && this.#open.position > segmentHeaderBytes
   }
 
   /**
-   * Resolves once the block's frame is on disk. Rejects with `journal_failed` or `journal_full`:
-   * then the block is refused for good, even if its bytes reached the disk.
+   * Resolves when the block's frame is on disk. Rejects with `journal_failed` or `journal_full`: then
+   * the block is refused, even if its bytes reached the disk.
    */
   async write(block: Block, firstOffset: number): Promise<void> {
     let segment: OpenSegment | undefined
@@ -49,7 +49,7 @@ export class Writer {
     }
   }
 
-  /** Opens the next segment, whose records begin at `firstOffset`, and makes its header durable. */
+  /** Opens the next segment, whose records begin at `firstOffset`, and syncs its header. */
   async startSegment(firstOffset: number): Promise<void> {
     const segment = await this.#openNext(firstOffset)
     try {
@@ -69,7 +69,7 @@ export class Writer {
 
   async #segmentFor(block: Block, firstOffset: number): Promise<OpenSegment> {
     const open = this.#open
-    // A frame larger than a whole segment gets one of its own and makes the file grow.
+    // A frame larger than a segment gets its own segment, and the file grows.
     if (open && (!this.hasFrames || block.frameBytes <= this.spaceBytes)) return open
     return this.#openNext(firstOffset, block.frameBytes)
   }
@@ -81,7 +81,7 @@ export class Writer {
     const place = { sequence: this.#lastSequence + 1, firstOffset }
     const frame = block.seal({ segment: segment.number, seed: this.#seed }, place)
     const { file, position, entry } = segment
-    // The first commit's sync covers the header as well.
+    // The sync of the first commit covers the header too.
     if (entry.isDurable && this.#options.isSynced) {
       await writeAll(file.writeThrough, frame, position)
     } else {
@@ -92,7 +92,7 @@ export class Writer {
     this.#lastSequence += 1
   }
 
-  /** The new header is written but not synced: the first commit's sync covers both. */
+  /** Writes the header without a sync: the sync of the first commit covers both. */
   async #openNext(firstOffset: number, frameBytes = 0): Promise<OpenSegment> {
     const { allocator, catalog } = this.#options
     const spare = await allocator.take(segmentHeaderBytes + frameBytes)
@@ -103,7 +103,7 @@ export class Writer {
     catalog.add(entry)
     allocator.prepare()
     const segment = { ...spare, position: segmentHeaderBytes, entry }
-    // Should this header reach the disk, it refuses whatever would follow in the segment before.
+    // Once this header is on disk, further frames in the previous segment would count as refused.
     if (this.#open) this.#retire(this.#open)
     this.#open = undefined
     try {
@@ -129,7 +129,7 @@ export class Writer {
     })
   }
 
-  /** Before the header: once that is on disk, the frame's first copy counts as refused. */
+  /** Before the header, because the header makes the frame's first copy count as refused. */
   async #rewrite(segment: OpenSegment, frame: Frame): Promise<void> {
     const bytes = Buffer.concat([Buffer.alloc(frameHeaderBytes), frame.payload])
     sealFrame(bytes, { segment: segment.number, seed: this.#seed }, frame)
@@ -145,10 +145,9 @@ export class Writer {
   }
 
   /**
-   * A file that failed once is not written again. The next segment's header makes the refusal
-   * durable before anyone is told of it; where no segment can be had, cutting the file does. If
-   * both fail and the process ends before a segment could be started, the refused commit may come
-   * back.
+   * A file that failed once is not written again. Before the refusal is reported it is made durable:
+   * by the header of the next segment or, if no segment can be created, by truncating the file. If
+   * both fail and the process ends before a segment is started, the refused commit may come back.
    */
   async #abandon(
     failed: OpenSegment,
@@ -156,13 +155,16 @@ export class Writer {
   ): Promise<void> {
     const { log } = this.#options
     const { path } = failed
-    log.error({ path, error: String(error) }, 'a commit failed; its segment is closed')
+    log.error(
+      { path, error: String(error) },
+      'a commit failed and was refused; its segment is closed',
+    )
     this.#open = undefined
     try {
       await this.startSegment(firstOffset)
     } catch {
       await trim(failed).catch((cause) => {
-        log.error({ path, error: String(cause) }, 'a refusal could not be made durable')
+        log.error({ path, error: String(cause) }, 'cannot make a refusal durable; a restart may bring the commit back')
       })
     }
     await closeQuietly(failed)
@@ -172,7 +174,10 @@ export class Writer {
     const { log } = this.#options
     const closing = trim(full)
       .catch((error) =>
-        log.warn({ path: full.path, error: String(error) }, 'a segment kept its slack'),
+        log.warn(
+          { path: full.path, error: String(error) },
+          'cannot truncate a full segment; it keeps its unused space',
+        ),
       )
       .then(() => closeQuietly(full))
     this.#retiring = Promise.all([this.#retiring, closing]).then(() => {})
@@ -184,17 +189,15 @@ export type WriterOptions = {
   catalog: Catalog
   allocator: SegmentAllocator
   lastSequence: number
-  /**
-   * The last commit found at start: it goes into the next segment once more, until that is durable.
-   */
+  /** The last commit found at start. It is written again into each new segment until one is durable. */
   unprovenFrame: Frame | undefined
-  /** False leaves syncing to the system: `DURABILITY=memory`. */
+  /** False (`DURABILITY=memory`): writes are not synced. */
   isSynced: boolean
   now: () => number
   log: Log
 }
 
-/** The segment that is written, up to `position`. */
+/** The segment that is being written; the next frame goes to `position`. */
 type OpenSegment = SpareSegment & { position: number; entry: CatalogEntry }
 
 function extend(segment: OpenSegment, bytes: number): void {
@@ -202,7 +205,7 @@ function extend(segment: OpenSegment, bytes: number): void {
   segment.entry.bytes = Math.max(segment.entry.bytes, segment.position)
 }
 
-/** Gives back the zeros behind the last frame. */
+/** Truncates the file behind its last frame. */
 async function trim({ file, position, entry }: OpenSegment): Promise<void> {
   await file.truncate(position)
   await file.sync()
@@ -210,7 +213,7 @@ async function trim({ file, position, entry }: OpenSegment): Promise<void> {
 }
 
 async function closeQuietly({ file }: OpenSegment): Promise<void> {
-  await file.close().catch(() => {}) // What it holds is synced, or refused.
+  await file.close().catch(() => {}) // Its frames are synced or refused.
 }
 
 function toIngestError(error: unknown): IngestError {

@@ -7,7 +7,7 @@ import { openOn, toRecord } from './support.ts'
 const bytesMax = 64 * 1024
 const kilobyte = 'x'.repeat(1000)
 
-test('promised room is refused to others, and given back once', async () => {
+test('refuses reserved space to others, and returns it once', async () => {
   const journal = await openOn(createFakeDisk(), { bytesMax })
   const first = journal.reserve(40_000)
   expect(() => journal.reserve(40_000)).toThrow('The journal is full.')
@@ -18,13 +18,13 @@ test('promised room is refused to others, and given back once', async () => {
   second.release()
 })
 
-test('a spent budget is a 503 with Retry-After until the sinks have caught up', async () => {
+test('answers 503 with Retry-After when the budget is used up, until sinks have delivered', async () => {
   const disk = createFakeDisk()
   const journal = await openOn(disk, { bytesMax })
   let taken = 0
   const ingest = async () => {
-    const room = journal.reserve(1200)
-    await journal.append([toRecord(`r${taken}`, kilobyte)]).finally(room.release)
+    const reservation = journal.reserve(1200)
+    await journal.append([toRecord(`r${taken}`, kilobyte)]).finally(reservation.release)
     taken += 1
   }
   const refusal = await until(() =>
@@ -45,24 +45,24 @@ test('a spent budget is a 503 with Retry-After until the sinks have caught up', 
   expect(journal.stats().bytes).toBeLessThan(bytesMax)
 })
 
-test('the files never take more than the budget, whatever is accepted', async () => {
+test('never uses more disk space than the budget', async () => {
   const disk = createFakeDisk()
   const journal = await openOn(disk, { bytesMax, segmentBytes: 1024 * 1024 })
   let most = 0
   for (let index = 0; index < 200; index += 1) {
     try {
-      const room = journal.reserve(1200)
-      await journal.append([toRecord('any', kilobyte)]).finally(room.release)
+      const reservation = journal.reserve(1200)
+      await journal.append([toRecord('any', kilobyte)]).finally(reservation.release)
     } catch {
       await journal.release(journal.endOffset - 5)
     }
     most = Math.max(most, disk.usedBytes)
   }
   expect(journal.stats().eventsAppended).toBeGreaterThan(150)
-  expect(most).toBeLessThanOrEqual(bytesMax + 1024) // The identity file, and a frame's header.
+  expect(most).toBeLessThanOrEqual(bytesMax + 1024) // The identity file and a frame header.
 })
 
-test('a journal that is full of one delivered giant takes records again', async () => {
+test('accepts records again after one huge delivered record filled the journal', async () => {
   const journal = await openOn(createFakeDisk(), { bytesMax })
   await journal.append([toRecord('giant', 'x'.repeat(bytesMax))])
   expect(() => journal.reserve(20_000)).toThrow('The journal is full.')
@@ -74,15 +74,12 @@ test('a journal that is full of one delivered giant takes records again', async 
 test.each([
   ['less than fifty events', 150, true],
   ['fifty events', 200, false],
-])(
-  'a journal whose disk gives no more, with room for %s (%d KiB): full is %p',
-  (_, roomKib, isFull) => {
-    const usage = {
-      fileBytes: () => 0,
-      spaceBytes: () => roomKib * 1024,
-      pendingBytes: () => 0,
-      isDiskFull: () => true,
-    }
-    expect(createBudget({ bytesMax: 2 ** 30, usage }).isFull).toBe(isFull)
-  },
-)
+])('on a full disk with prepared space for %s (%d KiB), isFull is %p', (_, spaceKib, isFull) => {
+  const usage = {
+    fileBytes: () => 0,
+    spaceBytes: () => spaceKib * 1024,
+    pendingBytes: () => 0,
+    isDiskFull: () => true,
+  }
+  expect(createBudget({ bytesMax: 2 ** 30, usage }).isFull).toBe(isFull)
+})

@@ -5,7 +5,7 @@ import { until } from '../../support/until.ts'
 import { createFakeDisk, toError } from './fake-disk.ts'
 import { appendNames, createRecordingLog, namesIn, openOn, toName, toRecord } from './support.ts'
 
-/** Holds up the next call of a kind that concerns a segment, until it is let go. */
+/** Blocks all calls of a kind until `letGo`. */
 function hold(disk: ReturnType<typeof createFakeDisk>, held: 'write' | 'dataSync') {
   const gate = Promise.withResolvers<void>()
   let isHolding = false
@@ -17,10 +17,10 @@ function hold(disk: ReturnType<typeof createFakeDisk>, held: 'write' | 'dataSync
   return { reached: () => until(() => isHolding), letGo: () => gate.resolve() }
 }
 
-test('requests that arrive during one sync share the next', async () => {
+test('commits requests that arrive during one sync together in the next', async () => {
   const disk = createFakeDisk()
   const journal = await openOn(disk)
-  await until(() => journal.stats().bytes > 4096) // The spare is made: what is held up is a commit.
+  await until(() => journal.stats().bytes > 4096) // The spare exists: the blocked call belongs to a commit.
   const gate = hold(disk, 'dataSync')
   const first = appendNames(journal, 'a')
   await gate.reached()
@@ -32,13 +32,13 @@ test('requests that arrive during one sync share the next', async () => {
   expect(await namesIn(journal)).toEqual(['a', 'b', 'c', 'd'])
 })
 
-test('requests of one turn of the event loop share a commit', async () => {
+test('commits requests of one event-loop iteration together', async () => {
   const journal = await openOn(createFakeDisk())
   await Promise.all(['a', 'b', 'c'].map((name) => appendNames(journal, name)))
   expect(journal.stats().commits).toBe(1)
 })
 
-test('nothing is acknowledged, handed on or counted before its sync has ended', async () => {
+test('acknowledges, passes on and counts a commit only after its sync', async () => {
   const disk = createFakeDisk()
   const blocks: CommittedBlock[] = []
   let nowMs = 1000
@@ -70,7 +70,7 @@ test('nothing is acknowledged, handed on or counted before its sync has ended', 
   })
 })
 
-test('a committed block is its own memory: it can leave for another thread', async () => {
+test('passes on a committed block that can be transferred to another thread', async () => {
   const blocks: CommittedBlock[] = []
   const journal = await openOn(createFakeDisk(), { onCommitted: (block) => blocks.push(block) })
   await appendNames(journal, 'a')
@@ -80,17 +80,19 @@ test('a committed block is its own memory: it can leave for another thread', asy
   expect(toRecords(moved).map(toName)).toEqual(['a'])
 })
 
-test('a consumer that throws costs no acknowledgement', async () => {
+test('acknowledges a commit though the consumer throws', async () => {
   const log = createRecordingLog()
   const onCommitted = () => {
     throw new Error('the thread is gone')
   }
   const journal = await openOn(createFakeDisk(), { onCommitted, log })
   await appendNames(journal, 'a')
-  expect(log.lines).toContain('error: a committed block could not be handed on')
+  expect(log.lines).toContain(
+    'error: cannot pass on a committed block; shippers read it from the disk',
+  )
 })
 
-test('a request too large for a segment gets one of its own', async () => {
+test('puts a request larger than a segment into a segment of its own', async () => {
   const disk = createFakeDisk()
   const journal = await openOn(disk)
   const line = 'x'.repeat(50_000)
@@ -101,7 +103,7 @@ test('a request too large for a segment gets one of its own', async () => {
   expect(await namesIn(await openOn(disk))).toEqual(['small', 'large', 'larger', 'after'])
 })
 
-test('a short write is carried on, not taken for a failure', async () => {
+test('continues after a short write', async () => {
   const disk = createFakeDisk()
   const journal = await openOn(disk)
   disk.fault = (call) => (call === 'write' ? 100 : undefined)
@@ -111,7 +113,7 @@ test('a short write is carried on, not taken for a failure', async () => {
   expect(await namesIn(await openOn(disk))).toEqual(['a', 'b', 'c'])
 })
 
-test('close waits for what is under way and refuses what comes after', async () => {
+test('close waits for running commits and refuses later requests', async () => {
   const disk = createFakeDisk()
   const journal = await openOn(disk)
   const appended = appendNames(journal, 'a')
@@ -123,7 +125,7 @@ test('close waits for what is under way and refuses what comes after', async () 
   expect(await namesIn(await openOn(disk))).toEqual(['a'])
 })
 
-test('an empty request is acknowledged and leaves nothing', async () => {
+test('acknowledges an empty request without a commit', async () => {
   const journal = await openOn(createFakeDisk())
   await journal.append([])
   await appendNames(journal, 'a')
@@ -131,9 +133,9 @@ test('an empty request is acknowledged and leaves nothing', async () => {
   expect(journal.stats()).toMatchObject({ commits: 1, eventsAppended: 1 })
 })
 
-test('a request that cannot be encoded takes nobody with it', async () => {
+test('rejects a request that cannot be encoded, and commits the others', async () => {
   const journal = await openOn(createFakeDisk())
-  const broken = { ...toRecord('broken'), dedupKey: 'no marker' }
+  const broken = { ...toRecord('broken'), dedupKey: 'no key' }
   const [first, refused, second] = await Promise.allSettled([
     appendNames(journal, 'a'),
     journal.append([toRecord('beside'), broken]),
@@ -150,7 +152,7 @@ test('a request that cannot be encoded takes nobody with it', async () => {
   expect(journal.stats().pendingRequests).toBe(0)
 })
 
-test('in memory, a request beyond the size of a commit is handed on as well', async () => {
+test('DURABILITY=memory: passes on a request larger than the size of a commit', async () => {
   const blocks: CommittedBlock[] = []
   const onCommitted = (block: CommittedBlock) => void blocks.push(block)
   const disk = createFakeDisk()
@@ -161,7 +163,7 @@ test('in memory, a request beyond the size of a commit is handed on as well', as
   await journal.close()
 })
 
-test('in memory, events are acknowledged before they are written and written behind', async () => {
+test('DURABILITY=memory: acknowledges before the write, and writes later', async () => {
   const disk = createFakeDisk()
   const blocks: CommittedBlock[] = []
   const onCommitted = (block: CommittedBlock) => void blocks.push(block)
@@ -176,7 +178,7 @@ test('in memory, events are acknowledged before they are written and written beh
   expect(await namesIn(await openOn(disk))).toEqual(['a', 'b', 'c'])
 })
 
-test('in memory, a failed write is counted and costs no later one', async () => {
+test('DURABILITY=memory: counts a failed write and commits later ones', async () => {
   const disk = createFakeDisk()
   const journal = await openOn(disk, { durability: 'memory' })
   await until(() => journal.stats().bytes > 4096)
@@ -193,7 +195,7 @@ test('in memory, a failed write is counted and costs no later one', async () => 
   })
 })
 
-test('offsets that a sink has passed are not given out again, though their records are lost', async () => {
+test('does not reuse the offset of a lost record that a sink has passed', async () => {
   const disk = createFakeDisk()
   const journal = await openOn(disk, { durability: 'memory' })
   await appendNames(journal, 'a', 'b')

@@ -108,7 +108,7 @@ async function check(disk: FakeDisk, ledger: Ledger, unknown: readonly string[] 
   expect(disk.openFiles).toBe(0)
 }
 
-const mayReturn = 'error: a refusal could not be made durable'
+const mayReturn = 'error: cannot make a refusal durable; a restart may bring the commit back'
 
 const acknowledgedIn = (names: readonly string[], acknowledged: readonly string[]) =>
   names.filter((name) => acknowledged.includes(name)).length

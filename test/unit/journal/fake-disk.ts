@@ -19,24 +19,24 @@ export type DiskCall =
   | 'close'
 
 /**
- * Decides about one call: an error fails it, a number cuts a write short, a promise holds it up. A
- * failing write still puts its bytes into the page cache, and a failing sync drops what was dirty,
- * as Linux does.
+ * Decides about one call: an error fails it, a number makes a write short, a promise delays it. As on
+ * Linux, a failing write may still put its bytes into the page cache, and a failing sync marks dirty
+ * pages as clean.
  */
 export type Fault = (call: DiskCall, path: string) => Error | number | Promise<void> | undefined
 
 export type FakeDisk = {
   fault: Fault
-  /** Bytes that all files together may take. */
+  /** Bytes that all files together may use. */
   capacity: number
   readonly usedBytes: number
   /** Descriptors that the living process has open. */
   readonly openFiles: number
-  /** The disk as one process sees it, until that process dies. */
+  /** The disk as seen by one process, until that process dies. */
   attach(): FileSystem
-  /** The process dies: no call of its is answered any more; what it wrote stays. */
+  /** The process dies: its calls never return; its writes stay in the page cache. */
   kill(): void
-  /** The machine dies: of what was not synced, `chance` decides by sector and by name. */
+  /** The machine dies: `chance` decides for each unsynced sector and name whether it is kept. */
   crash(chance: () => boolean): void
   bytesOf(path: string): Buffer
   put(path: string, bytes: Uint8Array): void
@@ -208,7 +208,7 @@ function toFile(disk: Disk, ask: Ask, inode: Inode): OpenFile {
     return taken.length
   }
 
-  /** Syncs what it wrote and leaves the rest dirty; either half of it may fail. */
+  /** Syncs the bytes it wrote and leaves others dirty. The write or the sync may fail. */
   async function writeThrough(bytes: Uint8Array, position: number): Promise<number> {
     const dirtyBefore = new Set(inode.dirty)
     const written = await write(bytes, position)

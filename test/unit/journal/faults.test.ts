@@ -3,7 +3,7 @@ import { until } from '../../support/until.ts'
 import { createFakeDisk, type DiskCall, type FakeDisk, toError } from './fake-disk.ts'
 import { appendNames, createRecordingLog, namesIn, openOn, toRecord } from './support.ts'
 
-/** Fails the next `times` calls of a kind; a failed write has reached the page cache. */
+/** Fails the next `times` calls of a kind. A failed write has reached the page cache. */
 function fail(disk: FakeDisk, failing: DiskCall, { code = 'EIO', times = 1 } = {}): void {
   let left = times
   disk.fault = (call) => (call === failing && left-- > 0 ? toError(code) : undefined)
@@ -11,7 +11,7 @@ function fail(disk: FakeDisk, failing: DiskCall, { code = 'EIO', times = 1 } = {
 
 async function openReady(disk: FakeDisk) {
   const journal = await openOn(disk)
-  await until(() => journal.stats().bytes > 4096) // The spare is made: a commit fails next.
+  await until(() => journal.stats().bytes > 4096) // The spare exists: the next failure hits a commit.
   return journal
 }
 
@@ -22,30 +22,27 @@ const endings: [string, (disk: FakeDisk) => void][] = [
 ]
 
 for (const call of ['write', 'dataSync'] as const)
-  test.each(endings)(
-    `a commit whose ${call} failed is refused, and stays so after %s`,
-    async (_, end) => {
-      const disk = createFakeDisk()
-      const journal = await openReady(disk)
-      await appendNames(journal, 'before')
-      fail(disk, call)
-      const refused = Promise.all([appendNames(journal, 'refused'), appendNames(journal, 'too')])
-      await expect(refused).rejects.toMatchObject({
-        code: 'journal_failed',
-        status: 503,
-        details: { retryAfterSeconds: 1 },
-      })
-      end(disk)
-      const reopened = await openOn(disk)
-      expect(await namesIn(reopened)).toEqual(['before'])
-      expect({ end: reopened.endOffset, damages: reopened.stats().damages }).toEqual({
-        end: 1,
-        damages: 0,
-      })
-    },
-  )
+  test.each(endings)(`refuses a commit whose ${call} failed, also after %s`, async (_, end) => {
+    const disk = createFakeDisk()
+    const journal = await openReady(disk)
+    await appendNames(journal, 'before')
+    fail(disk, call)
+    const refused = Promise.all([appendNames(journal, 'refused'), appendNames(journal, 'too')])
+    await expect(refused).rejects.toMatchObject({
+      code: 'journal_failed',
+      status: 503,
+      details: { retryAfterSeconds: 1 },
+    })
+    end(disk)
+    const reopened = await openOn(disk)
+    expect(await namesIn(reopened)).toEqual(['before'])
+    expect({ end: reopened.endOffset, damages: reopened.stats().damages }).toEqual({
+      end: 1,
+      damages: 0,
+    })
+  })
 
-test('a disk that is full only when it is written to is full all the same', async () => {
+test('answers journal_full when a write fails with ENOSPC', async () => {
   const disk = createFakeDisk()
   const journal = await openReady(disk)
   fail(disk, 'write', { code: 'ENOSPC' })
@@ -54,7 +51,7 @@ test('a disk that is full only when it is written to is full all the same', asyn
   expect(await namesIn(await openOn(disk))).toEqual([])
 })
 
-test('a refused commit takes neither offset nor acknowledgement from the next', async () => {
+test('commits the next request at the offset of a refused one', async () => {
   const disk = createFakeDisk()
   const journal = await openReady(disk)
   fail(disk, 'dataSync')
@@ -68,7 +65,7 @@ test('a refused commit takes neither offset nor acknowledgement from the next', 
   expect(journal.stats()).toMatchObject({ lastError: 'The disk failed.', isFailing: false })
 })
 
-test('a disk that takes nothing is told, until it works again without a clientâ€™s help', async () => {
+test('reports a failing disk until it works again, without a request', async () => {
   const disk = createFakeDisk()
   const journal = await openReady(disk)
   disk.fault = (call) => (call === 'write' ? toError('EIO') : undefined)
@@ -80,7 +77,7 @@ test('a disk that takes nothing is told, until it works again without a clientâ€
   expect(await namesIn(journal)).toEqual(['taken'])
 })
 
-test('a file that failed once is never written or synced again', async () => {
+test('never writes or syncs a file again after a failure', async () => {
   const disk = createFakeDisk()
   const journal = await openReady(disk)
   let failed = ''
@@ -99,7 +96,7 @@ test('a file that failed once is never written or synced again', async () => {
   expect({ failed: failed !== '', after }).toEqual({ failed: true, after: [] })
 })
 
-test('nobody is told of a refusal before it is durable', async () => {
+test('reports a refusal only after it is durable', async () => {
   const disk = createFakeDisk()
   const journal = await openReady(disk)
   let syncs = 0
@@ -113,14 +110,14 @@ test('nobody is told of a refusal before it is durable', async () => {
   const refused = appendNames(journal, 'refused').catch(() => {
     isTold = true
   })
-  await until(() => syncs >= 3) // The next spare's, and the next segment's header.
+  await until(() => syncs >= 3) // Of the next spare and of the next segment's header.
   expect(isTold).toBe(false)
   gate.resolve()
   await refused
   expect(isTold).toBe(true)
 })
 
-test('without another segment, the failed file is cut so that the refusal holds', async () => {
+test('truncates the failed file when no further segment can be created', async () => {
   const disk = createFakeDisk()
   const journal = await openReady(disk)
   await appendNames(journal, 'before')
@@ -136,7 +133,7 @@ test('without another segment, the failed file is cut so that the refusal holds'
   expect(await namesIn(await openOn(disk))).toEqual(['before'])
 })
 
-test('a journal whose disk fails for a while goes on by itself', async () => {
+test('accepts requests again when the disk works again', async () => {
   const disk = createFakeDisk()
   const journal = await openReady(disk)
   fail(disk, 'dataSync', { times: Number.POSITIVE_INFINITY })
@@ -152,7 +149,7 @@ test('a journal whose disk fails for a while goes on by itself', async () => {
   expect(await namesIn(journal)).toEqual(['d'])
 })
 
-test('what the page cache shows after a failed sync is synced anew before it counts', async () => {
+test('syncs a commit again that only the page cache may hold after a failed sync', async () => {
   const disk = createFakeDisk()
   const journal = await openReady(disk)
   let calls = 0
@@ -163,14 +160,14 @@ test('what the page cache shows after a failed sync is synced anew before it cou
   }
   void appendNames(journal, 'unknown')
   await until(() => calls > 1)
-  disk.kill() // Before the refusal was durable, so nobody was told of it.
+  disk.kill() // Before the refusal was durable, so it was not reported.
   disk.fault = () => undefined
   expect(await namesIn(await openOn(disk))).toEqual(['unknown'])
   disk.crash(() => false)
   expect(await namesIn(await openOn(disk))).toEqual(['unknown'])
 })
 
-test('what is found at a start without room for a segment is synced where it stands', async () => {
+test('syncs the last commit in place when a start has no space for a segment', async () => {
   const disk = createFakeDisk()
   const journal = await openReady(disk)
   let isWritten = false
@@ -190,7 +187,7 @@ test('what is found at a start without room for a segment is synced where it sta
   expect(await namesIn(await openOn(disk))).toEqual(['unknown'])
 })
 
-test('a segment is not written on once the header of the next may be on disk', async () => {
+test('does not write to a segment when the header of the next may be on disk', async () => {
   const disk = createFakeDisk()
   const journal = await openReady(disk)
   await appendNames(journal, 'before')
@@ -205,7 +202,7 @@ test('a segment is not written on once the header of the next may be on disk', a
 })
 
 test.each([1, 2, 3, 4, 5])(
-  'a crash amid a removal, after %d files, looks like no damage',
+  'finds no damage after a crash during a removal, after %d files',
   async (files) => {
     for (let kept = 0; kept < 2 ** files; kept += 1) {
       const disk = createFakeDisk()
@@ -232,7 +229,7 @@ test.each([1, 2, 3, 4, 5])(
   },
 )
 
-test('a full disk refuses, keeps what it has, and takes more once there is room', async () => {
+test('refuses on a full disk, keeps its records, and accepts again when there is space', async () => {
   const disk = createFakeDisk()
   disk.capacity = 3 * 4096
   const log = createRecordingLog()
@@ -259,10 +256,10 @@ test('a full disk refuses, keeps what it has, and takes more once there is room'
   journal.reserve(2000).release()
   await append()
   expect(taken).toBe(names.length + 1)
-  expect(log.lines).toContain('info: the journal has room again')
+  expect(log.lines).toContain('info: the journal has space again')
 })
 
-test('a full disk gets its room back from what is delivered', async () => {
+test('frees a full disk when records are delivered', async () => {
   const disk = createFakeDisk()
   disk.capacity = 4 * 4096
   const journal = await openOn(disk)
@@ -282,7 +279,7 @@ test('a full disk gets its room back from what is delivered', async () => {
   )
 })
 
-test('a server that starts on a full disk ships what it has and refuses until there is room', async () => {
+test('starts on a full disk, replays its records, and refuses until there is space', async () => {
   const disk = createFakeDisk()
   const journal = await openOn(disk)
   await appendNames(journal, 'a', 'b')
@@ -299,7 +296,7 @@ test('a server that starts on a full disk ships what it has and refuses until th
   expect(await namesIn(await openOn(disk))).toEqual(['a', 'b', 'd'])
 })
 
-test('a file that cannot be removed stays until the next release', async () => {
+test('removes a file at the next release after a failure', async () => {
   const disk = createFakeDisk()
   const journal = await openReady(disk)
   const line = 'x'.repeat(3000)

@@ -20,7 +20,7 @@ function open(dir: string) {
   })
 }
 
-/** Another server, which says so once it holds the journal of `dir`. */
+/** Another process that holds the journal of `dir`. */
 async function startHolder(dir: string) {
   const script = `
     const { openJournal } = await import(${JSON.stringify(journalModule)})
@@ -28,7 +28,7 @@ async function startHolder(dir: string) {
     const sizes = { segmentBytes: 4096, bytesMax: 1024 * 1024 }
     const rest = { durability: 'disk', now: Date.now, log, onCommitted() {} }
     await openJournal({ dir: ${JSON.stringify(dir)}, ...sizes, ...rest })
-    Bun.gc(true) // Nothing refers to the journal here: its lock must hold all the same.
+    Bun.gc(true) // The journal is not referenced here; its lock must hold nevertheless.
     console.log('held')
     setInterval(() => {}, 1000)`
   const child = Bun.spawn([process.execPath, '-e', script], { stdout: 'pipe' })
@@ -37,7 +37,7 @@ async function startHolder(dir: string) {
   return child
 }
 
-test('a second journal on the same folder is refused in the same process, until the first is closed', async () => {
+test('refuses a second journal on a folder in the same process until the first is closed', async () => {
   using folder = temporaryFolder()
   const first = await open(folder.path)
   await expect(open(folder.path)).rejects.toThrow(
@@ -47,7 +47,7 @@ test('a second journal on the same folder is refused in the same process, until 
   await (await open(folder.path)).close()
 })
 
-test('a second server is refused while the first lives, and starts at once after a kill -9', async () => {
+test('refuses a second process while the first lives, and opens at once after its kill -9', async () => {
   using folder = temporaryFolder()
   const holder = await startHolder(folder.path)
   try {

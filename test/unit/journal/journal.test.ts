@@ -24,7 +24,7 @@ function openIn(folder: string, options: Partial<JournalOptions> = {}) {
   })
 }
 
-test('a journal on a real disk is found again, with its identity and its offsets', async () => {
+test('reopens on a real disk with its identity, records and offsets', async () => {
   using folder = temporaryFolder()
   const journal = await openIn(folder.path)
   await appendNames(journal, 'a', 'b')
@@ -37,7 +37,7 @@ test('a journal on a real disk is found again, with its identity and its offsets
   await reopened.close()
 })
 
-test('a journal on a real disk drops what is delivered, and leaves no spare behind', async () => {
+test('removes delivered segments and the spare from a real disk', async () => {
   using folder = temporaryFolder()
   const journal = await openIn(folder.path)
   const line = 'x'.repeat(mib / 4)
@@ -53,7 +53,7 @@ test('a journal on a real disk drops what is delivered, and leaves no spare behi
   expect(files).toHaveLength(1)
 })
 
-test('the largest record that a contract allows is taken and read back', async () => {
+test('stores the largest record that a contract allows', async () => {
   using folder = temporaryFolder()
   const journal = await openIn(folder.path)
   const line = 'é'.repeat((25 * mib) / 2)
@@ -65,7 +65,7 @@ test('the largest record that a contract allows is taken and read back', async (
   await journal.close()
 })
 
-test('what is released goes segment by segment, once what must outlive it is durable', async () => {
+test('removes whole released segments after the dedup keys are durable', async () => {
   const disk = createFakeDisk()
   const dedupKeys = Promise.withResolvers<void>()
   let isAsked = false
@@ -82,12 +82,12 @@ test('what is released goes segment by segment, once what must outlive it is dur
   expect(journal.stats().segments).toBe(before.segments)
   dedupKeys.resolve()
   await released
-  expect(journal.firstOffset).toBe(4) // Two records fill a segment, whose second is still needed.
+  expect(journal.firstOffset).toBe(4) // Two records fill a segment, and the second one is still needed.
   expect(await namesIn(journal)).toEqual(['r4', 'r5', 'r6', 'r7'])
   expect(journal.stats().bytes).toBeLessThan(before.bytes)
 })
 
-test('a sink that is ahead of the journal releases nothing that is yet to come', async () => {
+test('a release beyond the end of the journal does not release later records', async () => {
   const journal = await openOn(createFakeDisk())
   await journal.release(100)
   for (const name of ['a', 'b', 'c']) await journal.append([toRecord(name, 'x'.repeat(3000))])
@@ -95,10 +95,10 @@ test('a sink that is ahead of the journal releases nothing that is yet to come',
   expect(await namesIn(journal)).toEqual(['a', 'b', 'c'])
 })
 
-test('a failure to make markers durable keeps the segments', async () => {
+test('keeps the segments when the dedup keys cannot be made durable', async () => {
   let isFailing = true
   const beforeUnlink = async () => {
-    if (isFailing) throw new Error('the disk of the markers is full')
+    if (isFailing) throw new Error('the disk of the dedup keys is full')
   }
   const journal = await openOn(createFakeDisk(), { beforeUnlink })
   for (const name of ['a', 'b', 'c']) await journal.append([toRecord(name, 'x'.repeat(3000))])
@@ -109,7 +109,7 @@ test('a failure to make markers durable keeps the segments', async () => {
   expect(journal.firstOffset).toBe(2)
 })
 
-test('every start begins a segment of its own, and empty ones do not pile up', async () => {
+test('starts a new segment at every start and removes empty ones', async () => {
   const disk = createFakeDisk()
   for (let start = 0; start < 5; start += 1) {
     const journal = await openOn(disk)
@@ -120,7 +120,7 @@ test('every start begins a segment of its own, and empty ones do not pile up', a
   expect(segments).toEqual([join(dir, '000000000006.segment')])
 })
 
-test('the age of the backlog is that of the oldest record left to deliver', async () => {
+test('reports the age of the oldest undelivered record', async () => {
   const journal = await openOn(createFakeDisk())
   const appendAt = (receivedMs: number) => journal.append([{ ...toRecord('any'), receivedMs }])
   for (const seconds of [10, 20, 30]) await appendAt(seconds * 1000)
@@ -131,7 +131,7 @@ test('the age of the backlog is that of the oldest record left to deliver', asyn
   expect(journal.stats().oldestMs).toBeUndefined()
 })
 
-test('a journal that lost its identity file takes it from its segments', async () => {
+test('restores a damaged identity file from the segments', async () => {
   const disk = createFakeDisk()
   const journal = await openOn(disk)
   await appendNames(journal, 'a')
@@ -144,17 +144,17 @@ test('a journal that lost its identity file takes it from its segments', async (
   })
 })
 
-test('a segment of another journal stops the start', async () => {
+test('refuses to open with a segment of another journal', async () => {
   const [disk, other] = [createFakeDisk(), createFakeDisk()]
   await (await openOn(disk)).close()
   await (await openOn(other)).close()
   const foreign = join(dir, '000000000009.segment')
   disk.put(foreign, other.bytesOf(join(dir, '000000000001.segment')))
   await expect(openOn(disk)).rejects.toThrow(`${foreign} belongs to another journal`)
-  await expect(openOn(disk)).rejects.not.toThrow('another server') // The lock was let go.
+  await expect(openOn(disk)).rejects.not.toThrow('another server') // The lock was released.
 })
 
-test('a replay ends where the journal ended when it began, and lets requests through', async () => {
+test('a replay ends at the end of the journal at its begin, and yields to the event loop', async () => {
   const journal = await openOn(createFakeDisk())
   const names = Array.from({ length: 3000 }, (_, index) => `r${index}`)
   await appendNames(journal, ...names)

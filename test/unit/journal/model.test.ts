@@ -6,7 +6,7 @@ import { createModel, type Step } from './model.ts'
 const share = fc.double({ min: 0, max: 1, noNaN: true })
 const request = fc.record({
   count: fc.integer({ min: 1, max: 5 }),
-  // Segments have 4 KiB: most requests share one, some fill it, some outgrow it.
+  // A segment has 4 KiB: most requests share one, some fill it, some are larger.
   lineBytes: fc.oneof(
     { weight: 6, arbitrary: fc.integer({ min: 0, max: 300 }) },
     { weight: 1, arbitrary: fc.integer({ min: 0, max: 9000 }) },
@@ -52,7 +52,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ kind: fc.constant('crash'), ...disaster, seed: fc.integer() }),
 )
 
-test('what was acknowledged is there, once and in order; what was refused never is', async () => {
+test('keeps acknowledged records, once and in order, and never a refused one', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 3, maxLength: 30 }), async (steps) => {
       const model = await createModel()

@@ -8,19 +8,19 @@ import { createRecordingLog, dir, openOn, toName, toRecord } from './support.ts'
 
 type Request = { count: number; lineBytes: number }
 
-/** What happens to a journal. */
+/** One step in the life of a journal. */
 export type Step =
   | { kind: 'append'; requests: Request[] }
   | { kind: 'release'; share: number }
-  /** The call of this kind after `after` others fails, once. */
+  /** The call of this kind after `after` others fails once. */
   | { kind: 'fault'; call: DiskCall; code: string; after: number }
   | { kind: 'read'; share: number; bytesMax: number; recordsMax: number }
   | { kind: 'restart' }
-  /** The process, or the machine, dies `calls` disk calls after the requests arrived. */
+  /** The process or the machine dies `calls` disk calls after the requests arrived. */
   | { kind: 'kill'; requests: Request[]; calls: number }
   | { kind: 'crash'; requests: Request[]; calls: number; seed: number }
 
-/** A plain array of what was acknowledged, held against the journal. */
+/** An array of the acknowledged records, compared with the journal. */
 export async function createModel(): Promise<{
   take(step: Step): Promise<void>
   isSound: boolean
@@ -33,18 +33,18 @@ export async function createModel(): Promise<{
 class Model {
   isSound = false
   readonly #disk = createFakeDisk()
-  /** By offset: what the journal says it committed. */
+  /** Committed records by offset, as reported by the journal. */
   readonly #committed: string[] = []
-  /** Requests whose outcome nobody was told of: each record may be there, or not. */
+  /** Records whose outcome is unknown: each may be in the journal or not. */
   readonly #unknown = new Set<string>()
   readonly #refused = new Set<string>()
   #journal!: Journal
   #log = createRecordingLog()
   #reader!: Reader
   #released = 0
-  /** A file that could not be made whole nor removed looks like a segment that was cut. */
+  /** A partial file that could not be removed looks like a damaged segment. */
   #hasLeftovers = false
-  /** Where the commits end of which somebody was told, and all, after a start without room. */
+  /** After a start without disk space: the end of the acknowledged commits, and of all. */
   #unproven: { from: number; end: number } | undefined
   #names = 0
 
@@ -58,7 +58,9 @@ class Model {
   }
 
   async open(): Promise<void> {
-    const mayReturn = this.#log.lines.includes('error: a refusal could not be made durable')
+    const mayReturn = this.#log.lines.includes(
+      'error: cannot make a refusal durable; a restart may bring the commit back',
+    )
     if (mayReturn) for (const name of this.#refused) this.#unknown.add(name)
     this.#log = createRecordingLog()
     const open = () =>
@@ -68,11 +70,11 @@ class Model {
           for (const record of toRecords(block)) this.#committed[record.offset] = toName(record)
         },
       })
-    this.#journal = await insist(open)
+    this.#journal = await retry(open)
     await this.#check()
     const read = () =>
       openReader({ dir, log: createRecordingLog(), fileSystem: this.#disk.attach() })
-    this.#reader = await insist(read)
+    this.#reader = await retry(read)
   }
 
   #append(requests: readonly Request[]): Promise<void>[] {
@@ -114,7 +116,7 @@ class Model {
     const { endOffset } = this.#journal
     const from = this.#released + Math.floor(step.share * (endOffset - this.#released))
     const read = () => this.#reader.read(from, { ...step, endOffset })
-    const records = await insist(read)
+    const records = await retry(read)
     const expected = this.#committed.slice(from, from + records.length)
     expect(records.map(toName)).toEqual(expected)
     expect(records.map(({ offset }) => offset)).toEqual(expected.map((_, index) => from + index))
@@ -146,10 +148,10 @@ class Model {
     await this.open()
   }
 
-  /** Held against the journal as it was recovered. */
+  /** Compares the model with the recovered journal. */
   async #check(): Promise<void> {
     const found: StoredRecord[] = []
-    await insist(() => {
+    await retry(() => {
       found.length = 0
       return this.#journal.replay((record) => found.push(record))
     })
@@ -157,7 +159,7 @@ class Model {
     const provenEnd = this.#committed.length
     for (const record of found) {
       const name = toName(record)
-      // What nobody was told of may have been committed, behind all that was acknowledged.
+      // A record with an unknown outcome may have been committed, behind the acknowledged ones.
       if (this.#unknown.has(name) && !this.#committed.includes(name)) {
         this.#committed[record.offset] = name
         this.#refused.delete(name)
@@ -179,8 +181,8 @@ class Model {
   }
 
   /**
-   * A commit whose sync failed just before the process died cannot be written once more on a full
-   * disk. Nobody was told of it, and until there is room a power cut may still take it.
+   * A commit whose sync failed just before the process died cannot be written again on a full disk.
+   * It was not acknowledged, and a power cut may lose it until there is space.
    */
   #dropUnproven(): void {
     if (this.#committed.length !== this.#unproven?.end) return
@@ -189,7 +191,7 @@ class Model {
   }
 }
 
-/** A generator of its own for each crash: a failing run can be repeated. */
+/** A generator for each crash, so that a failing run can be repeated. */
 function toChance(seed: number): () => boolean {
   let state = seed | 1
   return () => {
@@ -198,8 +200,8 @@ function toChance(seed: number): () => boolean {
   }
 }
 
-/** Each fault strikes once: whatever fails for one succeeds when it is tried again. */
-async function insist<T>(attempt: () => Promise<T>): Promise<T> {
+/** Each fault happens once, so a second attempt succeeds. */
+async function retry<T>(attempt: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
       return await attempt()

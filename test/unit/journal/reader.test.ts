@@ -30,7 +30,7 @@ async function openFilled(disk: FakeDisk, records: number) {
   return journal
 }
 
-test('a reader never gives what lies at or beyond the end it is told', async () => {
+test('reads only records below the given end', async () => {
   const disk = createFakeDisk()
   const journal = await openOn(disk)
   for (const name of ['a', 'b', 'c']) await appendNames(journal, name)
@@ -43,7 +43,7 @@ test('a reader never gives what lies at or beyond the end it is told', async () 
   expect(await read(3, 3)).toEqual([])
 })
 
-test('a reader goes on as the journal grows, through segments that come and go', async () => {
+test('continues while the journal grows and segments are created and removed', async () => {
   const disk = createFakeDisk()
   const journal = await openOn(disk)
   const reader = await openReaderOn(disk)
@@ -58,7 +58,7 @@ test('a reader goes on as the journal grows, through segments that come and go',
   expect(journal.stats().segments).toBeLessThan(4)
 })
 
-test('a reader whose place was dropped goes on with what is left', async () => {
+test('continues with the next record when its segment was removed', async () => {
   const disk = createFakeDisk()
   const journal = await openFilled(disk, 10)
   const reader = await openReaderOn(disk)
@@ -68,7 +68,7 @@ test('a reader whose place was dropped goes on with what is left', async () => {
   expect(page.map(({ offset }) => offset)).toEqual([8, 9])
 })
 
-test('a refused commit is not read, though its bytes are there and its offset was given anew', async () => {
+test('does not read a refused commit whose bytes are on disk and whose offset was reused', async () => {
   const disk = createFakeDisk()
   const journal = await openOn(disk)
   await until(() => journal.stats().bytes > 4096)
@@ -86,7 +86,7 @@ test('a refused commit is not read, though its bytes are there and its offset wa
   expect(await read(0)).toEqual(['a', 'b'])
 })
 
-test('a reader passes a segment that nothing was written to and that has gone since', async () => {
+test('skips a segment without records that was removed meanwhile', async () => {
   const disk = createFakeDisk()
   const journal = await openOn(disk)
   const refuse = async () => {
@@ -110,7 +110,7 @@ test('a reader passes a segment that nothing was written to and that has gone si
   expect([...(await read(1, 1)), ...(await read(2, 1))]).toEqual(['b', 'c'])
 })
 
-test('a backlog is read about once, however small the pages', async () => {
+test('reads each byte of a backlog about once with small pages', async () => {
   const disk = createFakeDisk()
   const journal = await openOn(disk, { segmentBytes: 512 * 1024, bytesMax: 64 * 1024 * 1024 })
   for (let index = 0; index < 500; index += 1)
@@ -144,11 +144,11 @@ test('a backlog is read about once, however small the pages', async () => {
   expect(bytesRead).toBeLessThan(1.3 * journal.stats().bytes)
 })
 
-test('a reader on a folder without a journal says so', async () => {
+test('rejects a folder without a journal', async () => {
   await expect(openReaderOn(createFakeDisk())).rejects.toThrow(`there is no journal in ${dir}`)
 })
 
-test('a failing read is passed on, and the next one succeeds', async () => {
+test('rejects when a disk read fails, and succeeds at the next call', async () => {
   const disk = createFakeDisk()
   await openFilled(disk, 4)
   const reader = await openReaderOn(disk)
@@ -158,8 +158,8 @@ test('a failing read is passed on, and the next one succeeds', async () => {
   expect(await reader.read(0, { ...all, endOffset: 4 })).toHaveLength(4)
 })
 
-/** Spoils the commit of the record named `name`, on a disk whose journal is closed or not. */
-function spoil(disk: FakeDisk, segment: number, name: string): string {
+/** Damages the commit of the record `name`. */
+function damage(disk: FakeDisk, segment: number, name: string): string {
   const path = join(dir, toSegmentName(segment))
   const bytes = disk.bytesOf(path)
   bytes[bytes.indexOf(`project:${name}`)]! ^= 1
@@ -170,29 +170,28 @@ function spoil(disk: FakeDisk, segment: number, name: string): string {
 test.each([
   ['first', 'r2', ['r0', 'r1', 'r3', 'r4', 'r5']],
   ['last', 'r3', ['r0', 'r1', 'r2', 'r4', 'r5']],
-])(
-  'a spoiled commit, the %s of its segment, is told, kept aside and passed',
-  async (_, name, names) => {
-    const disk = createFakeDisk()
-    await (await openFilled(disk, 6)).close()
-    const path = spoil(disk, 2, name)
-    const log = createRecordingLog()
-    const reader = await openReaderOn(disk, log)
-    const page = await reader.read(0, { ...all, endOffset: 6 })
-    expect(page.map(toName)).toEqual(names)
-    expect(log.lines).toEqual(['error: the journal is damaged; what is sound goes on'])
-    expect(disk.paths()).toContain(join(dir, 'damaged', toSegmentName(2)))
+])('reports, keeps and skips a damaged commit, the %s of its segment', async (_, name, names) => {
+  const disk = createFakeDisk()
+  await (await openFilled(disk, 6)).close()
+  const path = damage(disk, 2, name)
+  const log = createRecordingLog()
+  const reader = await openReaderOn(disk, log)
+  const page = await reader.read(0, { ...all, endOffset: 6 })
+  expect(page.map(toName)).toEqual(names)
+  expect(log.lines).toEqual([
+    'error: the journal is damaged; all valid commits are still delivered',
+  ])
+  expect(disk.paths()).toContain(join(dir, 'damaged', toSegmentName(2)))
 
-    const journal = await openOn(disk)
-    expect(await namesIn(journal)).toEqual(names)
-    expect(journal.stats().damages).toBe(1)
-    await journal.release(6)
-    expect(disk.paths()).not.toContain(path)
-    expect(disk.bytesOf(join(dir, 'damaged', toSegmentName(2))).length).toBeGreaterThan(0)
-  },
-)
+  const journal = await openOn(disk)
+  expect(await namesIn(journal)).toEqual(names)
+  expect(journal.stats().damages).toBe(1)
+  await journal.release(6)
+  expect(disk.paths()).not.toContain(path)
+  expect(disk.bytesOf(join(dir, 'damaged', toSegmentName(2))).length).toBeGreaterThan(0)
+})
 
-test('a segment that has vanished costs its own records alone, and is told', async () => {
+test('reports a missing segment and reads all others', async () => {
   const disk = createFakeDisk()
   await (await openFilled(disk, 6)).close()
   await disk.attach().unlink(join(dir, toSegmentName(2)))

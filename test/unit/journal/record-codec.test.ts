@@ -30,7 +30,7 @@ const record: fc.Arbitrary<JournalRecord> = fc.record({
   ),
 })
 
-test('a record is read back as it was written, with a newline behind its line', () => {
+test('reads a record as it was written, with a newline behind its line', () => {
   fc.assert(
     fc.property(fc.array(record, { minLength: 1 }), fc.nat(), (records, firstOffset) => {
       const block = createBlock()
@@ -77,7 +77,7 @@ test.each([
   expect(read).toThrow(`journal record 7 has the unknown ${field} 9: a newer version wrote it`)
 })
 
-test('a cursor begins at any offset of its block, and ends where the block does', () => {
+test('a cursor begins at any offset of its block and ends with the block', () => {
   const block = createBlock()
   block.add(['a', 'b', 'c'].map((name) => toRecord(name)))
   const committed = { firstOffset: 7, count: 3, bytes: block.copyPayload() }
@@ -89,21 +89,18 @@ test('a cursor begins at any offset of its block, and ends where the block does'
 })
 
 test.each([
-  ['too few', 'ab'],
-  ['too many', 'ab'.repeat(20)],
+  ['too few digits', 'ab'],
+  ['too many digits', 'ab'.repeat(20)],
   ['other characters', `${'ab'.repeat(15)}g0`],
-])(
-  'a marker that is not 32 hex digits but %s is refused, and nothing of its request stays',
-  (_, dedupKey) => {
-    const block = createBlock()
-    block.add([toRecord('a')])
-    const { count, frameBytes } = block
-    expect(() => block.add([toRecord('b'), { ...toRecord('c'), dedupKey }])).toThrow(TypeError)
-    expect({ count, frameBytes }).toEqual({ count: block.count, frameBytes: block.frameBytes })
-  },
-)
+])('rejects a dedup key of %s instead of 32 hex digits, with its whole request', (_, dedupKey) => {
+  const block = createBlock()
+  block.add([toRecord('a')])
+  const { count, frameBytes } = block
+  expect(() => block.add([toRecord('b'), { ...toRecord('c'), dedupKey }])).toThrow(TypeError)
+  expect({ count, frameBytes }).toEqual({ count: block.count, frameBytes: block.frameBytes })
+})
 
-test('a lone surrogate, which has no UTF-8, becomes U+FFFD and shifts nothing', () => {
+test('stores a lone surrogate as U+FFFD', () => {
   const block = createBlock()
   block.add([{ ...toRecord('a'), event: '\ud83e', key: '\udd8a:ü' }, toRecord('b')])
   const [first, second] = toRecords({ firstOffset: 0, count: 2, bytes: block.copyPayload() })

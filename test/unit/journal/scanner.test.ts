@@ -8,7 +8,7 @@ import { toRecord } from './support.ts'
 const origin = { segment: 1, seed: 7 }
 const readBytes = 64 * 1024
 
-/** A segment whose frame of sequence 5 stands behind `garbageBytes` bytes of no use. */
+/** A segment whose frame with sequence 5 lies behind `garbageBytes` bytes of garbage. */
 async function openBehind(garbageBytes: number) {
   const block = createBlock()
   block.add([toRecord('a')])
@@ -23,7 +23,7 @@ async function openBehind(garbageBytes: number) {
 }
 
 test.each([-5, -4, -3, -2, -1, 0, 1])(
-  'a sound frame is found again %d bytes from where a read ended',
+  'finds a valid frame %d bytes from the end of a read buffer',
   async (shift) => {
     const scanner = await openBehind(readBytes + shift)
     expect(await scanner.peek()).toBeUndefined()
@@ -34,15 +34,15 @@ test.each([-5, -4, -3, -2, -1, 0, 1])(
 )
 
 test.each([
-  ['beyond what was committed', 4],
-  ['before what was read', 0],
-])('a sound frame %s is not taken', async (_, sequenceMax) => {
+  ['behind the last committed one', 4],
+  ['before the current position', 0],
+])('ignores a valid frame %s', async (_, sequenceMax) => {
   const scanner = await openBehind(10)
   expect(await scanner.resync(sequenceMax)).toBe(false)
   expect(scanner.position).toBe(segmentHeaderBytes)
 })
 
-test('a frame of another segment or another journal is not taken', async () => {
+test('ignores a frame of another segment or journal', async () => {
   const block = createBlock()
   block.add([toRecord('a')])
   const frames = [

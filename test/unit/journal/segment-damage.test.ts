@@ -8,12 +8,12 @@ const first = join(dir, toSegmentName(1))
 const second = join(dir, toSegmentName(2))
 const commits = [['a'], ['b', 'c'], ['d']]
 const all = commits.flat()
-/** The three commits fill a segment; a fourth goes to the next. */
+/** Three commits fill a segment; the fourth goes to the next one. */
 const sizes = { segmentBytes: 1536 }
 
 type Files = { [path: string]: Buffer }
 
-/** What the files of a journal hold whose first segment has the three commits. */
+/** The files of a journal whose first segment holds the three commits. */
 async function writeJournal(...more: string[]): Promise<Files> {
   const disk = createFakeDisk()
   const journal = await openOn(disk, sizes)
@@ -39,7 +39,7 @@ test.each([
   ['nothing', 0],
   ['zeros', 4096],
 ])(
-  'a segment cut at every byte, %s behind it, recovers to a prefix of its commits',
+  'recovers a prefix of the commits from a segment cut at any byte, with %s behind',
   async (_, bytes) => {
     const files = await writeJournal()
     const segment = files[first]!
@@ -53,23 +53,24 @@ test.each([
     }
     expect(recovered.size).toBe(prefixes.length)
   },
+  30_000,
 )
 
-test('a segment cut short that others follow is told, and costs only what was cut', async () => {
+test('reports a cut segment that others follow, and loses only the commits that were cut', async () => {
   const files = await writeJournal('e')
   const segment = files[first]!
   for (let cut = 0; cut < segment.length; cut += 1) {
     const { names, damages } = await reopen({ ...files, [first]: segment.subarray(0, cut) })
     expect(prefixes.map((prefix) => [...prefix, 'e'])).toContainEqual(names)
-    expect({ cut, isTold: damages > 0 }).toEqual({ cut, isTold: true })
+    expect({ cut, isReported: damages > 0 }).toEqual({ cut, isReported: true })
   }
-})
+}, 30_000)
 
 test.each([
   ['in the last segment', [], 1],
   ['in a segment that others follow', ['e'], 3],
 ])(
-  'a flipped bit anywhere %s is found and costs no other commit',
+  'detects any flipped bit %s and loses no other commit',
   async (_, more, step) => {
     const files = await writeJournal(...more)
     const segment = files[first]!
@@ -85,8 +86,8 @@ test.each([
         isFound: damages > 0,
         isMoreLost: kept.length < commits.length - 1,
       }
-      const sound = [...kept.flat(), ...more]
-      expect(found).toEqual({ bit, names: sound, isFound: true, isMoreLost: false })
+      const valid = [...kept.flat(), ...more]
+      expect(found).toEqual({ bit, names: valid, isFound: true, isMoreLost: false })
     }
   },
   30_000,

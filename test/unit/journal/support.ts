@@ -52,7 +52,7 @@ export async function appendNames(journal: Journal, ...names: string[]): Promise
   await journal.append(names.map((name) => toRecord(name)))
 }
 
-/** Keeps what is logged as `level: message`. */
+/** Keeps log lines as `level: message`. */
 export function createRecordingLog(): Log & { lines: string[] } {
   const lines: string[] = []
   const keep = (level: string) => (_: object, message: string) =>
