@@ -16,6 +16,7 @@ export type Sources = {
   shipping(): {
     sinks: Record<string, SinkReading>
     ring: { bytes: number; blocks: number; bytesMax: number }
+    transitBytes: number
     threadRestarts: number
   }
   memory(): { bytes: number; requests: number; refused: number }
@@ -126,6 +127,11 @@ function journalReadings({ journal, shipping, isDurable, now }: Sources): Readin
       'spillway_ring_blocks',
       'Commits of recent records in memory',
       () => shipping().ring.blocks,
+    ),
+    gauge(
+      'spillway_transit_bytes',
+      'Bytes sent to the delivery thread and not yet taken',
+      () => shipping().transitBytes,
     ),
   ]
 }

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { sinkNames } from '../../src/core/sink.ts'
 import { type ClickHouseService, startClickHouse } from '../services/clickhouse.ts'
 import { requireKcat } from '../services/kafka-reader.ts'
 import { shared } from '../services/shared.ts'
@@ -27,7 +28,6 @@ tokens = ["phc_small"]
 quotas.events = { max = 2, period = "month" }
 `
 
-const sinks = ['clickhouse', 'kafka'] as const
 const balanced = { intake: 0, commits: 0, clickhouse: 0, kafka: 0 }
 const folder = temporaryFolder()
 const topics = toTopicSettings(`balance${process.pid}`)
@@ -109,7 +109,7 @@ async function becomesBalanced(): Promise<Scrape> {
   expect(await imbalances()).toEqual(balanced)
   return scrape(server.url)
 }
-const imbalances = async () => toImbalances(await scrape(server.url), sinks)
+const imbalances = async () => toImbalances(await scrape(server.url), sinkNames)
 
 const countRows = async () => {
   const tables = ['events', 'link_events', 'recordings']

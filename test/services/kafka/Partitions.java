@@ -5,7 +5,7 @@ import java.nio.charset.StandardCharsets;
 import org.apache.kafka.clients.producer.internals.BuiltInPartitioner;
 import org.apache.kafka.common.serialization.StringSerializer;
 
-/** For each line of the input, a key, prints which of so many partitions a Java producer chooses. */
+/** Prints the partition that a Java producer chooses for each key (a line of the input) and each partition count (an argument). */
 public class Partitions {
   public static void main(String[] args) throws IOException {
     var keys = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
