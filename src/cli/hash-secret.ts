@@ -2,7 +2,7 @@
 const secret = process.stdin.isTTY ? await ask('Secret: ') : await Bun.stdin.text()
 const line = secret.replace(/\r?\n$/, '')
 if (line === '') {
-  console.error('no secret was given')
+  console.error('no secret: type one at the prompt, or pipe one to `bun run hash-secret`')
   process.exit(1)
 }
 console.log(await Bun.password.hash(line))

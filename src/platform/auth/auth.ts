@@ -14,7 +14,10 @@ import { createTokens, type Tokens } from './tokens.ts'
 /** Issues, renews and verifies tokens (docs/contracts/platform.md). */
 export type Auth = Routes &
   Pick<Identities, 'authenticate' | 'isCurrent'> & {
-    /** Set outside production if no client is configured. Log it at start, so that the flow can be tried. */
+    /**
+     * Set outside production if no client is configured. Log it at start, so that the flow can be
+     * tried.
+     */
     firstClient: FirstClient | undefined
     /** Calls back with the public id of each session that is revoked on this node. */
     onRevoked(listener: (session: string) => void): void

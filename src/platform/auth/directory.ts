@@ -1,6 +1,9 @@
 import type { ClientEntry, UserEntry } from '../../core/project-entries.ts'
 
-/** The clients and users of the projects file. Every call uses the current lists, so a reload applies at once. */
+/**
+ * The clients and users of the projects file. Every call uses the current lists, so a reload
+ * applies at once.
+ */
 export type Directory = {
   findClient(id: string): ClientEntry | undefined
   findUser(username: string): UserEntry | undefined

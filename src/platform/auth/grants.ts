@@ -8,7 +8,9 @@ import type { Secrets } from './secrets.ts'
 import type { TokenRequest } from './token-request.ts'
 import type { Tokens } from './tokens.ts'
 
-/** `refreshToken` is missing for a client that needs no secret, and while the store is unavailable. */
+/**
+ * `refreshToken` is missing for a client that needs no secret, and while the store is unavailable.
+ */
 export type Granted = {
   accessToken: string
   refreshToken: string | undefined
@@ -65,7 +67,9 @@ export function createGrants({
     return { accessToken, refreshToken: refresh?.token, permissions }
   }
 
-  /** While the store is unavailable, a login still gets an access token, without a refresh token. */
+  /**
+   * While the store is unavailable, a login still gets an access token, without a refresh token.
+   */
   async function issueRefreshToken(holder: Grant) {
     try {
       return await refreshTokens.issue(holder)

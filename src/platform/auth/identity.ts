@@ -25,15 +25,18 @@ export type Identities = {
   /** Verifies an access token, bare or as `Bearer <token>`. */
   authenticate(credential: unknown): Promise<Authentication>
   /**
-   * Whether the projects file, the keys and the sessions revoked on this node still allow an identity. Cheap, for
-   * long-lived sockets. Ignores the expiry, and revocations on other nodes.
+   * Whether the projects file, the keys and the sessions revoked on this node still allow an
+   * identity. Cheap, for long-lived sockets. Ignores the expiry, and revocations on other nodes.
    */
   isCurrent(identity: Identity): boolean
   /** Records that a session was revoked. */
   revoked(session: string): void
 }
 
-/** Sessions revoked on this node, kept so that live sockets end at once. The oldest are dropped first. */
+/**
+ * Sessions revoked on this node, kept so that live sockets end at once. The oldest are dropped
+ * first.
+ */
 const revokedMax = 10_000
 
 export function createIdentities({

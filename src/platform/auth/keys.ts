@@ -11,7 +11,10 @@ export type Keys = {
   has(kid: string): boolean
   /** Public parts only. */
   jwks(): { keys: JWK[] }
-  /** Reads the file again if it changed. If the file is unusable, logs it and keeps the current keys. */
+  /**
+   * Reads the file again if it changed. If the file is unusable, logs it and keeps the current
+   * keys.
+   */
   reload(): Promise<void>
 }
 
@@ -25,8 +28,8 @@ export type KeyEntry = {
 }
 
 /**
- * Loads `file`, a JWK set: the first key signs and all keys verify. Without a file, creates a development key in
- * `dataDir`. Throws if a key is unusable, and in production without a file.
+ * Loads `file`, a JWK set: the first key signs and all keys verify. Without a file, creates a
+ * development key in `dataDir`. Throws if a key is unusable, and in production without a file.
  */
 export async function createKeys({
   file,
@@ -86,8 +89,8 @@ export async function createKeys({
 }
 
 /**
- * Converts a JWK set to keys by id, in the order of the file. Throws if a key is neither Ed25519 nor RSA of at least
- * 2048 bits, if an id occurs twice, or if the first key cannot sign.
+ * Converts a JWK set to keys by id, in the order of the file. Throws if a key is neither Ed25519
+ * nor RSA of at least 2048 bits, if an id occurs twice, or if the first key cannot sign.
  */
 export async function importKeySet(text: string): Promise<Map<string, KeyEntry>> {
   const set = JSON.parse(text) as { keys?: unknown }
@@ -123,7 +126,10 @@ const rsaBitsMin = 2048
 const toReason = (error: unknown) =>
   error instanceof SyntaxError ? 'it is not JSON' : (error as Error).message
 
-/** Includes the inode: a rotation may keep size and mtime (two changes within one tick of the file system's clock). */
+/**
+ * Includes the inode: a rotation may keep size and mtime (two changes within one tick of the file
+ * system's clock).
+ */
 async function readFingerprint(file: string): Promise<string> {
   const { mtimeMs, size, ino } = await stat(file)
   return `${mtimeMs} ${size} ${ino}`

@@ -4,8 +4,8 @@ import type { ClientEntry, UserEntry } from '../../core/project-entries.ts'
 const publicPermission = 'public:*'
 
 /**
- * The largest set of permissions for a token. A public client has no secret, so anyone can use it: its tokens get
- * `public:*` only, also those of a user.
+ * The largest set of permissions for a token. A public client has no secret, so anyone can use it:
+ * its tokens get `public:*` only, also those of a user.
  */
 export function grantedTo(client: ClientEntry, user: UserEntry | undefined): string[] {
   if (client.public) return [publicPermission]
@@ -29,8 +29,8 @@ export function coversAll(granted: readonly string[], permissions: readonly stri
 }
 
 /**
- * Whether `grant` includes `permission`. A wildcard covers a whole namespace (`private:*`). A channel covers its actions
- * (`private:orders` includes `private:orders:subscribe`).
+ * Whether `grant` includes `permission`. A wildcard covers a whole namespace (`private:*`). A
+ * channel covers its actions (`private:orders` includes `private:orders:subscribe`).
  */
 export function covers(grant: string, permission: string): boolean {
   if (grant === permission) return true

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import type { ClientEntry } from '../../core/project-entries.ts'
 
 /**
- * The content of a file that only its owner may read. Creates the file on first use. If several processes start at once
- * on one folder, one creates it and all read the same content.
+ * The content of a file that only its owner may read. Creates the file on first use. If several
+ * processes start at once on one folder, one creates it and all read the same content.
  */
 export async function loadOrCreate(
   folder: string,
@@ -27,7 +27,10 @@ export async function loadOrCreate(
 /** A client for trying the token flow. The server logs `secret` at start. */
 export type FirstClient = ClientEntry & { secret: string }
 
-/** The client of a server without configured clients. Created at the first start and kept in the data folder. */
+/**
+ * The client of a server without configured clients. Created at the first start and kept in the
+ * data folder.
+ */
 export async function loadFirstClient(dataDir: string): Promise<FirstClient> {
   const content = await loadOrCreate(dataDir, 'first-client.json', createFirstClient)
   return JSON.parse(content) as FirstClient

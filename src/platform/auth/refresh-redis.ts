@@ -8,7 +8,10 @@ export type RunScript = (
   args: readonly (string | number)[],
 ) => Promise<unknown>
 
-/** Refresh families in Redis, shared by all nodes. Each family is one key, as Redis Cluster requires. */
+/**
+ * Refresh families in Redis, shared by all nodes. Each family is one key, as Redis Cluster
+ * requires.
+ */
 export function createRedisRefreshStore({ run }: { run: RunScript }): RefreshStore {
   const keyOf = (id: string) => `refresh:${id}`
 

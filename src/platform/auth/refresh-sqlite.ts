@@ -10,8 +10,8 @@ const familiesMaxDefault = 1_000_000
 const purgeRowsMax = 1000
 
 /**
- * Refresh families in a SQLite file that only this process uses. Every step is synchronous and therefore atomic. When
- * the store is full, the families that expire first are deleted.
+ * Refresh families in a SQLite file that only this process uses. Every step is synchronous and
+ * therefore atomic. When the store is full, the families that expire first are deleted.
  */
 export function createSqliteRefreshStore({
   folder,
@@ -75,8 +75,8 @@ function openDatabase(folder: string): Database {
   const path = join(folder, 'refresh.sqlite')
   const database = new Database(path, { create: true, strict: true })
   chmodSync(path, 0o600)
-  // NORMAL does not sync each commit: a power cut may lose the last logins, a killed process loses none. A sync would
-  // block the HTTP thread.
+  // NORMAL does not sync each commit: a power cut may lose the last logins, a killed process loses
+  // none. A sync would block the HTTP thread.
   database.run('PRAGMA journal_mode = WAL')
   database.run('PRAGMA synchronous = NORMAL')
   database.run(`CREATE TABLE IF NOT EXISTS families (

@@ -7,8 +7,9 @@ export type RefreshTokens = {
   /** Issues a token of a new family. `session` is the family's public id. */
   issue(grant: Grant): Promise<{ token: string; session: string }>
   /**
-   * Replaces a token by the next one of its family. Throws OAuthError `invalid_grant`; a token that was replaced before
-   * also revokes its family. Throws `temporarily_unavailable` while the store is unavailable.
+   * Replaces a token by the next one of its family. Throws OAuthError `invalid_grant`; a token that
+   * was replaced before also revokes its family. Throws `temporarily_unavailable` while the store
+   * is unavailable.
    */
   redeem(token: string, clientId?: string): Promise<{ token: string; family: Family }>
   revoke(session: string): Promise<void>
@@ -17,8 +18,8 @@ export type RefreshTokens = {
 export type Grant = Pick<Family, 'clientId' | 'kind' | 'subject' | 'permissions'>
 
 /**
- * A refresh token and all tokens that replace it. `id` is public (the `sid` claim); no token can be derived from it.
- * Only the hash of the current token is stored.
+ * A refresh token and all tokens that replace it. `id` is public (the `sid` claim); no token can be
+ * derived from it. Only the hash of the current token is stored.
  */
 export type Family = {
   id: string
@@ -43,7 +44,10 @@ export type Rotation = {
 /** `reused`: an old token of a known family. The same step has revoked the family. */
 export type Rotated = { outcome: 'rotated'; family: Family } | { outcome: 'reused' | 'unknown' }
 
-/** Stores families across restarts. Each call is one atomic step, and rejects while the store is unavailable. */
+/**
+ * Stores families across restarts. Each call is one atomic step, and rejects while the store is
+ * unavailable.
+ */
 export type RefreshStore = {
   create(family: Family): Promise<void>
   rotate(rotation: Rotation): Promise<Rotated>
@@ -55,8 +59,9 @@ export type RefreshStore = {
 }
 
 /**
- * Refresh tokens: `handle.secret`, both random. The family's id is a hash of the handle. So the public id of a session is
- * not enough to forge a token that looks like an old one of it, which would revoke the session.
+ * Refresh tokens: `handle.secret`, both random. The family's id is a hash of the handle. So the
+ * public id of a session is not enough to forge a token that looks like an old one of it, which
+ * would revoke the session.
  */
 export function createRefreshTokens({
   store,
@@ -91,7 +96,9 @@ export function createRefreshTokens({
     return { token: `${parsed.handle}.${secret}`, family: rotated.family }
   }
 
-  /** While the store is unavailable, the validity of a token is unknown, so the client has to wait. */
+  /**
+   * While the store is unavailable, the validity of a token is unknown, so the client has to wait.
+   */
   async function rotate(rotation: Rotation): Promise<Rotated> {
     try {
       return await store.rotate(rotation)

@@ -103,7 +103,9 @@ const notVerified: Reply = {
 const bodyBytesMax = 16 * 1024
 const bodyMsMax = 10_000
 
-/** Throws OAuthError if the body is too large or too slow, or if the client closes the connection. */
+/**
+ * Throws OAuthError if the body is too large or too slow, or if the client closes the connection.
+ */
 async function readSmallBody(request: Request): Promise<string> {
   if (Number(request.headers.get('content-length') ?? 0) > bodyBytesMax) throw tooLarge()
   if (!request.body) return ''

@@ -4,8 +4,9 @@ import { OAuthError } from './oauth-error.ts'
 
 export type Secrets = {
   /**
-   * Whether `secret` matches `hash`. Without a hash the result is false after the same time, so that the time does not
-   * reveal which names exist. Throws OAuthError `temporarily_unavailable` when the queue is full.
+   * Whether `secret` matches `hash`. Without a hash the result is false after the same time, so
+   * that the time does not reveal which names exist. Throws OAuthError `temporarily_unavailable`
+   * when the queue is full.
    */
   verify(secret: string, hash: string | undefined): Promise<boolean>
   close(): void
@@ -26,8 +27,9 @@ const waitingMaxDefault = 32
 const rememberedMaxDefault = 1000
 
 /**
- * Verifies secrets one after the other, with a bounded queue. It remembers a pair that matched, as a digest under a key
- * that exists in this process only: a fleet that reconnects with one client secret costs one verification.
+ * Verifies secrets one after the other, with a bounded queue. It remembers a pair that matched, as
+ * a digest under a key that exists in this process only: a fleet that reconnects with one client
+ * secret costs one verification.
  */
 export function createSecrets({
   verifier,
@@ -73,8 +75,9 @@ export function createSecrets({
 }
 
 /**
- * Verifies in a thread of its own at low priority. `Bun.password.verify` shares its few threads with the journal's
- * writes. Measured on two cores: two verifications at once delayed a sync by 650 ms.
+ * Verifies in a thread of its own at low priority. `Bun.password.verify` shares its few threads
+ * with the journal's writes. Measured on two cores: two verifications at once delayed a sync by 650
+ * ms.
  */
 export function createPasswordThread(): Verifier {
   const script = new URL('./password-worker.ts', import.meta.url).href

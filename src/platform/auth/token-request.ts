@@ -12,8 +12,9 @@ export type TokenRequest = {
 }
 
 /**
- * Parses the body of `/api/auth/token`: JSON or a form, with the client's credentials in it or in a Basic header.
- * Throws OAuthError `invalid_request`. Source: RFC 6749 §2.3.1 and §4, docs/contracts/platform.md.
+ * Parses the body of `/api/auth/token`: JSON or a form, with the client's credentials in it or in a
+ * Basic header. Throws OAuthError `invalid_request`. Source: RFC 6749 §2.3.1 and §4,
+ * docs/contracts/platform.md.
  */
 export function parseTokenRequest(body: string, headers: Headers): TokenRequest {
   const fields = parseFields(body, headers.get('content-type') ?? '')
@@ -37,7 +38,10 @@ export function parseTokenRequest(body: string, headers: Headers): TokenRequest 
   }
 }
 
-/** Parses the body of `/api/auth/refresh`, which has only `refresh_token`. Throws OAuthError `invalid_request`. */
+/**
+ * Parses the body of `/api/auth/refresh`, which has only `refresh_token`. Throws OAuthError
+ * `invalid_request`.
+ */
 export function parseRefreshRequest(body: string, headers: Headers): string {
   const token = parseFields(body, headers.get('content-type') ?? '').text('refresh_token')
   if (!token) throw invalid('refresh_token is missing')
@@ -113,7 +117,9 @@ function toScopes(values: readonly string[]): string[] {
   return scopes
 }
 
-/** `Basic base64(id:secret)`, both percent-encoded (RFC 6749 §2.3.1). Undefined for other schemes. */
+/**
+ * `Basic base64(id:secret)`, both percent-encoded (RFC 6749 §2.3.1). Undefined for other schemes.
+ */
 function parseBasic(header: string | null): { id: string; secret: string } | undefined {
   const encoded = /^Basic +([A-Za-z0-9+/=_-]+)$/i.exec(header ?? '')?.[1]
   if (encoded === undefined) return undefined
@@ -124,7 +130,10 @@ function parseBasic(header: string | null): { id: string; secret: string } | und
   return { id: toBounded('client_id', id), secret: toBounded('client_secret', secret) }
 }
 
-/** Many clients omit the percent-encoding. A part that does not decode is used as it is, and `+` is not a space. */
+/**
+ * Many clients omit the percent-encoding. A part that does not decode is used as it is, and `+` is
+ * not a space.
+ */
 function toDecoded(part: string): string {
   try {
     return decodeURIComponent(part)

@@ -29,8 +29,8 @@ export type Tokens = {
 const tokenLengthMax = 16 * 1024
 
 /**
- * Access tokens by RFC 9068. A token names its key, and the key determines the algorithm. The token's own `alg` must be
- * equal, and never selects one.
+ * Access tokens by RFC 9068. A token names its key, and the key determines the algorithm. The
+ * token's own `alg` must be equal, and never selects one.
  */
 export function createTokens({
   keys,

@@ -6,15 +6,19 @@ type Value = string | number
 /** Bounds of one blocking read. A message may have a megabyte, so the count is small. */
 export const blockMs = 5000
 export const readCount = 100
-/** The adapter recovers a connection in at most 100 reads. Together they must cover the stream of about 10 000 messages. */
+/**
+ * The adapter recovers a connection in at most 100 reads. Together they must cover the stream of
+ * about 10 000 messages.
+ */
 const catchUpCount = 200
 /** A blocking read that takes longer than this uses a dead connection. */
 const lateMs = 2 * blockMs
 const pauseMs = 500
 
 /**
- * The ioredis commands that the Redis Streams adapter calls. The adapter also subscribes to pub/sub channels for requests
- * between nodes. This server sends no such request, so `subscribe` and `publish` do nothing.
+ * The ioredis commands that the Redis Streams adapter calls. The adapter also subscribes to pub/sub
+ * channels for requests between nodes. This server sends no such request, so `subscribe` and
+ * `publish` do nothing.
  */
 export function createAdapterClient(redis: RedisStreams, onFailure: () => void) {
   const readers = new Set<RedisReader>()
@@ -54,7 +58,10 @@ export function createAdapterClient(redis: RedisStreams, onFailure: () => void) 
   }
 }
 
-/** Connects at the first read: the adapter also creates a client for pub/sub only, which needs no connection. */
+/**
+ * Connects at the first read: the adapter also creates a client for pub/sub only, which needs no
+ * connection.
+ */
 function toBlockingClient(connect: () => RedisReader) {
   let reader: RedisReader | undefined
   return {
@@ -81,14 +88,20 @@ const inTime = <T>(reading: Promise<T>) =>
     throw new Error(`a blocking read was not answered within ${lateMs} ms`)
   })
 
-/** Converts a reply to RESP2's `[[stream, entries]]`. RESP3 replies with a map: clients return it flat or as an object. */
+/**
+ * Converts a reply to RESP2's `[[stream, entries]]`. RESP3 replies with a map: clients return it
+ * flat or as an object.
+ */
 function toPairs(reply: unknown): unknown[] | null {
   if (reply === null || reply === undefined) return null
   if (!Array.isArray(reply)) return Object.entries(reply)
   return Array.isArray(reply[0]) ? reply : [reply]
 }
 
-/** The adapter's transaction of `GET` and `DEL`, as one GETDEL: a lost session can be recovered only once. */
+/**
+ * The adapter's transaction of `GET` and `DEL`, as one GETDEL: a lost session can be recovered only
+ * once.
+ */
 function toGetAndDelete(redis: RedisStreams) {
   let key = ''
   const transaction = {

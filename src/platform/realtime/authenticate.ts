@@ -10,12 +10,16 @@ import type { RealtimeLimits } from './limits.ts'
 import { createMember, type Member, type Members, toConnection } from './members.ts'
 import type { Io, IoSocket } from './protocol.ts'
 
-/** The room of all sockets of one session. No channel can have this name: it contains a space and no colon. */
+/**
+ * The room of all sockets of one session. No channel can have this name: it contains a space and no
+ * colon.
+ */
 export const sessionRoom = (session: string) => `session ${session}`
 
 /**
- * Authenticates each new socket and makes it a member. The contract reports a rejected token by an event, so a rejected
- * client is connected without any message listener, receives the event, and is disconnected.
+ * Authenticates each new socket and makes it a member. The contract reports a rejected token by an
+ * event, so a rejected client is connected without any message listener, receives the event, and is
+ * disconnected.
  */
 export function authenticateSockets({
   io,
@@ -55,7 +59,8 @@ export function authenticateSockets({
     counters.incrementReason('refused', fault)
     log.info({ socket: socket.id, ip: engine.addressOf(connection), fault }, 'socket rejected')
     emitter.authError(socket, fault)
-    // A client reconnects after its transport closed, but not after `disconnect`: it needs another token first.
+    // A client reconnects after its transport closed, but not after `disconnect`: it needs another
+    // token first.
     if (fault === 'unavailable') connection.close()
     else socket.disconnect(true)
   }

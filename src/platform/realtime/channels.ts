@@ -7,7 +7,10 @@ export type Access = 'allowed' | 'permission_denied' | 'channel_not_found'
 export const notificationsTopic = 'system:notifications'
 const notifyPermission = 'system:notify'
 
-/** Whether an identity may do `action` on a channel. A topic outside the known namespaces is `channel_not_found`. */
+/**
+ * Whether an identity may do `action` on a channel. A topic outside the known namespaces is
+ * `channel_not_found`.
+ */
 export function checkAccess(identity: AccessIdentity, topic: string, action: Action): Access {
   const colon = topic.indexOf(':')
   const space = topic.slice(0, Math.max(0, colon))
@@ -23,7 +26,8 @@ export function checkAccess(identity: AccessIdentity, topic: string, action: Act
 export type AccessIdentity = Pick<Identity, 'kind' | 'id' | 'permissions'>
 
 function checkPrivate({ permissions }: AccessIdentity, topic: string, action: Action): Access {
-  // `private:orders:subscribe` is a permission on `private:orders`, so it cannot also be a channel name.
+  // `private:orders:subscribe` is a permission on `private:orders`, so it cannot also be a channel
+  // name.
   if (/:(subscribe|publish)$/.test(topic)) return 'channel_not_found'
   const sufficient = ['private:*', topic, `${topic}:${action}`]
   return toAccess(permissions.some((permission) => sufficient.includes(permission)))

@@ -14,7 +14,10 @@ export const recoveryMsMax = 120_000
 /** Messages kept for nodes that lag and for connections that recover. */
 const streamLengthMax = 10_000
 
-/** Distributes rooms over all nodes with a Redis stream. A lost connection reads from it what it missed. */
+/**
+ * Distributes rooms over all nodes with a Redis stream. A lost connection reads from it what it
+ * missed.
+ */
 export function createCluster({
   redis,
   prefix,
@@ -67,8 +70,9 @@ export function toHolder({ kind, id }: AccessIdentity): string {
 }
 
 /**
- * Socket.IO restores a lost connection before its new token is verified: it would join the rooms and send the missed
- * packets. Keep both in the session's data instead, until `recover` filters them by the new identity.
+ * Socket.IO restores a lost connection before its new token is verified: it would join the rooms
+ * and send the missed packets. Keep both in the session's data instead, until `recover` filters
+ * them by the new identity.
  */
 function deferRecovery(adapter: Io['sockets']['adapter']): void {
   const restore = adapter.restoreSession.bind(adapter)

@@ -4,11 +4,12 @@ import type { Actions } from './actions.ts'
 import type { Emitter } from './emitter.ts'
 import type { EndReason, Member } from './members.ts'
 import { idOf, MessageFault, topicOf } from './messages.ts'
-import type { Ack, Refusal } from './protocol.ts'
+import type { Ack, ErrorBody } from './protocol.ts'
 
 /**
- * Builds the handler of a client's messages. It runs the action of the event and acknowledges by the message's id; a
- * rejected message gets the error event of its fault and an error ack. The handler never throws.
+ * Builds the handler of a client's messages. It runs the action of the event and acknowledges by
+ * the message's id; a rejected message gets the error event of its fault and an error ack. The
+ * handler never throws.
  */
 export function createDispatch({
   actions,
@@ -33,9 +34,9 @@ export function createDispatch({
     action(member, data)
   }
 
-  function refuse(member: Member, data: unknown, fault: MessageFault): void {
+  function reject(member: Member, data: unknown, fault: MessageFault): void {
     onFault(fault.code)
-    emitter.refuse(member.socket, fault.code, toRefusal(data, fault.message))
+    emitter.reject(member.socket, fault.code, toErrorBody(data, fault.message))
     if (fault.code === 'invalid_message' && !member.takeStrike(now())) end(member, 'flood')
   }
 
@@ -55,7 +56,7 @@ export function createDispatch({
     } catch (thrown) {
       const fault = toFault(thrown)
       error = fault.message
-      refuse(member, data, fault)
+      reject(member, data, fault)
     }
     acknowledge(member, args, error)
   }
@@ -72,7 +73,7 @@ export function createDispatch({
 
 const toError = (error: string): Pick<Ack, 'status' | 'error'> => ({ status: 'error', error })
 
-function toRefusal(data: unknown, message: string): Refusal {
+function toErrorBody(data: unknown, message: string): ErrorBody {
   const [id, topic] = [idOf(data), topicOf(data)]
   return {
     ...(id === undefined ? {} : { id }),

@@ -3,15 +3,18 @@ import type { Clock } from '../../core/clock.ts'
 import type { TokenFault } from '../auth/tokens.ts'
 import { notificationsTopic } from './channels.ts'
 import type { Announcement, ClientMessage, FaultCode } from './messages.ts'
-import type { Ack, Io, IoSocket, Refusal, ServerEvents } from './protocol.ts'
+import type { Ack, ErrorBody, Io, IoSocket, ServerEvents } from './protocol.ts'
 
 /** Sends every event from server to client. */
 export type Emitter = {
   acknowledge(socket: IoSocket, ack: Ack): void
-  refuse(socket: IoSocket, code: FaultCode, refusal: Refusal): void
+  reject(socket: IoSocket, code: FaultCode, error: ErrorBody): void
   /** Sends a message to all subscribers of its topic except the sender. */
   publish(socket: IoSocket, from: string, message: ClientMessage): void
-  /** Notifies all subscribers of the notifications except the socket id `except`. `here`: on this node only. */
+  /**
+   * Notifies all subscribers of the notifications except the socket id `except`. `here`: on this
+   * node only.
+   */
   announce(announcement: Announcement, options?: { except?: string; here?: boolean }): void
   /** Sends a packet that a recovered connection missed. */
   repeat(socket: IoSocket, packet: readonly unknown[]): void
@@ -29,7 +32,7 @@ export function createEmitter({ io, now }: { io: Io; now: Clock }): Emitter {
 
   return {
     acknowledge: (socket, ack) => void to(socket).emit('ack', ack),
-    refuse: (socket, code, refusal) => void to(socket).emit(code, refusal),
+    reject: (socket, code, error) => void to(socket).emit(code, error),
     publish(socket, from, { topic, payload }) {
       const message = { id: randomUUID(), topic, type: 'event' as const, payload }
       socket.to(topic).emit('message', { ...message, timestamp: now(), from })

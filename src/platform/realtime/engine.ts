@@ -7,7 +7,10 @@ import { frameBytesMax, packetsBurst, packetsPerSecond } from './limits.ts'
 export type EngineData = WebSocketData
 export type EngineServer = Bun.Server<EngineData>
 
-/** An Engine.IO connection, not yet authenticated. Declares the members that the engine's types lack. */
+/**
+ * An Engine.IO connection, not yet authenticated. Declares the members that the engine's types
+ * lack.
+ */
 export type TransportConnection = {
   readonly id: string
   readonly transport: { readonly name: string; close(): void }
@@ -32,19 +35,22 @@ export type Engine = {
   /** Ends a connection at once and discards its send buffer. */
   terminate(connection: TransportConnection): void
   /**
-   * Resolves when the write buffers of all connections are empty, or after `msMax`. A write buffer holds packets while
-   * a connection changes its transport and between two polls.
+   * Resolves when the write buffers of all connections are empty, or after `msMax`. A write buffer
+   * holds packets while a connection changes its transport and between two polls.
    */
   flushed(msMax: number): Promise<void>
 }
 
-/** Below the HTTP server's idle timeout of 30 s: Bun must not close a poll before it is answered. */
+/**
+ * Below the HTTP server's idle timeout of 30 s: Bun must not close a poll before it is answered.
+ */
 const pingIntervalMs = 25_000
 const pingTimeoutMs = 20_000
 
 /**
- * Engine.IO on Bun's sockets. The engine itself ignores a full send buffer. Here a connection is terminated when its
- * send buffer exceeds `bufferedBytesMax` (`slow`) or when it sends too many packets (`flood`).
+ * Engine.IO on Bun's sockets. The engine itself ignores a full send buffer. Here a connection is
+ * terminated when its send buffer exceeds `bufferedBytesMax` (`slow`) or when it sends too many
+ * packets (`flood`).
  */
 export function createEngine({
   headersOf,
@@ -147,7 +153,10 @@ function createRaw(headersOf: (request: Request) => Record<string, string>): Bun
   })
 }
 
-/** Wraps the three members that the engine uses. Bun's `send` returns 0 if `backpressureLimit` made it drop the message. */
+/**
+ * Wraps the three members that the engine uses. Bun's `send` returns 0 if `backpressureLimit` made
+ * it drop the message.
+ */
 function withSlowCheck(ws: BunWebSocket, onSlow: (ws: BunWebSocket) => void): BunWebSocket {
   const checked = {
     get readyState() {

@@ -14,7 +14,7 @@ export function createHandshake({
   clientIp,
   waitSeconds,
   hasCapacity,
-  onRefused,
+  onRejected,
 }: {
   engine: Engine
   headersOf: (request: Request) => Record<string, string>
@@ -23,34 +23,35 @@ export function createHandshake({
   /** Seconds until this address may connect again; 0: at once. */
   waitSeconds: (clientIp: string) => number | Promise<number>
   hasCapacity: () => boolean
-  onRefused: (reason: HandshakeRefusal) => void
+  onRejected: (reason: HandshakeRejection) => void
 }): Handshake {
   async function check(request: Request, server: EngineServer): Promise<Response | undefined> {
     const origin = request.headers.get('origin')
-    // CORS does not cover websockets: any page may open one. So the server checks the origin itself.
+    // CORS does not cover websockets: any page may open one. So the server checks the origin
+    // itself.
     if (origin !== null && !isAllowedOrigin(origin) && !isSameOrigin(origin, request))
-      return refuse(request, 'origin')
+      return reject(request, 'origin')
     if (request.method === 'POST') return checkBody(request)
     if (new URL(request.url).searchParams.has('sid')) return undefined
-    if (!hasCapacity()) return refuse(request, 'full', 5)
+    if (!hasCapacity()) return reject(request, 'full', 5)
     const seconds = await waitSeconds(clientIp(request, server))
-    return seconds > 0 ? refuse(request, 'rate', seconds) : undefined
+    return seconds > 0 ? reject(request, 'rate', seconds) : undefined
   }
 
   /** The engine reads a whole body before it checks its size. */
   function checkBody(request: Request): Response | undefined {
     const bytes = request.headers.get('content-length')
-    if (bytes === null) return refuse(request, 'length')
-    return Number(bytes) > frameBytesMax ? refuse(request, 'size') : undefined
+    if (bytes === null) return reject(request, 'length')
+    return Number(bytes) > frameBytesMax ? reject(request, 'size') : undefined
   }
 
-  function refuse(
+  function reject(
     request: Request,
-    reason: HandshakeRefusal,
+    reason: HandshakeRejection,
     retryAfterSeconds?: number,
   ): Response {
-    onRefused(reason)
-    const { status, message } = refusals[reason]
+    onRejected(reason)
+    const { status, message } = rejections[reason]
     const headers = { ...headersOf(request), 'content-type': 'application/json' }
     const retry = retryAfterSeconds === undefined ? {} : { 'retry-after': `${retryAfterSeconds}` }
     return new Response(JSON.stringify({ code: reason, message }), {
@@ -65,21 +66,21 @@ export function createHandshake({
     try {
       return (await check(request, server)) ?? (await engine.handle(request, server))
     } catch {
-      onRefused('error')
+      onRejected('error')
       return new Response(null, { status: 500, headers: headersOf(request) })
     }
   }
   return { handleRequest }
 }
 
-type HandshakeRefusal = keyof typeof refusals
+type HandshakeRejection = keyof typeof rejections
 
 /** Browsers send the Origin header also for a page of this very server. */
 function isSameOrigin(origin: string, request: Request): boolean {
   return origin.replace(/^https?:\/\//, '') === request.headers.get('host')
 }
 
-const refusals = {
+const rejections = {
   origin: { status: 403, message: 'this origin may not connect' },
   rate: { status: 429, message: 'too many connections from this address' },
   full: { status: 503, message: 'the server takes no more connections at the moment' },

@@ -9,8 +9,8 @@ import type { Io } from './protocol.ts'
 const connectMsMax = 10_000
 
 /**
- * The Socket.IO server. Connections can recover with Redis only: without it this process would have to keep every
- * message of two minutes in memory, whatever its size.
+ * The Socket.IO server. Connections can recover with Redis only: without it this process would have
+ * to keep every message of two minutes in memory, whatever its size.
  */
 export function createIo({
   engine,

@@ -12,9 +12,15 @@ export type RealtimeLimits = {
   bufferedBytesMax: number
   /** Send buffers of all sockets together. */
   bufferedBytesTotalMax: number
-  /** A client that sends heartbeats sends one every 30 s. It is disconnected after three missed ones. */
+  /**
+   * A client that sends heartbeats sends one every 30 s. It is disconnected after three missed
+   * ones.
+   */
   heartbeatMsMax: number
-  /** Interval of the sweep over all sockets. A message with an expired token is rejected before that. */
+  /**
+   * Interval of the sweep over all sockets. A message with an expired token is rejected before
+   * that.
+   */
   sweepMs: number
 }
 
@@ -35,11 +41,14 @@ export const defaultLimits: RealtimeLimits = {
 }
 
 /**
- * A websocket frame or a polling body. Larger than `payloadBytesMax`: a payload between both bounds gets the reply
- * `invalid_message`, and only a larger one closes the connection.
+ * A websocket frame or a polling body. Larger than `payloadBytesMax`: a payload between both bounds
+ * gets the reply `invalid_message`, and only a larger one closes the connection.
  */
 export const frameBytesMax = 2 * mib
 
-/** Packets of any kind, also those that are no message. A message may have ten attachments, each a packet. */
+/**
+ * Packets of any kind, also those that are no message. A message may have ten attachments, each a
+ * packet.
+ */
 export const packetsPerSecond = 1200
 export const packetsBurst = 2400

@@ -14,7 +14,10 @@ export type Members = {
   remove(socketId: string): void
   readonly size: number
   subscriptions(): number
-  /** Ends every socket whose token, heartbeat or permissions have expired, or whose send buffer is too large. */
+  /**
+   * Ends every socket whose token, heartbeat or permissions have expired, or whose send buffer is
+   * too large.
+   */
   sweep(): void
   /** The time of the last sweep, in ms since 1970. */
   sweptMs(): number
@@ -30,7 +33,10 @@ export type Member = {
   topics: Set<string>
   takeMessage: Bucket
   takeStrike: Bucket
-  /** Time of the last heartbeat. Undefined while the client has sent none; Engine.IO pings then suffice. */
+  /**
+   * Time of the last heartbeat. Undefined while the client has sent none; Engine.IO pings then
+   * suffice.
+   */
   heartbeatMs: number | undefined
 }
 
@@ -70,7 +76,10 @@ export function createMembers({
     endSlowest()
   }
 
-  /** Bounds the send buffers of all sockets together. The sockets with the largest buffers are ended first. */
+  /**
+   * Bounds the send buffers of all sockets together. The sockets with the largest buffers are ended
+   * first.
+   */
   function endSlowest(): void {
     const waiting: { member: Member; bytes: number }[] = []
     let total = 0
@@ -127,8 +136,9 @@ export function createMember({
 }
 
 /**
- * Builds the function that ends a socket. A Socket.IO client reconnects after its transport closed, but not after
- * `disconnect`. So `slow` and `heartbeat_missed` close the transport, and the other reasons disconnect.
+ * Builds the function that ends a socket. A Socket.IO client reconnects after its transport closed,
+ * but not after `disconnect`. So `slow` and `heartbeat_missed` close the transport, and the other
+ * reasons disconnect.
  */
 export function createEndSocket({
   engine,
@@ -151,7 +161,10 @@ export function createEndSocket({
   }
 }
 
-/** Socket.IO declares the connection of its default engine. The object is one of the engine it was bound to. */
+/**
+ * Socket.IO declares the connection of its default engine. The object is one of the engine it was
+ * bound to.
+ */
 export function toConnection(socket: IoSocket): TransportConnection {
   return socket.conn as unknown as TransportConnection
 }

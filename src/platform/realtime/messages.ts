@@ -1,7 +1,10 @@
 import { nestingMax } from '../../core/limits.ts'
 import type { RealtimeLimits } from './limits.ts'
 
-/** A message from a client. The contract's fields `timestamp` and `ackRequired` are not used and not checked. */
+/**
+ * A message from a client. The contract's fields `timestamp` and `ackRequired` are not used and not
+ * checked.
+ */
 export type ClientMessage = { topic: string; messageId: string | undefined; payload: unknown }
 
 export type NotificationLevel = 'info' | 'warning' | 'error'
@@ -9,7 +12,10 @@ export type Announcement = { level: NotificationLevel; message: string }
 
 export type FaultCode = 'invalid_message' | 'permission_denied' | 'channel_not_found'
 
-/** A rejected message. The client gets an event named by the code, and an ack with `status: "error"`. */
+/**
+ * A rejected message. The client gets an event named by the code, and an ack with `status:
+ * "error"`.
+ */
 export class MessageFault extends Error {
   readonly code: FaultCode
 
@@ -20,7 +26,9 @@ export class MessageFault extends Error {
   }
 }
 
-/** Parses `{topic, messageId}` of subscribe and unsubscribe. Throws MessageFault `invalid_message`. */
+/**
+ * Parses `{topic, messageId}` of subscribe and unsubscribe. Throws MessageFault `invalid_message`.
+ */
 export function parseSubscription(data: unknown, limits: RealtimeLimits): ClientMessage {
   if (!isRecord(data)) throw invalid('the message must be an object')
   const { topic, messageId } = data
@@ -49,7 +57,10 @@ export function parseHeartbeat(data: unknown): void {
   if (data !== undefined && !isRecord(data)) throw invalid('the message must be an object')
 }
 
-/** Parses a notification that a client publishes: a string, or `{message, level?}`. Throws MessageFault. */
+/**
+ * Parses a notification that a client publishes: a string, or `{message, level?}`. Throws
+ * MessageFault.
+ */
 export function parseAnnouncement(payload: unknown): Announcement {
   const { message, level = 'info' } = isRecord(payload)
     ? (payload as Partial<Announcement>)
@@ -73,8 +84,9 @@ export function topicOf(data: unknown): string | undefined {
 }
 
 /**
- * Estimates the bytes of a payload as JSON, attachments included. Infinity if it exceeds `bytesMax` or nests deeper
- * than `depthMax`. Stops at the bound: the cost does not grow with the size of the payload.
+ * Estimates the bytes of a payload as JSON, attachments included. Infinity if it exceeds `bytesMax`
+ * or nests deeper than `depthMax`. Stops at the bound: the cost does not grow with the size of the
+ * payload.
  */
 export function estimateBytes(
   payload: unknown,

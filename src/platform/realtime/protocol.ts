@@ -20,15 +20,15 @@ export type ServerEvents = {
     timestamp: number
   }): void
   auth_error(error: { code: string; message: string }): void
-  permission_denied(error: Refusal): void
-  channel_not_found(error: Refusal): void
-  invalid_message(error: Refusal): void
+  permission_denied(error: ErrorBody): void
+  channel_not_found(error: ErrorBody): void
+  invalid_message(error: ErrorBody): void
 }
 
 export type Ack = { id: string; type: 'ack'; status: 'success' | 'error'; error?: string }
 
 /** The body of an error event. `id` is the client's message id. */
-export type Refusal = { id?: string; topic?: string; message: string }
+export type ErrorBody = { id?: string; topic?: string; message: string }
 
 /** `socket.data`, which Socket.IO stores with a session. `lost` is set after a recovery only. */
 export type SocketData = { holder?: string; lost?: LostSession }

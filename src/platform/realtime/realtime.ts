@@ -26,7 +26,10 @@ export type Realtime = Handshake & {
   stats(): RealtimeStats
   /** True while it takes connections and its sweep runs on time. */
   isHealthy(): boolean
-  /** Rejects new connections, sends the shutdown notice, and closes all connections. Clients reconnect by themselves. */
+  /**
+   * Rejects new connections, sends the shutdown notice, and closes all connections. Clients
+   * reconnect by themselves.
+   */
   close(): Promise<void>
 }
 
@@ -69,9 +72,9 @@ export function createRealtime(options: RealtimeOptions): Realtime {
 
   let closing = false
   const hasCapacity = () => !closing && engine.open() < limits.socketsMax
-  const onRefused = (reason: string) => counters.incrementReason('refused', reason)
+  const onRejected = (reason: string) => counters.incrementReason('refused', reason)
   return {
-    ...createHandshake({ ...options, engine, headersOf, hasCapacity, onRefused }),
+    ...createHandshake({ ...options, engine, headersOf, hasCapacity, onRejected }),
     websocket: engine.websocket,
     announce: (announcement) => emitter.announce(announcement),
     endSession(session) {

@@ -4,8 +4,8 @@ import type { Reply } from '../../core/protocol.ts'
 
 export type SdkConfig = {
   /**
-   * GET /api/sdk/config. `?project=` and `?app=` select the overrides. The default of `project` is `app`, as in
-   * telemetry. `https`: a proxy received the request over TLS.
+   * GET /api/sdk/config. `?project=` and `?app=` select the overrides. The default of `project` is
+   * `app`, as in telemetry. `https`: a proxy received the request over TLS.
    */
   reply(request: Request, https?: boolean): Reply
 }
@@ -16,7 +16,9 @@ export function createSdkConfig({
   publicUrl,
   realtimePort,
 }: {
-  /** Reads the projects file's current entries for every request, so that a reload applies at once. */
+  /**
+   * Reads the projects file's current entries for every request, so that a reload applies at once.
+   */
   overrides: (project: string | undefined, app: string | undefined) => SdkOverrides | undefined
   publicUrl: string | undefined
   /** Set if Socket.IO has its own port. */
@@ -33,7 +35,10 @@ export function createSdkConfig({
   return { reply }
 }
 
-/** SDKs request this at each start. Caching for a minute absorbs page reloads; later requests are 304 by the ETag. */
+/**
+ * SDKs request this at each start. Caching for a minute absorbs page reloads; later requests are
+ * 304 by the ETag.
+ */
 const maxAgeSeconds = 60
 
 /** Keeps a path of PUBLIC_URL for HTTP only: Socket.IO clients would take a path as a namespace. */
@@ -85,7 +90,10 @@ const defaultOverrides = {
   features: {},
 } as const satisfies SdkOverrides
 
-/** The document for one app. Total: ignores a value of a wrong type, a negative number, and a rate outside 0..1. */
+/**
+ * The document for one app. Total: ignores a value of a wrong type, a negative number, and a rate
+ * outside 0..1.
+ */
 function toDocument(
   addresses: { endpoint: string; url: string },
   overrides: SdkOverrides | undefined,

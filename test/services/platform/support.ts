@@ -81,7 +81,10 @@ export function createClients(): Clients {
 
 const root = join(import.meta.dir, '../../..')
 
-/** Runs a script of this repository to its end. It inherits only PATH from this process's environment. */
+/**
+ * Runs a script of this repository to its end. It inherits only PATH from this process's
+ * environment.
+ */
 export async function run(
   command: readonly string[],
   { environment = {}, input = '' }: { environment?: Record<string, string>; input?: string } = {},

@@ -38,8 +38,8 @@ afterEach(async () => {
 })
 
 /**
- * Publishes until a message arrives: a node reads the stream only from its first read on. Messages keep their order, so
- * none of these is pending when this resolves.
+ * Publishes until a message arrives: a node reads the stream only from its first read on. Messages
+ * keep their order, so none of these is pending when this resolves.
  */
 async function untilReceived(publisher: Socket, subscriber: Socket, topic: string): Promise<void> {
   const received = collect(subscriber, 'message')

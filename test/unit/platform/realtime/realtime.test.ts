@@ -222,7 +222,8 @@ describe('a server', () => {
   test('sends a shutdown notice, and clients reconnect to the next server on that port', async () => {
     await using first = startHost({ guests: guests() })
     const bob = await first.connected('bob')
-    // Unlike the real server, this host does not wait for a running poll. Over websocket there is none.
+    // Unlike the real server, this host does not wait for a running poll. Over websocket there is
+    // none.
     await until(() => bob.io.engine.transport.name === 'websocket')
     await send(bob, 'subscribe', { topic: 'public:a' })
     const reasons = collect<string>(bob, 'disconnect')
