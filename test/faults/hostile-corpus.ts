@@ -1,7 +1,7 @@
 import zlib from 'node:zlib'
 import lz from 'lz-string'
 
-/** Every route that takes a body. */
+/** Every route that accepts a body. */
 export const routes = [
   ...['/e', '/engage/', '/track', '/i/v0/e', '/capture', '/batch/', '/s', '/capture/recording'],
   ...['/api/events/track', '/users/report/events', '/v2/users/report/events'],
@@ -12,7 +12,7 @@ const nested = (levels: number) => '['.repeat(levels) + ']'.repeat(levels)
 const nestedObjects = (levels: number) => `${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`
 const capture = (fields: string) => `{"api_key":"phc_h","distinct_id":"d","event":"e",${fields}}`
 
-/** JSON that is wrong in one way or another, or right and odd. */
+/** JSON that is invalid in one place, or valid and unusual. */
 export const texts: readonly string[] = [
   ...[
     '',
@@ -63,7 +63,7 @@ export const texts: readonly string[] = [
 
 type Packing = { pack(text: string): Uint8Array | string; headers: Record<string, string> }
 
-/** Sound, cut short, and under a wrong name. */
+/** Each encoding: correct, cut short, and under the name of another. */
 export const packings: readonly Packing[] = [
   { pack: (text) => text, headers: { 'content-type': 'application/json' } },
   { pack: (text) => text, headers: { 'content-encoding': 'br' } },
@@ -85,7 +85,7 @@ export const packings: readonly Packing[] = [
 
 const mib = 1024 * 1024
 const zeros = Buffer.alloc(48 * mib)
-/** Deep within 20 MB, and dense with values. */
+/** Bodies below 20 MB that nest deeply or have many values. */
 const dense = ['[]', '{}', '[1,', '{"a":[', '"",'].map((item) =>
   item.repeat((19 * mib) / item.length),
 )
@@ -113,7 +113,7 @@ export const bombs: readonly Bomb[] = [
   ...dense.map((text) => encoded('gzip', zlib.gzipSync(`[${text}`, { level: 1 }))),
 ]
 
-/** One a month for 200 months, one a year from 1 to 9999 in steps, and the edges of what a date holds. */
+/** One event for each of 200 months, for years from 1 to 9999 in steps, and for the limits of a date. */
 export const months: readonly string[] = [
   ...Array.from({ length: 200 }, (_, month) => new Date(Date.UTC(2010, month, 15)).toISOString()),
   ...Array.from(
@@ -128,7 +128,7 @@ export const months: readonly string[] = [
   ],
 ]
 
-/** The letter `a`, `chars` times and more: each code names the word that is about to be added, one letter longer. */
+/** LZ text of `a`, at least `chars` times: each code names the word that is added next, one letter longer. */
 function lz64Bomb(chars: number): string {
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
   let bits = `00${toBits('a'.charCodeAt(0), 8)}`
@@ -144,7 +144,7 @@ function lz64Bomb(chars: number): string {
   return (bits.match(/.{6}/g) ?? []).map((six) => alphabet[Number.parseInt(six, 2)]).join('')
 }
 
-/** From the low end. */
+/** Lowest bit first. */
 function toBits(value: number, width: number): string {
   return [...value.toString(2).padStart(width, '0')].reverse().join('')
 }

@@ -6,7 +6,7 @@ import { type Spillway, startSpillway } from '../support/spillway.ts'
 import { until } from '../support/until.ts'
 import { routes } from './hostile-corpus.ts'
 
-/** Headers that come twice and disagree: a refusal or a reply, no hang, and nothing left behind. */
+/** Repeated headers that differ. The server must reply or refuse, must not hang, and must hold nothing afterwards. */
 let server: Spillway
 beforeAll(async () => {
   server = await startSpillway({
@@ -28,7 +28,7 @@ const gzipped = zlib.gzipSync(body)
 
 type Case = [name: string, headers: string[], sent?: Uint8Array]
 
-/** Two readers could disagree where the next request begins. */
+/** Ambiguous framing: a proxy and the server could see the next request begin at different bytes. */
 const framings: Case[] = [
   ['two lengths, the first too short', ['Content-Length: 3', `Content-Length: ${bytes}`]],
   ['two lengths, the second too short', [`Content-Length: ${bytes}`, 'Content-Length: 3']],
@@ -66,18 +66,18 @@ type Sent = {
   path: string
   headers: readonly string[]
   sent: Uint8Array
-  /** Whether the server is to close the connection. */
+  /** Whether the server must close the connection. */
   isLast?: boolean
 }
 
-/** One request on a connection of its own; the statuses of all replies to it. */
+/** Sends one request on its own connection. Returns the statuses of all replies. */
 async function send({ path, headers, sent, isLast = false }: Sent): Promise<number[]> {
   const connection = await rawHttp(server.url)
   const length = hasLength(headers) ? [] : [`Content-Length: ${sent.length}`]
   const head = [`POST ${path} HTTP/1.1`, 'Host: localhost', ...length, ...headers].join('\r\n')
   connection.send(Buffer.concat([Buffer.from(`${head}\r\n\r\n`, 'latin1'), sent]))
   const isAnswered = () => connection.isClosed() || /^HTTP\S+ \d/.test(connection.received())
-  await until(isAnswered, { timeoutMs: 20_000, what: `an answer of ${path}` })
+  await until(isAnswered, { timeoutMs: 20_000, what: `a reply of ${path}` })
   if (isLast) await connection.closed()
   connection.destroy()
   return [...connection.received().matchAll(/^HTTP\/1\.1 (\d{3})/gm)].map(([, code]) =>
@@ -95,15 +95,15 @@ async function expectSound(): Promise<void> {
 }
 
 describe('to every route', () => {
-  test.each(framings)('%s: refused once, and the connection closed', async (_, headers) => {
-    // Another request, for whoever reads the shorter length.
+  test.each(framings)('refuses %s once and closes the connection', async (_, headers) => {
+    // A second request, which a server that uses the shorter length would read.
     const sent = Buffer.concat([body, Buffer.from('GET /_liveness HTTP/1.1\r\nHost: a\r\n\r\n')])
     const all = routes.map((path) => send({ path, headers, sent, isLast: true }))
     expect(await Promise.all(all)).toEqual(routes.map(() => [400]))
     await expectSound()
   })
 
-  test.each(pairs)('%s: one answer, no fault of ours', async (_, headers, sent = body) => {
+  test.each(pairs)('gives one reply below 500 to %s', async (_, headers, sent = body) => {
     const all = await Promise.all(routes.map((path) => send({ path, headers, sent })))
     expect(all.map(({ length }) => length)).toEqual(routes.map(() => 1))
     expect(all.flat().filter((status) => status >= 500 && status !== 503)).toEqual([])

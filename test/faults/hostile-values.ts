@@ -81,7 +81,7 @@ const event = fc.record(
   },
   { requiredKeys: ['api_key'] },
 )
-/** JSON of any shape, with the fields that our contracts look for in it. */
+/** JSON of any shape, with field names of the contracts in it. */
 export const body = fc
   .oneof(hostileValue, hostileObject, event, fc.array(event, { maxLength: 5 }))
   .map((value) => JSON.stringify(value) ?? '')
@@ -156,7 +156,7 @@ const headerValue = fc
   )
   .map((text) => text.replace(/[^\x20-\x7e]/g, ''))
 
-/** A request of any method to any path, with headers that mean something and values that may not. */
+/** A request with any method, path and query, and known headers with any values. */
 export const request = fc.record({
   path,
   query,

@@ -7,7 +7,7 @@ import { until } from '../support/until.ts'
 import { bombs, months, packings, routes, texts } from './hostile-corpus.ts'
 import { body, request } from './hostile-values.ts'
 
-/** Whatever is thrown at any route: a reply that is no fault of ours, and good events still get through. */
+/** Any input to any route gets a reply below 500, and valid events are still stored. */
 let server: Spillway
 beforeAll(async () => {
   server = await startSpillway({
@@ -31,7 +31,7 @@ type Sent = {
   headers?: Record<string, string>
 }
 
-/** The status; a connection that the server refuses to read from counts as refused. */
+/** The status of the reply. A connection that the server closes while the body is sent counts as refused. */
 async function send({ path, method = 'POST', body, headers = {} }: Sent): Promise<number> {
   const url = `${server.url}${path}`
   const signal = AbortSignal.timeout(replyMsMax)
@@ -43,7 +43,7 @@ async function send({ path, method = 'POST', body, headers = {} }: Sent): Promis
 
 const isFault = (status: number) => status >= 500 && status !== 503
 
-/** Many at a time, as they would come; what answered with a fault of ours. */
+/** Sends many requests at a time. Returns those whose reply was 500 or above. */
 async function faultsOf(all: readonly Sent[]): Promise<string[]> {
   const faults: string[] = []
   const waiting = [...all]
@@ -57,7 +57,7 @@ async function faultsOf(all: readonly Sent[]): Promise<string[]> {
   return faults
 }
 
-/** A good event is taken and stored, nothing is held, and no sink had to give up a row or send a block twice. */
+/** A valid event is stored, the server holds no memory, and no sink rejected a row or sent a block twice. */
 async function expectSound(): Promise<void> {
   const id = crypto.randomUUID()
   const body = JSON.stringify({ api_key: 'phc_good', event: 'good', distinct_id: id })
@@ -65,7 +65,7 @@ async function expectSound(): Promise<void> {
   const found = () => server.query(`SELECT uuid FROM events WHERE distinct_id = '${id}'`)
   await until(async () => (await found()).length === 1, {
     timeoutMs: 60_000,
-    what: 'the good event',
+    what: 'the valid event',
   })
   await intakeIsEmpty(server.url)
   const read = await scrape(server.url)
@@ -81,7 +81,7 @@ const reportHeaders = {
   'x-version': '1',
 }
 
-test('every text, in every packing, to every route', async () => {
+test('replies to every text in every encoding on every route', async () => {
   const all = routes.flatMap((path) =>
     texts.flatMap((text) =>
       packings.map(({ pack, headers }) => ({
@@ -96,16 +96,16 @@ test('every text, in every packing, to every route', async () => {
   await expectSound()
 }, 120_000)
 
-/** One of each contract gets every bomb: its routes share what decodes. */
+/** One route of each contract gets every bomb: the routes of a contract share their decoder. */
 const bombed = [
   ...['/batch/', '/s', '/api/events/track', '/v2/users/report/events'],
   ...['/api/telemetry/events', '/api/auth/token'],
 ]
 
-test('bombs in every codec, to every route: refused, in bounded memory', async () => {
+test('refuses decompression bombs of every codec on every route, in bounded memory', async () => {
   const before = memoryOf(server.pid())
   before.reset()
-  // The other routes share them out: each of them gets some, and each bomb gets to some of them.
+  // The bombs are distributed over the other routes: each route gets some, and each bomb is sent to some.
   const others = routes.filter((path) => !bombed.includes(path))
   const pairs = [
     ...bombed.flatMap((path) => bombs.map((bomb) => ({ path, bomb }))),
@@ -119,7 +119,7 @@ test('bombs in every codec, to every route: refused, in bounded memory', async (
   await expectSound()
 }, 120_000)
 
-test('events of every year and of 200 months in one request are stored', async () => {
+test('stores events of every year and of 200 months in one request', async () => {
   const id = crypto.randomUUID()
   const batch = months.map((timestamp, index) => ({
     event: 'dated',
@@ -137,7 +137,7 @@ test('events of every year and of 200 months in one request are stored', async (
   await expectSound()
 }, 60_000)
 
-test('values of every type in every place are answered, and what is taken is stored', async () => {
+test('replies to values of every type in every place, and stores the accepted ones', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.tuple(fc.constantFrom(...routes), body), { minLength: 60, maxLength: 60 }),
@@ -151,7 +151,7 @@ test('values of every type in every place are answered, and what is taken is sto
   await expectSound()
 }, 120_000)
 
-test('methods, paths, queries and headers of any kind are answered', async () => {
+test('replies to any method, path, query and headers', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(request, { minLength: 40, maxLength: 40 }), async (sent) => {
       const all = sent.map((one) => ({ ...one, path: one.path + one.query }))

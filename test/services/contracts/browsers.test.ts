@@ -3,7 +3,7 @@ import { deflateSync, gzipSync } from 'node:zlib'
 import { type Spillway, startSpillway } from '../../support/spillway.ts'
 import { atLeast, post } from './support.ts'
 
-/** What pages and proxies do to a request before it gets here: beacons, compression, other origins. */
+/** Requests as browsers and proxies send them: beacons, compression, other origins. */
 
 const origin = 'https://shop.example'
 const reportHeaders = {
@@ -66,7 +66,7 @@ describe.each(byPath)('%s compressed', (_, route) => {
     await isStoredOnce(route, name)
   })
 
-  test('a bomb is refused, and the server goes on', async () => {
+  test('refuses a decompression bomb and keeps serving', async () => {
     const bomb = gzipSync(Buffer.alloc(64 * 1024 * 1024, 0x20))
     const { status } = await post(`${server.url}${route.path}`, bomb, route.headers)
     expect(status).toBe(413)
@@ -102,7 +102,7 @@ describe.each(beaconing)('a beacon to %s', (_, route) => {
 })
 
 describe.each(byPath)('a page of another origin at %s', (_, route) => {
-  test('asks first, and may send what it asks for', async () => {
+  test('gets a preflight reply that allows its request', async () => {
     const asked = 'content-type,x-api-key,idempotency-key'
     const response = await fetch(`${server.url}${route.path}`, {
       method: 'OPTIONS',
@@ -125,7 +125,7 @@ describe.each(byPath)('a page of another origin at %s', (_, route) => {
   test.each([
     ['accepted', true],
     ['refused', false],
-  ])('reads the reply when it was %s', async (_case, isSound) => {
+  ])('can read the reply to a request that was %s', async (_case, isSound) => {
     const body = isSound ? toBody(route, freshName()) : 'no json'
     const answer = await post(`${server.url}${route.path}`, body, { ...route.headers, origin })
     expect(answer.status < 300).toBe(isSound)

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { type Spillway, startSpillway } from '../../support/spillway.ts'
 import { atLeast, post } from './support.ts'
 
-/** Bytes that no client should send, and what must come of them: an answer, and a server that goes on. */
+/** Invalid bytes. The server must reply to them and keep serving. */
 
 const headers = {
   'x-api-key': 'key',
@@ -44,7 +44,7 @@ beforeAll(async () => {
 afterAll(() => server?.[Symbol.asyncDispose]())
 
 describe.each(paths)('%s', (path) => {
-  test.each(bodies)('answers %s with a refusal', async (_, body) => {
+  test.each(bodies)('refuses %s', async (_, body) => {
     for (const type of ['application/json', 'text/plain', 'application/x-www-form-urlencoded']) {
       const answer = await post(`${server.url}${path}`, body, { ...headers, 'content-type': type })
       expect([400, 413]).toContain(answer.status)
@@ -52,13 +52,13 @@ describe.each(paths)('%s', (path) => {
     }
   })
 
-  test.each(['GET', 'PUT', 'DELETE'])('has no %s', async (method) => {
+  test.each(['GET', 'PUT', 'DELETE'])('refuses the method %s', async (method) => {
     const { status } = await fetch(`${server.url}${path}`, { method })
     expect(status).toBe(405)
   })
 })
 
-/** Every text a row can hold, in every contract's fields. */
+/** Unusual texts, in the fields of every contract. */
 const texts = [
   'NUL \0 inside',
   'a lone surrogate \ud800',
@@ -70,7 +70,7 @@ const texts = [
 ]
 
 test.each(texts.map((text, index) => [JSON.stringify(text), text, index] as const))(
-  '%s is data, in every contract',
+  'stores the text %s, in every contract',
   async (_, text, index) => {
     const expected = text.replace('\ud800', '\ufffd')
     const id = `hostile-${index}`
@@ -104,7 +104,7 @@ const rows = (columns: string, from: string) => {
   return atLeast(1, () => server.query<Record<string, unknown>>(sql), sql)
 }
 
-test('times that no column can hold fail no neighbour', async () => {
+test('a time that no column can hold does not affect other events', async () => {
   for (const ts of [-1e300, -1, 0, 8.64e15, 1e300, 1e21])
     await post(`${server.url}/api/telemetry/events`, { ...event, id: `ts${ts}`, name: 'time', ts })
   for (const event_time of ['0001-01-01T00:00:00Z', '9999-12-31T23:59:59Z', '1900-01-01T00:00:00Z'])

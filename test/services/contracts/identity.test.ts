@@ -15,7 +15,7 @@ const telemetry = (id: string) => ({
   ...{ release: '1', sessionId: 's' },
 })
 
-/** One way to send the same event again: its path, body and headers, and where it is stored. */
+/** A way to send the same event again: path, body and headers, and the table that stores it. */
 const identities = [
   {
     name: 'link, by event_id',
@@ -62,7 +62,7 @@ test('the same event sent 100 times at once, and again after restarts, is stored
   for (const identity of identities) {
     const answers = await Promise.all(Array.from({ length: 100 }, () => send(identity)))
     expect(new Set(answers.map(({ status }) => Math.floor(status / 100)))).toEqual(new Set([2]))
-    // A copy is answered like the first.
+    // A duplicate gets the same reply as the first event.
     for (const { body } of answers) expect(body).toMatchObject(identity.reply)
   }
   for (const { sql, rows } of identities) expect(await server.rows(sql, rows)).toHaveLength(rows)
@@ -76,7 +76,7 @@ test('the same event sent 100 times at once, and again after restarts, is stored
   for (const identity of identities)
     expect((await send(identity)).body).toMatchObject(identity.reply)
 
-  // What comes after a copy is stored after it, so that a row too many would be there by now.
+  // Rows are stored in order: a duplicate row would be there before this later event.
   await post(`${server.url}/api/events/track`, { event_type: 'last', event_id: 'last' })
   await post(`${server.url}/api/telemetry/events`, { ...telemetry('last'), name: 'last' })
   await server.rows(`SELECT 1 FROM link_events WHERE event_id = 'last'`, 1)
@@ -86,7 +86,7 @@ test('the same event sent 100 times at once, and again after restarts, is stored
     expect(stored).toHaveLength(rows)
     expect(new Set(stored.map(({ uuid }) => uuid)).size).toBe(rows)
   }
-  // At least once into Kafka: under one uuid, however often.
+  // Kafka has it at least once, always with the same uuid.
   for (const topic of ['link_events', 'events'] as const) {
     const ours = identities.filter((identity) => identity.topic === topic)
     const count = ours.reduce((sum, { rows }) => sum + rows, 1)

@@ -8,7 +8,7 @@ const text = 'String'
 const word = 'LowCardinality(String)'
 const time = "DateTime64(3, 'UTC')"
 
-/** Field, column type, as sent, as stored; what Kafka carries is as sent, unless a fifth says otherwise. */
+/** Field, column type, value as sent, value as stored, and the value in Kafka if it is not the one sent. */
 const fields: [string, string, unknown, unknown, unknown?][] = [
   ['event_type', word, 'click', 'click'],
   ['event_id', text, 'evt-1', 'evt-1'],
@@ -69,7 +69,7 @@ const fields: [string, string, unknown, unknown, unknown?][] = [
   ['conversion_value', 'Float64', 99.99, 99.99],
 ]
 
-/** What an event that is only `event_type` becomes, beside the fields that are empty. */
+/** The columns that are not empty in the row of an event with `event_type` only. */
 const defaults: [string, unknown][] = [
   ['event_id', expect.stringMatching(/^[0-9a-f-]{36}$/)],
   ['event_time', expect.stringMatching(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}$/)],
@@ -112,7 +112,7 @@ const detailedExample = {
   utm_source: 'email',
   utm_campaign: 'summer_sale',
 }
-/** Objects as strings, as the contract allows; they come back as the objects they hold. */
+/** Objects as JSON strings, as the contract allows. They are stored as objects. */
 const asStrings = {
   event_type: 'view',
   event_id: 'as-strings',
@@ -162,13 +162,13 @@ describe('a field of the contract', () => {
   })
 
   test.each(fields)(
-    '%s travels to Kafka as it is',
+    '%s is in the Kafka record as sent',
     (name, _type, value, _stored, inKafka = value) => {
       expect(sent.full!.value[name]).toEqual(inKafka)
     },
   )
 
-  test('has a column of its own, and the table has no other but ours', () => {
+  test('has a column, and the table has no further columns but uuid and received_at', () => {
     const ours = ['uuid', 'received_at']
     expect(Object.keys(types).sort()).toEqual([...fields.map(([name]) => name), ...ours].sort())
     expect(types).toMatchObject({ uuid: 'UUID', received_at: time })
@@ -185,14 +185,14 @@ describe('a field that was not sent', () => {
     expect(sent.minimal!.value[name]).toEqual({})
   })
 
-  test('is an empty text otherwise', () => {
+  test('is an empty string for all other fields', () => {
     const named = new Set([...defaults.map(([name]) => name), ...jsonFields, 'event_type'])
     const rest = fields.map(([name]) => name).filter((name) => !named.has(name))
     expect(rest.map((name) => stored.minimal![name])).toEqual(rest.map(() => ''))
   })
 })
 
-test.each(jsonFields)('%s may be JSON in a string, kept to the digit', (name) => {
+test.each(jsonFields)('%s may be JSON in a string, whose numbers keep their text', (name) => {
   expect(stored.asStrings![name]).toBe(`{ "of": "${name}", "big": 9007199254740993 }`)
 })
 
@@ -211,7 +211,7 @@ test.each([
   expect(stored[name]).toMatchObject(example)
 })
 
-test('the reply is the contract’s, and names the id', () => {
+test('the reply is that of the contract and contains the id', () => {
   for (const name of Object.keys(accepted)) {
     expect(answers[name]).toMatchObject({
       status: 201,
@@ -225,7 +225,7 @@ test('the reply is the contract’s, and names the id', () => {
   expect(answers.full!.body).toMatchObject({ event_id: 'evt-1' })
 })
 
-test('a record is keyed by visitor, and its headers say what it is', () => {
+test('a Kafka record has the visitor in its key, and uuid, event and source as headers', () => {
   expect(sent.full!.key).toBe('proj789:vis987')
   expect(sent.full!.headers).toEqual({
     uuid: stored.full!.uuid as string,
@@ -275,12 +275,15 @@ const refused: [string, unknown, number, unknown][] = [
   ],
 ]
 
-test.each(refused)('%s is refused in the words of the contract', async (_, body, status, reply) => {
-  const answer = await post(`${server.url}/api/events/track`, body)
-  expect(answer).toMatchObject({ status, body: reply })
-})
+test.each(refused)(
+  '%s is refused in the format of the contract',
+  async (_, body, status, reply) => {
+    const answer = await post(`${server.url}/api/events/track`, body)
+    expect(answer).toMatchObject({ status, body: reply })
+  },
+)
 
-test('what was refused is nowhere', async () => {
+test('a refused event is stored nowhere', async () => {
   const after = await post(`${server.url}/api/events/track`, {
     event_type: 'last',
     event_id: 'last',

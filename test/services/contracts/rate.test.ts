@@ -11,7 +11,7 @@ const send = (server: Spillway, forwardedFor?: string) =>
     forwardedFor === undefined ? {} : { 'x-forwarded-for': forwardedFor },
   )
 
-/** Sends 50 at a time. The limit comes back with the time, so that some more than it may pass. */
+/** Sends 50 requests at a time. The limit refills over time, so a few more requests than the limit may pass. */
 async function sendMany(server: Spillway, count: number, forwardedFor?: (index: number) => string) {
   const answers: Answer[] = []
   for (let sent = 0; sent < count; sent += 50) {
@@ -27,18 +27,18 @@ async function sendMany(server: Spillway, count: number, forwardedFor?: (index: 
 const tooMany = { status: 429, body: { success: false, error: expect.any(String) } }
 
 describe('telemetry', () => {
-  test('takes 1000 requests a minute from an address, however it names itself', async () => {
+  test('accepts 1000 requests a minute from an address, whatever its headers claim', async () => {
     await using server = await startSpillway()
     const forwardedFor = (index: number) => `203.0.113.${index % 250}`
     const { taken, refusals } = await sendMany(server, 2000, forwardedFor)
     expect(taken).toBeGreaterThanOrEqual(1000)
-    // 1000 a minute come back at 17 a second: a slow machine sees a few.
+    // The limit refills by 17 requests a second, so a slow machine gets a few more.
     expect(taken).toBeLessThan(1500)
     for (const refusal of refusals) {
       expect(Number(refusal.headers.get('retry-after'))).toBeGreaterThanOrEqual(1)
       expect(refusal).toMatchObject(tooMany)
     }
-    // Other contracts from the same address are not touched by it.
+    // The limit does not affect other contracts from the same address.
     const link = await post(`${server.url}/api/events/track`, { event_type: 'click' })
     expect(link.status).toBe(201)
   }, 60_000)
@@ -50,18 +50,18 @@ describe('telemetry', () => {
   }, 60_000)
 })
 
-describe('behind a proxy that is trusted', () => {
+describe('behind a trusted proxy', () => {
   const limited = { RATE_TELEMETRY_PER_MINUTE: '3', TRUSTED_PROXIES: '127.0.0.0/8,10.0.0.0/8' }
 
-  test('each client has its own limit, and only the last foreign hop counts', async () => {
+  test('each client has its own limit, and only the last untrusted hop counts', async () => {
     await using server = await startSpillway(limited)
     const ada = () => send(server, '203.0.113.7')
     for (let index = 0; index < 3; index += 1) expect((await ada()).status).toBe(200)
     expect(await ada()).toMatchObject(tooMany)
-    // Whatever the client itself wrote in front changes nothing; nor does a second proxy of ours.
+    // Hops that the client wrote itself do not matter, and neither does a second trusted proxy.
     expect(await send(server, '198.51.100.1, 203.0.113.7')).toMatchObject(tooMany)
     expect(await send(server, '1.2.3.4, 203.0.113.7, 10.0.0.9')).toMatchObject(tooMany)
-    // Another client is free.
+    // Another client is not limited.
     expect((await send(server, '203.0.113.8')).status).toBe(200)
     const sql = 'SELECT DISTINCT ip FROM events ORDER BY ip'
     await server.stop()

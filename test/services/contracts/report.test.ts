@@ -48,7 +48,7 @@ const used = {
   extra: { feature_name: 'premium_analytics', usage_duration: 120 },
 }
 
-/** The bodies of the document, and the platform that each example names. */
+/** The examples of the contract, with their platforms. */
 const examples: [string, string, (typeof opened | typeof purchased | typeof used)[]][] = [
   [
     'request body',
@@ -77,7 +77,7 @@ const commonNames = [
   ['subscription_cancelled', { product_id: 'p1', reason: 'unused' }],
 ] as const
 
-/** Without a projects file a key is its own project, by its hash: the key itself is kept nowhere. */
+/** Without a projects file each key is a project, named by its hash. The key itself is stored nowhere. */
 const openProject = `key_${createHash('sha256').update('YOUR_API_KEY').digest('hex').slice(0, 16)}`
 
 describe('report, open to every key', () => {
@@ -87,7 +87,7 @@ describe('report, open to every key', () => {
   let records: { key: string; headers: Record<string, string>; value: Row }[]
   let expectedCount = 0
 
-  /** Examples are told apart by who reads them: a marker in `extra` travels with each event. */
+  /** A marker in `extra` identifies the rows of each example. */
   const mark = (example: string, path: string) => `${example} at ${path}`
 
   async function send(path: string, example: string, events: object[], headers = {}) {
@@ -147,7 +147,7 @@ describe('report, open to every key', () => {
   })
 
   describe.each(versions)('%s', (path) => {
-    test.each(examples)('takes the %s example of the document', (name, platform, events) => {
+    test.each(examples)('accepts the %s example of the contract', (name, platform, events) => {
       const success = { status: 'success', message: 'Events reported successfully' }
       const answer = answers.get(mark(name, path))
       expect(answer?.status).toBe(200)
@@ -176,7 +176,7 @@ describe('report, open to every key', () => {
       )
     })
 
-    test.each(commonNames)('stores %s with the properties that are suggested', (name, extra) => {
+    test.each(commonNames)('stores %s with the suggested properties', (name, extra) => {
       const found = storedOf(mark('common names', path)).filter(({ event }) => event === name)
       expect(found).toHaveLength(1)
       expect(JSON.parse(String(found[0]?.properties))).toMatchObject(extra)
@@ -189,7 +189,7 @@ describe('report, open to every key', () => {
     ])
   })
 
-  test('what an event says of itself does not overrule the headers', () => {
+  test('headers overwrite equal names in extra', () => {
     const [row] = storedOf(mark('contradicting', v1))
     expect(JSON.parse(String(row?.properties)).$platform).toBe('iOS')
   })
@@ -198,7 +198,7 @@ describe('report, open to every key', () => {
     for (const { timestamp, received_at } of rows) expect(timestamp).toBe(received_at as string)
   })
 
-  test('with an Idempotency-Key a uuid is derived (version 5), without one it is a version 7', () => {
+  test('the uuid is a version 5 with an Idempotency-Key and a version 7 without', () => {
     const versionOf = ({ uuid }: Row) => String(uuid)[14]
     expect(storedOf(mark('keyed', v1)).map(versionOf)).toEqual(['5', '5'])
     expect(storedOf(mark('no extra', v1)).map(versionOf)).toEqual(['7'])
@@ -223,7 +223,7 @@ describe('report, open to every key', () => {
     }
   })
 
-  test('the API key is in no row, no record and no line of the log', () => {
+  test('the API key is in no row, no Kafka record and no log line', () => {
     expect(JSON.stringify([rows, records])).not.toContain('YOUR_API_KEY')
     expect(server.log()).not.toContain('YOUR_API_KEY')
   })
@@ -330,7 +330,7 @@ describe('report, open to every key', () => {
     }
   })
 
-  test('refuses more than 20 MB, in its own words', async () => {
+  test('refuses more than 20 MB, in the format of the contract', async () => {
     const body = `{"events":"${'x'.repeat(bodyBytesMax)}"}`
     const answer = await post(`${server.url}${v2}`, body, contractHeaders)
     expect(answer).toMatchObject({
@@ -339,7 +339,7 @@ describe('report, open to every key', () => {
     })
   })
 
-  test('stores nothing of what it refused', async () => {
+  test('stores nothing of a refused report', async () => {
     await post(`${server.url}${v1}`, { events: [{ ...opened, name: 'last' }] }, contractHeaders)
     await server.rows(`SELECT 1 FROM events WHERE event = 'last'`, 1)
     expect(await server.query('SELECT 1 FROM events')).toHaveLength(expectedCount + 1)
@@ -379,7 +379,7 @@ describe('report, with a projects file', () => {
 
 const toIso = (time: unknown) => `${String(time).replace(' ', 'T')}Z`
 
-/** `expect.anything()` does not match null, which a fault of the whole body may have for its field. */
+/** `expect.anything()` does not match null, and a fault of the whole body may have null as its field. */
 function toNullable(fault: object) {
   const { field, ...rest } = fault as { field: unknown }
   return field === null || typeof field === 'string' ? fault : rest

@@ -3,11 +3,11 @@ import { until } from '../../support/until.ts'
 import { type Received, readTopic, requireKcat } from '../kafka-reader.ts'
 import { shared } from '../shared.ts'
 
-/** The real server before a real Kafka, in topics of its own. */
+/** The real server with a real Kafka, in topics of its own. */
 export type Pipeline = Spillway & {
-  /** Resolves once the query gives `count` rows, and with more where it gives more. */
+  /** Resolves with the rows of the query once there are at least `count`. */
   rows<T>(sql: string, count: number): Promise<T[]>
-  /** The same for a topic. */
+  /** The same for the records of a topic. */
   records(topic: 'events' | 'link_events', count: number): Promise<Received[]>
 }
 
@@ -32,7 +32,7 @@ export async function startPipeline(environment: Record<string, string> = {}): P
     ...server,
     rows: (sql, count) => atLeast(count, () => server.query(sql), sql),
     records: (topic, count) =>
-      // A topic that is not there yet has no records.
+      // A topic that does not exist yet has no records.
       atLeast(count, () => readTopic(brokers, `${prefix}.${topic}`).catch(() => []), topic),
   }
 }
@@ -49,7 +49,7 @@ export async function atLeast<T>(count: number, read: () => Promise<T[]>, what: 
 
 export type Answer = { status: number; body: unknown; headers: Headers }
 
-/** A body that is no text is sent as JSON; a reply that is no JSON is given as text. */
+/** Sends a body that is not a string as JSON. Returns a reply that is not JSON as text. */
 export async function post(
   url: string,
   body: unknown,

@@ -7,7 +7,7 @@ type Event = Record<string, unknown> & { id: string; props?: object; user?: obje
 
 const base = { ts: 1703123456789, app: 'my-app', release: '1.0.0', sessionId: 'sess_xyz789' }
 
-/** The batch of the document, section 1.1. */
+/** The example batch of the contract. */
 const example: Event[] = [
   {
     ...base,
@@ -31,11 +31,11 @@ const example: Event[] = [
   },
 ]
 
-/** Section 7.1, as curl sends it. */
+/** The curl example of the contract. */
 const curl =
   '[{"id":"test1","type":"custom","name":"test","ts":1703123456789,"app":"test","release":"1.0.0","sessionId":"sess1"}]'
 
-/** Section 1.2: what each type of event says. */
+/** The properties of each event type, by the contract. */
 const typical: [string, string, Record<string, unknown>][] = [
   [
     'page',
@@ -80,7 +80,7 @@ const typical: [string, string, Record<string, unknown>][] = [
   ],
 ]
 
-/** One event for every documented field of the user. */
+/** One event for every field of the user in the contract. */
 const withUser: Event = {
   ...base,
   id: 'with-user',
@@ -158,14 +158,14 @@ describe('the reply', () => {
         ],
       },
     ],
-  ])('to %s counts what was received and processed', (name, body) => {
+  ])('to %s has the numbers of received and processed events', (name, body) => {
     expect(answers[name]?.status).toBe(200)
     expect(answers[name]?.body).toEqual(body)
   })
 })
 
 describe('in ClickHouse', () => {
-  test('the page view of the document has every field in its column', () => {
+  test('the page view of the contract has every field in its column', () => {
     const row = rowOf('/dashboard')
     expect(row).toEqual({
       uuid: expect.stringMatching(/^[0-9a-f]{8}-[0-9a-f]{4}-5/),
@@ -186,7 +186,7 @@ describe('in ClickHouse', () => {
     expect(propertiesOf(row)).toEqual({ ...example[0]?.props, $type: 'page', $release: '1.0.0' })
   })
 
-  test('the custom event of the document belongs to its session', () => {
+  test('the custom event of the contract belongs to its session', () => {
     const row = rowOf('button_click')
     expect(row).toMatchObject({
       distinct_id: 'sess_xyz789',
@@ -197,15 +197,15 @@ describe('in ClickHouse', () => {
     expect(propertiesOf(row)).toEqual({ ...example[1]?.props, $type: 'custom', $release: '1.0.0' })
   })
 
-  test('the event of the document’s curl is there', () => {
+  test('the event of the curl example is stored', () => {
     expect(rowOf('test')).toMatchObject({ project: 'test', distinct_id: 'sess1' })
   })
 
-  test.each(typical)('a %s event keeps what its type says', (type, name, props) => {
+  test.each(typical)('a %s event keeps the properties of its type', (type, name, props) => {
     expect(propertiesOf(rowOf(name))).toEqual({ ...props, $type: type, $release: '1.0.0' })
   })
 
-  test('a user is kept whole, and may be a number', () => {
+  test('a user is stored with all fields, and its id may be a number', () => {
     const users = rows.filter(({ event }) => event === 'signed_in').map(({ user }) => user)
     expect(users).toContain(JSON.stringify(withUser.user))
     expect(rows.filter(({ distinct_id }) => distinct_id === '7')).toMatchObject([
@@ -213,16 +213,16 @@ describe('in ClickHouse', () => {
     ])
   })
 
-  test('an id that is a uuid is the row’s', () => {
+  test('an id that is a uuid becomes the uuid of the row', () => {
     expect(rows.filter(({ uuid }) => uuid === ownUuid.id)).toHaveLength(1)
   })
 
-  test('a user and props that are null count as absent', () => {
+  test('null for user and props counts as absent', () => {
     expect(rowOf('n')).toMatchObject({ distinct_id: base.sessionId, user: '{}' })
     expect(propertiesOf(rowOf('n'))).toEqual({ $type: 'page', $release: '1.0.0' })
   })
 
-  test('what was rejected is in the dead letters, with its reason', async () => {
+  test('a rejected event is in the dead letters with its reason', async () => {
     const sql = 'SELECT project, protocol, stage, reason, raw FROM dead_letters ORDER BY raw'
     const letters = await server.rows<Row>(sql, 2)
     expect(letters).toMatchObject([
@@ -286,7 +286,7 @@ const badFields: [string, unknown, string][] = [
   ),
 ]
 
-test('every field is judged, alone and beside a good event', async () => {
+test('validates every field, alone and beside a valid event', async () => {
   for (const [field, value, sentence] of badFields) {
     const bad = { ...good, [field]: value }
     const alone = await post(`${server.url}/api/telemetry/events`, bad)
@@ -310,12 +310,12 @@ test.each([
   ['1001 events', Array(1001).fill(good), 400],
   ['nesting without end', `${'['.repeat(5000)}${']'.repeat(5000)}`, 400],
   ['more than 20 MB', `"${'x'.repeat(bodyBytesMax)}"`, 413],
-])('%s is refused in the words of the contract', async (_, body, status) => {
+])('%s is refused in the format of the contract', async (_, body, status) => {
   const answer = await post(`${server.url}/api/telemetry/events`, body)
   expect(answer).toMatchObject({ status, body: { success: false, error: expect.any(String) } })
 })
 
-test('1000 events are a batch, and nothing that was refused is stored', async () => {
+test('accepts a batch of 1000 events, and stores nothing of a refused batch', async () => {
   const batch = Array.from({ length: 1000 }, (_, index) => ({
     ...good,
     id: `k${index}`,

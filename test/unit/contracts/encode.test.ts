@@ -73,8 +73,8 @@ const link = {
   is_bounce: false,
 } satisfies Partial<LinkRow>
 
-describe('an event’s line', () => {
-  test('has the columns of its row in their order, objects spliced as they stand', () => {
+describe('the line of an event', () => {
+  test('has the columns in the order of the table, with JSON copied unchanged', () => {
     expect(toLine(toEvent({}))).toBe(
       `{"uuid":"${uuid}","project":"p","source":"report","event":"e","distinct_id":"u",` +
         `"session_id":"s","timestamp":"2026-01-01T11:59:59.999Z",` +
@@ -84,7 +84,7 @@ describe('an event’s line', () => {
     )
   })
 
-  test('stands in a record with all that shippers need', () => {
+  test('is in a record with the fields that shippers need', () => {
     const { line, ...head } = toRecord({
       ...{ kind: 'event', row: event, route: 'overflow', category: 'events' },
       ...{ key: 'p:u', dedupKey: 'f'.repeat(32) },
@@ -98,14 +98,14 @@ describe('an event’s line', () => {
 
   test.each<keyof EventRow>([
     ...(['project', 'event', 'distinct_id', 'session_id', 'ip', 'user_agent', 'library'] as const),
-  ])('holds any %s', (column) => {
+  ])('holds any text in %s', (column) => {
     const text = '"\\\n\u0000\u2028🦊\ud800</script>'
     const line = toLine(toEvent({ [column]: text }))
     expect(line.split('\n').length).toBe(1)
     expect(JSON.parse(line)[column]).toBe(text.toWellFormed())
   })
 
-  test('is in pieces that have each its own UTF-8: no surrogate pair lies across two', () => {
+  test('is in pieces that never split a surrogate pair', () => {
     const text = fc.string({ unit: fc.constantFrom('\ud83e', '\udd8a', '"', 'a', '🦊') })
     const columns = { project: text, event: text, distinct_id: text, session_id: text }
     const json = fc.record({ a: text }).map((value) => JSON.stringify(value))
@@ -118,7 +118,7 @@ describe('an event’s line', () => {
     )
   })
 
-  test('is of its own row, whatever rows before it had in common', () => {
+  test('has the values of its own row after any rows before it', () => {
     const row = fc.record({
       source: fc.constantFrom('capture', 'telemetry', 'report'),
       received_at: fc.constantFrom(receivedMs, receivedMs + 1),
@@ -138,7 +138,7 @@ describe('an event’s line', () => {
     )
   })
 
-  test('has U+FFFD for each lone surrogate of its JSON, and the text \\ud800 as it is', () => {
+  test('replaces each lone surrogate in JSON by U+FFFD, and keeps the text \\ud800', () => {
     const value = { '\udc00': ['\ud800', '\\ud800', '🦊'] }
     const line = toLine(toEvent({ properties: JSON.stringify(value), user: JSON.stringify(value) }))
     const { properties, user } = JSON.parse(line)
@@ -147,7 +147,7 @@ describe('an event’s line', () => {
   })
 })
 
-test('a recording’s line leaves the bytes of its snapshots alone, and mends the rest', () => {
+test('the line of a recording keeps the bytes of its snapshots and repairs the other text', () => {
   const row = { ...recording, window_id: '\ud800' }
   const record = toRecord({ kind: 'recording', row, ...routed, category: 'recordings', key: 's' })
   const line = toLine(record)
@@ -162,7 +162,7 @@ test('a recording’s line leaves the bytes of its snapshots alone, and mends th
   })
 })
 
-test('a link’s line has all columns in order, times in ISO, attributes as JSON', () => {
+test('the line of a link event has all columns in order, times as ISO 8601, attributes as JSON', () => {
   const [blank] = normaliseLink(toRequest(), {
     ...{ event: { event_type: 'click' }, eventId: uuid, hasOwnId: false },
   }).events
@@ -181,7 +181,7 @@ test('a link’s line has all columns in order, times in ISO, attributes as JSON
     ...{ project_attributes: {}, qr_code_attributes: {} },
   })
   expect(line).toStartWith(`{"uuid":"${uuid}","received_at":"2026-01-01T12:00:00.000Z"`)
-  // Numbers in attributes stay as they were written.
+  // Numbers in attributes keep their text.
   expect(line).toContain(`"event_attributes":{"a":"\ufffd","b":[1.50]},`)
 })
 
@@ -194,7 +194,7 @@ describe('a dead letter', () => {
       request: toRequest(),
     })
 
-  test('tells why, where and of what', () => {
+  test('has the reason, the stage and the rejected event', () => {
     const { line, ...head } = toLetter({ a: 1 })
     expect(JSON.parse(toLine({ line }))).toEqual({
       ...{ uuid: head.uuid, project: 'p', protocol: 'capture', stage: 'normalise' },
@@ -248,11 +248,11 @@ describe('a dead letter', () => {
     ['nothing', undefined, 'null'],
     ['a lone surrogate', '\ud800', '"\\ud800"'],
     ['quotes and lines', 'a"\n', '"a\\"\\n"'],
-  ])('of %s', (_, raw, expected) => {
+  ])('keeps %s as text', (_, raw, expected) => {
     expect(JSON.parse(toLine(toLetter(raw))).raw).toBe(expected)
   })
 
-  test('keeps no more than its share, cut between characters', () => {
+  test('is cut at its limit, between two characters', () => {
     const { raw } = JSON.parse(toLine(toLetter('🦊'.repeat(100_000))))
     expect(Buffer.byteLength(raw)).toBeLessThanOrEqual(deadLetterRawBytesMax)
     expect(Buffer.byteLength(raw)).toBeGreaterThan(deadLetterRawBytesMax - 4)

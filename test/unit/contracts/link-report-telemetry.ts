@@ -38,7 +38,7 @@ export type Exchange<S extends Submission> = {
   normalise(request: IngestRequest, submission: NoInfer<S>, context: NormaliseContext): Normalised
 }
 
-/** A request through a contract, where everything that is valid gets stored. */
+/** Runs a request through a contract. Every valid event counts as stored. */
 export function exchange<S extends Submission>(
   { protocol, normalise }: Exchange<S>,
   request: IngestRequest,
@@ -60,7 +60,7 @@ export function exchange<S extends Submission>(
   }
 }
 
-/** What a reply says of any refusal. */
+/** The parts of a reply to a refused request that every contract has. */
 export function refusal<S extends Submission>(
   protocol: Protocol<S>,
   error: IngestError,

@@ -132,12 +132,12 @@ test.each([
     'a = "s3cret\n',
     ['line 1, column 12: Invalid TOML document: control characters are not allowed in strings'],
   ],
-])('%s is named by its place', (_, text, faults) => {
+])('names the place of %s', (_, text, faults) => {
   expect(toFaults(text)).toEqual(faults)
   expect(faults.join()).not.toContain('s3cret')
 })
 
-test('every fault is told at once', () => {
+test('reports all faults at once', () => {
   const text = project('rate = { per_second = -1 }\norigins = ["x"]\n[[users]]\nid = "u"')
   expect(toFaults(text)).toHaveLength(3)
 })
@@ -146,11 +146,11 @@ test.each([
   ['broken', '{"a": s3cret}', ['JSON Parse error: Unexpected identifier …']],
   ['a list', '[]', ['the file must be object']],
   ['sound', '{"projects":[{"id":"a","rate":{"per_second":0.5}}]}', []],
-])('JSON that is %s', (_, text, faults) => {
+])('parses JSON that is %s', (_, text, faults) => {
   expect(toFaults(text, 'projects.json')).toEqual(faults)
 })
 
-test('a burst that is not given is twice the rate, and one at least', () => {
+test('the default of burst is twice the rate, and at least 1', () => {
   const rateOf = (perSecond: number) =>
     parseProjectsFile(project(`rate = { per_second = ${perSecond} }`), 'a.toml').projects[0]
       ?.project.rate
@@ -160,7 +160,7 @@ test('a burst that is not given is twice the rate, and one at least', () => {
   ])
 })
 
-test('any SDK setting of a known section is passed on', () => {
+test('passes on any SDK setting of a known section', () => {
   const { projects } = parseProjectsFile(project('sdk.telemetry = { debug = true }'), 'a.toml')
   expect(projects[0]?.sdk).toEqual({ telemetry: { debug: true } })
 })

@@ -86,7 +86,7 @@ test('tokens and keys of the file are used without surrounding white space and q
   projects.close()
 })
 
-test('a project comes with its terms', () => {
+test('a project has its origins, rate and quotas', () => {
   const projects = example()
   expect(projects.find('capture', 'phc_shop_web')).toEqual({
     id: 'shop',
@@ -106,7 +106,7 @@ test('a project comes with its terms', () => {
   projects.close()
 })
 
-test('clients and users come with hashes that verify', async () => {
+test('clients and users have hashes that verify', async () => {
   const projects = example()
   const [backend, website] = projects.clients()
   const [ada] = projects.users()
@@ -148,7 +148,7 @@ test.each([
   projects.close()
 })
 
-/** A file of the test's own, looked at every few milliseconds. */
+/** A projects file of the test, checked every few milliseconds. */
 function watched(folder: string, text: string) {
   const path = join(folder, 'projects.toml')
   writeFileSync(path, text)
@@ -202,22 +202,25 @@ test.each([
   ['a syntax error', 'tokens = ["s3cret'],
   ['a wrong shape', withToken('phx_s3cret')],
   ['nothing in it', ''],
-])('an edit with %s keeps the old projects, and says why without a secret', async (_, text) => {
-  using folder = temporaryFolder()
-  const { path, projects, lines, isKnown } = watched(folder.path, withToken('before'))
-  writeFileSync(path, text)
-  await until(() => lines.length === 1)
-  expect(lines[0]!.message).toStartWith(
-    'the projects file is faulty; the previous content stays in use',
-  )
-  expect(JSON.stringify(lines)).not.toContain('s3cret')
-  expect(isKnown('before')).toBe(true)
-  writeFileSync(path, withToken('after'))
-  await until(() => isKnown('after'))
-  projects.close()
-})
+])(
+  'an edit with %s keeps the old projects and logs the reason without a secret',
+  async (_, text) => {
+    using folder = temporaryFolder()
+    const { path, projects, lines, isKnown } = watched(folder.path, withToken('before'))
+    writeFileSync(path, text)
+    await until(() => lines.length === 1)
+    expect(lines[0]!.message).toStartWith(
+      'the projects file is faulty; the previous content stays in use',
+    )
+    expect(JSON.stringify(lines)).not.toContain('s3cret')
+    expect(isKnown('before')).toBe(true)
+    writeFileSync(path, withToken('after'))
+    await until(() => isKnown('after'))
+    projects.close()
+  },
+)
 
-test('a file that is gone keeps the old projects, and is told once', async () => {
+test('a removed file keeps the old projects and is logged once', async () => {
   using folder = temporaryFolder()
   const { path, projects, lines, isKnown } = watched(folder.path, withToken('before'))
   rmSync(path)
@@ -230,7 +233,7 @@ test('a file that is gone keeps the old projects, and is told once', async () =>
   projects.close()
 })
 
-test('who no longer listens hears no more', async () => {
+test('a listener that ended its subscription is not called', async () => {
   using folder = temporaryFolder()
   const { path, projects, isKnown } = watched(folder.path, withToken('before'))
   let heard = 0
@@ -243,7 +246,7 @@ test('who no longer listens hears no more', async () => {
   projects.close()
 })
 
-test('a server does not start on a file that is missing or faulty', () => {
+test('throws at start if the file is missing or faulty', () => {
   using folder = temporaryFolder()
   const path = join(folder.path, 'projects.toml')
   expect(() => createProjects({ path, log: silentLog })).toThrow('ENOENT')
@@ -251,7 +254,7 @@ test('a server does not start on a file that is missing or faulty', () => {
   expect(() => createProjects({ path, log: silentLog })).toThrow('projects must be array')
 })
 
-test('no secret of the example can be read from what the projects give', () => {
+test('projects, clients and users contain no token and no API key', () => {
   const projects = example()
   const given = ['shop', 'blog'].map((id) => [projects.byId(id), projects.sdkOverrides(id)])
   expect(readFileSync(examplePath, 'utf8')).toContain('sk_shop')

@@ -18,14 +18,14 @@ function watch(folder: string) {
   return { path, look, texts, errors }
 }
 
-test('a file that did not change is not read', async () => {
+test('does not read an unchanged file', async () => {
   using folder = temporaryFolder()
   const { look, texts } = watch(folder.path)
   for (let count = 0; count < 3; count += 1) await look()
   expect(texts).toEqual([])
 })
 
-test('a file that is still being written is not read until it rests', async () => {
+test('does not read a file while it is being written', async () => {
   using folder = temporaryFolder()
   const { path, look, texts } = watch(folder.path)
   writeFileSync(path, '')
@@ -40,7 +40,7 @@ test('a file that is still being written is not read until it rests', async () =
   expect(texts).toEqual(['half and whole'])
 })
 
-test('a file that comes back is read again, and its absence told once each time', async () => {
+test('reads a file that returns, and reports each absence once', async () => {
   using folder = temporaryFolder()
   const { path, look, texts, errors } = watch(folder.path)
   for (const text of ['first', 'second']) {
@@ -53,7 +53,7 @@ test('a file that comes back is read again, and its absence told once each time'
   expect(errors).toHaveLength(2)
 })
 
-test('looks do not overlap', async () => {
+test('never checks the file twice at the same time', async () => {
   using folder = temporaryFolder()
   const { path, look, texts } = watch(folder.path)
   writeFileSync(path, 'after!')

@@ -46,7 +46,7 @@ export function record(value: unknown, run: Run = {}) {
   return normaliseWith(normaliseRecording, value, { path: '/s', ...run })
 }
 
-/** The row of the one event in `value`. */
+/** The row of the only event in `value`. */
 export function captureOne(value: unknown, run: Run = {}) {
   const { events, rejections } = capture(value, run)
   const [event] = events

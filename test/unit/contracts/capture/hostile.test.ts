@@ -33,7 +33,7 @@ const text = fc.string({
     fc.integer({ max: 0xffff }).map((code) => String.fromCharCode(code)),
   ),
 })
-/** Whatever JSON can say, and what it cannot. */
+/** Any JSON value, and values that JSON cannot contain. */
 const anything = fc.anything({
   withNullPrototype: true,
   values: [fc.anything(), text],
@@ -151,10 +151,10 @@ function check(record: JournalRecord) {
   }
 }
 
-/** What is escaped in pairs: a backslash before `ud800` is a client's own text. */
+/** Without escaped backslashes: an escaped backslash before `ud800` is plain text of the client. */
 const withoutPairs = (line: string) => line.replaceAll('\\\\', '')
 
-test('whatever is sent, the reply is in the contract’s words and every line is sound', () => {
+test('any value gets a reply of the contract, and every line is valid', () => {
   const kinds = new Set<string>()
   fc.assert(
     fc.property(body, request, (value, from) => {

@@ -73,7 +73,7 @@ describe('a row:', () => {
       receivedMs - 60_000,
     ],
     ['an offset', 'timestamp', { offset: 250 }, receivedMs - 250],
-  ])('of an event with %s has the %s', (_, column, changes, expected) => {
+  ])('of an event with %s has the right %s', (_, column, changes, expected) => {
     expect(rowOf(changes)[column]).toBe(expected as never)
   })
 
@@ -84,7 +84,7 @@ describe('a row:', () => {
     expect(rowOf({}, { query }).timestamp).toBe(receivedMs - 3_660_000)
   })
 
-  test('keeps large numbers and foreign keys as they were sent', () => {
+  test('keeps large numbers and unusual keys as sent', () => {
     const properties = JSON.parse('{"__proto__":{"a":1},"constructor":2,"toString":"x"}')
     properties.id = large
     expect(rowOf({ properties }).properties).toBe(
@@ -147,7 +147,7 @@ describe('an event is rejected', () => {
     ['with properties in a string', 'invalid_properties', { ...sound, properties: '{}' }],
     ['with properties in an array', 'invalid_properties', { ...sound, properties: [] }],
     ['with a number for them', 'invalid_properties', { ...sound, properties: large }],
-  ])('%s, and its neighbours are not', (_, code, bad) => {
+  ])('%s, and the other events of the batch are not', (_, code, bad) => {
     const { events, rejections } = capture([sound, bad, { ...sound, uuid: undefined }])
     expect(events.length).toBe(2)
     expect(rejections).toEqual([{ index: 1, code, message: expect.stringMatching(/\w/), raw: bad }])
@@ -172,7 +172,7 @@ describe('an event is rejected', () => {
   })
 })
 
-test('names of 200 characters pass, emoji counted as one', () => {
+test('accepts names of 200 characters, and counts an emoji as one', () => {
   expect(rowOf({ event: 'x'.repeat(200) }).event.length).toBe(200)
   expect(rowOf({ event: '🦊'.repeat(200) }).event).toBe('🦊'.repeat(200))
   expect(rowOf({ event: 'a\udc00' }).event).toBe('a\ufffd')
@@ -189,13 +189,13 @@ describe('/engage', () => {
     ])
   })
 
-  test('keeps a name, and no other path does without', () => {
+  test('keeps a given name, and other paths require one', () => {
     expect(captureOne({ ...person, event: 'e' }, { path: '/engage' }).row.event).toBe('e')
     expect(capture(person, { path: '/track' }).rejections[0]?.code).toBe('missing_event_name')
   })
 })
 
-test('$performance_event is dropped silently', () => {
+test('drops $performance_event without an error', () => {
   const { events, rejections, dropped } = capture([{ token, event: '$performance_event' }, sound])
   expect([events.length, rejections.length, dropped]).toEqual([1, 0, 1])
 })
@@ -203,11 +203,11 @@ test('$performance_event is dropped silently', () => {
 test.each([
   ['$exception', 'exceptions'],
   ['$pageview', 'events'],
-])('%s counts among the %s', (event, category) => {
+])('counts %s in the category %s', (event, category) => {
   expect(captureOne({ ...sound, event }).category).toBe(category as never)
 })
 
-test('a historical migration goes to its own topic, and its rows say so', () => {
+test('sends a historical migration to its own topic and marks its rows', () => {
   const batch = { token, batch: [sound], historical_migration: true }
   const event = captureOne(batch)
   expect([event.route, event.row.historical]).toEqual(['historical', true])
@@ -215,7 +215,7 @@ test('a historical migration goes to its own topic, and its rows say so', () => 
   expect([now.route, now.row.historical]).toEqual(['main', false])
 })
 
-describe('the contract’s own example', () => {
+describe('the example of the contract', () => {
   const properties = { distinct_id: '用户标识', token: 'phc_x', key1: 'value1' }
   test('of a single event', () => {
     const { row } = captureOne({

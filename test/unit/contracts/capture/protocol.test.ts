@@ -58,7 +58,7 @@ describe('the token', () => {
     ['of the header where a property is no token', inProperties({ a: 1 }), header, 'phc_h'],
     ['of the header beside what is no event', [1, null, 'x'], header, 'phc_h'],
     ['of 64 bytes', plain('x'.repeat(64)), {}, 'x'.repeat(64)],
-  ])('is that %s', (_, value, request, expected) => {
+  ])('is taken %s', (_, value, request, expected) => {
     expect(parse(value, request).credential).toBe(expected)
   })
 
@@ -95,7 +95,7 @@ describe('the token', () => {
   })
 })
 
-describe('the shape', () => {
+describe('the shape of a body', () => {
   test.each<[string, unknown, number]>([
     ['one event', plain('t'), 1],
     ['an array', [plain('t'), plain('t')], 2],
@@ -103,7 +103,7 @@ describe('the shape', () => {
     ['an engage event without a name', { $token: 't', $distinct_id: 'u', $set: {} }, 1],
     ['an event with a batch of its own', { ...plain('t'), batch: 'of eggs' }, 1],
     ['events that are none', { token: 't', batch: [null, 1, 'x', []] }, 4],
-  ])('%s holds its events', (_, value, received) => {
+  ])('accepts %s', (_, value, received) => {
     const submission = parse(value)
     expect([submission.received, submission.events.length]).toEqual([received, received])
   })
@@ -140,13 +140,13 @@ describe('the shape', () => {
     [false, false],
     [undefined, false],
     ['true', false],
-  ])('historical_migration %p makes it %p', (historical_migration, expected) => {
+  ])('reads historical_migration %p as %p', (historical_migration, expected) => {
     const value = { token: 't', batch: [plain()], historical_migration }
     expect(parse(value).isHistorical).toBe(expected)
   })
 })
 
-test('recordings may be larger than events, and are wrapped in the same ways', () => {
+test('recordings may be larger than events and have the same encodings', () => {
   expect(captureProtocol.decode).toEqual({
     bodyBytesMax: 20 * 1024 * 1024,
     forms: true,
@@ -171,7 +171,7 @@ describe('the reply', () => {
     return captureProtocol.reply(toRequest({ query }), submission, whole)
   }
 
-  test('to success is 200 and the contract’s body to the letter', () => {
+  test('to success is 200 and exactly the body of the contract', () => {
     expect(reply()).toEqual({ status: 200, body: '{"code":1,"status":"ok"}' })
     expect(reply({ duplicates: 2 })).toEqual({ status: 200, body: '{"code":1,"status":"ok"}' })
   })
@@ -182,14 +182,14 @@ describe('the reply', () => {
     expect(reply({}, 'beacon=0').status).toBe(200)
   })
 
-  test('names what a quota dropped', () => {
+  test('names the categories that a quota dropped', () => {
     expect(reply({ quotaLimited: ['events', 'exceptions'] })).toEqual({
       status: 200,
       body: '{"code":1,"status":"ok","quota_limited":["events","exceptions"]}',
     })
   })
 
-  test('names the rejected events of a batch of which some are good', () => {
+  test('names the rejected events of a partly valid batch', () => {
     expect(reply({ rejections: [bad(1)] })).toEqual({
       status: 200,
       body: '{"code":1,"status":"ok","rejected":[{"index":1,"error":"event_name_too_long"}]}',
@@ -199,7 +199,7 @@ describe('the reply', () => {
   test.each<[ErrorCode, number]>([
     ['missing_distinct_id', 400],
     ['event_too_large', 413],
-  ])('is an error of the first, %s, when all are bad', (code, status) => {
+  ])('is the error of the first event, %s, when all are rejected', (code, status) => {
     const { status: actual, body } = reply({ rejections: [bad(0, code), bad(1)] }, 'beacon=1')
     expect(actual).toBe(status)
     expect(body).toBe(
@@ -208,7 +208,7 @@ describe('the reply', () => {
   })
 })
 
-describe('a refusal', () => {
+describe('the reply to a refused request', () => {
   test.each<[ErrorCode, number, string | undefined]>([
     ['invalid_json', 400, undefined],
     ['missing_token', 401, undefined],
@@ -216,7 +216,7 @@ describe('a refusal', () => {
     ['internal_error', 500, undefined],
     ['rate_limited', 429, '7'],
     ['journal_full', 503, '7'],
-  ])('of %s is JSON with %i', (code, status, retryAfter) => {
+  ])('%s is JSON with status %i', (code, status, retryAfter) => {
     const error = new IngestError(code, 'one sentence', { retryAfterSeconds: 6.2 })
     const reply = captureProtocol.refuse(error, toRequest())
     expect(reply.status).toBe(status)
@@ -224,7 +224,7 @@ describe('a refusal', () => {
     expect(reply.headers?.['retry-after']).toBe(retryAfter as string)
   })
 
-  test('that nobody timed is tried again, too', () => {
+  test('has Retry-After also without a given time', () => {
     const reply = captureProtocol.refuse(new IngestError('too_busy', ''), toRequest())
     expect(Number(reply.headers?.['retry-after'])).toBeGreaterThan(0)
   })

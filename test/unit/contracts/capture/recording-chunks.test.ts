@@ -4,7 +4,7 @@ import { toRecordingChunks } from '../../../../src/contracts/capture/recording-c
 
 const whole = (snapshot_items: string) => ({ snapshot_items, chunk: 0, chunks: 1 })
 
-describe('pieces of at most 9 bytes', () => {
+describe('rows of at most 9 bytes', () => {
   test.each<[string, string[], ReturnType<typeof whole>[]]>([
     ['of nothing', [], [whole('[]')]],
     ['fill up, commas counted', ['1', '2', '33'], [whole('[1,2,33]')]],
@@ -20,7 +20,7 @@ describe('pieces of at most 9 bytes', () => {
     expect(toRecordingChunks(snapshots, 9)).toEqual(expected)
   })
 
-  test('cut what fits nowhere, all of it in one row of chunks, behind the rest', () => {
+  test('snapshots that fit no row become one list of chunks after the other rows', () => {
     expect(toRecordingChunks(['88888888', '1', '999999999'], 9)).toEqual([
       whole('[1]'),
       { snapshot_items: '"[888888"', chunk: 0, chunks: 3 },
@@ -30,17 +30,17 @@ describe('pieces of at most 9 bytes', () => {
   })
 })
 
-test('chunks fit, end between characters, and are the array’s text again', () => {
+test('chunks fit, end between characters, and join to the text of the array', () => {
   const text = fc.string({ unit: fc.constantFrom('🦊', '"', '\\', '\u0000', '件', 'x', '\ud800') })
   fc.assert(
     fc.property(fc.array(text), fc.integer({ min: 12, max: 40 }), (texts, bytesMax) => {
       const snapshots = texts.map((text) => JSON.stringify(text))
-      const pieces = toRecordingChunks(snapshots, bytesMax)
-      const chunks = pieces.filter(({ chunks }) => chunks > 1)
+      const rows = toRecordingChunks(snapshots, bytesMax)
+      const chunks = rows.filter(({ chunks }) => chunks > 1)
       const large = snapshots.filter((text) => Buffer.byteLength(text) > bytesMax - 2)
       const joined = chunks.map(({ snapshot_items }) => JSON.parse(snapshot_items)).join('')
       expect(joined).toBe(large.length > 0 ? `[${large.join(',')}]` : '')
-      for (const { snapshot_items } of pieces)
+      for (const { snapshot_items } of rows)
         expect(Buffer.byteLength(snapshot_items)).toBeLessThanOrEqual(bytesMax)
       for (const { snapshot_items } of chunks)
         expect(JSON.parse(snapshot_items).isWellFormed()).toBe(true)
@@ -49,7 +49,7 @@ test('chunks fit, end between characters, and are the array’s text again', () 
   )
 })
 
-test('a bound below any chunk still ends', () => {
+test('terminates for a limit that no chunk fits', () => {
   expect(toRecordingChunks(['"🦊"'], -5).map(({ snapshot_items }) => snapshot_items)).toEqual(
     ['[', '"', '🦊', '"', ']'].map((text) => JSON.stringify(text)),
   )

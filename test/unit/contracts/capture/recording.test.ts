@@ -22,7 +22,7 @@ const one = (value: unknown, run: Run = {}) => {
 }
 
 describe('a recording', () => {
-  test('is a row with the defaults of what the client left out', () => {
+  test('becomes a row with defaults for absent fields', () => {
     expect(one(ofData([{ type: 3 }], { uuid }))).toEqual({
       kind: 'recording',
       route: 'main',
@@ -60,11 +60,11 @@ describe('a recording', () => {
     expect(row[column]).toBe(expected)
   })
 
-  test('of the contract’s example is stored, empty as it is', () => {
+  test('of the example in the contract is stored without snapshots', () => {
     expect(one(toSnapshot()).row.snapshot_items).toBe('[]')
   })
 
-  test('takes sent_at per event', () => {
+  test('uses sent_at of the event', () => {
     const { row } = one([ofData([], { sent_at: '2026-01-01T13:00:00Z' })])
     expect(row.timestamp).toBe(receivedMs - 3_660_000)
   })
@@ -81,20 +81,20 @@ describe('a recording', () => {
     ['with a number for data', 'invalid_snapshot_data', { $snapshot_data: 0 }],
     ['with a large one', 'invalid_snapshot_data', { $snapshot_data: rawJSON('9007199254740993') }],
     ['of nobody', 'missing_distinct_id', { distinct_id: null }],
-  ])('%s is rejected, and its neighbours are not', (_, code, properties) => {
+  ])('%s is rejected, and the other events of the batch are not', (_, code, properties) => {
     const { events, rejections } = record([toSnapshot(properties), toSnapshot()])
     expect(rejections.map((rejection) => [rejection.index, rejection.code])).toEqual([[0, code]])
     expect(events.length).toBe(1)
   })
 
-  test('of 70 letters, digits and hyphens passes', () => {
+  test('with a session of 70 letters, digits and hyphens is accepted', () => {
     const $session_id = `${'aZ9-'.repeat(17)}ab`
     expect(one(toSnapshot({ $session_id })).row.session_id).toBe($session_id)
   })
 })
 
 describe('snapshots of one request', () => {
-  test('become one row a session, in their order, told of by the first', () => {
+  test('become one row for each session, in their order, with the columns of the first', () => {
     const events = recordAll([
       ofData([1, 2], { uuid }),
       toSnapshot({ $session_id: 's-2', $snapshot_data: { three: 3 } }),
@@ -115,7 +115,7 @@ describe('snapshots of one request', () => {
     expect(toLine(toRecord(event))).toEndWith(`,"snapshot_items":${items}}`)
   })
 
-  test('have no limit of 2 MB', () => {
+  test('may exceed the 2 MB of an event', () => {
     const { row } = one(ofData(['x'.repeat(3_000_000)]))
     expect(row.snapshot_items.length).toBe(3_000_004)
   })
@@ -131,7 +131,7 @@ describe('snapshots of one request', () => {
     return [...whole.flat(), ...(text.length > 0 ? JSON.parse(text.join('')) : [])]
   }
 
-  test('are split between snapshots where a line would be too long', () => {
+  test('are split between snapshots when a line would be too long', () => {
     const data = Array.from({ length: 100 }, (_, n) => ({ n, text: '件'.repeat(n % 40) }))
     const events = recordAll([ofData(data.slice(0, 30)), ofData(data.slice(30))], run)
     expect(events.every(({ row }) => row.chunk === 0 && row.chunks === 1)).toBe(true)
@@ -141,7 +141,7 @@ describe('snapshots of one request', () => {
     expect(Math.min(...lengths.slice(0, -1))).toBeGreaterThan(1500)
   })
 
-  test('that are too long alone are cut into numbered chunks', () => {
+  test('that are too long even alone are cut into numbered chunks', () => {
     const data = ['small', '🦊"\\\u0000\ud800'.repeat(900), { tail: 'x'.repeat(4000) }]
     const rows = recordAll(ofData(data), run).map(({ row }) => row)
     const chunks = rows.filter((row) => row.chunks > 1)
@@ -153,7 +153,7 @@ describe('snapshots of one request', () => {
     expect(reassemble(rows)).toEqual(data)
   })
 
-  test('fit the line and come together again, whatever they are', () => {
+  test('fit the line and can be joined again', () => {
     const text = fc.string({ unit: 'binary', size: 'large', maxLength: 3000 })
     const item = fc.oneof(fc.jsonValue(), text)
     fc.assert(
@@ -169,38 +169,38 @@ describe('snapshots of one request', () => {
     )
   })
 
-  test('are cut into few chunks, however large', () => {
+  test('are cut into few chunks at any size', () => {
     const events = recordAll(ofData(['\u0000"'.repeat(2_000_000)]))
     expect(events.length).toBeGreaterThan(3)
     expect(events.length).toBeLessThan(7)
   })
 })
 
-describe('a recording’s identity', () => {
+describe('the identity of a recording', () => {
   const pair = [ofData([1], { uuid }), ofData([2], { uuid: uuid.replace('1b', '1c') })]
   const dedupKeysOf = (value: unknown, run: Run = {}) =>
     recordAll(value, run).map((e) => e.dedupKey)
   const uuidsOf = (value: unknown, run: Run = {}) =>
     recordAll(value, run).map(({ row }) => row.uuid)
 
-  test('is that of its snapshots: a retry has the same', () => {
+  test('derives from its snapshots, so that a retry has the same', () => {
     expect(dedupKeysOf(pair)).toEqual(dedupKeysOf(structuredClone(pair)))
     expect(uuidsOf(pair)).toEqual(uuidsOf(structuredClone(pair)))
     expect(dedupKeysOf(pair)).not.toEqual(dedupKeysOf(pair.slice(0, 1)))
     expect(dedupKeysOf(pair)).not.toEqual(dedupKeysOf(pair.toReversed()))
   })
 
-  test('is missing where one snapshot has none', () => {
+  test('is missing if one snapshot has none', () => {
     expect(dedupKeysOf([...pair, ofData([3], { timestamp: undefined })])).toEqual([undefined])
   })
 
-  test('is the timestamps’ by the contract’s letter', () => {
+  test('uses only timestamps with DEDUP_IDENTITY=contract', () => {
     const run: Run = { dedupIdentity: 'contract' }
     const other = pair.map((snapshot) => ({ ...snapshot, uuid: crypto.randomUUID() }))
     expect(dedupKeysOf(pair, run)).toEqual(dedupKeysOf(other, run))
   })
 
-  test('differs between sessions and between the rows of one', () => {
+  test('differs between sessions and between the rows of a session', () => {
     const large = ofData(
       Array.from({ length: 50 }, () => 'x'.repeat(100)),
       { uuid },
@@ -212,7 +212,7 @@ describe('a recording’s identity', () => {
     expect(new Set(dedupKeys).size).toBe(dedupKeys.length)
   })
 
-  test('lends a lone snapshot’s uuid to its first row only, and to no merged one', () => {
+  test('uses a client uuid only for the first row of a single snapshot', () => {
     const large = ofData(
       Array.from({ length: 50 }, () => 'x'.repeat(100)),
       { uuid },
@@ -223,7 +223,7 @@ describe('a recording’s identity', () => {
     expect(uuidsOf(pair)).not.toContain(uuid)
   })
 
-  test('survives a retry from an address of another length', () => {
+  test('is the same for a retry from an address of another length', () => {
     const large = ofData(Array(5000).fill(1), { uuid })
     const from = (ip: string) => recordAll({ ...large, ip }, { lineBytesMax: 2000 })
     expect(from('10.0.0.1').map(({ row }) => row.snapshot_items)).toEqual(

@@ -76,7 +76,7 @@ describe('a link event keeps', () => {
     expect(toRow({ [field]: sent })[field]).toEqual(stored as never)
   })
 
-  test('numbers that a double cannot hold: exactly in attributes, as the nearest double elsewhere', () => {
+  test('large numbers: exactly in attributes, as the nearest double in columns', () => {
     const number = '12345678901234567890'
     const text = `{"event_type":"x","event_attributes":{"n":${number}},"conversion_value":${number}}`
     const { event_attributes, conversion_value } = parsed(text)
@@ -110,14 +110,14 @@ describe('an absent field of a link event becomes', () => {
     expect(toRow({ [field]: null })[field]).toEqual(expected as never)
   })
 
-  test('what it is by default where text is empty, too', () => {
+  test('its default if its text is empty, too', () => {
     const empty = { event_id: '', visitor_id: '', session_id: '', project_id: '', ip_address: '' }
     const { event_id, visitor_id, session_id, project_id, ip_address } = toRow(empty)
     for (const id of [event_id, visitor_id, session_id]) expect(id).toMatch(uuid7)
     expect({ project_id, ip_address }).toEqual({ project_id: 'default', ip_address: '203.0.113.7' })
   })
 
-  test('one column for every documented field, and uuid and received_at', () => {
+  test('one column for every field of the contract, and uuid and received_at', () => {
     const documented = [
       ...['event_type', 'event_id', 'project_id', 'ip_address', 'user_agent', 'referrer'],
       ...[...texts, ...generated, ...attributes, ...times, ...numbers, ...flags, 'link_tags'],
@@ -190,13 +190,13 @@ describe('the time of a link event', () => {
   })
 })
 
-describe('a link event is itself by project and event_id', () => {
+describe('project and event_id identify a link event', () => {
   const identity = (event: object) => {
     const { row, dedupKey } = normalise(event)
     return { uuid: row.uuid, dedupKey }
   }
 
-  test('the same for every copy, whatever else it says', () => {
+  test('duplicates have the same identity whatever their other fields are', () => {
     const first = identity({ event_id: 'e1', project_id: 'p' })
     expect(identity({ event_id: 'e1', project_id: 'p', event_type: 'view' })).toEqual(first)
     expect(first.dedupKey).toMatch(/^[0-9a-f]{32}$/)
@@ -215,14 +215,14 @@ describe('a link event is itself by project and event_id', () => {
     expect(identity(other).dedupKey).not.toBe(first.dedupKey)
   })
 
-  test('without an id it is never a copy, and its uuid is the id it gets', () => {
+  test('an event without an id is never a duplicate, and its uuid is its new id', () => {
     const { row, dedupKey } = normalise({})
     expect(dedupKey).toBeUndefined()
     expect(row.uuid).toBe((row as LinkRow).event_id)
   })
 })
 
-describe('the examples of the document', () => {
+describe('the examples of the contract', () => {
   const target = {
     link_id: 'abc123',
     link_slug: 'promo-summer',
@@ -237,11 +237,11 @@ describe('the examples of the document', () => {
     ...{ conversion_value: 99.99, utm_source: 'email', utm_campaign: 'summer_sale' },
   }
 
-  test('the basic one', () => {
+  test('the basic example', () => {
     expect(toRow({ event_type: 'click', ...target })).toMatchObject(target)
   })
 
-  test('the detailed one, down to its line', () => {
+  test('the detailed example, up to its line', () => {
     const event = normalise(conversion)
     expect(event).toMatchObject({ kind: 'link', route: 'main', key: 'proj789:vis987' })
     expect(JSON.parse(toLine(toRecord(event)))).toMatchObject({

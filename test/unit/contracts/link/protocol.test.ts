@@ -29,7 +29,7 @@ describe('link tracking answers', () => {
     },
   )
 
-  test('the same for a copy, and where a quota drops the event', () => {
+  test('the same for a duplicate and for an event that a quota drops', () => {
     const submission = linkProtocol.parse(toRequest(), {
       value: { event_type: 'click', event_id: 'evt 1' },
       decodedBytes: 2,
@@ -60,14 +60,14 @@ describe('link tracking answers', () => {
     })
   })
 
-  test('400 and the name of a field that is off', () => {
+  test('400 and the name of an invalid field', () => {
     const { status, reply } = track({ event_type: 'click', is_bounce: 'no' })
     expect(status).toBe(400)
     expect(reply.body).toBe('{"error":"Invalid field: is_bounce"}')
   })
 })
 
-describe('link tracking refuses in its own words:', () => {
+describe('link tracking refuses in the format of its contract:', () => {
   const codes = Object.keys(statusOf) as ErrorCode[]
 
   test.each(codes)('%s', (code) => {
@@ -91,13 +91,13 @@ describe('link tracking refuses in its own words:', () => {
     ['rate_limited', 12.5, '13'],
     ['internal_error', 30, undefined],
     ['body_too_large', 30, undefined],
-  ])('%s with %p s says to try again after %p', (code, retryAfterSeconds, header) => {
+  ])('%s with %p s has Retry-After %p', (code, retryAfterSeconds, header) => {
     const details = retryAfterSeconds === undefined ? {} : { retryAfterSeconds }
     const { headers } = refusal(linkProtocol, new IngestError(code, 'why', details))
     expect(headers['retry-after']).toBe(header!)
   })
 })
 
-test('link tracking takes beacons, and no base64 bodies', () => {
+test('link tracking accepts beacons and no base64 bodies', () => {
   expect(linkProtocol.decode).toEqual({ bodyBytesMax: 20 * 2 ** 20, forms: true, base64: false })
 })

@@ -62,7 +62,7 @@ describe('a reported event becomes a row:', () => {
     expect(toRow({})[column]).toEqual(expected as never)
   })
 
-  test('its place in Kafka is its user', () => {
+  test('its Kafka key contains its user', () => {
     expect(normalise([event])[0]).toMatchObject({
       kind: 'event',
       route: 'main',
@@ -73,28 +73,28 @@ describe('a reported event becomes a row:', () => {
 })
 
 describe('properties', () => {
-  test('are the headers of the contract, but for the key', () => {
+  test('are the headers of the contract except the key', () => {
     expect(toProperties({})).toEqual(own)
     expect(toProperties({ extra: null })).toEqual(own)
     expect(toRow({}).properties).not.toContain('YOUR_API_KEY')
   })
 
-  test('hold extra as it came', () => {
+  test('contain extra as sent', () => {
     const extra = { product_id: 'premium_monthly', price: 9.99, nested: { list: [1, null] } }
     expect(toProperties({ extra })).toEqual({ ...extra, ...own })
   })
 
-  test('cannot be contradicted by an event', () => {
+  test('from headers overwrite those of an event', () => {
     expect(toProperties({ extra: { $user_id: 'another' } })).toEqual(own)
   })
 
-  test('lack what the client did not send', () => {
+  test('have no entry for an absent header', () => {
     const { $accept, $user_agent, ...rest } = own
     expect(toProperties({}, { Accept: '', 'User-Agent': '' })).toEqual(rest)
     expect([$accept, $user_agent]).not.toContain('')
   })
 
-  test('repeat no header beyond 512 characters', () => {
+  test('have headers cut at 512 characters', () => {
     expect(toProperties({}, { 'X-USER-ID': 'u'.repeat(5000) }).$user_id).toHaveLength(512)
   })
 
@@ -106,13 +106,13 @@ describe('properties', () => {
   })
 })
 
-describe('a report is itself by project, Idempotency-Key and index', () => {
+describe('project, Idempotency-Key and index identify an event', () => {
   const identities = (key: string, project?: string) =>
     normalise([event, event], key ? { 'Idempotency-Key': key } : {}, project).map(
       ({ row, dedupKey }) => ({ uuid: row.uuid, dedupKey }),
     )
 
-  test('the same when it is sent again', () => {
+  test('a retry has the same identity', () => {
     const [first, second] = identities('retry-1')
     expect(identities('retry-1')).toEqual([first!, second!])
     expect(first!.dedupKey).toMatch(/^[0-9a-f]{32}$/)
@@ -124,19 +124,19 @@ describe('a report is itself by project, Idempotency-Key and index', () => {
   test.each([
     ['another key', 'retry-2', 'shop'],
     ['another project', 'retry-1', 'club'],
-  ])('%s makes other events', (_, key, project) => {
+  ])('%s gives other identities', (_, key, project) => {
     const dedupKeys = identities('retry-1').map(({ dedupKey }) => dedupKey)
     for (const { dedupKey } of identities(key, project)) expect(dedupKeys).not.toContain(dedupKey)
   })
 
-  test('without a key no event is ever a copy', () => {
+  test('without a key no event is a duplicate', () => {
     const [first, second] = identities('')
     expect([first!.dedupKey, second!.dedupKey]).toEqual([undefined, undefined])
     expect(first!.uuid).not.toBe(second!.uuid)
   })
 })
 
-test('one bad event refuses all', () => {
+test('one bad event refuses the report', () => {
   expect(() => normalise([event, { ...event, user: '' }])).toThrow(
     expect.objectContaining({
       code: 'missing_field',
@@ -148,7 +148,7 @@ test('one bad event refuses all', () => {
   )
 })
 
-describe('the examples of the document', () => {
+describe('the examples of the contract', () => {
   const opened = { ...event, extra: { source: 'push_notification' } }
   const premium = { product_id: 'premium_monthly', price: 9.99, currency: 'USD' }
   const purchased = { ...event, name: 'purchase_completed', extra: premium }
@@ -161,7 +161,7 @@ describe('the examples of the document', () => {
     ['Java', [opened, purchased]],
     ['JavaScript', [{ ...opened, extra: { ...opened.extra, screen: 'home' } }, purchased]],
     ['batch', [{ ...event, extra: {} }]],
-  ])('%s, down to the line', (_, events) => {
+  ])('%s, up to the line', (_, events) => {
     const lines = normalise(events).map((canonical) => JSON.parse(toLine(toRecord(canonical))))
     expect(lines).toEqual(
       events.map(({ name, user, sessionId, extra }) =>

@@ -28,20 +28,20 @@ function without(name: string): Record<string, string> {
 }
 
 describe('a report is answered', () => {
-  test('in the words of version 1', () => {
+  test('in the format of version 1', () => {
     const { status, reply } = report(v1, [event, event])
     expect(status).toBe(200)
     expect(reply.body).toBe('{"status":"success","message":"Events reported successfully"}')
   })
 
-  test('in the words of version 2, with how many events came', () => {
+  test('in the format of version 2, with the number of events', () => {
     expect(report(v2, [event, event])).toMatchObject({
       status: 200,
       body: { status: 'success', message: 'Events reported successfully', received: 2 },
     })
   })
 
-  test('as success where every event is a copy', () => {
+  test('as success if every event is a duplicate', () => {
     const request = toRequest({ path: v2, headers })
     const submission = protocol.parse(request, { value: { events: [event] }, decodedBytes: 2 })
     const outcome = { events: [], rejections: [], duplicates: 1, quotaLimited: [] }
@@ -132,7 +132,7 @@ test.each(['my key', 'my.key', '"my.key"', "'my key'"])('an API key may be %s', 
   expect(report(v2, [event], { ...headers, 'X-API-KEY': key }).status).toBe(200)
 })
 
-test('as many events as allowed are taken, and an API key of 64 characters', () => {
+test('accepts the maximum of events and an API key of 64 characters', () => {
   const sent = { ...headers, 'X-API-KEY': 'k'.repeat(64) }
   expect(report(v1, [event, event, event], sent).status).toBe(200)
 })
@@ -146,7 +146,7 @@ test('the credential is the API key', () => {
 describe('all faults', () => {
   const faulty = [{ user: '', sessionId: 's', extra: 5 }, event, { ...event, name: 1 }]
 
-  test('are listed by version 2, the first one leading', () => {
+  test('are listed by version 2, and the first one gives the code', () => {
     expect(report(v2, faulty).body).toEqual({
       status: 'error',
       code: 'EVENT_NAME_REQUIRED',
@@ -160,13 +160,13 @@ describe('all faults', () => {
     })
   })
 
-  test('are one to version 1', () => {
+  test('are reduced to the first by version 1', () => {
     expect(report(v1, faulty).reply.body).toBe(
       '{"status":"error","code":"EVENT_NAME_REQUIRED","message":"Event name is required"}',
     )
   })
 
-  test('of the headers are listed by version 2, as those of no event', () => {
+  test('of the headers are listed by version 2 without an index', () => {
     const missing = (field: string) =>
       error(null, field, 'MISSING_REQUIRED_HEADER', `Missing required header: ${field}`)
     expect(report(v2, [event], { 'X-API-KEY': 'k', 'X-VERSION': '1' }).body).toMatchObject({
@@ -175,7 +175,7 @@ describe('all faults', () => {
     })
   })
 
-  test('of the request are one fault, of no event', () => {
+  test('of the request are one fault without an index', () => {
     expect(report(v2, []).body).toMatchObject({
       errors: [error(null, 'events', 'INVALID_PARAMETER', 'events must not be empty')],
     })
@@ -186,7 +186,7 @@ describe('all faults', () => {
   }
 })
 
-describe('a report refuses in its own words:', () => {
+describe('a report is refused in the format of its contract:', () => {
   const codes = Object.keys(statusOf) as ErrorCode[]
 
   test.each(codes)('%s', (code) => {
@@ -204,7 +204,7 @@ describe('a report refuses in its own words:', () => {
     return statusOf[code] === 400 ? 'INVALID_PARAMETER' : code.toUpperCase()
   }
 
-  test('says when to try again', () => {
+  test('has Retry-After', () => {
     for (const code of ['too_busy', 'journal_full', 'shutting_down', 'rate_limited'] as const) {
       const error = new IngestError(code, 'why', { retryAfterSeconds: 2 })
       expect(refusal(protocol, error).headers).toEqual({ 'retry-after': '2' })
@@ -213,6 +213,6 @@ describe('a report refuses in its own words:', () => {
   })
 })
 
-test('a report is JSON, packed or not, and never a form', () => {
+test('a report is JSON, compressed or not, and never a form', () => {
   expect(protocol.decode).toEqual({ bodyBytesMax: 20 * 2 ** 20, forms: false, base64: false })
 })

@@ -15,7 +15,7 @@ const bare = { uuid: undefined }
 const long = (end: string) => 'x'.repeat(200) + end
 const contract: Run = { dedupIdentity: 'contract' }
 
-test('a marker is 128 bits of SHA-1, the same in every process', () => {
+test('a dedup key is 128 bits of SHA-1, the same in every process', () => {
   const text = `phc_a\n1\n1\nueu${uuid}`
   const sha1 = new Bun.CryptoHasher('sha1').update(text).digest('hex')
   expect(dedupKeyOf()).toBe(sha1.slice(0, 32))

@@ -24,7 +24,7 @@ test.each<[string, string, number, string]>([
   expect(isLongerThan(text, charactersMax)).toBe(expected !== text)
 })
 
-test('cuts as code points are counted', () => {
+test('cuts by code points', () => {
   fc.assert(
     fc.property(anyText, fc.nat(12), (text, max) => {
       expect(cutText(text, max)).toBe([...text].slice(0, max).join(''))
@@ -33,7 +33,7 @@ test('cuts as code points are counted', () => {
   )
 })
 
-test('cuts at bytes, between characters, and no earlier than it must', () => {
+test('cuts by bytes, between characters, as late as possible', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), fc.integer({ min: 1, max: 20 }), (text, max) => {
       const cut = cutBytes(text, max)
@@ -73,7 +73,7 @@ describe('a lone surrogate in JSON', () => {
     expect(toWellFormedJson(json)).toBe(expected)
   })
 
-  test('is replaced wherever JSON.stringify leaves one, and nothing else is touched', () => {
+  test('is replaced wherever JSON.stringify leaves one, and nothing else changes', () => {
     const values = fc.jsonValue({ stringUnit: 'binary' })
     fc.assert(
       fc.property(fc.dictionary(anyText, anyText), values, (texts, value) => {

@@ -61,7 +61,7 @@ describe('a time is read from', () => {
     expect(parseTime(value)).toBeUndefined()
   })
 
-  test('what JavaScript writes is read as JavaScript reads it, whatever came before', () => {
+  test('an ISO time of JavaScript is read as by JavaScript, after any other time', () => {
     const dates = fc.date({
       min: new Date('0100-01-01T00:00:00Z'),
       max: new Date('9999-12-31T23:59:59.999Z'),
@@ -72,7 +72,7 @@ describe('a time is read from', () => {
     )
   })
 
-  test('any text gives a whole number of ms or nothing', () => {
+  test('any text gives a whole number of ms or undefined', () => {
     const texts = fc.oneof(
       fc.string({ unit: 'binary' }),
       fc.stringMatching(/^[-0-9TZ:.+ ,]{0,40}$/),
@@ -172,7 +172,7 @@ test('a time is written as ISO 8601 in UTC with ms', () => {
   fc.assert(
     fc.property(times, fc.nat(2000), (ms, step) => {
       expect(toIso(ms)).toBe(new Date(ms).toISOString())
-      // Mostly the same second again: the case that is kept.
+      // Mostly the same second again: its text is kept.
       expect(toIso(ms - step)).toBe(new Date(ms - step).toISOString())
     }),
   )

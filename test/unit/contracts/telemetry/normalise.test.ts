@@ -49,7 +49,7 @@ describe('a telemetry event becomes a row:', () => {
     expect(canonical({ user }).key).toBe(`my-app:${expected}`)
   })
 
-  test('user and props are kept as they came', () => {
+  test('user and props are stored as sent', () => {
     const user = { id: 'u', email: 'e@x', name: 'Ada', attrs: { plan: 'pro' } }
     expect(toRow({ user }).user).toBe(JSON.stringify(user))
     const props = parseJson('{"__proto__":1,"id":12345678901234567890}')
@@ -116,7 +116,7 @@ describe('a telemetry event is rejected for', () => {
     ])
   })
 
-  test('numbers that only look like objects', () => {
+  test('large numbers instead of objects', () => {
     const props = (parseJson('[12345678901234567890]') as unknown[])[0]
     expect(normalise({ ...event, props }).rejections).toMatchObject([{ field: 'props' }])
     const ts = (parseJson('[1e400]') as unknown[])[0]
@@ -129,13 +129,13 @@ describe('a telemetry event is rejected for', () => {
     ])
   })
 
-  test('nothing within the limits', () => {
+  test('no value within the limits', () => {
     for (const field of texts) {
       expect(normalise({ ...event, [field]: '🎉'.repeat(200) }).rejections).toEqual([])
     }
   })
 
-  test('any JSON is judged, and never thrown at', () => {
+  test('any JSON gives an event or a rejection and never throws', () => {
     const fields = [...texts, 'type', 'ts', 'user', 'props']
     fc.assert(
       fc.property(fc.constantFrom(...fields), fc.jsonValue(), (field, value) => {
@@ -147,8 +147,8 @@ describe('a telemetry event is rejected for', () => {
   })
 })
 
-describe('a telemetry event is itself by app and id', () => {
-  test('the same for every copy, whatever else it says', () => {
+describe('app and id identify a telemetry event', () => {
+  test('duplicates have the same identity whatever their other fields are', () => {
     const first = canonical({})
     const copy = canonical({ ts: 5, name: 'other', sessionId: 's2' })
     expect(copy.dedupKey).toBe(first.dedupKey!)
@@ -165,13 +165,13 @@ describe('a telemetry event is itself by app and id', () => {
     expect(canonical(changes).row.uuid).not.toBe(canonical({}).row.uuid)
   })
 
-  test('an id that is a uuid is the uuid', () => {
+  test('an id that is a uuid becomes the uuid of the row', () => {
     const id = 'F47AC10B-58CC-4372-A567-0E02B2C3D479'
     expect(toRow({ id }).uuid).toBe(id.toLowerCase())
   })
 })
 
-describe('the examples of the document', () => {
+describe('the examples of the contract', () => {
   const props: Record<string, object> = {
     page: { url: 'https://app.example.com/', title: 'T', referrer: '', query: {}, hash: '#a' },
     custom: { button_id: 'save-btn', section: 'settings' },
@@ -180,7 +180,7 @@ describe('the examples of the document', () => {
     perf: { value: 2500, rating: 'needs-improvement', entryType: 'largest-contentful-paint' },
   }
 
-  test.each(Object.entries(props))('%s, down to the line', (type, own) => {
+  test.each(Object.entries(props))('%s, up to the line', (type, own) => {
     const user = { id: 'user_123', email: 'user@example.com' }
     const [accepted] = normalise({ ...event, type, user, props: own }).events
     expect(JSON.parse(toLine(toRecord(accepted!)))).toMatchObject({

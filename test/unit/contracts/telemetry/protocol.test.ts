@@ -15,13 +15,13 @@ const event = {
 }
 
 describe('telemetry answers', () => {
-  test('200 and how many events came and were stored', () => {
+  test('200 and the numbers of received and stored events', () => {
     const { status, reply } = send([event, { ...event, id: 'evt_def456' }])
     expect(status).toBe(200)
     expect(reply.body).toBe('{"success":true,"received":2,"processed":2}')
   })
 
-  test('200 to one event that stands alone', () => {
+  test('200 to one event without an array', () => {
     expect(send(event)).toMatchObject({ status: 200, body: { received: 1, processed: 1 } })
   })
 
@@ -42,7 +42,7 @@ describe('telemetry answers', () => {
     })
   })
 
-  test('400 with every line where no event is valid', () => {
+  test('400 with every line if no event is valid', () => {
     expect(send([{}, { ...event, ts: '1' }])).toMatchObject({
       status: 400,
       body: {
@@ -81,24 +81,24 @@ describe('telemetry answers', () => {
     })
   })
 
-  test('200 to as many events as are allowed', () => {
+  test('200 to the maximum of events', () => {
     expect(send(Array(4).fill(event)).status).toBe(200)
   })
 })
 
-describe('telemetry refuses in its own words:', () => {
+describe('telemetry refuses in the format of its contract:', () => {
   test.each(Object.keys(statusOf) as ErrorCode[])('%s', (code) => {
     const { status, body } = refusal(protocol, new IngestError(code, 'why'))
     expect(status).toBe(statusOf[code])
     expect(body).toEqual({ success: false, error: 'why', details: { code } })
   })
 
-  test('says when to try again', () => {
+  test('has Retry-After', () => {
     const error = new IngestError('rate_limited', 'why', { retryAfterSeconds: 42 })
     expect(refusal(protocol, error).headers).toEqual({ 'retry-after': '42' })
   })
 })
 
-test('telemetry takes beacons, and no base64 bodies', () => {
+test('telemetry accepts beacons and no base64 bodies', () => {
   expect(protocol.decode).toEqual({ bodyBytesMax: 20 * 2 ** 20, forms: true, base64: false })
 })
