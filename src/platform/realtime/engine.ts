@@ -1,7 +1,6 @@
 import { Server as BunEngine, type BunWebSocket, type WebSocketData } from '@socket.io/bun-engine'
 import type { Clock } from '../../core/clock.ts'
-import { createBucket } from './bucket.ts'
-import { frameBytesMax, packetsBurst, packetsPerSecond } from './limits.ts'
+import { createBucket, frameBytesMax, packetsBurst, packetsPerSecond } from './limits.ts'
 
 /** The type of `ws.data`, for the caller of `Bun.serve`. */
 export type EngineData = WebSocketData

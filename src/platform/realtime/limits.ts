@@ -1,3 +1,5 @@
+import { toEarlyMs, toUsedUntilMs } from '../../core/gcra.ts'
+
 /** Bounds of one socket and of all sockets of a node. */
 export type RealtimeLimits = {
   topicLengthMax: number
@@ -52,3 +54,24 @@ export const frameBytesMax = 2 * mib
  */
 export const packetsPerSecond = 1200
 export const packetsBurst = 2400
+
+/** Takes one token; false if none is left. */
+export type Bucket = (nowMs: number) => boolean
+
+/** Allows `burst` at once and `perSecond` on average. */
+export function createBucket({ perSecond, burst }: { perSecond: number; burst: number }): Bucket {
+  const intervalMs = 1000 / perSecond
+  const burstMs = burst * intervalMs
+  let startMs: number | undefined
+  let usedUntilMs = 0
+  return (nowMs) => {
+    startMs ??= nowMs
+    const sinceMs = nowMs - startMs
+    // A clock that goes back costs at most one burst: do not wait until the old time is reached again.
+    usedUntilMs = Math.min(usedUntilMs, sinceMs + burstMs)
+    const untilMs = toUsedUntilMs(usedUntilMs, sinceMs, intervalMs)
+    if (toEarlyMs(untilMs, sinceMs, burstMs) > 0) return false
+    usedUntilMs = untilMs
+    return true
+  }
+}

@@ -1,11 +1,10 @@
 import type { Clock } from '../../core/clock.ts'
 import type { Log } from '../../core/log.ts'
 import type { Identity } from '../auth/identity.ts'
-import { type Bucket, createBucket } from './bucket.ts'
 import type { RealtimeCounters } from './counters.ts'
 import type { Emitter } from './emitter.ts'
 import type { Engine, TransportConnection } from './engine.ts'
-import type { RealtimeLimits } from './limits.ts'
+import { type Bucket, createBucket, type RealtimeLimits } from './limits.ts'
 import type { IoSocket } from './protocol.ts'
 
 /** The authenticated sockets of this node. */
