@@ -1,15 +1,15 @@
 import { toInsert } from '../src/delivery/clickhouse/embedded.ts'
-import { createStore } from '../src/delivery/clickhouse/store.ts'
+import { createStore, toEmbeddedFolder } from '../src/delivery/clickhouse/store.ts'
 import { openConnection } from '../src/embedded/chdb/connection.ts'
 import { loadNative } from '../src/embedded/chdb/native.ts'
 import { makeLine, rowsPerInsert, toStoreSettings } from './clickhouse-lines.ts'
 import { measure } from './kafka-records.ts'
 
 /**
- * The engine alone: the same table and lines, in whole blocks made beforehand, one insert after the other. A process of
- * its own, since a process has one engine. Prints its run.
+ * The embedded ClickHouse alone: the same table and lines, in blocks built beforehand, one insert after the other. Runs
+ * in a process of its own, because a process can open one data folder only. Prints its run.
  */
-const [path = '', records = '0'] = process.argv.slice(2)
+const [dataDir = '', records = '0'] = process.argv.slice(2)
 const count = Number(records)
 const blocks: Buffer[] = []
 for (let from = 0; from < count; from += rowsPerInsert) {
@@ -17,12 +17,12 @@ for (let from = 0; from < count; from += rowsPerInsert) {
   const lines = Array.from({ length: size }, (_, index) => `${makeLine(from + index)}\n`)
   blocks.push(Buffer.from(lines.join('')))
 }
-// As of the server, the clock runs from before the engine is opened and its tables are made.
+// As for the server, the measurement includes opening chDB and creating its tables.
 const run = await measure('engine alone', count, async () => {
-  const store = await createStore(toStoreSettings(path))
+  const store = await createStore(toStoreSettings(dataDir))
   await store.prepare()
   await store.clickhouse.close()
-  const connection = openConnection(await loadNative(), path)
+  const connection = openConnection(await loadNative(), toEmbeddedFolder(dataDir))
   for (const [index, rows] of blocks.entries()) {
     const stream = connection.openInsert(toInsert('events', `bare-${index}`), 'JSONEachRow')
     stream.append(rows)

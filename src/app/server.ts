@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Config } from '../config/config.ts'
 import { SettingsError } from '../config/environment.ts'
 import { findOrphanedJournals, toShare } from '../config/per-worker.ts'
 import { createContracts } from '../contracts/registry.ts'
 import { IngestError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
+import { toEmbeddedFolder } from '../delivery/clickhouse/store.ts'
 import { startQueryServer } from '../embedded/query-api/server.ts'
 import { createDeadlines } from '../http/body.ts'
 import { createIsForwardedTls } from '../http/client-ip.ts'
@@ -201,7 +201,7 @@ async function openQueryServer(config: Config, log: Log) {
   try {
     const query = await startQueryServer({
       port: config.EMBEDDED_CLICKHOUSE_PORT,
-      chdbPath: join(config.dataDir, 'clickhouse'),
+      chdbPath: toEmbeddedFolder(config.dataDir),
       log,
       mode: 'read-only',
     })

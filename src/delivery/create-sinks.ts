@@ -1,11 +1,14 @@
-import { join } from 'node:path'
 import type { Config } from '../config/config.ts'
 import { type RetryPolicy, sleep } from '../core/async.ts'
 import type { Log } from '../core/log.ts'
 import { type Sink, type SinkName, sinkNames } from '../core/sink.ts'
 import type { ReadLimits } from '../journal/reader.ts'
 import { createClickHouseSink } from './clickhouse/sink.ts'
-import { type ClickHouseSettings, createStore, toClickHouseSettings } from './clickhouse/store.ts'
+import {
+  type ClickHouseSettings,
+  createStore,
+  parseClickHouseSettings,
+} from './clickhouse/store.ts'
 import type { Cursors } from './cursors.ts'
 import { type KafkaSettings, parseKafkaSettings } from './kafka/settings.ts'
 import { createSinkCounters, type SinkCounters } from './sink-counters.ts'
@@ -23,10 +26,7 @@ export type SinkOptions = { config: Config; journalId: string; cursors: Cursors;
 
 /** To add a sink: its folder, its name in core/sink.ts, its settings and one entry here. */
 const sinks = {
-  clickhouse: defineSink(
-    (config) => toClickHouseSettings(config, join(config.dataDir, 'clickhouse')),
-    createClickHousePart,
-  ),
+  clickhouse: defineSink(parseClickHouseSettings, createClickHousePart),
   kafka: defineSink(parseKafkaSettings, createKafkaPart),
 } satisfies Record<SinkName, SinkDefinition>
 
@@ -73,11 +73,11 @@ async function createClickHousePart(
   const sink = createClickHouseSink({
     ...{ clickhouse, prepare, journalId, cursors, report: counters.report, now: Date.now },
     ...retryPolicy,
-    cluster: settings.cluster,
-    killAfterMs: settings.timeoutMs,
+    cluster: settings.CLICKHOUSE_CLUSTER,
+    killAfterMs: settings.CLICKHOUSE_TIMEOUT_MS,
   })
-  const limits = { recordsMax: settings.rowsMax, bytesMax: toBytesMax(settings) }
-  return { sink, counters, limits, flushMs: settings.flushMs }
+  const limits = { recordsMax: settings.CLICKHOUSE_ROWS_MAX, bytesMax: toBytesMax(settings) }
+  return { sink, counters, limits, flushMs: settings.CLICKHOUSE_FLUSH_MS }
 }
 
 /**
@@ -86,7 +86,7 @@ async function createClickHousePart(
  */
 const embeddedBytesMax = 40 * 1024 * 1024
 
-const toBytesMax = ({ url, bytesMax }: ClickHouseSettings) =>
+const toBytesMax = ({ CLICKHOUSE_URL: url, CLICKHOUSE_BYTES_MAX: bytesMax }: ClickHouseSettings) =>
   url === undefined ? Math.min(bytesMax, embeddedBytesMax) : bytesMax
 
 /** The sink gathers its sends itself: it needs records soon, a few batches at a time. */

@@ -1,21 +1,16 @@
+import type { Config } from '../../config/config.ts'
 import type { ClickHouse } from './client.ts'
 import { firstTables, type Table, tableOf } from './tables.ts'
 
-export type SchemaOptions = {
-  /** Name of the cluster, where there is one. */
-  cluster: string | undefined
-  /**
-   * Events, link events and recordings go this many days after they were received; 0 keeps them.
-   */
-  ttlDays: number
-}
+/** Tables of events, link events and recordings keep rows for EVENTS_TTL_DAYS, or for ever if it is 0. */
+export type SchemaSettings = Pick<Config, 'CLICKHOUSE_CLUSTER' | 'EVENTS_TTL_DAYS'>
 
 /**
  * Migrates the database to the schema of this version. Every statement may run twice, also on two nodes
  * at once, so an interrupted migration is run again. Rejects with a ClickHouseFailure.
  */
-export async function migrate(clickhouse: ClickHouse, options: SchemaOptions): Promise<void> {
-  const dialect = toDialect(options.cluster)
+export async function migrate(clickhouse: ClickHouse, settings: SchemaSettings): Promise<void> {
+  const dialect = toDialect(settings.CLICKHOUSE_CLUSTER)
   await clickhouse.command(toCreate(migrationsTable, dialect))
   const applied = await clickhouse.query<{ version: number }>(
     `SELECT version FROM ${migrationsTable.name}`,
@@ -28,7 +23,7 @@ export async function migrate(clickhouse: ClickHouse, options: SchemaOptions): P
     await clickhouse.command(`INSERT INTO ${migrationsTable.name} (version) VALUES (${version})`)
   }
   for (const name of retained)
-    await setRetention(clickhouse, { name, dialect, days: options.ttlDays })
+    await setRetention(clickhouse, { name, dialect, days: settings.EVENTS_TTL_DAYS })
 }
 
 /** Creates the database through a connection to another database. */

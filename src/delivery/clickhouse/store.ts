@@ -1,119 +1,95 @@
+import { join } from 'node:path'
+import type { Config } from '../../config/config.ts'
 import { type Log, silentLog } from '../../core/log.ts'
 import type { ClickHouse } from './client.ts'
 import { assertChdbInstalled, loadChdb, openEmbeddedClickHouse } from './embedded.ts'
 import { ClickHouseFailure } from './failure.ts'
 import { createHttpClickHouse, databaseOf } from './http.ts'
-import { createDatabase, migrate, type SchemaOptions, tuneTables } from './schema.ts'
+import { createDatabase, migrate, tuneTables } from './schema.ts'
 
-/**
- * What the ClickHouse sink needs to know. It travels to the shippers' thread, so it is plain data.
- */
-export type ClickHouseSettings = SchemaOptions & {
-  /** Undefined runs the engine in this process. */
-  url: string | undefined
-  /** The embedded engine's folder. */
-  path: string
-  timeoutMs: number
-  flushMs: number
-  rowsMax: number
-  bytesMax: number
-}
-
-/** The settings of config.ts that are ClickHouse's. */
-export type ClickHouseConfig = {
-  CLICKHOUSE_URL?: string
-  CLICKHOUSE_CLUSTER?: string
-  CLICKHOUSE_FLUSH_MS: number
-  CLICKHOUSE_ROWS_MAX: number
-  CLICKHOUSE_BYTES_MAX: number
-  CLICKHOUSE_TIMEOUT_MS: number
-  EVENTS_TTL_DAYS: number
-}
+/** Plain data: it is sent to the delivery thread. Without CLICKHOUSE_URL the embedded ClickHouse is used. */
+export type ClickHouseSettings = Pick<
+  Config,
+  Extract<keyof Config, `CLICKHOUSE_${string}`> | 'EVENTS_TTL_DAYS' | 'dataDir'
+>
 
 export type Store = {
   /** Usable once `prepare` has resolved. */
   clickhouse: ClickHouse
-  /**
-   * Opens the engine or reaches the server, and makes what is missing there. Rejects with a
-   * ClickHouseFailure.
-   */
+  /** Opens chDB or connects to the server, and migrates. Rejects with a ClickHouseFailure. */
   prepare(): Promise<void>
 }
 
-/** Throws, in words for the operator, where settings contradict each other. */
-export function toClickHouseSettings(config: ClickHouseConfig, path: string): ClickHouseSettings {
-  const { CLICKHOUSE_URL: url, CLICKHOUSE_CLUSTER: cluster } = config
+/** Throws, in words for the operator, if settings contradict each other or chDB is needed but missing. */
+export function parseClickHouseSettings(settings: ClickHouseSettings): ClickHouseSettings {
+  const { CLICKHOUSE_URL: url, CLICKHOUSE_CLUSTER: cluster } = settings
   if (cluster !== undefined && url === undefined)
-    throw new Error('CLICKHOUSE_CLUSTER is set, but CLICKHOUSE_URL is not')
-  // A macro such as {cluster} is a name as well.
+    throw new Error('CLICKHOUSE_CLUSTER is set, but CLICKHOUSE_URL is not; set it too')
+  // A macro such as {cluster} is allowed too.
   if (cluster !== undefined && !/^[\w.{}-]+$/.test(cluster))
-    throw new Error('CLICKHOUSE_CLUSTER is no name of a cluster')
+    throw new Error(`CLICKHOUSE_CLUSTER "${cluster}" is not a valid name of a cluster`)
+  // The message omits the value, which contains a password.
   if (url !== undefined && !/^https?:\/\/[^/]/.test(url))
-    throw new Error('CLICKHOUSE_URL is no http:// or https:// URL')
+    throw new Error('CLICKHOUSE_URL does not start with http:// or https:// and a host')
   if (url === undefined) assertChdbInstalled()
-  return {
-    url,
-    cluster,
-    path,
-    ttlDays: config.EVENTS_TTL_DAYS,
-    timeoutMs: config.CLICKHOUSE_TIMEOUT_MS,
-    flushMs: config.CLICKHOUSE_FLUSH_MS,
-    rowsMax: config.CLICKHOUSE_ROWS_MAX,
-    bytesMax: config.CLICKHOUSE_BYTES_MAX,
-  }
+  return settings
 }
 
-/** Rejects, in words for the operator, where the embedded engine is wanted and cannot be loaded. */
+/** Folder of the embedded ClickHouse. */
+export const toEmbeddedFolder = (dataDir: string) => join(dataDir, 'clickhouse')
+
+/** Rejects, in words for the operator, if the embedded ClickHouse is configured and cannot be loaded. */
 export async function createStore(settings: ClickHouseSettings, log = silentLog): Promise<Store> {
-  const { url } = settings
+  const { CLICKHOUSE_URL: url } = settings
   return url === undefined ? createEmbeddedStore(settings, log) : createServerStore(url, settings)
 }
 
 async function createEmbeddedStore(settings: ClickHouseSettings, log: Log): Promise<Store> {
   const vendor = await loadChdb()
-  let engine: ClickHouse | undefined
+  let embedded: ClickHouse | undefined
   const opened = (): ClickHouse => {
-    if (!engine) throw new ClickHouseFailure('the embedded engine is not open', { kind: 'busy' })
-    return engine
+    if (!embedded)
+      throw new ClickHouseFailure('the embedded ClickHouse is not open', { kind: 'busy' })
+    return embedded
   }
   return {
     clickhouse: {
-      stage: (lines) => engine?.stage?.(lines),
+      stage: (lines) => embedded?.stage?.(lines),
       insert: async (rows, signal) => opened().insert(rows, signal),
       query: async (sql, signal) => opened().query(sql, signal),
       command: async (sql, signal) => opened().command(sql, signal),
-      close: async () => engine?.close(),
+      close: async () => embedded?.close(),
     },
     async prepare() {
-      engine ??= openEmbeddedClickHouse(vendor, settings.path, log)
-      await migrate(engine, settings)
-      await tuneTables(engine)
+      embedded ??= openEmbeddedClickHouse(vendor, toEmbeddedFolder(settings.dataDir), log)
+      await migrate(embedded, settings)
+      await tuneTables(embedded)
     },
   }
 }
 
-const unknownDatabase = 81
+const unknownDatabaseCode = 81
 
 function createServerStore(url: string, settings: ClickHouseSettings): Store {
-  const { timeoutMs } = settings
+  const { CLICKHOUSE_TIMEOUT_MS: timeoutMs, CLICKHOUSE_CLUSTER: cluster } = settings
   const clickhouse = createHttpClickHouse({ url, timeoutMs })
 
   async function prepare(): Promise<void> {
     try {
       await migrate(clickhouse, settings)
     } catch (error) {
-      if (!(error instanceof ClickHouseFailure) || error.code !== unknownDatabase) throw error
-      await makeDatabase()
+      if (!(error instanceof ClickHouseFailure) || error.code !== unknownDatabaseCode) throw error
+      await createOwnDatabase()
       await migrate(clickhouse, settings)
     }
   }
 
-  async function makeDatabase(): Promise<void> {
-    const elsewhere = createHttpClickHouse({ url, database: 'default', timeoutMs })
+  async function createOwnDatabase(): Promise<void> {
+    const server = createHttpClickHouse({ url, database: 'default', timeoutMs })
     try {
-      await createDatabase(elsewhere, { name: databaseOf(url), cluster: settings.cluster })
+      await createDatabase(server, { name: databaseOf(url), cluster })
     } finally {
-      await elsewhere.close()
+      await server.close()
     }
   }
   return { clickhouse, prepare }

@@ -14,7 +14,11 @@ import { loadChdb } from '../../../src/delivery/clickhouse/embedded.ts'
 import { createInserter } from '../../../src/delivery/clickhouse/inserter.ts'
 import { migrate } from '../../../src/delivery/clickhouse/schema.ts'
 import { createClickHouseSink } from '../../../src/delivery/clickhouse/sink.ts'
-import { createStore, type Store } from '../../../src/delivery/clickhouse/store.ts'
+import {
+  createStore,
+  type Store,
+  toEmbeddedFolder,
+} from '../../../src/delivery/clickhouse/store.ts'
 import { temporaryFolder } from '../../support/folder.ts'
 import * as fixtures from '../../unit/delivery/clickhouse/fixtures.ts'
 
@@ -27,13 +31,13 @@ setDefaultTimeout(60_000)
 const folder = temporaryFolder()
 const midnight = new Date(fixtures.receivedMs).toISOString().replace('T', ' ').replace('Z', '')
 const inserterThread = '../../../src/delivery/clickhouse/inserter-worker.ts'
-const schema = { cluster: undefined, ttlDays: 0 }
+const path = toEmbeddedFolder(folder.path)
+const schema = { EVENTS_TTL_DAYS: 0 }
 let store: Store
 let clickhouse: ClickHouse
 
 beforeAll(async () => {
-  const sizes = { timeoutMs: 60_000, flushMs: 10, rowsMax: 1000, bytesMax: 1024 * 1024 }
-  store = await createStore({ ...schema, ...sizes, url: undefined, path: folder.path })
+  store = await createStore(fixtures.makeSettings({ dataDir: folder.path }))
   await store.prepare()
   clickhouse = store.clickhouse
 })
@@ -111,7 +115,7 @@ describe('the embedded engine', () => {
 
   test('says what is wrong with an insert, and gives its memory back', async () => {
     const freed: ArrayBuffer[] = []
-    const inserter = createInserter({ path: folder.path, onFree: (room) => freed.push(room) })
+    const inserter = createInserter({ path, onFree: (room) => freed.push(room) })
     const rows = Buffer.from(new ArrayBuffer(64), 8, 3).fill('{}\n')
     const inserting = inserter.insert('INSERT INTO nowhere', rows)
     await expect(inserting).rejects.toMatchObject({
@@ -126,7 +130,7 @@ describe('the embedded engine', () => {
   test('starts another thread after the inserting one has ended', async () => {
     const script = join(folder.path, 'faulty-thread.ts')
     await Bun.write(script, "self.onmessage = () => { throw new Error('gone') }")
-    const inserter = createInserter({ path: folder.path, onFree() {}, script })
+    const inserter = createInserter({ path, onFree() {}, script })
     const insert = () => inserter.insert('INSERT INTO nowhere', Buffer.from(new ArrayBuffer(3)))
     await expect(insert()).rejects.toThrow('gone')
     await Bun.write(script, `import '${import.meta.resolve(inserterThread)}'`)
@@ -236,7 +240,7 @@ describe('the schema', () => {
   test('follows the setting of how long events stay', async () => {
     const seen: (string | undefined)[] = []
     for (const ttlDays of [30, 30, 7, 0]) {
-      await migrate(clickhouse, { ...schema, ttlDays })
+      await migrate(clickhouse, { EVENTS_TTL_DAYS: ttlDays })
       seen.push(await ttlOf('events'))
     }
     const days = (n: number) => `toDateTime(received_at) + toIntervalDay(${n})`
@@ -259,7 +263,7 @@ describe('the schema', () => {
       query: async () => [],
       command: async (sql) => void said.push(sql),
     }
-    await migrate(echo, { cluster: 'c`1', ttlDays: 9 })
+    await migrate(echo, { CLICKHOUSE_CLUSTER: 'c`1', EVENTS_TTL_DAYS: 9 })
     expect(said.filter((sql) => /^(CREATE|ALTER)/.test(sql)).length).toBe(8)
     for (const sql of said.filter((text) => text.startsWith('CREATE'))) {
       expect(sql).toContain(' ON CLUSTER `c\\`1` (')

@@ -3,7 +3,11 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { StoredLine } from '../../../src/core/record.ts'
 import { createClickHouseSink } from '../../../src/delivery/clickhouse/sink.ts'
-import { createStore, type Store } from '../../../src/delivery/clickhouse/store.ts'
+import {
+  createStore,
+  type Store,
+  toEmbeddedFolder,
+} from '../../../src/delivery/clickhouse/store.ts'
 import { temporaryFolder } from '../../support/folder.ts'
 import { canMount, mountTinyDisk, type TinyDisk } from '../../support/tiny-disk.ts'
 import * as fixtures from '../../unit/delivery/clickhouse/fixtures.ts'
@@ -21,12 +25,10 @@ describe.skipIf(!canMount)('the embedded engine on a disk that fills up while it
 
   beforeAll(async () => {
     folder = temporaryFolder()
-    const parts = join(folder.path, 'store')
-    mkdirSync(parts)
+    const parts = join(toEmbeddedFolder(folder.path), 'store')
+    mkdirSync(parts, { recursive: true })
     disk = mountTinyDisk(16 * 1024 * 1024, parts)
-    const sizes = { timeoutMs: 60_000, flushMs: 10, rowsMax: 1000, bytesMax: 1024 * 1024 }
-    const schema = { cluster: undefined, ttlDays: 0 }
-    store = await createStore({ ...schema, ...sizes, url: undefined, path: folder.path })
+    store = await createStore(fixtures.makeSettings({ dataDir: folder.path }))
     await store.prepare()
     await store.clickhouse.command('SYSTEM STOP MERGES')
   })

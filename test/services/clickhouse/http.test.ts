@@ -4,7 +4,7 @@ import { createClickHouseSink } from '../../../src/delivery/clickhouse/sink.ts'
 import {
   type ClickHouseSettings,
   createStore,
-  toClickHouseSettings,
+  parseClickHouseSettings,
 } from '../../../src/delivery/clickhouse/store.ts'
 import { type FaultProxy, type ProxyFault, startFaultProxy } from '../../support/fault-proxy.ts'
 import * as fixtures from '../../unit/delivery/clickhouse/fixtures.ts'
@@ -22,11 +22,8 @@ beforeAll(async () => {
 })
 afterAll(() => proxy.close())
 
-const settings = (given: Partial<ClickHouseSettings> = {}): ClickHouseSettings => ({
-  ...{ url: `${proxy.url}/${database}`, path: '', cluster: undefined, ttlDays: 0 },
-  ...{ timeoutMs: 10_000, flushMs: 10, rowsMax: 1000, bytesMax: 1024 * 1024 },
-  ...given,
-})
+const settings = (given: Partial<ClickHouseSettings> = {}) =>
+  fixtures.makeSettings({ CLICKHOUSE_URL: `${proxy.url}/${database}`, ...given })
 
 async function makeSink(given: Partial<ClickHouseSettings> = {}) {
   const { clickhouse, prepare } = await createStore(settings(given))
@@ -106,7 +103,7 @@ describe('ClickHouse over HTTP', () => {
 
   test('gives up on a server that hangs, and stores every row once after it', async () => {
     const records = makeEvents(50)
-    const { sink, report } = await makeSink({ timeoutMs: 300 })
+    const { sink, report } = await makeSink({ CLICKHOUSE_TIMEOUT_MS: 300 })
     suffer('hang')
     await sink.ship(toBatch(records), never)
     expect(await storedOf(records)).toEqual(uuidsOf(records))
@@ -158,7 +155,7 @@ describe('ClickHouse over HTTP', () => {
 
   test('does not tell the password in what it reports', async () => {
     const url = `http://somebody:hunter2@127.0.0.1:1/${database}`
-    const { sink, report } = await makeSink({ url })
+    const { sink, report } = await makeSink({ CLICKHOUSE_URL: url })
     const stop = new AbortController()
     const said: string[] = []
     report.retried = (reason, message) => {
@@ -188,26 +185,26 @@ describe('ClickHouse over HTTP', () => {
 })
 
 describe('settings that contradict each other', () => {
-  const config = {
-    ...{ CLICKHOUSE_FLUSH_MS: 1, CLICKHOUSE_ROWS_MAX: 1, CLICKHOUSE_BYTES_MAX: 1 },
-    ...{ CLICKHOUSE_TIMEOUT_MS: 1, EVENTS_TTL_DAYS: 0 },
-  }
   test.each([
     ['a cluster without a server', { CLICKHOUSE_CLUSTER: 'c' }, 'CLICKHOUSE_URL is not'],
     [
       'a cluster that is none',
       { CLICKHOUSE_URL: 'http://host', CLICKHOUSE_CLUSTER: "c') --" },
-      'CLICKHOUSE_CLUSTER is no name',
+      'is not a valid name of a cluster',
     ],
-    ['a URL of another kind', { CLICKHOUSE_URL: 'tcp://host:9000' }, 'no http:// or https:// URL'],
+    [
+      'a URL of another kind',
+      { CLICKHOUSE_URL: 'tcp://host:9000' },
+      'CLICKHOUSE_URL does not start with',
+    ],
   ])('%s', (_, given, message) => {
-    expect(() => toClickHouseSettings({ ...config, ...given }, '')).toThrow(message)
+    expect(() => parseClickHouseSettings(fixtures.makeSettings(given))).toThrow(message)
   })
 })
 
 test('no statement waits for longer than it may', async () => {
   proxy.fault = () => 'hang'
-  const { clickhouse } = await createStore(settings({ timeoutMs: 100 }))
+  const { clickhouse } = await createStore(settings({ CLICKHOUSE_TIMEOUT_MS: 100 }))
   expect(clickhouse.query('SELECT 1')).rejects.toMatchObject({ kind: 'unknown', code: undefined })
   expect(clickhouse.command('SELECT 1')).rejects.toMatchObject({ code: undefined })
   await Promise.allSettled([clickhouse.query('SELECT 1')])

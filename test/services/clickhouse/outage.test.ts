@@ -15,10 +15,9 @@ beforeAll(async () => {
 afterAll(() => service.stop())
 
 async function makeSink(timeoutMs: number) {
-  const { clickhouse, prepare } = await createStore({
-    ...{ url: service.url, path: '', cluster: undefined, ttlDays: 0, timeoutMs },
-    ...{ flushMs: 10, rowsMax: 1000, bytesMax: 1024 * 1024 },
-  })
+  const { clickhouse, prepare } = await createStore(
+    fixtures.makeSettings({ CLICKHOUSE_URL: service.url, CLICKHOUSE_TIMEOUT_MS: timeoutMs }),
+  )
   const report = fixtures.makeReport()
   const sink = createClickHouseSink({
     ...{ clickhouse, prepare, cursors: fixtures.makeLedger(), report, now: Date.now },

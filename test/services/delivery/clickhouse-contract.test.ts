@@ -1,6 +1,11 @@
 import { createClickHouseSink } from '../../../src/delivery/clickhouse/sink.ts'
 import { createStore } from '../../../src/delivery/clickhouse/store.ts'
-import { instantly, makeLedger, makeReport } from '../../unit/delivery/clickhouse/fixtures.ts'
+import {
+  instantly,
+  makeLedger,
+  makeReport,
+  makeSettings,
+} from '../../unit/delivery/clickhouse/fixtures.ts'
 import { shared } from '../shared.ts'
 import { describeSink, type SinkUnderTest } from './sink-contract.ts'
 
@@ -8,10 +13,8 @@ describeSink('ClickHouse', { open, isExactlyOnce: true })
 
 async function open(): Promise<SinkUnderTest> {
   const database = `contract_${crypto.randomUUID().replaceAll('-', '')}`
-  const { clickhouse, prepare } = await createStore({
-    ...{ url: `${await shared.clickhouse()}/${database}`, path: '', cluster: undefined },
-    ...{ ttlDays: 0, timeoutMs: 10_000, flushMs: 10, rowsMax: 1000, bytesMax: 1024 * 1024 },
-  })
+  const url = `${await shared.clickhouse()}/${database}`
+  const { clickhouse, prepare } = await createStore(makeSettings({ CLICKHOUSE_URL: url }))
   const sink = createClickHouseSink({
     ...instantly,
     ...{ clickhouse, prepare, cursors: makeLedger(), report: makeReport(), now: Date.now },

@@ -2,6 +2,7 @@ import type { RetryPolicy } from '../../../../src/core/async.ts'
 import type { Kind, Source } from '../../../../src/core/event.ts'
 import { type StoredRecord, toStoredLine } from '../../../../src/core/record.ts'
 import type { Batch } from '../../../../src/core/sink.ts'
+import type { ClickHouseSettings } from '../../../../src/delivery/clickhouse/store.ts'
 import type { PendingRange } from '../../../../src/delivery/cursors.ts'
 import type { SinkReport } from '../../../../src/delivery/sink-counters.ts'
 
@@ -119,5 +120,12 @@ export function makeReport(): ReportedSink {
     deadLettered: (_, reason) => void buried.push(reason),
   }
 }
+
+/** Settings for small batches. A test adds a server's URL or a data folder. */
+export const makeSettings = (given: Partial<ClickHouseSettings> = {}): ClickHouseSettings => ({
+  ...{ dataDir: '', EVENTS_TTL_DAYS: 0, CLICKHOUSE_TIMEOUT_MS: 10_000, CLICKHOUSE_FLUSH_MS: 10 },
+  ...{ CLICKHOUSE_ROWS_MAX: 1000, CLICKHOUSE_BYTES_MAX: 1024 * 1024 },
+  ...given,
+})
 
 export const never = new AbortController().signal
