@@ -16,22 +16,22 @@ const insertBytes = 16 * mib
 /** Low, because the bare inserts run later, and the load of the machine changes between. */
 const speedShareMin = 0.3
 
-let engine: ClickHouseService
+let clickhouse: ClickHouseService
 beforeAll(async () => {
-  engine = await startClickHouse()
+  clickhouse = await startClickHouse()
 })
-afterAll(() => engine.stop())
+afterAll(() => clickhouse.stop())
 
 test('drains a backlog at the speed of ClickHouse, in bounded memory and before new events', async () => {
   await using server = await startSpillway({
-    ...{ CLICKHOUSE_URL: engine.url, CLICKHOUSE_BYTES_MAX: String(insertBytes) },
+    ...{ CLICKHOUSE_URL: clickhouse.url, CLICKHOUSE_BYTES_MAX: String(insertBytes) },
     ...{ ACCESS_LOG: 'false', OVERFLOW_PER_SECOND: '0' },
   })
   await until(() => server.query('SELECT 1 FROM events').catch(() => false), { what: 'the table' })
-  await engine.kill()
+  await clickhouse.kill()
   const backlog = await fillJournal(server)
 
-  await engine.restart()
+  await clickhouse.restart()
   const { drainMs, peaks, disorder, freshCount } = await watchDrain(server, backlog)
   await until(async () => (await look(server)).fresh === freshCount, { timeoutMs: 60_000 })
   const rowsPerSecond = backlog / (drainMs / 1000)
@@ -126,20 +126,20 @@ async function postFresh({ url }: Spillway, number: number): Promise<void> {
 /** Rows per second when the same rows are inserted without Spillway, in inserts of the same size. */
 async function measureBareInserts(): Promise<number> {
   const sql = `SELECT * FROM events WHERE event = 'old' LIMIT 16000 FORMAT JSONEachRow`
-  const text = await (await fetch(engine.url, { method: 'POST', body: sql })).text()
+  const text = await (await fetch(clickhouse.url, { method: 'POST', body: sql })).text()
   const lines = text
     .trimEnd()
     .split('\n')
     .map((line) => toStoredLine(Buffer.from(`${line}\n`)))
-  const clickhouse = createHttpClickHouse({ url: engine.url, timeoutMs: 60_000 })
-  await clickhouse.command('CREATE TABLE bare AS events')
+  const client = createHttpClickHouse({ url: clickhouse.url, timeoutMs: 60_000 })
+  await client.command('CREATE TABLE bare AS events')
   const inserts = 6
   const startMs = performance.now()
   for (let insert = 0; insert < inserts; insert += 1) {
     const { signal } = new AbortController()
-    await clickhouse.insert({ table: 'bare', token: crypto.randomUUID(), lines }, signal)
+    await client.insert({ table: 'bare', token: crypto.randomUUID(), lines }, signal)
   }
   const seconds = (performance.now() - startMs) / 1000
-  await clickhouse.close()
+  await client.close()
   return (inserts * lines.length) / seconds
 }
