@@ -6,12 +6,12 @@ import { until } from '../support/until.ts'
 
 const killsMin = 12
 
-test('what was acknowledged survives kill -9, once', async () => {
+test('stores acknowledged events exactly once across kill -9', async () => {
   await using server = await startSpillway()
   const traffic = startTraffic({ url: server.url })
   for (let kill = 0; kill < killsMin; kill += 1) {
     const before = traffic.ledger.acknowledged.size
-    // Each time at another point of an insert, a sync or a replay.
+    // A random moment, so that kills hit inserts, syncs and replays.
     const enough = before + 50 + Math.floor(Math.random() * 1500)
     await until(() => traffic.ledger.acknowledged.size >= enough, { timeoutMs: 30_000 })
     await server.kill()

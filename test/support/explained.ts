@@ -2,7 +2,7 @@ import type { Spillway } from './spillway.ts'
 
 const logLinesMax = 40
 
-/** Runs `check`; where it fails, the error says how the server was and what it logged last. */
+/** Runs `check`. If it fails, the error contains the server's readiness and last log lines. */
 export async function explained<T>(
   server: Pick<Spillway, 'url' | 'log'>,
   check: () => Promise<T>,
@@ -12,8 +12,8 @@ export async function explained<T>(
   } catch (error) {
     const health = await fetch(`${server.url}/_readiness`).then((reply) => reply.text(), String)
     const lines = server.log().split('\n')
-    const told = lines.filter((line) => line !== '' && !line.includes('"msg":"request"'))
-    const log = told.slice(-logLinesMax).join('\n')
+    const relevant = lines.filter((line) => line !== '' && !line.includes('"msg":"request"'))
+    const log = relevant.slice(-logLinesMax).join('\n')
     const message = error instanceof Error ? error.message : String(error)
     throw new Error(`${message}\nreadiness: ${health}\nlog:\n${log}`, { cause: error })
   }

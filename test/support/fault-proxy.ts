@@ -1,53 +1,48 @@
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-/** What becomes of one request, beside being passed on. */
+/** What the proxy does with a request instead of forwarding it. */
 export type ProxyFault =
-  /** Passed on; the server's reply never gets back. */
+  /** Forwarded; the reply never reaches the client. */
   | 'drop-reply'
-  /** Passed on; the reply is cut off after its head. */
+  /** Forwarded; the reply is cut off after its headers. */
   | 'cut-reply'
-  /** Cut off before it gets anywhere. */
+  /** The connection is cut before anything is forwarded. */
   | 'drop-request'
-  /** Half of the body arrives at the server, and then nothing. */
+  /** Half of the body is forwarded, then the connection is cut. */
   | 'cut-request'
-  /** Never answered and never passed on. */
+  /** Neither forwarded nor answered. */
   | 'hang'
-  /** Passed on, and answered with 500 in somebody else's words. */
+  /** Forwarded, and answered with a 500 that is not the server's. */
   | 'error-after'
   | 'error-before'
-  /** 200 by something that is no ClickHouse, without the server having seen anything. */
+  /** Not forwarded, and answered with a 200 that is not ClickHouse's. */
   | 'garbage'
   | 'empty-ok'
-  /**
-   * 200 with an exception in head and body, as of a server that began to answer too soon; or in the
-   * body alone.
-   */
+  /** 200 with an exception in headers and body, as sent by a server that began its reply too early. */
   | 'late-exception'
+  /** 200 with an exception in the body only. */
   | 'exception-in-body'
   /**
-   * What a ClickHouse does whose rename of a part failed: the token is remembered and the rows are
-   * not there, so that every further insert under that token is answered with OK and stores
-   * nothing. The first one breaks off.
+   * Imitates a ClickHouse that failed to rename a part: it remembers the token but stored no rows. The
+   * first insert is cut off; each further insert with that token gets OK and stores nothing.
    */
   | 'forget-part'
 
 export type FaultProxy = {
   url: string
-  /** Decides by the statement; undefined passes the request on. */
+  /** Chooses a fault by the statement; undefined forwards the request. */
   fault: (statement: string) => ProxyFault | undefined
-  /** Statements of all requests so far. */
+  /** The statements of all requests so far. */
   seen: string[]
-  /** How many inserts were answered with OK under a token that is remembered without a part. */
+  /** Number of inserts that got OK though their token has no part. */
   falseOks: number
   close(): Promise<void>
 }
 
-/**
- * Stands between a client and an HTTP server, and does to requests what networks and proxies do.
- */
+/** An HTTP proxy that injects the faults of networks, proxies and ClickHouse. */
 export async function startFaultProxy(target: string): Promise<FaultProxy> {
-  const hollow = new Set<string>()
+  const partless = new Set<string>()
   const server = createServer((incoming, reply) => {
     const url = new URL(incoming.url ?? '/', target)
     const statement = url.searchParams.get('query') ?? ''
@@ -55,7 +50,7 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
     const falseOk = () => {
       proxy.falseOks += 1
     }
-    const passing = { incoming, reply, url, hollow, falseOk }
+    const passing = { incoming, reply, url, partless, falseOk }
     void pass(passing, proxy.fault(statement)).catch(() => reply.destroy())
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -77,9 +72,9 @@ type Passing = {
   incoming: IncomingMessage
   reply: ServerResponse
   url: URL
-  /** Tokens, which are query ids as well, that are remembered without a part. */
-  hollow: Set<string>
-  /** Is told of an OK to an insert under such a token. */
+  /** Tokens without a part. A token is also the query id. */
+  partless: Set<string>
+  /** Called for each OK to an insert with such a token. */
   falseOk(): void
 }
 
@@ -90,9 +85,9 @@ async function pass(passing: Passing, fault: ProxyFault | undefined): Promise<vo
     return
   }
   const body = await readAll(incoming)
-  if (isHollow(passing, fault)) return
+  if (answerPartless(passing, fault)) return
   if (fault === 'hang') return
-  if (fault === 'error-before') return answer(reply, 500, 'upstream is on fire')
+  if (fault === 'error-before') return answer(reply, 500, 'upstream failed')
   if (fault === 'garbage') return answer(reply, 200, '<html>It works!</html>')
   if (fault === 'empty-ok') return answer(reply, 200, '')
   if (fault === 'late-exception') return lateException(reply, { [exceptionCode]: '1001' })
@@ -120,20 +115,20 @@ async function pass(passing: Passing, fault: ProxyFault | undefined): Promise<vo
   reply.end(text)
 }
 
-/** Whether the request was answered, or broken off, as an insert under a token without a part. */
-function isHollow(
-  { url, reply, hollow, falseOk }: Passing,
+/** Answers or cuts an insert whose token has no part. False if the request is another one. */
+function answerPartless(
+  { url, reply, partless, falseOk }: Passing,
   fault: ProxyFault | undefined,
 ): boolean {
   const token = url.searchParams.get('query_id') ?? ''
-  if (hollow.has(token)) {
+  if (partless.has(token)) {
     falseOk()
     reply.writeHead(200, { 'x-clickhouse-query-id': token })
     reply.end()
     return true
   }
   if (fault !== 'forget-part') return false
-  hollow.add(token)
+  partless.add(token)
   reply.destroy()
   return true
 }
@@ -158,7 +153,7 @@ async function readAll(stream: IncomingMessage): Promise<Buffer> {
 
 type Answer = { status: number; headers: Record<string, string | string[]>; text: Buffer }
 
-/** With `cutAt`, as much of the body, chunked, and then the connection ends. */
+/** With `cutAt`, sends that many bytes of the body, chunked, and cuts the connection. */
 function forward({ incoming, url }: Passing, body: Buffer, cutAt?: number): Promise<Answer> {
   const { promise, resolve, reject } = Promise.withResolvers<Answer>()
   const { host: _, connection: __, 'transfer-encoding': ___, ...headers } = incoming.headers

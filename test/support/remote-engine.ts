@@ -6,7 +6,7 @@ import { type Spillway, startSpillway } from './spillway.ts'
 import type { Ledger } from './traffic.ts'
 import { until } from './until.ts'
 
-/** The server with a ClickHouse of its own elsewhere, and a proxy between them that can do damage. */
+/** The server, a remote ClickHouse, and a fault proxy between them. */
 export type RemoteClickHouse = {
   engine: ClickHouseService
   proxy: FaultProxy
@@ -30,7 +30,7 @@ export async function startRemoteClickHouse(
   }
 }
 
-/** A merge would remove the second copy of a row, and nobody would ever know of it. */
+/** Disables merges, which would remove a duplicate row before the test can find it. */
 async function keepDoubles(server: Spillway): Promise<boolean> {
   const sql = 'ALTER TABLE events MODIFY SETTING max_bytes_to_merge_at_max_space_in_pool = 1'
   return server.query(sql).then(
@@ -39,7 +39,7 @@ async function keepDoubles(server: Spillway): Promise<boolean> {
   )
 }
 
-/** Waits until the sink says that it has everything, and tells what is not stored as it was sent. */
+/** Waits until the sink has delivered everything, and returns what is not stored as it was sent. */
 export async function settle(
   server: Spillway,
   ledger: Ledger,

@@ -2,20 +2,20 @@ import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { temporaryFolder } from './folder.ts'
 
-/** A file system of its own, of a few megabytes, that can be filled up. */
+/** A tmpfs of a few megabytes that a test can fill. */
 export type TinyDisk = {
   path: string
-  /** Somebody else takes all that is left, to the last byte. */
+  /** Fills the disk to the last byte. */
   fill(): void
-  /** And gives it back. */
+  /** Frees the bytes that `fill` used. */
   empty(): void
   [Symbol.dispose](): void
 }
 
-/** To mount something takes root. */
+/** Mounting needs root. */
 export const canMount = process.platform === 'linux' && process.getuid?.() === 0
 
-/** At `at`, a folder that is there, or else at one of its own. */
+/** Mounts at `at`, an existing folder, or at a new temporary folder. */
 export function mountTinyDisk(bytes: number, at?: string): TinyDisk {
   const folder = at === undefined ? temporaryFolder('spillway-disk-') : undefined
   const path = at ?? folder!.path
@@ -26,26 +26,26 @@ export function mountTinyDisk(bytes: number, at?: string): TinyDisk {
     fill: () => fill(filler),
     empty: () => rmSync(filler, { force: true }),
     [Symbol.dispose]() {
-      // Lazily: whatever still holds a file open loses it when it ends.
+      // Lazy unmount: a process may still have files open.
       run(['umount', '-l', path])
       folder?.[Symbol.dispose]()
     },
   }
 }
 
-/** More at a time first, and then the last few bytes. */
+/** Large pieces first, then the last bytes. */
 const pieces = [1024 * 1024, 4096, 1].map((bytes) => Buffer.alloc(bytes, 1))
 
 function fill(path: string): void {
   const fd = openSync(path, 'a')
   try {
-    for (const piece of pieces) while (takes(fd, piece));
+    for (const piece of pieces) while (writeWhole(fd, piece));
   } finally {
     closeSync(fd)
   }
 }
 
-function takes(fd: number, piece: Buffer): boolean {
+function writeWhole(fd: number, piece: Buffer): boolean {
   try {
     return writeSync(fd, piece) === piece.length
   } catch (error) {

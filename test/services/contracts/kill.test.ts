@@ -10,7 +10,7 @@ const kills = 6
 
 type Sending = { path: string; body: unknown; headers: Record<string, string>; ids: string[] }
 
-/** Each event carries an id that is stored, so that the rows can be held against the ledger. */
+/** Each event has an id that is stored, so that the rows can be compared with the ledger. */
 const contracts: { name: string; stored: string; toSending(payload: object): Sending }[] = [
   {
     name: 'link',
@@ -55,14 +55,14 @@ function toEventsQuery(source: string, id: string): string {
   return `SELECT ${id} AS uuid, ${payload} AS properties FROM events WHERE source = '${source}'`
 }
 
-/** Clients of one contract that repeat every request until they know its outcome. */
+/** Clients of one contract that repeat each request until it is acknowledged. */
 function startClients(url: string, { toSending }: (typeof contracts)[number]) {
   const ledger: Ledger = { sent: new Map(), acknowledged: new Set(), statuses: new Map() }
   let isStopping = false
   const clients = Array.from({ length: 3 }, async (_, client) => {
     for (let round = 0; !isStopping; round += 1) {
       const payload = { client, round, text: 'ünï "quoted" \\', long: 'x'.repeat(round % 2000) }
-      await sendUntilKnown(url, ledger, { payload, ...toSending(payload) })
+      await sendUntilAcknowledged(url, ledger, { payload, ...toSending(payload) })
     }
   })
   return {
@@ -74,7 +74,7 @@ function startClients(url: string, { toSending }: (typeof contracts)[number]) {
   }
 }
 
-async function sendUntilKnown(
+async function sendUntilAcknowledged(
   url: string,
   ledger: Ledger,
   { path, body, headers, ids, payload }: Sending & { payload: object },
@@ -91,7 +91,7 @@ async function sendUntilKnown(
   for (const id of ids) ledger.acknowledged.add(id)
 }
 
-test('what the other contracts acknowledged survives kill -9, once', async () => {
+test('stores acknowledged events of link, telemetry and report exactly once across kill -9', async () => {
   await using server = await startSpillway({ RATE_TELEMETRY_PER_MINUTE: '0' })
   const running = contracts.map((contract) => ({
     contract,
@@ -100,7 +100,7 @@ test('what the other contracts acknowledged survives kill -9, once', async () =>
   const acknowledged = () => running.map(({ ledger }) => ledger.acknowledged.size)
   for (let kill = 0; kill < kills; kill += 1) {
     const before = acknowledged()
-    // Each time at another point of an insert, a sync or a replay.
+    // A random moment, so that kills hit inserts, syncs and replays.
     const more = 10 + Math.floor(Math.random() * 150)
     const isEnough = () => acknowledged().every((count, index) => count >= before[index]! + more)
     await until(isEnough, { timeoutMs: 60_000, what: 'progress on every route' })
@@ -113,7 +113,7 @@ test('what the other contracts acknowledged survives kill -9, once', async () =>
     const rows = await rowsOf(server, contract.stored, ledger.acknowledged.size)
     expect([contract.name, reconcile(ledger, rows)]).toEqual([contract.name, nothingWrong])
     expect(ledger.acknowledged.size).toBe(ledger.sent.size)
-    // A test that was never interrupted has shown nothing.
+    // Otherwise no request was interrupted, and the test would show nothing.
     expect(ledger.statuses.get('lost')).toBeGreaterThan(0)
   }
 }, 180_000)
