@@ -46,7 +46,7 @@ export type ColumnEncoding =
   | 'texts'
 
 /** A column: its ClickHouse type (with DEFAULT and CODEC, if any) and its encoding in the line. */
-export type Column = readonly [clickhouseType: string, encoding: ColumnEncoding]
+type Column = readonly [clickhouseType: string, encoding: ColumnEncoding]
 
 /** All columns of a table. Their order is the order in the canonical line. */
 export type Columns = Readonly<Record<string, Column>>

@@ -26,4 +26,4 @@ export type SdkOverrides = {
   features?: Readonly<Record<string, boolean>> | undefined
 }
 
-export type SdkSection = Readonly<Record<string, string | number | boolean>>
+type SdkSection = Readonly<Record<string, string | number | boolean>>

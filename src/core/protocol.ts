@@ -94,7 +94,7 @@ export type Protocol<S extends Submission> = {
  * Converts the events of a request to canonical events and rejections. Pure. Throws an IngestError if
  * the contract refuses the whole request for one bad event.
  */
-export type Normalise<S extends Submission> = (
+type Normalise<S extends Submission> = (
   request: IngestRequest,
   submission: S,
   context: NormaliseContext,
