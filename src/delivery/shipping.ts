@@ -24,14 +24,14 @@ export type Shipping = {
   close(): Promise<void>
 }
 
-export type SinkHealth = {
+type SinkHealth = {
   state: 'healthy' | 'unhealthy'
   /** Committed events that the sink does not have yet. */
   lagEvents: number
   lastError: string | undefined
 }
 
-export type ShippingStats = {
+type ShippingStats = {
   sinks: Record<string, SinkStats>
   ring: { bytes: number; blocks: number }
   /** Bytes pushed and not yet taken by the thread. */
@@ -39,7 +39,7 @@ export type ShippingStats = {
   threadRestarts: number
 }
 
-export type SinkStats = SinkCounts & { cursor: number; waiting: number }
+type SinkStats = SinkCounts & { cursor: number; waiting: number }
 
 export type ShippingOptions = Omit<ThreadOptions, 'takenBytes'> & {
   log: Log
