@@ -2,7 +2,11 @@ import { expect, setDefaultTimeout, test } from 'bun:test'
 import type { FaultProxy, ProxyFault } from '../support/fault-proxy.ts'
 import { scrape } from '../support/metrics.ts'
 import { nothingWrong } from '../support/reconcile.ts'
-import { type RemoteClickHouse, settle, startRemoteClickHouse } from '../support/remote-clickhouse.ts'
+import {
+  type RemoteClickHouse,
+  settle,
+  startRemoteClickHouse,
+} from '../support/remote-clickhouse.ts'
 import type { Spillway } from '../support/spillway.ts'
 import { startTraffic, type Traffic } from '../support/traffic.ts'
 import { until } from '../support/until.ts'
