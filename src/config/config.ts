@@ -18,130 +18,173 @@ const flag = (description: string, fallback: boolean) =>
   Type.Boolean({ description, default: fallback })
 const optional = Type.Optional
 
-/** Every setting: its meaning with units, its default, its bounds. README's table is made from this. */
+/** Every setting: its meaning with units, its default and its bounds. The table in README.md is generated from it. */
 export const settingsSchema = Type.Object({
-  PORT: integer('HTTP port; 0 picks a free one', [3000, 0, 65535]),
+  PORT: integer('HTTP port; 0 picks a free one, which the first log line names', [3000, 0, 65535]),
   HOST: text('address to listen on', '0.0.0.0'),
-  DATA_DIR: text('folder of journal, markers and embedded engine', './data'),
-  NODE_ENV: text('`production` refuses development keys and clients', 'development'),
-  LOG_LEVEL: choice('least severe log line', ['debug', 'info', 'warn', 'error', 'silent'], 'info'),
-  ACCESS_LOG: flag('one log line per request', true),
-  SHUTDOWN_MS_MAX: integer('time to finish and ship on SIGTERM, ms', [10_000, 0, 600_000]),
+  DATA_DIR: text('folder of the journal, the dedup keys and the embedded ClickHouse', './data'),
+  NODE_ENV: text('`production` refuses to start with development keys and clients', 'development'),
+  LOG_LEVEL: choice(
+    'least severe level that is logged',
+    ['debug', 'info', 'warn', 'error', 'silent'],
+    'info',
+  ),
+  ACCESS_LOG: flag('one log line for each request, at level `info`', true),
+  SHUTDOWN_MS_MAX: integer(
+    'time limit on SIGTERM to finish requests and ship events, ms',
+    [10_000, 0, 600_000],
+  ),
 
   DURABILITY: choice(
-    '`memory` acknowledges without a sync: a crash loses events',
+    '`disk`: a 200 means that the events are on disk; `memory`: a crash loses acknowledged events',
     ['disk', 'memory'],
     'disk',
   ),
-  JOURNAL_MAX_BYTES: integer('journal on disk; beyond it 503', [10 * gib, 16 * mib, 2 ** 50]),
-  JOURNAL_SEGMENT_BYTES: integer('one segment file', [64 * mib, mib, gib]),
-  RING_BYTES_MAX: integer('newest committed events kept in memory for the shippers', [
+  JOURNAL_MAX_BYTES: integer('size limit of the journal on disk; beyond it requests get 503', [
+    10 * gib,
+    16 * mib,
+    2 ** 50,
+  ]),
+  JOURNAL_SEGMENT_BYTES: integer('size of one journal file', [64 * mib, mib, gib]),
+  RING_BYTES_MAX: integer('memory for recent records, which the shippers read without the disk', [
     64 * mib,
     mib,
     8 * gib,
   ]),
-  INTAKE_BYTES_MAX: integer('request bodies in flight, with what they decode to', [
-    256 * mib,
-    // Three quarters of it hold the heaviest body there is: 25 MB, in pieces and whole, and 104 MiB for the work.
-    208 * mib,
-    64 * gib,
-  ]),
+  INTAKE_BYTES_MAX: integer(
+    'memory for request bodies in flight and what they decode to; beyond it 503',
+    [
+      256 * mib,
+      // Three quarters of it must hold the largest body: 25 MB as chunks and as a whole, and 104 MiB to process it.
+      208 * mib,
+      64 * gib,
+    ],
+  ),
   INFLIGHT_REQUESTS_MAX: integer('requests in flight; beyond it 503', [4096, 1, 1_000_000]),
-  BODY_TIMEOUT_MS: integer('time to send a whole request body, ms', [30_000, 100, 600_000]),
+  BODY_TIMEOUT_MS: integer(
+    'time limit to receive a whole request body, ms',
+    [30_000, 100, 600_000],
+  ),
 
-  DEDUP_BYTES_MAX: integer('memory for the markers of the last 24 h, 8 bytes each', [
-    256 * mib,
-    mib,
-    64 * gib,
-  ]),
+  DEDUP_BYTES_MAX: integer(
+    'memory for the dedup keys of the last 24 h, 8 bytes each; when it is full the oldest are evicted',
+    [256 * mib, mib, 64 * gib],
+  ),
   DEDUP_IDENTITY: choice(
-    '`contract` ignores the uuid when telling copies',
+    '`contract` ignores the client’s uuid when it looks for duplicates',
     ['uuid', 'contract'],
     'uuid',
   ),
   RATE_CAPTURE_PER_SECOND: integer(
-    'capture requests per second and token, 0 = off',
+    'capture requests per second and token; 0 = no limit',
     [0, 0, 10_000_000],
   ),
-  RATE_CAPTURE_BURST: integer('burst above it; 0 = twice the rate', [0, 0, 10_000_000]),
+  RATE_CAPTURE_BURST: integer(
+    'capture requests at once above that rate; 0 = twice the rate',
+    [0, 0, 10_000_000],
+  ),
   RATE_TELEMETRY_PER_MINUTE: integer(
-    'telemetry requests per minute and client IP, 0 = off',
+    'telemetry requests per minute and client IP; 0 = no limit',
     [1000, 0, 100_000_000],
   ),
   RATE_AUTH_PER_MINUTE: integer(
-    'auth requests per minute and client IP, 0 = off',
+    'token requests per minute and client IP; 0 = no limit',
     [60, 0, 100_000_000],
   ),
   RATE_SOCKET_PER_MINUTE: integer(
-    'Socket.IO connections per minute and client IP, 0 = off',
+    'Socket.IO connections per minute and client IP; 0 = no limit',
     [100, 0, 100_000_000],
   ),
   OVERFLOW_PER_SECOND: integer(
-    'events per second and distinct_id before they overflow, 0 = off',
+    'events per second and distinct_id; above it they go to the overflow topic; 0 = no limit',
     [1000, 0, 10_000_000],
   ),
-  OVERFLOW_BURST: integer('burst above it', [10_000, 0, 100_000_000]),
+  OVERFLOW_BURST: integer(
+    'events at once of a distinct_id above that rate',
+    [10_000, 0, 100_000_000],
+  ),
   REPORT_EVENTS_MAX: integer('events in one report', [1000, 1, 100_000]),
   TELEMETRY_EVENTS_MAX: integer('events in one telemetry batch', [1000, 1, 100_000]),
   PROJECTS_FILE: optional(text('TOML or JSON file of projects, clients and users')),
   TRUSTED_PROXIES: list(
-    'addresses or CIDR ranges that may set X-Forwarded-For and -Proto, comma-separated',
+    'addresses or CIDR ranges of proxies whose X-Forwarded-For and -Proto are trusted, comma-separated',
   ),
-  CORS_ORIGINS: list('origins allowed to call from a browser, comma-separated; empty allows any'),
+  CORS_ORIGINS: list('origins whose pages may call the server, comma-separated; empty allows any'),
 
   CLICKHOUSE_URL: optional(
-    secret('http(s)://user:password@host:8123/database; unset runs the embedded engine'),
+    secret('http(s)://user:password@host:8123/database; unset runs the embedded ClickHouse'),
   ),
-  CLICKHOUSE_CLUSTER: optional(text('cluster name: ON CLUSTER and Replicated engines')),
-  CLICKHOUSE_FLUSH_MS: integer('time between inserts, ms', [1000, 10, 60_000]),
+  CLICKHOUSE_CLUSTER: optional(
+    text('cluster name; creates tables ON CLUSTER with Replicated engines'),
+  ),
+  CLICKHOUSE_FLUSH_MS: integer('time between two inserts, ms', [1000, 10, 60_000]),
   CLICKHOUSE_ROWS_MAX: integer('rows of one insert', [50_000, 1, 1_000_000]),
   CLICKHOUSE_BYTES_MAX: integer('bytes of one insert', [64 * mib, mib, gib]),
-  CLICKHOUSE_TIMEOUT_MS: integer('one insert, ms', [60_000, 100, 3_600_000]),
+  CLICKHOUSE_TIMEOUT_MS: integer('time limit of one insert, ms', [60_000, 100, 3_600_000]),
   EMBEDDED_CLICKHOUSE_PORT: integer(
-    'read-only HTTP interface of the embedded engine, on 127.0.0.1; 0 = off',
+    'port on 127.0.0.1 for read-only queries on the embedded ClickHouse; 0 = off',
     [8123, 0, 65535],
   ),
-  EVENTS_TTL_DAYS: integer('delete events after this many days, 0 = never', [0, 0, 36_500]),
+  EVENTS_TTL_DAYS: integer('events are deleted after this many days; 0 = never', [0, 0, 36_500]),
 
-  KAFKA_BROKERS: list('host:port, comma-separated; empty sends nothing to Kafka'),
+  KAFKA_BROKERS: list('host:port, comma-separated; empty turns Kafka off'),
   KAFKA_TOPIC_EVENTS: text('topic of events', 'events'),
-  KAFKA_TOPIC_OVERFLOW: text('topic of events of overheated keys', 'events_overflow'),
+  KAFKA_TOPIC_OVERFLOW: text('topic of events above OVERFLOW_PER_SECOND', 'events_overflow'),
   KAFKA_TOPIC_HISTORICAL: text('topic of migrated events', 'events_historical'),
   KAFKA_TOPIC_RECORDINGS: text('topic of session recordings', 'recordings'),
   KAFKA_TOPIC_LINK_EVENTS: text('topic of link events', 'link_events'),
   KAFKA_TOPIC_DEAD_LETTERS: text('topic of dead letters', 'dead_letters'),
-  KAFKA_PARTITIONS: integer('partitions of topics made by us', [8, 1, 10_000]),
-  KAFKA_REPLICATION: integer('replicas of topics made by us', [1, 1, 100]),
-  KAFKA_LINGER_MS: integer('time to gather a send, ms', [20, 0, 10_000]),
-  KAFKA_COMPRESS_ABOVE_BYTES: integer('gzip values whose properties exceed this, 0 = off', [
-    1024,
-    0,
+  KAFKA_PARTITIONS: integer('partitions of the topics that the server creates', [8, 1, 10_000]),
+  KAFKA_REPLICATION: integer('replicas of the topics that the server creates', [1, 1, 100]),
+  KAFKA_LINGER_MS: integer(
+    'time that records wait so that one send carries more of them, ms',
+    [20, 0, 10_000],
+  ),
+  KAFKA_COMPRESS_ABOVE_BYTES: integer(
+    'record values with larger properties are compressed with gzip; 0 = never',
+    [1024, 0, gib],
+  ),
+  KAFKA_MESSAGE_BYTES_MAX: integer('largest record that the brokers accept', [
+    4 * mib,
+    64 * kib,
     gib,
   ]),
-  KAFKA_MESSAGE_BYTES_MAX: integer('largest record a broker takes', [4 * mib, 64 * kib, gib]),
-  KAFKA_TLS: flag('TLS to the brokers', false),
-  KAFKA_TLS_CA_FILE: optional(text('certificates that sign the brokers’')),
+  KAFKA_TLS: flag('connect to the brokers over TLS', false),
+  KAFKA_TLS_CA_FILE: optional(
+    text('PEM file of the certificate authorities that sign the brokers’ certificates'),
+  ),
   KAFKA_SASL_MECHANISM: choice(
-    'how to log in',
+    'how to log in to the brokers',
     ['none', 'plain', 'scram-sha-256', 'scram-sha-512'],
     'none',
   ),
-  KAFKA_SASL_USERNAME: optional(text('user of the brokers')),
-  KAFKA_SASL_PASSWORD: optional(secret('its password')),
-  KAFKA_TIMEOUT_MS: integer('one request to a broker, ms', [30_000, 100, 600_000]),
+  KAFKA_SASL_USERNAME: optional(text('user name at the brokers')),
+  KAFKA_SASL_PASSWORD: optional(secret('password at the brokers')),
+  KAFKA_TIMEOUT_MS: integer('time limit of one request to a broker, ms', [30_000, 100, 600_000]),
 
-  REDIS_URL: optional(secret('redis(s)://…; several, comma-separated, make a cluster')),
-  REDIS_TIMEOUT_MS: integer('one call; beyond it the request goes on without, ms', [50, 1, 10_000]),
+  REDIS_URL: optional(
+    secret(
+      'redis(s)://…; several URLs, comma-separated, are nodes of one cluster; unset runs without Redis',
+    ),
+  ),
+  REDIS_TIMEOUT_MS: integer(
+    'time limit of one call; after it the request continues without Redis, ms',
+    [50, 1, 10_000],
+  ),
   REDIS_PREFIX: text('prefix of every key', 'spillway'),
 
-  AUTH_KEYS_FILE: optional(text('signing keys as a JWK set; the first signs, all verify')),
+  AUTH_KEYS_FILE: optional(
+    text('file of the signing keys (JWK set); the first key signs, all verify'),
+  ),
   AUTH_ISSUER: text('`iss` and `aud` of tokens', 'spillway'),
-  AUTH_ACCESS_SECONDS: integer('life of an access token, seconds', [3600, 1, 86_400]),
-  AUTH_REFRESH_SECONDS: integer('life of a refresh token, seconds', [2_592_000, 1, 31_536_000]),
-  REALTIME_PORT: integer('port of Socket.IO when WORKERS is above 1', [3001, 0, 65535]),
-  PUBLIC_URL: optional(text('how clients reach this server; unset takes the request’s Host')),
-  TLS_CERT_FILE: optional(text('certificate chain, PEM; with TLS_KEY_FILE serves HTTPS')),
-  TLS_KEY_FILE: optional(text('its private key, PEM')),
+  AUTH_ACCESS_SECONDS: integer('lifetime of an access token, seconds', [3600, 1, 86_400]),
+  AUTH_REFRESH_SECONDS: integer('lifetime of a refresh token, seconds', [2_592_000, 1, 31_536_000]),
+  REALTIME_PORT: integer('port of Socket.IO if WORKERS is above 1', [3001, 0, 65535]),
+  PUBLIC_URL: optional(
+    text('URL under which clients reach the server; unset uses the Host header'),
+  ),
+  TLS_CERT_FILE: optional(text('certificate chain, PEM; together with TLS_KEY_FILE serves HTTPS')),
+  TLS_KEY_FILE: optional(text('private key of the certificate, PEM')),
   WORKERS: integer(
     'HTTP processes on one port; above 1 needs CLICKHOUSE_URL and REDIS_URL',
     [1, 1, 256],
@@ -150,7 +193,7 @@ export const settingsSchema = Type.Object({
 
 export type Config = Static<typeof settingsSchema> & { dataDir: string }
 
-/** Reads the environment once. Throws SettingsError, which names every fault. */
+/** Reads the settings from the environment. Throws SettingsError, which lists every fault. */
 export function loadConfig(environment: Environment): { config: Config; warnings: string[] } {
   const { values, warnings } = parseSettings(settingsSchema, environment)
   const config = values as Static<typeof settingsSchema>

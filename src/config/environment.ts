@@ -3,7 +3,7 @@ import Value from 'typebox/value'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** Every fault of the environment at once; `message` has a line for each. */
+/** Lists every fault of the environment; `message` has one line for each. */
 export class SettingsError extends Error {
   constructor(faults: readonly string[]) {
     super(faults.join('\n'))
@@ -12,8 +12,8 @@ export class SettingsError extends Error {
 }
 
 /**
- * Reads a flat table of settings from the environment. Total but for SettingsError, which names every
- * fault with its setting, value and bound. An empty variable counts as unset.
+ * Reads a flat table of settings from the environment. Throws SettingsError, which lists every fault with setting, value
+ * and bound. An empty variable counts as unset.
  */
 export function parseSettings(
   schema: TObject,
@@ -23,7 +23,8 @@ export function parseSettings(
   const values: Record<string, unknown> = {}
   for (const [name, field] of Object.entries(schema.properties)) {
     const text = environment[name]
-    const value = text === undefined || text === '' ? defaultOf(field) : parseValue(field, text)
+    const value =
+      text === undefined || text === '' ? (field as Described).default : toValue(field, text)
     if (value !== undefined && !Value.Check(field, value)) faults.push(toFault(name, field, text))
     values[name] = value
   }
@@ -48,20 +49,16 @@ const unitBytes: Record<string, number> = {
   TiB: 1024 ** 4,
 }
 
-function defaultOf(field: Described): unknown {
-  return field.default
-}
-
-function parseValue(field: Described, text: string): unknown {
-  if (field.type === 'integer') return parseInteger(text)
+function toValue(field: Described, text: string): unknown {
+  if (field.type === 'integer') return toInteger(text)
   if (field.type === 'boolean')
     return { true: true, '1': true, false: false, '0': false }[text] ?? text
   if (field.type === 'array') return text.split(',').flatMap((part) => part.trim() || [])
   return text
 }
 
-/** Digits, or digits with a binary unit: `256MiB`. What is neither stays text and fails the check. */
-function parseInteger(text: string): number | string {
+/** Digits, or digits with a binary unit: `256MiB`. Any other text is returned as it is and fails the check. */
+function toInteger(text: string): number | string {
   const match = /^(\d+)\s*(KiB|MiB|GiB|TiB)?$/.exec(text)
   return match ? Number(match[1]) * (unitBytes[match[2] ?? ''] ?? 1) : text
 }
@@ -78,7 +75,7 @@ function toBound(field: Described): string {
   return field.description ?? 'valid'
 }
 
-/** A variable that misses one of ours by a letter or two is most likely meant to be it. */
+/** A variable that differs from a setting by one or two letters is most likely a misspelling of it. */
 function toWarnings(names: readonly string[], environment: Environment): string[] {
   const known = new Set(names)
   return Object.keys(environment).flatMap((name) => {
@@ -88,7 +85,7 @@ function toWarnings(names: readonly string[], environment: Environment): string[
   })
 }
 
-/** Levenshtein distance, given up beyond 2 by a difference in length. */
+/** Levenshtein distance; 3 if the lengths differ by more than 2. */
 function distance(a: string, b: string): number {
   if (Math.abs(a.length - b.length) > 2) return 3
   let row = Array.from({ length: b.length + 1 }, (_, index) => index)

@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Config, settingsSchema } from './config.ts'
 
-/** What the bounds of a node bound for all of its processes together. */
+/** Limits of a node, which its processes share. */
 const divided = [
   'JOURNAL_MAX_BYTES',
   'INTAKE_BYTES_MAX',
@@ -10,7 +10,7 @@ const divided = [
   'DEDUP_BYTES_MAX',
 ] as const
 
-/** One worker's settings: a folder of its own, and its part of the node's room, down to what one process needs. */
+/** The settings of one worker: its own folder, and its share of the node's limits, but at least their minimum. */
 export function toShare(config: Config, index: number): Config {
   const share = { ...config, dataDir: join(config.dataDir, `worker-${index}`) }
   for (const name of divided) {
@@ -21,14 +21,16 @@ export function toShare(config: Config, index: number): Config {
 }
 
 /**
- * Folders of processes that WORKERS no longer asks for: workers beyond that number, and, where there are workers, the
- * folder itself, in which a process without them keeps its journal.
+ * Folders of journals whose process no longer runs: workers beyond WORKERS, and, if there are workers, `dataDir` itself,
+ * where a single process keeps its journal.
  */
 export function findOrphanedJournals(dataDir: string, workers: number): string[] {
   if (!existsSync(dataDir)) return []
-  const kept = workers > 1 ? workers : 0
-  const left = readdirSync(dataDir).filter((name) => toIndex(name) >= kept)
-  const folders = left.sort((a, b) => toIndex(a) - toIndex(b)).map((name) => join(dataDir, name))
+  const running = workers > 1 ? workers : 0
+  const orphaned = readdirSync(dataDir).filter((name) => toIndex(name) >= running)
+  const folders = orphaned
+    .sort((a, b) => toIndex(a) - toIndex(b))
+    .map((name) => join(dataDir, name))
   return workers > 1 && existsSync(join(dataDir, 'journal')) ? [dataDir, ...folders] : folders
 }
 
