@@ -1,10 +1,10 @@
 #!/bin/sh
-# What `bun run start` and the image run: the server, or the script of the arguments, with what the runtime must be told
-# before it begins. What is set already stays.
+# `bun run start` and the image run this script. It starts the server, or the script of its arguments, with variables
+# that the runtime reads only at its start. Variables that are already set stay.
 
-# The journal's writes and what is asked of the engine share these threads; without it they are as many as cores.
+# The journal's writes and the calls of chDB share this thread pool. Default of the runtime: one thread for each core.
 export UV_THREADPOOL_SIZE="${UV_THREADPOOL_SIZE:-8}"
-# Memory that was freed is kept for what comes next.
+# Keep freed memory for later allocations instead of returning it to the system.
 export MIMALLOC_PURGE_DELAY="${MIMALLOC_PURGE_DELAY:--1}"
 
 [ $# -gt 0 ] || set -- "$(dirname "$0")/main.ts"

@@ -1,15 +1,18 @@
-/** Metrics of several processes as those of one: Prometheus' text format in and out. */
+/** The metrics of one process, or the sum over several. Parsed from Prometheus' text format. */
 export type Samples = {
-  /** HELP and TYPE lines by family, in the order of their first mention. */
+  /** HELP and TYPE lines by family, in the order of their first appearance. */
   heads: Map<string, string[]>
   types: Map<string, string>
-  /** By name and labels, as written. */
+  /** By name and labels, as text. */
   values: Map<string, { family: string; value: number }>
 }
 
 export const noSamples = (): Samples => ({ heads: new Map(), types: new Map(), values: new Map() })
 
-/** Ages and lags are the worst one's, a start the first one's, durable is only what all are, and the disk is shared. */
+/**
+ * Metrics that are not added up. The sum takes the largest age and lag and the earliest start; it is durable only if all
+ * processes are; and the processes share one disk.
+ */
 const combineBy: readonly [RegExp, (a: number, b: number) => number][] = [
   [/^spillway_durable$|^spillway_disk_|^process_start_time_seconds$/, Math.min],
   [/_oldest_seconds$|^nodejs_eventloop_lag|^nodejs_version_info$|_fds$/, Math.max],
@@ -46,7 +49,7 @@ export function sumMetrics(all: readonly Samples[]): Samples {
   return sum
 }
 
-/** What goes on counting after its process has ended: a total must not fall, or rates would leap. */
+/** Counters and histograms of an ended process. They stay in the sum: if a total fell, rates would jump. */
 export function onlyTotals({ heads, types, values }: Samples): Samples {
   const isTotal = (family: string) => ['counter', 'histogram'].includes(types.get(family) ?? '')
   return {

@@ -1,8 +1,8 @@
 import type { Metric, Registry } from 'prom-client'
 
 /**
- * A histogram in plain numbers: prom-client's own takes two microseconds for each observation, and these are made for
- * every request. It is turned into samples only when it is read.
+ * A histogram for the hot path. Measured: prom-client's own histogram takes 2 µs for each observation. Here samples are
+ * only built for a scrape.
  */
 export class Timings {
   readonly #options: TimingsOptions
@@ -12,12 +12,12 @@ export class Timings {
     this.#options = options
     const { name } = options
     const metric = { name, get: async () => this.#read() }
-    // The registry asks nothing else of a metric than its name and what `get` gives.
+    // The registry only uses `name` and `get` of a metric.
     options.registry.registerMetric(metric as unknown as Metric<string>)
     if (options.labelNames.length === 0) this.#begin('', '')
   }
 
-  /** One observation under the values of the two labels, where there are labels. */
+  /** Adds one observation. `first` and `second` are the values of the labels, if there are any. */
   observe(seconds: number, first = '', second: string | number = ''): void {
     const series = this.#series.get(first)?.get(second) ?? this.#begin(first, second)
     const { upperBounds } = this.#options
@@ -61,10 +61,10 @@ export type TimingsOptions = {
 }
 
 type Labels = Record<string, string>
-/** `counts` holds one number for each bound, and one for what is above all of them. */
+/** `counts` holds one number for each bound, and one for observations above all bounds. */
 type Series = { labels: Labels; counts: Float64Array; sum: number }
 
-/** Prometheus' buckets are cumulative. */
+/** The buckets of Prometheus are cumulative. */
 function toSamples(name: string, { labels, counts, sum }: Series, upperBounds: readonly number[]) {
   let count = 0
   const buckets = [...counts].map((inBucket, at) => {

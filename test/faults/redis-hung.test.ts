@@ -6,13 +6,13 @@ import { until } from '../support/until.ts'
 
 const requests = 200
 
-test('a Redis that hangs is asked ever less, holds up nobody, and is asked again when it is back', async () => {
+test('stops calling a hanging Redis, answers meanwhile, and calls it again when it is back', async () => {
   await using stack = new AsyncDisposableStack()
   const redis = stack.adopt(await startRedis(), (service) => service.stop())
   const server = stack.use(
     await startSpillway({
       REDIS_URL: redis.url,
-      // Nothing is stored here: events wait for a ClickHouse that is not there.
+      // Events stay in the journal: this ClickHouse does not exist.
       CLICKHOUSE_URL: 'http://127.0.0.1:1',
     }),
   )
@@ -29,24 +29,24 @@ test('a Redis that hangs is asked ever less, holds up nobody, and is asked again
   const sent = Array.from({ length: requests }, () => crypto.randomUUID())
   for (const uuid of sent) expect(await post(uuid)).toBe(200)
   const hungSeconds = (performance.now() - beganMs) / 1000
-  // Five failures in a row, what was under way then, and a probe a second; each request would make two calls.
+  // Five failures in a row, the calls in flight at that moment, and one probe a second. Each request would make two calls.
   const failures = await count('spillway_redis_failures_total')
   expect(failures).toBeGreaterThanOrEqual(5)
   expect(failures).toBeLessThanOrEqual(7 + hungSeconds)
   const skipped = await count('spillway_redis_skipped_total')
   expect(skipped).toBeGreaterThanOrEqual(2 * requests - failures - 4)
-  // This node’s own markers still know what it has seen.
+  // This node’s own dedup table still recognises duplicates.
   for (const uuid of sent.slice(0, 20)) expect(await post(uuid)).toBe(200)
   expect(await count('spillway_events_duplicate_total')).toBe(20)
   expect(await count('spillway_events_accepted_total')).toBe(1 + requests)
 
   redis.resume()
-  const isAskedAgain = async () => {
+  const isCalledAgain = async () => {
     const calls = await count('spillway_redis_calls_total')
     const before = await count('spillway_redis_failures_total')
     await post(crypto.randomUUID())
     const more = (await count('spillway_redis_calls_total')) - calls
     return more >= 2 && (await count('spillway_redis_failures_total')) === before
   }
-  await until(isAskedAgain, { timeoutMs: 30_000, pauseMs: 100, what: 'Redis being asked again' })
+  await until(isCalledAgain, { timeoutMs: 30_000, pauseMs: 100, what: 'Redis being called again' })
 }, 120_000)

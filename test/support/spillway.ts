@@ -13,7 +13,7 @@ export type Spillway = {
   log(): string
   /** Rows of a query on the embedded engine's HTTP interface. */
   query<T>(sql: string): Promise<T[]>
-  /** SIGKILL: what a crash does. */
+  /** SIGKILL, as in a crash. */
   kill(): Promise<void>
   /** SIGTERM; resolves with the exit code. */
   stop(): Promise<number>
@@ -23,10 +23,10 @@ export type Spillway = {
 
 const script = join(import.meta.dir, '../../src/start.sh')
 const startMsMax = 30_000
-/** Of a server that did not start. */
+/** The last bytes of the log, for the error of a server that did not start. */
 const logBytesMax = 4096
 
-/** The real server as a process of its own, on ports that stay the same over its restarts. */
+/** Starts the real server in its own process. Its ports stay the same over restarts. */
 export async function startSpillway(environment: Record<string, string> = {}): Promise<Spillway> {
   const folder = temporaryFolder()
   const port = freePort()
@@ -58,7 +58,7 @@ export async function startSpillway(environment: Record<string, string> = {}): P
     if (!environment.CLICKHOUSE_URL) await waitForTables()
   }
 
-  // Events are taken before the tables are made, which a query fails without.
+  // The server accepts events before the tables exist. Queries fail until then.
   async function waitForTables(): Promise<void> {
     const haveTables = () => queryRows(address, selectFromAll).then(Boolean, () => false)
     await until(haveTables, { timeoutMs: startMsMax, what: 'the tables' })
@@ -75,7 +75,7 @@ export async function startSpillway(environment: Record<string, string> = {}): P
     await end('SIGKILL')
     throw new Error(`${error}\n${readFileSync(logPath, 'utf8').slice(-logBytesMax)}`)
   }
-  // A later start is not held up where a test took its ClickHouse away.
+  // A later start does not wait if the test has stopped its ClickHouse.
   if (await isAnswering(`${new URL(address).origin}/ping`)) await waitForTables()
   return {
     url,
@@ -94,7 +94,7 @@ export async function startSpillway(environment: Record<string, string> = {}): P
   }
 }
 
-/** Appended to by every start, so that a test can read what all of them said. */
+/** Every start appends to the same file, so that a test can read the log of all starts. */
 function redirect(path: string) {
   const fd = openSync(path, 'a')
   return { stdout: fd, stderr: fd } as const

@@ -7,15 +7,15 @@ import { askToken, firstClientOf, run } from '../platform/support.ts'
 
 const main = 'src/main.ts'
 
-/** Starts the server on a free port, which is to fail. */
-function startInVain(folder: string, environment: Record<string, string>) {
+/** Starts the server on a free port. The start is expected to fail. */
+function startFailing(folder: string, environment: Record<string, string>) {
   const data = { DATA_DIR: join(folder, 'data'), PORT: '0', EMBEDDED_CLICKHOUSE_PORT: '0' }
   return run([main], { environment: { ...data, ...environment } })
 }
 
-test('production refuses to start without signing keys, and says what to do', async () => {
+test('refuses to start in production without signing keys, and names the remedy', async () => {
   using folder = temporaryFolder()
-  const { exitCode, errors } = await startInVain(folder.path, { NODE_ENV: 'production' })
+  const { exitCode, errors } = await startFailing(folder.path, { NODE_ENV: 'production' })
   expect(exitCode).toBe(1)
   expect(errors).toBe(
     'AUTH_KEYS_FILE is not set, and NODE_ENV=production refuses to sign with a development key: ' +
@@ -30,31 +30,31 @@ const files: [string, string, string, string][] = [
   ['no TOML', 'PROJECTS_FILE', '[[projects]\nsk_secret', 'line 1, column'],
 ]
 
-test.each(files)('a file with %s as %s is told by its name', async (_, setting, text, sentence) => {
+test.each(files)('refuses a file with %s as %s, and names the file', async (_, setting, text, sentence) => {
   using folder = temporaryFolder()
   const path = join(folder.path, 'file')
   writeFileSync(path, text)
-  const { exitCode, errors } = await startInVain(folder.path, { [setting]: path })
+  const { exitCode, errors } = await startFailing(folder.path, { [setting]: path })
   expect(exitCode).toBe(1)
   expect(errors).toContain(path)
   expect(errors).toContain(sentence)
   expect(errors).not.toContain('sk_secret')
-  // A sentence for the operator, and no stack.
+  // One sentence for the operator, without a stack.
   expect(errors.trim().split('\n')).toHaveLength(1)
 })
 
 test.each(['AUTH_KEYS_FILE', 'PROJECTS_FILE'])(
-  'a file that is missing as %s, too',
+  'refuses a missing file as %s, and names the file',
   async (setting) => {
     using folder = temporaryFolder()
     const path = join(folder.path, 'none')
-    const { exitCode, errors } = await startInVain(folder.path, { [setting]: path })
+    const { exitCode, errors } = await startFailing(folder.path, { [setting]: path })
     expect(exitCode).toBe(1)
     expect(errors.trim().split('\n')).toEqual([expect.stringContaining(path)])
   },
 )
 
-test('with keys and a projects file made by our commands, production serves tokens', async () => {
+test('serves tokens in production with the output of make-key and hash-secret', async () => {
   using folder = temporaryFolder()
   const [keysFile, projectsFile] = [join(folder.path, 'keys.json'), join(folder.path, 'p.toml')]
   const key = await run(['run', '--silent', 'make-key'])
@@ -108,7 +108,7 @@ permissions = ["private:*"]
   expect(server.log()).not.toContain('client_secret')
 }, 60_000)
 
-test('the first line of the log says where, the next whom to try the flow with', async () => {
+test('logs its address first and the first client second', async () => {
   await using server = await startSpillway()
   const [first = '', second = ''] = server.log().split('\n')
   expect(JSON.parse(first)).toMatchObject({ msg: 'listening', url: server.url })
@@ -116,6 +116,6 @@ test('the first line of the log says where, the next whom to try the flow with',
   const before = firstClientOf(server)
   await server.stop()
   await server.start()
-  // The same after a restart: it is kept in the data folder.
+  // The same after a restart: the client is stored in the data folder.
   expect(server.log().split(before.secret)).toHaveLength(3)
 }, 60_000)

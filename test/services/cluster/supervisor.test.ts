@@ -24,7 +24,7 @@ afterAll(async () => {
 
 type Line = { msg: string; port?: number; pid?: number; process?: string }
 
-/** A node of workers beside real services, in a database and under a prefix of its own. */
+/** A node with WORKERS and real services, with its own Redis prefix. */
 const toEnvironment = (workers: number): Record<string, string> => ({
   WORKERS: String(workers),
   CLICKHOUSE_URL: clickhouse.url,
@@ -41,7 +41,7 @@ const linesOf = (server: Spillway): Line[] =>
     .filter((line) => line.startsWith('{'))
     .map((line) => JSON.parse(line))
 
-/** Processes that listen for events, in the order of their starts. */
+/** Workers, in the order of their starts. */
 const workersOf = (server: Spillway) =>
   linesOf(server).flatMap(({ msg, pid }) => (msg === 'listening' ? [pid!] : []))
 
@@ -56,19 +56,19 @@ async function settle(traffic: Traffic, stored: () => Promise<Stored[]>): Promis
 }
 
 const metricOf = async (server: Spillway, name: string) => {
-  // A connection of its own: one that is kept may lead to a worker that has fallen since.
+  // A new connection: a kept one may lead to a worker that has ended since.
   const response = await fetch(`${server.url}/metrics`, { headers: { connection: 'close' } })
   const text = await response.text()
   const lines = text.split('\n').filter((line) => line.startsWith(name))
   return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)
 }
 
-/** Raw rows may hold a copy that came again by another worker; both carry the same uuid. */
+/** FINAL: a duplicate that another worker received may be stored as a second row with the same uuid. */
 const storedBy = (server: Spillway) =>
   server.query<Stored>('SELECT uuid, properties FROM events FINAL')
 
 describe('WORKERS', () => {
-  test('a worker that is killed under load comes back, and nothing acknowledged is lost', async () => {
+  test('restarts a worker killed under load without losing acknowledged events', async () => {
     await using server = await startSpillway(toEnvironment(3))
     await until(() => isUp(server), patience)
     const traffic = startTraffic({ url: server.url })
@@ -83,7 +83,7 @@ describe('WORKERS', () => {
     expect(await metricOf(server, 'spillway_process_restarts_total')).toBe(3)
   }, 120_000)
 
-  test('journals left behind by a smaller number are delivered', async () => {
+  test('delivers orphaned journals after WORKERS is lowered', async () => {
     const own = await startClickHouse()
     const environment = toEnvironment(3)
     Object.assign(environment, { CLICKHOUSE_URL: own.url, SHUTDOWN_MS_MAX: '200' })
@@ -110,7 +110,7 @@ describe('WORKERS', () => {
     }
   }, 120_000)
 
-  test('metrics are those of all, whoever answers, and do not fall with a worker', async () => {
+  test('every worker returns the metrics of all, and totals do not fall when a worker ends', async () => {
     await using server = await startSpillway(toEnvironment(3))
     await until(() => isUp(server), patience)
     const count = 40
@@ -125,7 +125,7 @@ describe('WORKERS', () => {
     expect(await received()).toBe(count)
   }, 60_000)
 
-  test('Socket.IO is on its own port, and the other one says where', async () => {
+  test('serves Socket.IO on its own port, which the HTTP port names', async () => {
     const environment = toEnvironment(2)
     await using server = await startSpillway(environment)
     await until(() => isUp(server), patience)
@@ -153,7 +153,7 @@ describe('WORKERS', () => {
       ['AUTH_KEYS_FILE is not set', 'ended with 1 before it served'],
     ],
   ])(
-    'does not start with %s, and says so',
+    'refuses to start with %s',
     async (_, environment, words) => {
       using folder = temporaryFolder()
       const child = Bun.spawn([process.execPath, join(root, 'src/main.ts')], {
@@ -168,7 +168,7 @@ describe('WORKERS', () => {
     30_000,
   )
 
-  test('workers end in order when their supervisor is killed', async () => {
+  test('workers stop in order when their supervisor is killed', async () => {
     await using server = await startSpillway(toEnvironment(2))
     await until(() => isUp(server), patience)
     await server.kill()
@@ -181,7 +181,7 @@ describe('WORKERS', () => {
 
 async function post({ url }: Spillway, index: number): Promise<void> {
   const event = { event: 'e', distinct_id: `${index}`, api_key: 'phc_test' }
-  // Each on a connection of its own, so that the kernel spreads them over the workers.
+  // A new connection for each request, so that the kernel spreads them over the workers.
   const response = await fetch(`${url}/e`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', connection: 'close' },

@@ -4,7 +4,7 @@ import { createContracts } from '../../../src/contracts/registry.ts'
 import { IngestError } from '../../../src/core/errors.ts'
 import { type Spillway, startSpillway } from '../../support/spillway.ts'
 
-/** What holds for every route, whatever its contract: origins, methods, slashes, refusals. */
+/** Rules for every route of every contract: origins, methods, trailing slashes, errors. */
 let open: Spillway
 let production: Spillway
 const projects = join(import.meta.dir, '../../fixtures/projects.toml')
@@ -79,7 +79,7 @@ function call({ url }: Spillway, [method, path, , body]: Row, headers = {}): Pro
 }
 
 describe('every reply', () => {
-  test.each(cases)('$name: any origin may read it', async ({ row }) => {
+  test.each(cases)('$name: allows any origin', async ({ row }) => {
     const reply = await call(open, row, { origin })
     const [method, path, status] = row
     expect({ method, path, status: reply.status }).toEqual({ method, path, status })
@@ -91,7 +91,7 @@ describe('every reply', () => {
     if (status === 405) expect(reply.headers.get('allow')).toContain('OPTIONS')
   })
 
-  test.each(cases)('$name is the same without an origin', async ({ row }) => {
+  test.each(cases)('$name: has the same status without an origin', async ({ row }) => {
     const reply = await call(open, row)
     expect(reply.status).toBe(row[2])
     expect(reply.headers.get('access-control-allow-origin')).toBeNull()
@@ -117,14 +117,14 @@ describe('in production without CORS_ORIGINS', () => {
     ['POST', '/api/auth/token', '{}'],
     ['GET', '/api/sdk/config', ''],
     ['GET', '/socket.io/?EIO=4&transport=polling', ''],
-  ])('%s %s is for no foreign page', async (method, path, body) => {
+  ])('%s %s allows no other origin', async (method, path, body) => {
     for (const row of [['OPTIONS', path, 204] as Row, [method, path, 200, body] as Row]) {
       const reply = await call(production, row, { origin })
       expect(reply.headers.get('access-control-allow-origin')).not.toBe(origin)
     }
   })
 
-  test('events may come from any page', async () => {
+  test('events are accepted from any origin', async () => {
     const reply = await call(production, ['POST', '/batch', 200, event], { origin })
     expect(reply.headers.get('access-control-allow-origin')).toBe(origin)
   })
@@ -133,7 +133,7 @@ describe('in production without CORS_ORIGINS', () => {
 test.each([
   ['https://shop.example', 200],
   ['https://foe.example', 403],
-])('a project’s own origins are checked on the request: %s', async (from, status) => {
+])('checks the origins of a project: %s', async (from, status) => {
   const body = JSON.stringify({ api_key: 'phc_shop_web', event: 'e', distinct_id: 'd' })
   const reply = await call(open, ['POST', '/batch', status, body], { origin: from })
   expect(reply.status).toBe(status)
@@ -171,7 +171,7 @@ test.each<[keyof typeof contracts, string, object]>([
   ['link', '/api/events/track', { error: 'Failed to track event', details: 'full' }],
   ['report', '/users/report/events', { status: 'error', code: 'TOO_BUSY', message: 'full' }],
   ['telemetry', '/api/telemetry/events', { success: false, error: 'full' }],
-])('a full server says so in the words of %s, and when to retry', (name, path, words) => {
+])('refuses a request at full memory in the words of %s, with Retry-After', (name, path, words) => {
   const { refuse } = contracts[name]
   const { status, body, headers } = refuse(busy, { path, query: new URLSearchParams() })
   expect({ status, headers }).toEqual({ status: 503, headers: { 'retry-after': '2' } })

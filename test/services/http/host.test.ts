@@ -3,7 +3,7 @@ import { type Spillway, startSpillway } from '../../support/spillway.ts'
 
 let server: Spillway
 beforeAll(async () => {
-  // Nothing is stored here: events wait for a ClickHouse that is not there.
+  // Events stay in the journal: this ClickHouse does not exist.
   server = await startSpillway({ CLICKHOUSE_URL: 'http://127.0.0.1:1' })
 }, 60_000)
 afterAll(() => server?.[Symbol.asyncDispose]())
@@ -17,7 +17,7 @@ test.each([
   ['localhost', {}],
   ['events.shop.example', { Origin: 'https://shop.example' }],
   ['[::1]:3000', {}],
-])('the host may be called %s %j', async (host, headers) => {
+])('accepts the host name %s with %j', async (host, headers) => {
   const sent = { method: 'POST', body, headers: { ...headers, Host: host } }
   expect((await fetch(`${server.url}/e/`, sent)).status).toBe(200)
 })

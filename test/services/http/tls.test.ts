@@ -60,12 +60,12 @@ afterAll(async () => {
   folder[Symbol.dispose]()
 })
 
-/** Verified against the certificate, as a client that trusts it would. */
+/** The certificate is verified, as by a client that trusts it. */
 function call(path: string, init: RequestInit = {}): Promise<Response> {
   return fetch(url + path, { ...init, tls: { ca: Bun.file(cert) } })
 }
 
-test('events are taken over HTTPS', async () => {
+test('accepts events over HTTPS', async () => {
   const body = JSON.stringify({ api_key: 'phc_t', event: 'secure', distinct_id: 'u' })
   const response = await call('/batch', { method: 'POST', body })
   expect(await response.json()).toEqual({ code: 1, status: 'ok' })
@@ -76,22 +76,22 @@ test.each([
   ['-tls1_1', false],
   ['-tls1_2', true],
   ['-tls1_3', true],
-])('%s is spoken: %p', (version, isSpoken) => {
+])('accepts %s: %p', (version, isAccepted) => {
   const { exitCode, text } = run([
     ...['openssl', 's_client', '-connect', `127.0.0.1:${port}`, '-CAfile', cert, version],
     ...['-cipher', 'DEFAULT@SECLEVEL=0'],
   ])
-  expect(exitCode === 0).toBe(isSpoken)
-  if (!isSpoken) expect(text).toContain('protocol version')
+  expect(exitCode === 0).toBe(isAccepted)
+  if (!isAccepted) expect(text).toContain('protocol version')
 })
 
-test('what is no TLS gets no reply', async () => {
+test('does not reply to a request without TLS', async () => {
   await expect(fetch(url.replace('https', 'http'))).rejects.toThrow()
 })
 
 test.each(['websocket', 'polling'])('Socket.IO connects over TLS by %s', async (transport) => {
   const token = await call('/api/auth/token', { method: 'POST', body: '{}' })
-  expect(token.status).toBe(400) // The route answers; who may have a token is tested elsewhere.
+  expect(token.status).toBe(400) // The route answers. Tokens are tested elsewhere.
   const socket = io(url, {
     transports: [transport],
     rejectUnauthorized: false,
@@ -104,13 +104,13 @@ test.each(['websocket', 'polling'])('Socket.IO connects over TLS by %s', async (
   socket.on('connect_error', (error) => {
     answer = error.message
   })
-  // Without a token the handshake ends in the contract's own words: the channel works.
+  // A handshake without a token ends with the contract's own error, so the channel works.
   await until(() => answer, { what: 'an answer' })
   socket.close()
   expect(answer).toBe('auth_error')
 })
 
-test('a certificate without its key is refused at the start, in words', async () => {
+test('refuses to start with a certificate without its key', async () => {
   const child = startMain({ PORT: '0', TLS_CERT_FILE: cert })
   expect(await child.exited).toBe(1)
   expect(await new Response(child.stderr).text()).toContain(

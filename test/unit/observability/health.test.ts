@@ -28,12 +28,12 @@ test.each<[string, State, number, string]>([
   ['ready', {}, 200, 'ok'],
   ['draining', { phase: 'draining' }, 503, 'unavailable'],
   ['full', { isFull: true }, 503, 'unavailable'],
-  ['its disk fails', { isFailing: true }, 503, 'unavailable'],
-  ['its disk fails behind memory', { isFailing: true, durability: 'memory' }, 200, 'ok'],
-  ['without its sink', { sink: 'unhealthy' }, 200, 'degraded'],
-  ['without its Redis', { redis: 'unhealthy' }, 200, 'degraded'],
-  ['starting without its sink', { phase: 'starting', sink: 'unhealthy' }, 503, 'unavailable'],
-])('readiness while %s', (_, state, expected, word) => {
+  ['the disk fails', { isFailing: true }, 503, 'unavailable'],
+  ['the disk fails under DURABILITY=memory', { isFailing: true, durability: 'memory' }, 200, 'ok'],
+  ['the sink is down', { sink: 'unhealthy' }, 200, 'degraded'],
+  ['Redis is down', { redis: 'unhealthy' }, 200, 'degraded'],
+  ['starting and the sink is down', { phase: 'starting', sink: 'unhealthy' }, 503, 'unavailable'],
+])('readiness: %s', (_, state, expected, word) => {
   const { status, body, headers } = healthOf(state).readiness()
   expect({ status, word: JSON.parse(body ?? '').status }).toEqual({ status: expected, word })
   expect(headers?.['retry-after']).toBe(expected === 503 ? '1' : undefined)
@@ -43,9 +43,9 @@ test.each<[string, State, number]>([
   ['starting', { phase: 'starting' }, 200],
   ['draining', { phase: 'draining' }, 200],
   ['full', { isFull: true }, 200],
-  ['its disk fails', { isFailing: true }, 200],
-  ['in a commit that takes long', { stuckMs: 29_999 }, 200],
-  ['in a commit that does not end', { stuckMs: 30_000 }, 503],
-])('liveness while %s', (_, state, expected) => {
+  ['the disk fails', { isFailing: true }, 200],
+  ['a commit takes just below 30 s', { stuckMs: 29_999 }, 200],
+  ['a commit takes 30 s', { stuckMs: 30_000 }, 503],
+])('liveness: %s', (_, state, expected) => {
   expect(healthOf(state).liveness().status).toBe(expected)
 })

@@ -30,24 +30,24 @@ took_seconds_count ${values.bucket}
 const first = { capture: 3, odd: 1, waiting: 5, oldest: 2.5, durable: 1, bucket: 7 }
 const second = { capture: 4, odd: 0, waiting: 6, oldest: 9, durable: 0, bucket: 1e21 }
 
-test('one process is told as it was', () => {
+test('writes the metrics of one process unchanged', () => {
   expect(toMetricsText(parseMetrics(toText(first)))).toBe(toText(first))
 })
 
-test('adds what counts, takes the worst age, and calls durable only what all are', () => {
+test('adds counters, takes the largest age, and is durable only if all processes are', () => {
   const both = sumMetrics([parseMetrics(toText(first)), parseMetrics(toText(second))])
   const sum = { capture: 7, odd: 1, waiting: 11, oldest: 9, durable: 0, bucket: 1e21 + 7 }
   expect(toMetricsText(both)).toBe(toText(sum))
 })
 
-test('of a process that ended only totals stay', () => {
+test('keeps only the totals of an ended process', () => {
   const ended = onlyTotals(parseMetrics(toText(first)))
   const sum = sumMetrics([ended, parseMetrics(toText(second))])
   expect(sum.values.get('events_total{contract="capture"}')?.value).toBe(7)
   expect(sum.values.get('waiting_records')?.value).toBe(6)
 })
 
-test('the disk that processes share counts once', () => {
+test('counts the disk that processes share once', () => {
   const toDisk = (bytes: number) =>
     parseMetrics(`# TYPE spillway_disk_free_bytes gauge\nspillway_disk_free_bytes ${bytes}\n`)
   const sum = sumMetrics([toDisk(300), toDisk(299)])

@@ -12,10 +12,10 @@ const observation = fc.record({
   status: fc.constantFrom(200, 503),
 })
 
-/** The order of series says nothing. */
+/** The order of series has no meaning. */
 const toLines = (text: string) => text.split('\n').sort()
 
-test('tells what prom-client’s own histogram would, in its words', async () => {
+test('writes the same text as prom-client’s own histogram', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(observation), async (observations) => {
       const [ours, theirs] = [new Registry(), new Registry()]
@@ -32,7 +32,7 @@ test('tells what prom-client’s own histogram would, in its words', async () =>
   )
 })
 
-test('has all its buckets from the start where it has no labels', async () => {
+test('writes all buckets before the first observation if it has no labels', async () => {
   const [ours, theirs] = [new Registry(), new Registry()]
   new Timings({ ...naming, labelNames: [], upperBounds, registry: ours })
   new Histogram({ ...naming, buckets: upperBounds, registers: [theirs] })
