@@ -67,9 +67,7 @@ export type BaseServicesOptions = {
 /** Rejects with a message for the operator, for example when production has no signing keys. */
 export async function openBaseServices(options: BaseServicesOptions): Promise<BaseServices> {
   const { config, nodeDataDir, log, closer } = options
-  const { redis, streams } = connectRedis(config, log)
-  if (streams) closer.add('redis streams', streams.close)
-  if (redis) closer.add('redis', () => redis.close())
+  const { redis, streams } = connectRedis(config, log, closer)
   const projects = createProjects({ path: config.PROJECTS_FILE, log })
   closer.add('projects', projects.close)
   const clientIp = createClientIp(config.TRUSTED_PROXIES)
@@ -129,13 +127,15 @@ const collectEveryBytes = 64 * 1024 * 1024
 /** Target: P95 < 200 ms. Waiting for the commit adds up to two event-loop iterations. */
 const turn = { iterationMsMax: 10, waitMsMax: 40, shedAfterMs: 250, requestsMin: 64 }
 
-function connectRedis({ REDIS_URL: url, ...config }: Config, log: Log) {
+/** Both are undefined without REDIS_URL. */
+function connectRedis({ REDIS_URL: url, ...config }: Config, log: Log, closer: Closer) {
   if (url === undefined) return { redis: undefined, streams: undefined }
+  const streams = createRedisStreams({ url, timeoutMs: streamsTimeoutMs })
+  closer.add('redis streams', streams.close)
   const timeoutMs = config.REDIS_TIMEOUT_MS
-  return {
-    redis: createRedis({ url, prefix: config.REDIS_PREFIX, timeoutMs, log }),
-    streams: createRedisStreams({ url, timeoutMs: streamsTimeoutMs }),
-  }
+  const redis = createRedis({ url, prefix: config.REDIS_PREFIX, timeoutMs, log })
+  closer.add('redis', () => redis.close())
+  return { redis, streams }
 }
 
 /** Longer than the limit of a call for an event: no request waits for a message to other nodes. */

@@ -44,20 +44,23 @@ export function listen(
 ): Listening & { replaceApp(app: App): void } {
   const toRoute = (next: App) => compose(next, { isOriginAllowed, isTls: tls !== undefined })
   let current = toRoute(app)
-  const server = Bun.serve<EngineData>({
-    port,
-    hostname,
-    reusePort,
-    ...(tls ? { tls } : {}),
-    idleTimeout: idleSeconds,
-    maxRequestBodySize: bodyBytesMax,
-    fetch: (request, bun) =>
-      isSocketPath(request.url) ? socket.handleRequest(request, bun) : current.route(request),
-    websocket: socket.websocket,
-  })
+  const listening = startListening({ port, hostname, setting: 'PORT' }, () =>
+    Bun.serve<EngineData>({
+      port,
+      hostname,
+      reusePort,
+      ...(tls ? { tls } : {}),
+      idleTimeout: idleSeconds,
+      maxRequestBodySize: bodyBytesMax,
+      fetch: (request, bun) =>
+        isSocketPath(request.url) ? socket.handleRequest(request, bun) : current.route(request),
+      websocket: socket.websocket,
+    }),
+  )
+  const { server } = listening
   current.setServer(server)
   return {
-    ...toListening(server, port),
+    ...listening,
     replaceApp(next) {
       const replacement = toRoute(next)
       replacement.setServer(server)
@@ -66,15 +69,32 @@ export function listen(
   }
 }
 
-/** A server that listens. `port` is the requested one. */
-export function toListening(server: Server<EngineData>, port: number): Listening {
+type Place = { port: number; hostname: string; setting: 'PORT' | 'REALTIME_PORT' }
+
+/** Calls `serve`. Throws an Error for the operator, which names `setting`, when the address is in use. */
+export function startListening(
+  { port, hostname, setting }: Place,
+  serve: () => Server<EngineData>,
+): Listening & { server: Server<EngineData> } {
+  const server = serveOrExplain()
   return {
+    server,
     port: server.port ?? port,
     url: server.url.href.replace(/\/$/, ''),
     stop: async (withinMs) => {
       await withTimeLimit(server.stop(), withinMs, () => {})
       await server.stop(true)
     },
+  }
+
+  function serveOrExplain() {
+    try {
+      return serve()
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
+      const reason = `address already in use; stop the other process or set ${setting}`
+      throw new Error(`cannot listen on ${hostname}:${port}: ${reason}`)
+    }
   }
 }
 

@@ -5,7 +5,7 @@ import {
   type Listening,
   type ListenOptions,
   type SocketRoute,
-  toListening,
+  startListening,
 } from './listen.ts'
 
 const bodyBytesMax = 1024 * 1024
@@ -16,16 +16,17 @@ export function listenRealtime(
   socket: SocketRoute & { isHealthy(): boolean },
   { port, hostname, tls }: ListenOptions,
 ): Listening {
-  const server = Bun.serve<EngineData>({
-    port,
-    hostname,
-    ...(tls ? { tls } : {}),
-    idleTimeout: idleSeconds,
-    maxRequestBodySize: bodyBytesMax,
-    fetch: (request, bun) => route(request, bun, socket),
-    websocket: socket.websocket,
-  })
-  return toListening(server, port)
+  return startListening({ port, hostname, setting: 'REALTIME_PORT' }, () =>
+    Bun.serve<EngineData>({
+      port,
+      hostname,
+      ...(tls ? { tls } : {}),
+      idleTimeout: idleSeconds,
+      maxRequestBodySize: bodyBytesMax,
+      fetch: (request, bun) => route(request, bun, socket),
+      websocket: socket.websocket,
+    }),
+  )
 }
 
 /** The reply of a worker to Socket.IO requests: it names the port of the realtime process. */
