@@ -133,6 +133,9 @@ describe('WORKERS', () => {
     const there = await fetch(`http://127.0.0.1:${environment.REALTIME_PORT}${path}`)
     expect(there.status).toBe(200)
     expect(await there.text()).toStartWith('0{"sid":')
+    // Every worker returns the metrics of the realtime process, too.
+    expect(await metricOf(server, 'spillway_realtime_connections_total')).toBe(1)
+    expect(await metricOf(server, 'spillway_realtime_cluster_failures_total')).toBe(0)
     const here = await fetch(`${server.url}${path}`)
     expect(here.status).toBe(404)
     expect(await here.text()).toContain(`port ${environment.REALTIME_PORT}`)
