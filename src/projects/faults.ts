@@ -7,14 +7,14 @@ import { projectsFileSchema, toStoredHash, type WrittenFile } from './schema.ts'
  * All faults of a projects file, one sentence each. A sentence names the place and never the value: the file contains
  * secrets, and the faults are logged.
  */
-export function toFaults(written: unknown): string[] {
-  const faults = toShapeFaults(written)
-  return faults.length > 0 ? faults : toMeaningFaults(written as WrittenFile)
+export function findFaults(written: unknown): string[] {
+  const faults = findShapeFaults(written)
+  return faults.length > 0 ? faults : findMeaningFaults(written as WrittenFile)
 }
 
 type SchemaError = ReturnType<typeof Value.Errors>[number]
 
-function toShapeFaults(written: unknown): string[] {
+function findShapeFaults(written: unknown): string[] {
   const errors = Value.Errors(projectsFileSchema, written).filter(({ keyword, schemaPath }) => {
     // These errors repeat another one: of the whole union, or of the object with the unknown setting.
     if (keyword === 'boolean' || schemaPath.includes('/anyOf/')) return false
@@ -48,7 +48,7 @@ function toPlace(instancePath: string): string {
   return place === '' ? 'the file' : place.slice(1)
 }
 
-function toMeaningFaults({ projects = [], clients = [], users = [] }: WrittenFile): string[] {
+function findMeaningFaults({ projects = [], clients = [], users = [] }: WrittenFile): string[] {
   if (projects.length + clients.length + users.length === 0)
     return ['the file has no project, client or user']
   const tokens = projects.flatMap((project, at) =>
@@ -61,13 +61,13 @@ function toMeaningFaults({ projects = [], clients = [], users = [] }: WrittenFil
     toPlaced(project.api_keys?.map(toStoredHash), `projects[${at}].api_keys`),
   )
   return [
-    ...toRepeats(projects.map(({ id }, at) => [id, `projects[${at}].id`])),
-    ...toRepeats(tokens),
-    ...toRepeats(keys),
-    ...toRepeats(clients.map(({ id }, at) => [id, `clients[${at}].id`])),
-    ...toRepeats(users.map(({ id }, at) => [id, `users[${at}].id`])),
-    ...toRepeats(users.map(({ username }, at) => [username, `users[${at}].username`])),
-    ...clients.flatMap((client, at) => toClientFaults(client, `clients[${at}]`, projects)),
+    ...findRepeats(projects.map(({ id }, at) => [id, `projects[${at}].id`])),
+    ...findRepeats(tokens),
+    ...findRepeats(keys),
+    ...findRepeats(clients.map(({ id }, at) => [id, `clients[${at}].id`])),
+    ...findRepeats(users.map(({ id }, at) => [id, `users[${at}].id`])),
+    ...findRepeats(users.map(({ username }, at) => [username, `users[${at}].username`])),
+    ...clients.flatMap((client, at) => findClientFaults(client, `clients[${at}]`, projects)),
   ]
 }
 
@@ -77,7 +77,7 @@ function toPlaced(values: readonly string[] | undefined, place: string): Placed[
   return (values ?? []).map((value, at) => [value, `${place}[${at}]`])
 }
 
-function toRepeats(placed: readonly Placed[]): string[] {
+function findRepeats(placed: readonly Placed[]): string[] {
   const first = new Map<string, string>()
   return placed.flatMap(([value, place]) => {
     const other = first.get(value)
@@ -86,7 +86,7 @@ function toRepeats(placed: readonly Placed[]): string[] {
   })
 }
 
-function toClientFaults(
+function findClientFaults(
   client: NonNullable<WrittenFile['clients']>[number],
   place: string,
   projects: readonly { id: string }[],

@@ -2,7 +2,7 @@ import { parse, TomlError } from 'smol-toml'
 import type { ClientEntry, SdkOverrides, UserEntry } from '../core/project-entries.ts'
 import type { Project } from '../core/protocol.ts'
 import { toToken } from '../core/token.ts'
-import { toFaults } from './faults.ts'
+import { findFaults } from './faults.ts'
 import { toStoredHash, type WrittenFile, type WrittenProject } from './schema.ts'
 
 /**
@@ -36,7 +36,7 @@ import { toStoredHash, type WrittenFile, type WrittenProject } from './schema.ts
  */
 export function parseProjectsFile(text: string, path: string): ProjectsFile {
   const written = path.endsWith('.json') ? parseJson(text) : parseToml(text)
-  const faults = toFaults(written)
+  const faults = findFaults(written)
   if (faults.length > 0) throw new ProjectsFileError(faults)
   const { projects = [], clients = [], users = [] } = written as WrittenFile
   return {

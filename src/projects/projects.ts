@@ -10,19 +10,19 @@ import {
   ProjectsFileError,
   parseProjectsFile,
 } from './file.ts'
-import { createLook, toMark } from './watch.ts'
+import { createFileCheck, toMark } from './watch.ts'
 
 /**
  * Finds the project of a request, and its limits. With a projects file, only its projects may send; the file is read
  * again when it changes. Without one, every valid token is a project of its own. Throws a ProjectsFileError if the file
  * is faulty at start. After a faulty edit the last valid content stays in use.
  */
-export function createProjects({ path, log, lookMs = 500 }: ProjectsOptions): Projects {
+export function createProjects({ path, log, checkMs = 500 }: ProjectsOptions): Projects {
   if (path === undefined) return toProjects({ current: undefined }, noWatch)
   const seen = toMark(statSync(path))
   const state: State = { current: toIndex(readAtStart(path)) }
   const listeners = new Set<() => void>()
-  const look = createLook({
+  const check = createFileCheck({
     path,
     seen,
     onText(text) {
@@ -46,9 +46,9 @@ export function createProjects({ path, log, lookMs = 500 }: ProjectsOptions): Pr
       )
     },
   })
-  const looking = setInterval(look, lookMs)
-  looking.unref()
-  return toProjects(state, { listeners, close: () => clearInterval(looking) })
+  const interval = setInterval(check, checkMs)
+  interval.unref()
+  return toProjects(state, { listeners, close: () => clearInterval(interval) })
 }
 
 function readAtStart(path: string): ProjectsFile {
@@ -64,8 +64,8 @@ export type ProjectsOptions = {
   /** Undefined: every valid token is a project of its own. */
   path?: string | undefined
   log: Log
-  /** Interval between two looks at the file. A change is used after the file stayed the same for one interval. */
-  lookMs?: number
+  /** Interval between two checks of the file. A change is used after the file stayed the same for one interval. */
+  checkMs?: number
 }
 
 export type Projects = {

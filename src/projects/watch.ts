@@ -1,17 +1,22 @@
 import { readFile, stat } from 'node:fs/promises'
 
 /**
- * Creates a function that looks at a file; call it at an interval. It passes the text on after the file changed and
- * then stayed the same between two looks, so that a half-written file is not read. It detects a write in place, a rename
+ * Creates a function that checks a file; call it at an interval. It passes the text on after the file changed and
+ * then stayed the same between two checks, so that a half-written file is not read. It detects a write in place, a rename
  * over the file, and a changed symbolic link. A file that cannot be read is reported once.
  */
-export function createLook({ path, seen, onText, onError }: LookOptions): () => Promise<void> {
+export function createFileCheck({
+  path,
+  seen,
+  onText,
+  onError,
+}: FileCheckOptions): () => Promise<void> {
   let known = seen
   let candidate: string | undefined
   let isUnreadable = false
-  let isLooking = false
+  let isChecking = false
 
-  async function look(): Promise<void> {
+  async function check(): Promise<void> {
     const mark = toMark(await stat(path))
     isUnreadable = false
     const hasRested = mark === candidate
@@ -23,20 +28,20 @@ export function createLook({ path, seen, onText, onError }: LookOptions): () => 
   }
 
   return async () => {
-    if (isLooking) return
-    isLooking = true
+    if (isChecking) return
+    isChecking = true
     try {
-      await look()
+      await check()
     } catch (error) {
       if (!isUnreadable) onError(error)
       isUnreadable = true
       candidate = undefined
     }
-    isLooking = false
+    isChecking = false
   }
 }
 
-export type LookOptions = {
+export type FileCheckOptions = {
   path: string
   /** The mark of the content that is in use. */
   seen: string

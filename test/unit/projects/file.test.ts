@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { ProjectsFileError, parseProjectsFile } from '../../../src/projects/file.ts'
 
-function toFaults(text: string, path = 'projects.toml'): readonly string[] {
+function findFaults(text: string, path = 'projects.toml'): readonly string[] {
   try {
     parseProjectsFile(text, path)
     return []
@@ -133,13 +133,13 @@ test.each([
     ['line 1, column 12: Invalid TOML document: control characters are not allowed in strings'],
   ],
 ])('names the place of %s', (_, text, faults) => {
-  expect(toFaults(text)).toEqual(faults)
+  expect(findFaults(text)).toEqual(faults)
   expect(faults.join()).not.toContain('s3cret')
 })
 
 test('reports all faults at once', () => {
   const text = project('rate = { per_second = -1 }\norigins = ["x"]\n[[users]]\nid = "u"')
-  expect(toFaults(text)).toHaveLength(3)
+  expect(findFaults(text)).toHaveLength(3)
 })
 
 test.each([
@@ -147,7 +147,7 @@ test.each([
   ['a list', '[]', ['the file must be object']],
   ['sound', '{"projects":[{"id":"a","rate":{"per_second":0.5}}]}', []],
 ])('parses JSON that is %s', (_, text, faults) => {
-  expect(toFaults(text, 'projects.json')).toEqual(faults)
+  expect(findFaults(text, 'projects.json')).toEqual(faults)
 })
 
 test('the default of burst is twice the rate, and at least 1', () => {

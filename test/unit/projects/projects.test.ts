@@ -155,7 +155,7 @@ function watched(folder: string, text: string) {
   const lines: { message: string; fields: object }[] = []
   const note = (fields: object, message: string) => lines.push({ message, fields })
   const log = { ...silentLog, info: note, error: note }
-  const projects = createProjects({ path, log, lookMs: 5 })
+  const projects = createProjects({ path, log, checkMs: 5 })
   const isKnown = (token: string) => toCode(() => projects.find('capture', token)) === 'found'
   return { path, projects, lines, isKnown }
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { appendFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createLook, toMark } from '../../../src/projects/watch.ts'
+import { createFileCheck, toMark } from '../../../src/projects/watch.ts'
 import { temporaryFolder } from '../../support/folder.ts'
 
 function watch(folder: string) {
@@ -9,45 +9,45 @@ function watch(folder: string) {
   writeFileSync(path, 'before')
   const texts: string[] = []
   const errors: unknown[] = []
-  const look = createLook({
+  const check = createFileCheck({
     path,
     seen: toMark(statSync(path)),
     onText: (text) => texts.push(text),
     onError: (error) => errors.push(error),
   })
-  return { path, look, texts, errors }
+  return { path, check, texts, errors }
 }
 
 test('does not read an unchanged file', async () => {
   using folder = temporaryFolder()
-  const { look, texts } = watch(folder.path)
-  for (let count = 0; count < 3; count += 1) await look()
+  const { check, texts } = watch(folder.path)
+  for (let count = 0; count < 3; count += 1) await check()
   expect(texts).toEqual([])
 })
 
 test('does not read a file while it is being written', async () => {
   using folder = temporaryFolder()
-  const { path, look, texts } = watch(folder.path)
+  const { path, check, texts } = watch(folder.path)
   writeFileSync(path, '')
-  await look()
+  await check()
   for (const piece of ['half ', 'and ', 'whole']) {
     appendFileSync(path, piece)
-    await look()
+    await check()
   }
   expect(texts).toEqual([])
-  await look()
-  await look()
+  await check()
+  await check()
   expect(texts).toEqual(['half and whole'])
 })
 
 test('reads a file that returns, and reports each absence once', async () => {
   using folder = temporaryFolder()
-  const { path, look, texts, errors } = watch(folder.path)
+  const { path, check, texts, errors } = watch(folder.path)
   for (const text of ['first', 'second']) {
     rmSync(path)
-    for (let count = 0; count < 3; count += 1) await look()
+    for (let count = 0; count < 3; count += 1) await check()
     writeFileSync(path, text)
-    for (let count = 0; count < 3; count += 1) await look()
+    for (let count = 0; count < 3; count += 1) await check()
   }
   expect(texts).toEqual(['first', 'second'])
   expect(errors).toHaveLength(2)
@@ -55,9 +55,9 @@ test('reads a file that returns, and reports each absence once', async () => {
 
 test('never checks the file twice at the same time', async () => {
   using folder = temporaryFolder()
-  const { path, look, texts } = watch(folder.path)
+  const { path, check, texts } = watch(folder.path)
   writeFileSync(path, 'after!')
-  await look()
-  await Promise.all([look(), look(), look()])
+  await check()
+  await Promise.all([check(), check(), check()])
   expect(texts).toEqual(['after!'])
 })
