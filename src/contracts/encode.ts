@@ -161,19 +161,33 @@ function createPieceEncoder<C extends Columns>(
       run.names.push(name)
       run.parts.push(JSON.stringify(text), value)
     } else {
-      ;(run?.parts ?? pieces).push(JSON.stringify(text))
+      const target = run?.parts ?? pieces
+      target.push(JSON.stringify(text))
       pieces.push(value)
       run = undefined
     }
     text = quotes[encoding]
   }
-  ;(run?.parts ?? pieces).push(JSON.stringify(`${text}}`))
+  const target = run?.parts ?? pieces
+  target.push(JSON.stringify(`${text}}`))
   return compile(columns, { pieces, runs })
 }
 
 /** Consecutive columns whose text is kept. The parts are JavaScript expressions. */
 type Run = { names: string[]; parts: string[] }
 
+/**
+ * Returns a function such as this one, for the columns `uuid`, `project` (repeated) and `event`:
+ * ```js
+ * (row) => {
+ *   if (row.project !== last_project) {
+ *     run0 = '","project":"' + encoders.project(row.project) + '","event":"'
+ *     last_project = row.project
+ *   }
+ *   return ['{"uuid":"', row.uuid, run0, encoders.event(row.event), '"}']
+ * }
+ * ```
+ */
 function compile<C extends Columns>(
   columns: C,
   { pieces, runs }: { pieces: readonly string[]; runs: readonly Run[] },
