@@ -54,7 +54,10 @@ export type RefusedRecord = {
   receivedMs: number
 }
 
-/** Builds every dead letter: of an event that a contract rejected, or of a record that a sink refused. */
+/**
+ * Builds every dead letter: of an event that a contract rejected, or of a record that a sink
+ * refused.
+ */
 export function toDeadLetter(refused: RejectedEvent | RefusedRecord): JournalRecord {
   const row = 'record' in refused ? toRefusedRow(refused) : toRejectedRow(refused)
   return {
@@ -102,7 +105,10 @@ function toRefusedRow({ record, stage, ...refused }: RefusedRecord): DeadLetterR
 
 const utf8 = new TextDecoder()
 
-/** Shippers parse no line but this one, because a refused record is rare. Link events name the columns otherwise. */
+/**
+ * Shippers parse no line but this one, because a refused record is rare. Link events name the
+ * columns otherwise.
+ */
 function toSender(line: Uint8Array): { project: string; ip: string } {
   try {
     const row = JSON.parse(utf8.decode(line)) as Record<string, unknown>
@@ -120,7 +126,9 @@ export function toRecordingHeadBytes(head: Omit<RecordingRow, 'snapshot_items'>)
   return Buffer.byteLength(toRecordingLine({ ...head, snapshot_items: '' }))
 }
 
-/** Creates an encoder that writes every column of a row, in the order of the table, into one string. */
+/**
+ * Creates an encoder that writes every column of a row, in the order of the table, into one string.
+ */
 function createRowEncoder<C extends Columns>(columns: C): (row: RowOf<C>) => string {
   const writers = Object.entries(columns).map(([name, [, encoding]], index) => {
     const quote = quotes[encoding]
@@ -139,10 +147,11 @@ function createRowEncoder<C extends Columns>(columns: C): (row: RowOf<C>) => str
 }
 
 /**
- * Creates an encoder that writes the same text as `createRowEncoder`, as pieces: to encode pieces into the
- * journal is cheaper than to join them first. Events are the hot path, so the function is generated from the
- * table, without a loop over the columns. Consecutive rows mostly agree in the columns of `repeated`: the
- * text of a run of such columns is kept and used again while their values stay the same.
+ * Creates an encoder that writes the same text as `createRowEncoder`, as pieces: to encode pieces
+ * into the journal is cheaper than to join them first. Events are the hot path, so the function is
+ * generated from the table, without a loop over the columns. Consecutive rows mostly agree in the
+ * columns of `repeated`: the text of a run of such columns is kept and used again while their
+ * values stay the same.
  */
 function createPieceEncoder<C extends Columns>(
   columns: C,

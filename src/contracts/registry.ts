@@ -9,7 +9,10 @@ import { createReportProtocol } from './report/protocol.ts'
 import { normaliseTelemetry } from './telemetry/normalise.ts'
 import { createTelemetryProtocol } from './telemetry/protocol.ts'
 
-/** All wire contracts. To add one: its folder, a line here, a route in http/routes.ts, a source in core/event.ts. */
+/**
+ * All wire contracts. To add one: its folder, a line here, a route in http/routes.ts, a source in
+ * core/event.ts.
+ */
 export function createContracts({
   reportEventsMax,
   telemetryEventsMax,

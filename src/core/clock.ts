@@ -1,4 +1,7 @@
-/** Returns milliseconds since 1970. Every part gets its clock as an argument, so that tests can control time. */
+/**
+ * Returns milliseconds since 1970. Every part gets its clock as an argument, so that tests can
+ * control time.
+ */
 export type Clock = () => number
 
 export const hourMs = 60 * 60 * 1000

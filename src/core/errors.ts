@@ -64,8 +64,8 @@ export type Fault = { code: ErrorCode; message: string; field?: string }
 export type EventFault = Fault & { index: number }
 
 /**
- * Refuses a whole request. Any part may throw it. The contract's `refuse` turns it into a reply, and
- * only there.
+ * Refuses a whole request. Any part may throw it. The contract's `refuse` turns it into a reply,
+ * and only there.
  */
 export class IngestError extends Error {
   readonly code: ErrorCode

@@ -21,7 +21,9 @@ export type Category = 'events' | 'recordings' | 'exceptions'
 /** The identity of an event: the first 128 bits of a SHA-1, as 32 lower-case hex digits. */
 export type DedupKey = string
 
-/** JSON text that is already encoded. It is copied into the canonical line without parsing it again. */
+/**
+ * JSON text that is already encoded. It is copied into the canonical line without parsing it again.
+ */
 export type JsonText = string
 
 /**
@@ -55,7 +57,9 @@ const time = `DateTime64(3, 'UTC')`
 const word = 'LowCardinality(String)'
 const compressed = 'String CODEC(ZSTD(1))'
 
-/** The columns of `events`. To add one: add it here, fill it in the contracts, write a migration. */
+/**
+ * The columns of `events`. To add one: add it here, fill it in the contracts, write a migration.
+ */
 export const eventColumns = {
   uuid: ['UUID', 'plain'],
   project: [word, 'text'],
@@ -181,7 +185,9 @@ export type RowOf<C extends Columns> = { -readonly [Name in keyof C]: ValueOf[C[
 /** A row of `events`: from the capture, report and telemetry contracts. */
 export type EventRow = RowOf<typeof eventColumns> & { source: Exclude<Source, 'link'> }
 
-/** A row of `recordings`: the snapshots of one request and session, or one numbered chunk of them. */
+/**
+ * A row of `recordings`: the snapshots of one request and session, or one numbered chunk of them.
+ */
 export type RecordingRow = RowOf<typeof recordingColumns>
 
 /** A row of `link_events`. */

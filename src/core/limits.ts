@@ -1,4 +1,7 @@
-/** Limits that the wire contracts fix (docs/contracts/). Limits that an operator may change are in config/config.ts. */
+/**
+ * Limits that the wire contracts fix (docs/contracts/). Limits that an operator may change are in
+ * config/config.ts.
+ */
 
 /** A request body, on the wire and after decompression. */
 export const bodyBytesMax = 20 * 1024 * 1024

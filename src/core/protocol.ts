@@ -20,13 +20,19 @@ export type IngestRequest = {
 export type DecodeRules = {
   /** Bound of the body, both on the wire and decoded. */
   bodyBytesMax: number
-  /** Accepts `data=` forms and `?data=`, plain or base64, and hints of compression in query, form and header. */
+  /**
+   * Accepts `data=` forms and `?data=`, plain or base64, and hints of compression in query, form
+   * and header.
+   */
   forms: boolean
   /** Accepts base64 bodies, encoded once or twice, as old PostHog clients send them. */
   base64: boolean
 }
 
-/** `value` is the parsed JSON. Integers beyond 2^53 in it are `JSON.rawJSON` objects that stringify exactly. */
+/**
+ * `value` is the parsed JSON. Integers beyond 2^53 in it are `JSON.rawJSON` objects that stringify
+ * exactly.
+ */
 export type DecodedBody = { value: unknown; decodedBytes: number }
 
 /** A parsed request: the result of `parse`. Each contract adds fields of its own. */
@@ -55,13 +61,18 @@ export type Quota = { max: number; period: 'day' | 'month' }
 /** The server's settings that normalisation uses beside the request. */
 export type NormaliseContext = {
   project: Project
-  /** `uuid`: the client's uuid is part of an event's identity. `contract`: only its timestamp is. */
+  /**
+   * `uuid`: the client's uuid is part of an event's identity. `contract`: only its timestamp is.
+   */
   dedupIdentity: 'uuid' | 'contract'
   /** Bound of a recording's line: the limit of a Kafka message. Longer recordings are split. */
   lineBytesMax: number
 }
 
-/** The result of normalisation. `dropped` counts events that a contract ignores, such as `$performance_event`. */
+/**
+ * The result of normalisation. `dropped` counts events that a contract ignores, such as
+ * `$performance_event`.
+ */
 export type Normalised = { events: CanonicalEvent[]; rejections: Rejection[]; dropped: number }
 
 /** The result of a request, once its events are durable. */
@@ -79,8 +90,8 @@ export type Outcome = {
 export type Reply = { status: number; body: string | null; headers?: Record<string, string> }
 
 /**
- * How one wire contract reads requests and writes replies. All functions are pure. `parse` throws an
- * IngestError to refuse the whole request; `refuse` writes that error in the contract's format.
+ * How one wire contract reads requests and writes replies. All functions are pure. `parse` throws
+ * an IngestError to refuse the whole request; `refuse` writes that error in the contract's format.
  */
 export type Protocol<S extends Submission> = {
   name: ProtocolName
@@ -91,8 +102,8 @@ export type Protocol<S extends Submission> = {
 }
 
 /**
- * Converts the events of a request to canonical events and rejections. Pure. Throws an IngestError if
- * the contract refuses the whole request for one bad event.
+ * Converts the events of a request to canonical events and rejections. Pure. Throws an IngestError
+ * if the contract refuses the whole request for one bad event.
  */
 type Normalise<S extends Submission> = (
   request: IngestRequest,

@@ -1,6 +1,9 @@
 import type { DedupKey, Kind, Route, Source } from './event.ts'
 
-/** A record to append to the journal: the canonical line, and the fields that shippers need without parsing it. */
+/**
+ * A record to append to the journal: the canonical line, and the fields that shippers need without
+ * parsing it.
+ */
 export type JournalRecord = {
   kind: Kind
   route: Route
@@ -15,9 +18,9 @@ export type JournalRecord = {
 }
 
 /**
- * The canonical JSON line without its newline, as one string or as pieces. To join many pieces costs
- * more than to encode each. Pieces end at JSON syntax, so no surrogate pair is split between two:
- * their UTF-8 bytes in a row equal the UTF-8 bytes of the joined string.
+ * The canonical JSON line without its newline, as one string or as pieces. To join many pieces
+ * costs more than to encode each. Pieces end at JSON syntax, so no surrogate pair is split between
+ * two: their UTF-8 bytes in a row equal the UTF-8 bytes of the joined string.
  */
 export type Line = string | readonly string[]
 
@@ -31,7 +34,10 @@ export type StoredLine = {
   copyLine(into: Buffer, at: number): void
 }
 
-/** A record as read from the journal. `line` ends with a newline; `head` is decoded when it is called. */
+/**
+ * A record as read from the journal. `line` ends with a newline; `head` is decoded when it is
+ * called.
+ */
 export type StoredRecord = StoredLine & {
   offset: number
   kind: Kind
@@ -42,7 +48,9 @@ export type StoredRecord = StoredLine & {
   head(): { uuid: string; dedupKey: DedupKey | undefined; event: string; key: string }
 }
 
-/** The records that one sync made durable: `count` records from `firstOffset` on, encoded in a row. */
+/**
+ * The records that one sync made durable: `count` records from `firstOffset` on, encoded in a row.
+ */
 export type CommittedBlock = { firstOffset: number; count: number; bytes: Uint8Array }
 
 /** Converts a line that has a buffer of its own. */

@@ -5,9 +5,9 @@ const tokenBytesMax = 64
 export const tokenRule = `1 to ${tokenBytesMax} printable ASCII characters, and not a personal phx_ key`
 
 /**
- * The one rule for tokens. Cuts off surrounding white space and quotes, because people paste tokens with
- * them. Returns undefined if the rest is not valid: 1 to 64 bytes of printable ASCII, not a personal
- * API key (`phx_…`), which is the secret of a user.
+ * The one rule for tokens. Cuts off surrounding white space and quotes, because people paste tokens
+ * with them. Returns undefined if the rest is not valid: 1 to 64 bytes of printable ASCII, not a
+ * personal API key (`phx_…`), which is the secret of a user.
  */
 export function toToken(written: string): string | undefined {
   const token = cutEdges(written)
@@ -17,14 +17,19 @@ export function toToken(written: string): string | undefined {
 /** Whether this is a personal API key. It must never be used as a project token. */
 export const isPersonalKey = (written: string): boolean => cutEdges(written).startsWith('phx_')
 
-/** API keys are secrets. They are stored, looked up and compared as their SHA-256, 64 hex digits. */
+/**
+ * API keys are secrets. They are stored, looked up and compared as their SHA-256, 64 hex digits.
+ */
 export function toKeyHash(key: string): string {
   return new Bun.CryptoHasher('sha256').update(key).digest('hex')
 }
 
 const valid = new RegExp(`^(?!phx_)[ -~]{1,${tokenBytesMax}}$`)
 
-/** By index rather than by a regular expression, which would take quadratic time for a long run of spaces. */
+/**
+ * By index rather than by a regular expression, which would take quadratic time for a long run of
+ * spaces.
+ */
 function cutEdges(text: string): string {
   let start = 0
   let end = text.length

@@ -4,8 +4,8 @@ import { toToken } from '../core/token.ts'
 import { projectsFileSchema, toStoredHash, type WrittenFile } from './schema.ts'
 
 /**
- * All faults of a projects file, one sentence each. A sentence names the place and never the value: the file contains
- * secrets, and the faults are logged.
+ * All faults of a projects file, one sentence each. A sentence names the place and never the value:
+ * the file contains secrets, and the faults are logged.
  */
 export function findFaults(written: unknown): string[] {
   const faults = findShapeFaults(written)
@@ -16,7 +16,8 @@ type SchemaError = ReturnType<typeof Value.Errors>[number]
 
 function findShapeFaults(written: unknown): string[] {
   const errors = Value.Errors(projectsFileSchema, written).filter(({ keyword, schemaPath }) => {
-    // These errors repeat another one: of the whole union, or of the object with the unknown setting.
+    // These errors repeat another one: of the whole union, or of the object with the unknown
+    // setting.
     if (keyword === 'boolean' || schemaPath.includes('/anyOf/')) return false
     return keyword !== 'additionalProperties' || isClosed(toSchema(schemaPath))
   })

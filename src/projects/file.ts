@@ -95,7 +95,10 @@ function toEntry({ id, rate, ...written }: WrittenProject): ProjectEntry {
   }
 }
 
-/** The messages of both parsers quote the text at the error. That may be a secret, so only place and kind are kept. */
+/**
+ * The messages of both parsers quote the text at the error. That may be a secret, so only place and
+ * kind are kept.
+ */
 function parseToml(text: string): unknown {
   try {
     return parse(text)

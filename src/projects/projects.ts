@@ -13,9 +13,10 @@ import {
 import { createFileCheck, toMark } from './watch.ts'
 
 /**
- * Finds the project of a request, and its limits. With a projects file, only its projects may send; the file is read
- * again when it changes. Without one, every valid token is a project of its own. Throws a ProjectsFileError if the file
- * is faulty at start. After a faulty edit the last valid content stays in use.
+ * Finds the project of a request, and its limits. With a projects file, only its projects may send;
+ * the file is read again when it changes. Without one, every valid token is a project of its own.
+ * Throws a ProjectsFileError if the file is faulty at start. After a faulty edit the last valid
+ * content stays in use.
  */
 export function createProjects({ path, log, checkMs = 500 }: ProjectsOptions): Projects {
   if (path === undefined) return toProjects({ current: undefined }, noWatch)
@@ -64,7 +65,10 @@ export type ProjectsOptions = {
   /** Undefined: every valid token is a project of its own. */
   path?: string | undefined
   log: Log
-  /** Interval between two checks of the file. A change is used after the file stayed the same for one interval. */
+  /**
+   * Interval between two checks of the file. A change is used after the file stayed the same for
+   * one interval.
+   */
   checkMs?: number
 }
 
@@ -158,7 +162,9 @@ function toPlainProject(id: string): Project {
   return { id, origins: undefined, rate: undefined, quotas: {} }
 }
 
-/** The events of a request ask for the same project one after the other, so the last one is kept. */
+/**
+ * The events of a request ask for the same project one after the other, so the last one is kept.
+ */
 function rememberLast(make: (id: string) => Project): (id: string) => Project {
   let last = make('')
   return (id) => {

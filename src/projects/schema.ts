@@ -8,14 +8,19 @@ const flag = Type.Optional(Type.Boolean())
 const share = Type.Optional(Type.Number({ minimum: 0, maximum: 1 }))
 const count = Type.Optional(Type.Integer({ minimum: 1 }))
 const text = Type.Optional(Type.String())
-/** A section of the SDK configuration may have further settings of these types. They are passed on to the SDK. */
+/**
+ * A section of the SDK configuration may have further settings of these types. They are passed on
+ * to the SDK.
+ */
 const open = {
   additionalProperties: Type.Union([Type.String(), Type.Number(), Type.Boolean()], {
     description: 'a string, a number or a boolean',
   }),
 }
 
-/** Error messages use the description, because a pattern does not help a person who edits the file. */
+/**
+ * Error messages use the description, because a pattern does not help a person who edits the file.
+ */
 const matching = (pattern: string, description: string) => Type.String({ pattern, description })
 const token = Type.Refine(
   Type.String({ description: tokenRule }),

@@ -1,9 +1,10 @@
 import { readFile, stat } from 'node:fs/promises'
 
 /**
- * Creates a function that checks a file; call it at an interval. It passes the text on after the file changed and
- * then stayed the same between two checks, so that a half-written file is not read. It detects a write in place, a rename
- * over the file, and a changed symbolic link. A file that cannot be read is reported once.
+ * Creates a function that checks a file; call it at an interval. It passes the text on after the
+ * file changed and then stayed the same between two checks, so that a half-written file is not
+ * read. It detects a write in place, a rename over the file, and a changed symbolic link. A file
+ * that cannot be read is reported once.
  */
 export function createFileCheck({
   path,

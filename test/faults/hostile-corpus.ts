@@ -113,7 +113,10 @@ export const bombs: readonly Bomb[] = [
   ...dense.map((text) => encoded('gzip', zlib.gzipSync(`[${text}`, { level: 1 }))),
 ]
 
-/** One event for each of 200 months, for years from 1 to 9999 in steps, and for the limits of a date. */
+/**
+ * One event for each of 200 months, for years from 1 to 9999 in steps, and for the limits of a
+ * date.
+ */
 export const months: readonly string[] = [
   ...Array.from({ length: 200 }, (_, month) => new Date(Date.UTC(2010, month, 15)).toISOString()),
   ...Array.from(
@@ -128,7 +131,10 @@ export const months: readonly string[] = [
   ],
 ]
 
-/** LZ text of `a`, at least `chars` times: each code names the word that is added next, one letter longer. */
+/**
+ * LZ text of `a`, at least `chars` times: each code names the word that is added next, one letter
+ * longer.
+ */
 function lz64Bomb(chars: number): string {
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
   let bits = `00${toBits('a'.charCodeAt(0), 8)}`

@@ -6,7 +6,10 @@ import { type Spillway, startSpillway } from '../support/spillway.ts'
 import { until } from '../support/until.ts'
 import { routes } from './hostile-corpus.ts'
 
-/** Repeated headers that differ. The server must reply or refuse, must not hang, and must hold nothing afterwards. */
+/**
+ * Repeated headers that differ. The server must reply or refuse, must not hang, and must hold
+ * nothing afterwards.
+ */
 let server: Spillway
 beforeAll(async () => {
   server = await startSpillway({
@@ -28,7 +31,9 @@ const gzipped = zlib.gzipSync(body)
 
 type Case = [name: string, headers: string[], sent?: Uint8Array]
 
-/** Ambiguous framing: a proxy and the server could see the next request begin at different bytes. */
+/**
+ * Ambiguous framing: a proxy and the server could see the next request begin at different bytes.
+ */
 const framings: Case[] = [
   ['two lengths, the first too short', ['Content-Length: 3', `Content-Length: ${bytes}`]],
   ['two lengths, the second too short', [`Content-Length: ${bytes}`, 'Content-Length: 3']],

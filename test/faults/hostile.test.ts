@@ -31,7 +31,10 @@ type Sent = {
   headers?: Record<string, string>
 }
 
-/** The status of the reply. A connection that the server closes while the body is sent counts as refused. */
+/**
+ * The status of the reply. A connection that the server closes while the body is sent counts as
+ * refused.
+ */
 async function send({ path, method = 'POST', body, headers = {} }: Sent): Promise<number> {
   const url = `${server.url}${path}`
   const signal = AbortSignal.timeout(replyMsMax)
@@ -57,7 +60,10 @@ async function faultsOf(all: readonly Sent[]): Promise<string[]> {
   return faults
 }
 
-/** A valid event is stored, the server holds no memory, and no sink rejected a row or sent a block twice. */
+/**
+ * A valid event is stored, the server holds no memory, and no sink rejected a row or sent a block
+ * twice.
+ */
 async function expectSound(): Promise<void> {
   const id = crypto.randomUUID()
   const body = JSON.stringify({ api_key: 'phc_good', event: 'good', distinct_id: id })
@@ -105,7 +111,8 @@ const bombed = [
 test('refuses decompression bombs of every codec on every route, in bounded memory', async () => {
   const before = memoryOf(server.pid())
   before.reset()
-  // The bombs are distributed over the other routes: each route gets some, and each bomb is sent to some.
+  // The bombs are distributed over the other routes: each route gets some, and each bomb is sent to
+  // some.
   const others = routes.filter((path) => !bombed.includes(path))
   const pairs = [
     ...bombed.flatMap((path) => bombs.map((bomb) => ({ path, bomb }))),

@@ -19,7 +19,10 @@ export type CaptureBatch = {
   isHistorical: boolean
   /** `/engage` accepts events without a name. */
   isEngage: boolean
-  /** Whether to measure each event. A body within the limit of one event cannot contain a larger one. */
+  /**
+   * Whether to measure each event. A body within the limit of one event cannot contain a larger
+   * one.
+   */
   isMeasured: boolean
 }
 
@@ -44,8 +47,8 @@ export function toCaptureBatch(
 }
 
 /**
- * Separates the valid events of a batch from the rejected ones: a bad event does not affect the others.
- * Drops `$performance_event` events without validating them.
+ * Separates the valid events of a batch from the rejected ones: a bad event does not affect the
+ * others. Drops `$performance_event` events without validating them.
  */
 export function partitionValid<T extends object>(
   raws: readonly unknown[],

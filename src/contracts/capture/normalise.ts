@@ -16,7 +16,10 @@ import {
   toTimestamp,
 } from './raw-event.ts'
 
-/** Converts events of the capture contract to rows of `events`. Never throws. See docs/contracts/capture.md. */
+/**
+ * Converts events of the capture contract to rows of `events`. Never throws. See
+ * docs/contracts/capture.md.
+ */
 export function normaliseCapture(
   request: IngestRequest,
   submission: CaptureSubmission,

@@ -2,9 +2,9 @@ import type { Reply } from '../../core/protocol.ts'
 import { tokenRule, toToken } from '../../core/token.ts'
 
 /**
- * The replies to the requests of posthog-js before its first event: its remote configuration and feature flags.
- * They offer capture and session replay and nothing else. `surveys` is absent because even `false` makes
- * posthog-js fetch a script. See docs/contracts/capture.md.
+ * The replies to the requests of posthog-js before its first event: its remote configuration and
+ * feature flags. They offer capture and session replay and nothing else. `surveys` is absent
+ * because even `false` makes posthog-js fetch a script. See docs/contracts/capture.md.
  */
 const config = {
   supportedCompression: ['gzip', 'gzip-js'],
@@ -48,8 +48,8 @@ export function toFlags(requestId: string): Reply {
 const toJson = (document: object): Reply => ({ status: 200, body: JSON.stringify(document) })
 
 /**
- * A JavaScript expression. The token comes from the URL: JSON keeps it inside a string, and without `<` it cannot
- * close a `<script>` element that the script is inlined in.
+ * A JavaScript expression. The token comes from the URL: JSON keeps it inside a string, and without
+ * `<` it cannot close a `<script>` element that the script is inlined in.
  */
 const toScriptText = (value: unknown) => JSON.stringify(value).replaceAll('<', '\\u003c')
 

@@ -40,14 +40,20 @@ export type CaptureSubmission = Submission & {
   decodedBytes: number
 }
 
-/** Bounds memory: a row takes more of it than `{}` takes in a body. Equals 20 MB of events of 200 bytes. */
+/**
+ * Bounds memory: a row takes more of it than `{}` takes in a body. Equals 20 MB of events of 200
+ * bytes.
+ */
 const eventsMax = 100_000
 
 function toDecodeRules(bytesMax: number): DecodeRules {
   return { bodyBytesMax: bytesMax, forms: true, base64: true }
 }
 
-/** Throws invalid_batch, empty_batch, too_many_events, missing_token, invalid_token and mixed_tokens. */
+/**
+ * Throws invalid_batch, empty_batch, too_many_events, missing_token, invalid_token and
+ * mixed_tokens.
+ */
 function parseCapture(request: IngestRequest, body: DecodedBody): CaptureSubmission {
   const root = isJsonObject(body.value) ? body.value : undefined
   const events = toEvents(body.value, root)
@@ -87,8 +93,8 @@ type TokenPlaces = {
 }
 
 /**
- * Finds the one token of a request. The token of the batch applies to all events, else each event has its own,
- * and the `Token` header applies to events without one.
+ * Finds the one token of a request. The token of the batch applies to all events, else each event
+ * has its own, and the `Token` header applies to events without one.
  */
 function findToken({ root, events, headers }: TokenPlaces): string {
   const shared = root && toRootToken(root)
@@ -145,8 +151,9 @@ function mixedTokens(): IngestError {
 }
 
 /**
- * 200 and `{"code":1,"status":"ok"}`, with the exhausted quotas and the rejected events if there are any.
- * PostHog clients treat any other 2xx as a failure. `?beacon=1` gets 204: a beacon's reply is not read.
+ * 200 and `{"code":1,"status":"ok"}`, with the exhausted quotas and the rejected events if there
+ * are any. PostHog clients treat any other 2xx as a failure. `?beacon=1` gets 204: a beacon's reply
+ * is not read.
  */
 function replyCapture(
   request: IngestRequest,

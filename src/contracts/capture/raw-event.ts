@@ -27,7 +27,10 @@ export function toStoredId(distinctId: string): string {
   return cutText(distinctId, distinctIdLengthMax).toWellFormed()
 }
 
-/** The event's time by the server's clock, in ms. Events of a recording carry `sent_at` of their own. */
+/**
+ * The event's time by the server's clock, in ms. Events of a recording carry `sent_at` of their
+ * own.
+ */
 export function toTimestamp({ root, properties }: RawEvent, batch: CaptureBatch): number {
   const ownMs = root.sent_at === undefined ? undefined : parseSentAt(root.sent_at)
   return correctTimestamp(
@@ -45,7 +48,9 @@ export function toIp({ root, properties }: RawEvent, batch: CaptureBatch): strin
   return toShortText(root.ip) || toShortText(properties.$ip) || batch.clientIp
 }
 
-/** A string, cut at 200 characters; empty for any other value. No known client sends a longer one. */
+/**
+ * A string, cut at 200 characters; empty for any other value. No known client sends a longer one.
+ */
 export function toShortText(value: unknown): string {
   return typeof value === 'string' ? cutText(value, shortLengthMax) : ''
 }

@@ -1,12 +1,15 @@
 import type { JsonText, RecordingRow } from '../../core/event.ts'
 
-/** The columns of a row of `recordings` that hold its part of the snapshots. `chunk` counts from 0. */
+/**
+ * The columns of a row of `recordings` that hold its part of the snapshots. `chunk` counts from 0.
+ */
 export type RecordingChunk = Pick<RecordingRow, 'snapshot_items' | 'chunk' | 'chunks'>
 
 /**
- * Splits snapshots into as few rows as keep each within `bytesMax` bytes of JSON: arrays of whole snapshots, in
- * their order. The snapshots that are too large even alone form one more array, whose text is cut into numbered
- * JSON strings. There is only one such set of chunks for a request and session, so a reader cannot mix up two.
+ * Splits snapshots into as few rows as keep each within `bytesMax` bytes of JSON: arrays of whole
+ * snapshots, in their order. The snapshots that are too large even alone form one more array, whose
+ * text is cut into numbered JSON strings. There is only one such set of chunks for a request and
+ * session, so a reader cannot mix up two.
  */
 export function toRecordingChunks(
   snapshots: readonly JsonText[],
@@ -53,14 +56,18 @@ function cutIntoChunks(text: JsonText, bytesMax: number): RecordingChunk[] {
   return parts.map((snapshot_items, chunk) => ({ snapshot_items, chunk, chunks: parts.length }))
 }
 
-/** The length after escaping is not known in advance, so a length is tried and then corrected in proportion. */
+/**
+ * The length after escaping is not known in advance, so a length is tried and then corrected in
+ * proportion.
+ */
 function toChunkEnd(text: JsonText, start: number, bytesMax: number): number {
   let end = toCharacterEnd(text, start, Math.min(text.length, start + bytesMax))
   for (;;) {
     const bytes = Buffer.byteLength(JSON.stringify(text.slice(start, end)))
     const length = Math.floor(((end - start) * bytesMax) / bytes)
     const shorter = toCharacterEnd(text, start, start + length)
-    // The text fits, or is a single character. A single character is sent at any length, else this never ends.
+    // The text fits, or is a single character. A single character is sent at any length, else this
+    // never ends.
     if (shorter >= end) return end
     end = shorter
   }

@@ -18,8 +18,8 @@ import {
 import { toRecordingChunks } from './recording-chunks.ts'
 
 /**
- * Converts snapshots of the capture contract to rows of `recordings`. The snapshots of one session become one
- * row, or as few rows as keep each line within `context.lineBytesMax`. Never throws.
+ * Converts snapshots of the capture contract to rows of `recordings`. The snapshots of one session
+ * become one row, or as few rows as keep each line within `context.lineBytesMax`. Never throws.
  */
 export function normaliseRecording(
   request: IngestRequest,
@@ -40,7 +40,10 @@ type Snapshot = RawEvent & {
   items: JsonText[]
 }
 
-/** The faults of `toRawEvent`, and missing_session_id, invalid_session_id, missing_snapshot_data, invalid_snapshot_data. */
+/**
+ * The faults of `toRawEvent`, and missing_session_id, invalid_session_id, missing_snapshot_data,
+ * invalid_snapshot_data.
+ */
 function toSnapshot(raw: unknown): Snapshot | Fault {
   const parsed = toRawEvent(raw)
   if ('code' in parsed) return parsed
@@ -117,7 +120,10 @@ function toHead(snapshot: Snapshot, batch: CaptureBatch): Head {
 
 /** More chunks than any body gives: the longest number that the head can contain. */
 const chunksMax = 9_999_999
-/** A retry from another address has a head of another length. Rounded up, it is still cut into the same chunks. */
+/**
+ * A retry from another address has a head of another length. Rounded up, it is still cut into the
+ * same chunks.
+ */
 const headStepBytes = 256
 
 function toRoundedHeadBytes(head: Head): number {

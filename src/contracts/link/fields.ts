@@ -5,8 +5,8 @@ import { isJsonObject, toFiniteNumber } from '../shared/json.ts'
 import { parseTime } from '../shared/time.ts'
 
 /**
- * Reads the fields of a link event by type. Null counts as absent. Each method throws invalid_field if the value
- * is not of its type.
+ * Reads the fields of a link event by type. Null counts as absent. Each method throws invalid_field
+ * if the value is not of its type.
  */
 export type LinkFields = {
   text(name: string): string
@@ -47,7 +47,10 @@ const toInvalid = (field: string) =>
 const toText = (value: unknown) => (typeof value === 'string' ? value : undefined)
 const toFlag = (value: unknown) => (typeof value === 'boolean' ? value : undefined)
 
-/** The range of DateTime64 in ClickHouse starts at 1900. Years beyond 9999 need more than four digits in ISO 8601. */
+/**
+ * The range of DateTime64 in ClickHouse starts at 1900. Years beyond 9999 need more than four
+ * digits in ISO 8601.
+ */
 const timeMin = Date.UTC(1900, 0)
 const timeMax = Date.UTC(10_000, 0) - 1
 
@@ -61,7 +64,8 @@ function toJsonText(value: unknown): JsonText | undefined {
   if (typeof value !== 'string') return undefined
   const inner = parseInner(value)
   if (inner === null) return '{}'
-  // A row must be one line. JSON text may have line ends between its tokens, but not inside its strings.
+  // A row must be one line. JSON text may have line ends between its tokens, but not inside its
+  // strings.
   return inner === undefined ? undefined : value.replace(/[\t\n\r]/g, ' ')
 }
 

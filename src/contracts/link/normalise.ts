@@ -8,8 +8,8 @@ import { createLinkFields, type LinkFields } from './fields.ts'
 import type { LinkSubmission } from './protocol.ts'
 
 /**
- * Converts a link event to its row: one typed column for each field of the contract. One bad field refuses the
- * request: throws missing_field and invalid_field. See docs/contracts/link.md.
+ * Converts a link event to its row: one typed column for each field of the contract. One bad field
+ * refuses the request: throws missing_field and invalid_field. See docs/contracts/link.md.
  */
 export function normaliseLink(request: IngestRequest, submission: LinkEvent): Normalised {
   const fields = createLinkFields(submission.event)

@@ -7,8 +7,9 @@ import { isJsonObject, type Json } from '../shared/json.ts'
 import type { ReportSubmission } from './protocol.ts'
 
 /**
- * Converts all events of a report, or none: throws an IngestError that lists every fault and has the code of the
- * first one (missing_field, invalid_field, invalid_event). See docs/contracts/report.md.
+ * Converts all events of a report, or none: throws an IngestError that lists every fault and has
+ * the code of the first one (missing_field, invalid_field, invalid_event). See
+ * docs/contracts/report.md.
  */
 export function normaliseReport(
   request: IngestRequest,
@@ -85,7 +86,10 @@ function toSharedValues(
   }
 }
 
-/** The property of each header that the contract names. `X-API-KEY` is absent because it is a secret. */
+/**
+ * The property of each header that the contract names. `X-API-KEY` is absent because it is a
+ * secret.
+ */
 const propertyOf = new Map([
   ['x-user-id', '$user_id'],
   ['x-app-id', '$app_id'],

@@ -12,8 +12,8 @@ import { toToken } from '../../core/token.ts'
 import { toRetryAfter } from '../shared/headers.ts'
 
 /**
- * Mobile event report: `POST /users/report/events` (V1) and `/v2/users/report/events` (V2). The path decides the
- * format of the reply. See docs/contracts/report.md.
+ * Mobile event report: `POST /users/report/events` (V1) and `/v2/users/report/events` (V2). The
+ * path decides the format of the reply. See docs/contracts/report.md.
  */
 export function createReportProtocol({
   eventsMax,
@@ -113,7 +113,10 @@ const requiredField: Record<string, string> = {
   sessionId: 'SESSION_ID_REQUIRED',
 }
 
-/** The contract defines six codes. Any other error uses its own code, in upper case as the contract writes them. */
+/**
+ * The contract defines six codes. Any other error uses its own code, in upper case as the contract
+ * writes them.
+ */
 function toReportCode(code: ErrorCode, field = ''): string {
   if (code === 'missing_header') return 'MISSING_REQUIRED_HEADER'
   if (code === 'missing_field') return requiredField[field] ?? 'INVALID_PARAMETER'

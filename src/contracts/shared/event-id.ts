@@ -16,9 +16,9 @@ export type CaptureIdentity = {
 export type IdentifiedEvent = { dedupKey: DedupKey; uuid: string }
 
 /**
- * The dedup key of a capture event: 128 bits of SHA-1 over token, distinct_id, event name, and the client's
- * uuid, else its timestamp as sent. Undefined if the client sent neither: such an event is never a
- * duplicate. See docs/contracts/capture.md.
+ * The dedup key of a capture event: 128 bits of SHA-1 over token, distinct_id, event name, and the
+ * client's uuid, else its timestamp as sent. Undefined if the client sent neither: such an event is
+ * never a duplicate. See docs/contracts/capture.md.
  */
 export function toDedupKey(
   { token, distinctId, event, uuid, sent }: CaptureIdentity,
@@ -26,11 +26,14 @@ export function toDedupKey(
 ): DedupKey | undefined {
   const instance = dedupIdentity === 'uuid' ? toInstance(uuid, sent) : toTimeText(sent.timestamp)
   if (instance === '') return undefined
-  // The lengths keep the parts apart: no name can be chosen so that two identities hash the same text.
+  // The lengths keep the parts apart: no name can be chosen so that two identities hash the same
+  // text.
   return hash(`${token}\n${distinctId.length}\n${event.length}\n${distinctId}${event}${instance}`)
 }
 
-/** The dedup key of one row that holds several events. `part` numbers the rows of the same events. */
+/**
+ * The dedup key of one row that holds several events. `part` numbers the rows of the same events.
+ */
 export function toMergedDedupKey(
   sessionId: string,
   dedupKeys: readonly DedupKey[],
@@ -40,20 +43,27 @@ export function toMergedDedupKey(
 }
 
 /**
- * The dedup key and the uuid (version 5, RFC 9562) of a list of parts, such as contract, project and id. Both
- * come from one hash. JSON keeps the parts apart: two different lists never hash the same text.
+ * The dedup key and the uuid (version 5, RFC 9562) of a list of parts, such as contract, project
+ * and id. Both come from one hash. JSON keeps the parts apart: two different lists never hash the
+ * same text.
  */
 export function identify(parts: readonly (string | number)[]): IdentifiedEvent {
   const dedupKey = hash(namespace + JSON.stringify(parts))
   return { dedupKey, uuid: toDerivedUuid(dedupKey) }
 }
 
-/** The uuid of an event without a uuid of its own. A retry gets the same one if there is a dedup key. */
+/**
+ * The uuid of an event without a uuid of its own. A retry gets the same one if there is a dedup
+ * key.
+ */
 export function toUuid(dedupKey: DedupKey | undefined): string {
   return dedupKey === undefined ? Bun.randomUUIDv7() : toDerivedUuid(dedupKey)
 }
 
-/** The client's uuid in lower case. Undefined if it is not a uuid, or is the nil uuid, which means "none". */
+/**
+ * The client's uuid in lower case. Undefined if it is not a uuid, or is the nil uuid, which means
+ * "none".
+ */
 export function toClientUuid(uuid: unknown): string | undefined {
   if (typeof uuid !== 'string' || uuid.length !== 36) return undefined
   if (lowerUuid.test(uuid)) return uuid === nil ? undefined : uuid
@@ -64,21 +74,30 @@ const lowerUuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
 const anyUuid = new RegExp(lowerUuid.source, 'i')
 const nil = '00000000-0000-0000-0000-000000000000'
 
-/** The namespace uuid 7370696c-6c77-6179-2d65-76656e747321. Its 16 bytes are ASCII, so a string hashes the same. */
+/**
+ * The namespace uuid 7370696c-6c77-6179-2d65-76656e747321. Its 16 bytes are ASCII, so a string
+ * hashes the same.
+ */
 const namespace = 'spillway-events!'
 
 const hash = (text: string): DedupKey => Bun.SHA1.hash(text, 'hex').slice(0, 32)
 
-/** Tells events of one name and person apart: the uuid, else the timestamp. Empty if there is neither. */
+/**
+ * Tells events of one name and person apart: the uuid, else the timestamp. Empty if there is
+ * neither.
+ */
 function toInstance(uuid: string | undefined, sent: CaptureIdentity['sent']): string {
   if (uuid !== undefined) return `u${uuid}`
   const time = toTimeText(sent.timestamp)
   if (time === '' || typeof sent.uuid !== 'string') return time
-  // An id that is not a uuid may be a constant. It tells events apart but never makes two events equal.
+  // An id that is not a uuid may be a constant. It tells events apart but never makes two events
+  // equal.
   return time + sent.uuid
 }
 
-/** Empty if the client sent no timestamp. A large number is a `JSON.rawJSON` object with its text. */
+/**
+ * Empty if the client sent no timestamp. A large number is a `JSON.rawJSON` object with its text.
+ */
 function toTimeText(timestamp: unknown): string {
   const { rawJSON } = (timestamp ?? {}) as { rawJSON?: unknown }
   const time = typeof timestamp === 'number' ? String(timestamp) : (rawJSON ?? timestamp)

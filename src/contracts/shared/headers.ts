@@ -1,14 +1,19 @@
 import type { IngestError } from '../../core/errors.ts'
 import { cutText } from './text.ts'
 
-/** The `Retry-After` header in seconds, for the errors that a retry can solve (429 and 503). Else no header. */
+/**
+ * The `Retry-After` header in seconds, for the errors that a retry can solve (429 and 503). Else no
+ * header.
+ */
 export function toRetryAfter({ status, details }: IngestError): Record<string, string> {
   if (status !== 429 && status !== 503) return {}
   const seconds = Math.ceil(details.retryAfterSeconds ?? retryAfterSecondsDefault)
   return { 'retry-after': String(Math.max(1, seconds)) }
 }
 
-/** The value of a header, cut at `charactersMax` (1,024 by default); empty if the request has none. */
+/**
+ * The value of a header, cut at `charactersMax` (1,024 by default); empty if the request has none.
+ */
 export function toHeaderText(
   headers: Headers,
   name: string,

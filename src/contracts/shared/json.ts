@@ -1,6 +1,8 @@
 export type Json = Record<string, unknown>
 
-/** Whether `value` is a JSON object: not an array, and not a number that is kept as `JSON.rawJSON`. */
+/**
+ * Whether `value` is a JSON object: not an array, and not a number that is kept as `JSON.rawJSON`.
+ */
 export function isJsonObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !isRawJSON(value)
 }

@@ -20,17 +20,17 @@ export function isLongerThan(text: string, charactersMax: number): boolean {
 }
 
 /**
- * Escapes `text` for a JSON string, without the quotes. Lone surrogates become U+FFFD. Nearly all text is
- * plain and is returned unchanged: `JSON.stringify` takes five times as long, and a slice of its result
- * makes the line slower to flatten.
+ * Escapes `text` for a JSON string, without the quotes. Lone surrogates become U+FFFD. Nearly all
+ * text is plain and is returned unchanged: `JSON.stringify` takes five times as long, and a slice
+ * of its result makes the line slower to flatten.
  */
 export function escapeJson(text: string): string {
   return plain.test(text) ? text : JSON.stringify(text.toWellFormed()).slice(1, -1)
 }
 
 /**
- * Replaces lone surrogates in the strings of JSON text by U+FFFD, because ClickHouse refuses a row that has
- * one. In the text they are escapes, `\udxxx`. Text without them is returned unchanged.
+ * Replaces lone surrogates in the strings of JSON text by U+FFFD, because ClickHouse refuses a row
+ * that has one. In the text they are escapes, `\udxxx`. Text without them is returned unchanged.
  */
 export function toWellFormedJson(json: JsonText): JsonText {
   // Most text has no escape. A search for one character takes half the time of the pattern.
@@ -43,8 +43,9 @@ const utf8 = new TextEncoder()
 const plain = /^[ !#-[\]-~]*$/
 const suspicious = /\\u[dD]/
 /**
- * Matches surrogate pairs first, then lone surrogates, then any other escape. The last one consumes an
- * escaped backslash, so that `\\ud800` (a backslash and plain text) is not taken for a surrogate.
+ * Matches surrogate pairs first, then lone surrogates, then any other escape. The last one consumes
+ * an escaped backslash, so that `\\ud800` (a backslash and plain text) is not taken for a
+ * surrogate.
  */
 const escapes = /\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\(u[dD][89a-fA-F]..)|\\./g
 

@@ -10,9 +10,9 @@ export type ClientTime = {
 }
 
 /**
- * The time of an event by the server's clock, in whole ms. Total: a time that is unreadable or implausible
- * becomes `receivedMs`. `offset` wins over `timestamp`; `sentAtMs` corrects the client's clock.
- * See docs/contracts/capture.md.
+ * The time of an event by the server's clock, in whole ms. Total: a time that is unreadable or
+ * implausible becomes `receivedMs`. `offset` wins over `timestamp`; `sentAtMs` corrects the
+ * client's clock. See docs/contracts/capture.md.
  */
 export function correctTimestamp(client: ClientTime, receivedMs: number): number {
   const { offset, sentAtMs } = client
@@ -31,8 +31,9 @@ export function parseSentAt(value: unknown): number | undefined {
 }
 
 /**
- * A time as clients write it, in ms since 1970: ISO 8601 and common variants of it (no zone, which means
- * UTC; a zone without colon; any fraction), RFC 2822, and numbers in ms or seconds. Undefined for all else.
+ * A time as clients write it, in ms since 1970: ISO 8601 and common variants of it (no zone, which
+ * means UTC; a zone without colon; any fraction), RFC 2822, and numbers in ms or seconds. Undefined
+ * for all else.
  */
 export function parseTime(value: unknown): number | undefined {
   if (typeof value === 'number') return toMs(value)
@@ -41,8 +42,8 @@ export function parseTime(value: unknown): number | undefined {
 }
 
 /**
- * `claimedMs` in whole ms if it is plausible, else `receivedMs`. ClickHouse would wrap days before 1970, and
- * a row in the far future would get a partition of its own.
+ * `claimedMs` in whole ms if it is plausible, else `receivedMs`. ClickHouse would wrap days before
+ * 1970, and a row in the far future would get a partition of its own.
  */
 export function toPlausibleTime(claimedMs: number, receivedMs: number): number {
   const isPlausible = claimedMs >= 0 && claimedMs <= receivedMs + futureMsMax
@@ -50,8 +51,8 @@ export function toPlausibleTime(claimedMs: number, receivedMs: number): number {
 }
 
 /**
- * Creates a function that formats ms since 1970 as `2026-01-01T12:00:00.000Z`. `Date` takes 180 ns for it, so
- * the text of the last second is kept. Create one formatter for each column.
+ * Creates a function that formats ms since 1970 as `2026-01-01T12:00:00.000Z`. `Date` takes 180 ns
+ * for it, so the text of the last second is kept. Create one formatter for each column.
  */
 export function createIsoTime(): (ms: number) => string {
   let lastSecond = Number.NaN
@@ -68,7 +69,9 @@ export function createIsoTime(): (ms: number) => string {
 
 const millis = Array.from({ length: 1000 }, (_, ms) => `${String(ms).padStart(3, '0')}Z`)
 
-/** A client's clock in the wrong time zone runs ahead by less than a day. Beyond this it is wrong. */
+/**
+ * A client's clock in the wrong time zone runs ahead by less than a day. Beyond this it is wrong.
+ */
 const futureMsMax = 23 * hourMs
 
 const textLengthMax = 64
@@ -85,7 +88,9 @@ const plainIso = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 const fullIso = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d/
 const looseIso = /^(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d):?(\d\d)(?::?(\d\d))?)?(\D.*)?$/
 
-/** A text that ends before the seconds, or has no colons, is completed and then read by position. */
+/**
+ * A text that ends before the seconds, or has no colons, is completed and then read by position.
+ */
 function parseIso(text: string): number | undefined {
   if (plainIso.test(text)) return toIsoMs(text, digit(text, 20) * 100 + twoDigits(text, 21))
   if (fullIso.test(text)) return toIsoMs(text, parseTail(text.slice(19)))
@@ -130,7 +135,9 @@ function toZoneMs(zone: string): number {
 let lastDay = ''
 let lastDayMs: number | undefined
 
-/** The start of the day `YYYY-MM-DD…`. The last one is kept: nearly all events are of the same day. */
+/**
+ * The start of the day `YYYY-MM-DD…`. The last one is kept: nearly all events are of the same day.
+ */
 function toDayMs(text: string): number | undefined {
   if (lastDay !== '' && text.startsWith(lastDay)) return lastDayMs
   lastDay = text.slice(0, 10)
@@ -139,7 +146,9 @@ function toDayMs(text: string): number | undefined {
   return lastDayMs
 }
 
-/** Undefined for days that do not exist, and for years below 100, which clients send for "unknown". */
+/**
+ * Undefined for days that do not exist, and for years below 100, which clients send for "unknown".
+ */
 function toDateMs(year: number, month: number, day: number): number | undefined {
   if (year < 100 || month < 1 || month > 12) return undefined
   const ms = Date.UTC(year, month - 1, day)
@@ -147,7 +156,10 @@ function toDateMs(year: number, month: number, day: number): number | undefined 
 }
 
 const longNumber = /^-?\d{9,}(?:\.\d+)?$/
-/** `Date.parse` reads a text without a zone in the server's zone, so only text with a zone is passed to it. */
+/**
+ * `Date.parse` reads a text without a zone in the server's zone, so only text with a zone is passed
+ * to it.
+ */
 const zoned = /^[A-Z][a-z]{2},? .*(?:GMT|UTC|Z|[+-]\d{4})(?: \([^)]*\))?$/
 
 function parseOther(text: string): number | undefined {

@@ -9,8 +9,8 @@ import { toPlausibleTime } from '../shared/time.ts'
 import type { TelemetrySubmission } from './protocol.ts'
 
 /**
- * Converts telemetry events one by one. A bad event is rejected with its first fault (missing_field,
- * invalid_field, invalid_event). Never throws. See docs/contracts/telemetry.md.
+ * Converts telemetry events one by one. A bad event is rejected with its first fault
+ * (missing_field, invalid_field, invalid_event). Never throws. See docs/contracts/telemetry.md.
  */
 export function normaliseTelemetry(
   { headers, receivedMs, clientIp }: IngestRequest,

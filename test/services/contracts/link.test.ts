@@ -8,7 +8,10 @@ const text = 'String'
 const word = 'LowCardinality(String)'
 const time = "DateTime64(3, 'UTC')"
 
-/** Field, column type, value as sent, value as stored, and the value in Kafka if it is not the one sent. */
+/**
+ * Field, column type, value as sent, value as stored, and the value in Kafka if it is not the one
+ * sent.
+ */
 const fields: [string, string, unknown, unknown, unknown?][] = [
   ['event_type', word, 'click', 'click'],
   ['event_id', text, 'evt-1', 'evt-1'],

@@ -11,7 +11,10 @@ const send = (server: Spillway, forwardedFor?: string) =>
     forwardedFor === undefined ? {} : { 'x-forwarded-for': forwardedFor },
   )
 
-/** Sends 50 requests at a time. The limit refills over time, so a few more requests than the limit may pass. */
+/**
+ * Sends 50 requests at a time. The limit refills over time, so a few more requests than the limit
+ * may pass.
+ */
 async function sendMany(server: Spillway, count: number, forwardedFor?: (index: number) => string) {
   const answers: Answer[] = []
   for (let sent = 0; sent < count; sent += 50) {

@@ -77,7 +77,10 @@ const commonNames = [
   ['subscription_cancelled', { product_id: 'p1', reason: 'unused' }],
 ] as const
 
-/** Without a projects file each key is a project, named by its hash. The key itself is stored nowhere. */
+/**
+ * Without a projects file each key is a project, named by its hash. The key itself is stored
+ * nowhere.
+ */
 const openProject = `key_${createHash('sha256').update('YOUR_API_KEY').digest('hex').slice(0, 16)}`
 
 describe('report, open to every key', () => {
@@ -379,7 +382,10 @@ describe('report, with a projects file', () => {
 
 const toIso = (time: unknown) => `${String(time).replace(' ', 'T')}Z`
 
-/** `expect.anything()` does not match null, and a fault of the whole body may have null as its field. */
+/**
+ * `expect.anything()` does not match null, and a fault of the whole body may have null as its
+ * field.
+ */
 function toNullable(fault: object) {
   const { field, ...rest } = fault as { field: unknown }
   return field === null || typeof field === 'string' ? fault : rest
