@@ -18,7 +18,7 @@ beforeAll(async () => {
     RATE_TELEMETRY_PER_MINUTE: '0',
     RATE_AUTH_PER_MINUTE: '0',
   })
-})
+}, 60_000)
 afterAll(async () => {
   await server[Symbol.asyncDispose]()
 })
