@@ -1,4 +1,6 @@
-/** The floor: a bare Bun.serve that reads the body and answers the same words. It prints its port. */
+/**
+ * The baseline: a bare Bun.serve that reads the body and returns the same reply. Prints its port.
+ */
 const reply = '{"code":1,"status":"ok"}'
 const headers = { 'content-type': 'application/json' }
 

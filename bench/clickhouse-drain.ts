@@ -5,13 +5,13 @@ import { loadConfig } from '../src/config/config.ts'
 import { silentLog } from '../src/core/log.ts'
 import { createShipping } from '../src/delivery/shipping.ts'
 import { openJournal } from '../src/journal/journal.ts'
-import { makeRecord, measure, type Run } from './kafka-records.ts'
+import { createRecord, measure, type Run } from './kafka-records.ts'
 import { startCommand } from './launch.ts'
 
 /**
- * How fast a prefilled journal drains into the embedded ClickHouse, beside the engine alone with the same lines, in turn:
- * `bun bench/clickhouse-drain.ts [records] [rounds]`. Prints each run, then the median ratio; exits with 1 where that is
- * below 0.8.
+ * Measures how fast a prefilled journal drains into the embedded ClickHouse, in turn with chDB
+ * alone on the same lines: `bun bench/clickhouse-drain.ts [records] [rounds]`. Prints each run,
+ * then the median ratio. Exits with 1 if the ratio is below 0.8.
  */
 const count = Number(process.argv[2] ?? 2_000_000)
 const rounds = Number(process.argv[3] ?? 3)
@@ -30,7 +30,7 @@ async function prefill(dir: string): Promise<Prefilled> {
   })
   for (let from = 0; from < count; from += recordsPerCommit) {
     const size = Math.min(recordsPerCommit, count - from)
-    await journal.append(Array.from({ length: size }, (_, index) => makeRecord(from + index)))
+    await journal.append(Array.from({ length: size }, (_, index) => createRecord(from + index)))
   }
   const { id, endOffset } = journal
   await journal.close()
@@ -42,7 +42,7 @@ function runBare(folder: string): Promise<Run> {
   return runApart([script, folder, String(count)])
 }
 
-/** The shippers' thread as the server starts it, from the journal's first record to its last. */
+/** Runs the delivery thread of the server from the first to the last record of the journal. */
 async function runShipping(journal: Prefilled, folder: string): Promise<Run> {
   const shipping = createShipping({
     ...{ journalDir: journal.dir, journalId: journal.id, endOffset: journal.endOffset },
@@ -50,7 +50,7 @@ async function runShipping(journal: Prefilled, folder: string): Promise<Run> {
     config: loadConfig({ DATA_DIR: folder }).config,
     onAdvanced() {},
   })
-  // The last batch waits for no more.
+  // `drain` ships the last batch at once.
   const run = await measure('journal', count, async () => {
     await shipping.start()
     if (!(await shipping.drain(drainMsMax))) throw new Error('the journal was not drained')
@@ -59,7 +59,7 @@ async function runShipping(journal: Prefilled, folder: string): Promise<Run> {
   return run
 }
 
-/** In a process of its own, as the engine is. */
+/** Runs in a process of its own, like chDB alone. */
 function runDrain(folder: string, journal: Prefilled): Promise<Run> {
   const words = ['--drain', folder, JSON.stringify(journal)]
   return runApart([import.meta.path, String(count), '1', ...words])

@@ -5,14 +5,14 @@ type ThreadReading = { name: string; us: number }
 /** CPU time in microseconds by thread id. */
 export type CpuReading = {
   threads: ReadonlyMap<number, ThreadReading>
-  /** Of the process, with threads that have ended. */
+  /** The whole process, including threads that have ended. */
   allUs: number
 }
 
-/** `httpUs` is the main thread's, where requests are served; `allUs` every thread's of the process. */
+/** `httpUs`: the main thread, which serves requests. `allUs`: all threads of the process. */
 export type CpuUse = { httpUs: number; allUs: number; threads: Record<string, number> }
 
-/** The kernel counts in ticks of 10 ms on every Linux that Bun runs on. */
+/** The kernel counts CPU time in ticks of 10 ms on every Linux that Bun supports. */
 const tickUs = 10_000
 
 /** Source: proc(5), /proc/pid/task/tid/stat, fields utime and stime. */
@@ -43,7 +43,7 @@ export function readRssBytes(pid: number): number {
   return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024
 }
 
-/** A command's name may hold spaces and brackets. Nothing if the thread, or the process, is gone. */
+/** Undefined if the thread or the process has ended. The name may contain spaces and brackets. */
 function readThread(path: string): ThreadReading | undefined {
   try {
     const text = readFileSync(path, 'utf8')

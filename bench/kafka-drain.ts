@@ -12,12 +12,12 @@ import { openJournal } from '../src/journal/journal.ts'
 import { openReader } from '../src/journal/reader.ts'
 import { createRecentRecords, createRecordSource } from '../src/journal/recent-records.ts'
 import { startKafka } from '../test/services/kafka.ts'
-import { makeRecord, measure, partitions, type Run } from './kafka-records.ts'
+import { createRecord, measure, partitions, type Run } from './kafka-records.ts'
 
 /**
- * How fast a prefilled journal drains into Kafka, beside a bare kafkajs producer that sends the same
- * records, all in memory, to the same broker in turn: `bun bench/kafka-drain.ts [records] [rounds]`.
- * Prints each run, then the median ratio; exits with 1 where that is below 0.9.
+ * Measures how fast a prefilled journal drains into Kafka, in turn with a bare kafkajs producer
+ * that sends the same records from memory to the same broker: `bun bench/kafka-drain.ts [records]
+ * [rounds]`. Prints each run, then the median ratio. Exits with 1 if the ratio is below 0.9.
  */
 const count = Number(process.argv[2] ?? 400_000)
 const rounds = Number(process.argv[3] ?? 3)
@@ -32,7 +32,7 @@ async function prefill(dir: string): Promise<Prefilled> {
   const journal = await openJournal({ dir, durability: 'disk', ...options })
   for (let from = 0; from < count; from += recordsPerCommit) {
     const size = Math.min(recordsPerCommit, count - from)
-    await journal.append(Array.from({ length: size }, (_, index) => makeRecord(from + index)))
+    await journal.append(Array.from({ length: size }, (_, index) => createRecord(from + index)))
   }
   const { id, endOffset } = journal
   await journal.close()
@@ -46,7 +46,7 @@ async function runBare(brokers: readonly string[], topic: string): Promise<Run> 
   return JSON.parse(await child.stdout.text())
 }
 
-/** The shipper and the sink as the server runs them, from the journal's first record to its last. */
+/** Runs shipper and sink of the server from the first to the last record of the journal. */
 async function runSink(settings: KafkaSettings, journal: Prefilled, stateDir: string) {
   const { dir, id, endOffset } = journal
   const sink = createKafkaSink({ settings, log: silentLog, now: Date.now, report })
@@ -93,8 +93,8 @@ async function main(folder: string): Promise<number> {
   const kafka = given ? undefined : await startKafka({ fullSpeed: true })
   const settings = toSettings(given ?? kafka!.brokers, `drain_${process.pid}`)
   const journal = await prefill(join(folder, 'journal'))
-  console.log(JSON.stringify({ records: count, bytes: makeRecord(0).line.length, partitions }))
-  await runSink(settings, journal, join(folder, 'warm-up')) // Makes the topic, too.
+  console.log(JSON.stringify({ records: count, bytes: createRecord(0).line.length, partitions }))
+  await runSink(settings, journal, join(folder, 'warm-up')) // Creates the topic, too.
   const ratios: number[] = []
   for (let round = 0; round < rounds; round += 1) {
     const bare = await runBare(settings.KAFKA_BROKERS, settings.KAFKA_TOPIC_EVENTS)

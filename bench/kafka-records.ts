@@ -5,7 +5,7 @@ export const messagesPerSend = 500
 
 export type Run = { who: string; perSecond: number; cpuMicros: number }
 
-/** Rate and CPU (all threads of this process) of `work`, per record. */
+/** Records per second of `work`, and CPU time per record of all threads of this process. */
 export async function measure(
   who: string,
   count: number,
@@ -24,7 +24,7 @@ export async function measure(
 const filler = 'x'.repeat(200)
 
 /** Page views of ten thousand users, 606 bytes a line. */
-export function makeRecord(index: number): JournalRecord & { line: string } {
+export function createRecord(index: number): JournalRecord & { line: string } {
   const uuid = `01900000-0000-7000-8000-${String(index).padStart(12, '0')}`
   const user = `user-${index % 10_007}`
   const line =

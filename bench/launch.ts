@@ -3,10 +3,16 @@ import type { Subprocess } from 'bun'
 
 export type Launched = { pid: number; url: string; stop(): Promise<void> }
 
-/** What `bun run start` runs; given a script, it runs that as it would the server. */
+/**
+ * The command of `bun run start`. With a script as argument it runs that script instead of the
+ * server.
+ */
 export const startCommand = ['sh', join(import.meta.dir, '../src/start.sh')]
 
-/** Starts a server and waits for the JSON line that tells its port. Its log goes to a file, as in production. */
+/**
+ * Starts a server and waits for the JSON line with its port. Its log goes to a file, as in
+ * production.
+ */
 export async function launch(
   command: string[],
   environment: Record<string, string>,
@@ -35,7 +41,8 @@ const startMsMax = 20_000
 async function portOf(child: Subprocess, logPath: string): Promise<number> {
   return await until(async () => {
     const text = await Bun.file(logPath).text()
-    if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}: ${text}`)
+    if (child.exitCode !== null)
+      throw new Error(`the server exited with ${child.exitCode}: ${text}`)
     const line = text.split('\n').find((line) => line.includes('"port":'))
     return line && JSON.parse(line).port
   }, 'port')

@@ -1,7 +1,7 @@
 import { cpus, release, totalmem } from 'node:os'
 import manifest from '../package.json'
 
-/** What a figure means nothing without. */
+/** The machine and the versions, which every figure needs for comparison. */
 export function describeMachine(): string {
   const [first] = cpus()
   const gib = (totalmem() / 1024 ** 3).toFixed(0)

@@ -5,7 +5,7 @@ import type { Scenario } from './scenarios.ts'
 import { type Bench, startBaseline, startBench } from './server.ts'
 import { runWrk, type WrkResult } from './wrk.ts'
 
-export type TurnScheduler = { seconds: number; connections: number }
+export type Pace = { seconds: number; connections: number }
 
 export type Measured = WrkResult & CpuUse & { rssBytes: number }
 
@@ -17,14 +17,14 @@ export type Row = {
   passed: boolean
 }
 
-/** Until the compiler has been through what is called for each request. */
+/** By then the JIT has compiled the code of a request. */
 export const warmUpSeconds = 8
 
-/** One scenario against the bare baseline and against the server, each freshly started. */
+/** Runs one scenario against the baseline and against the server, each freshly started. */
 export async function measureScenario(
   name: string,
   { script, eventsPerRequest, table }: Scenario,
-  { folder, pace, environment }: { folder: string; pace: TurnScheduler; environment: Environment },
+  { folder, pace, environment }: { folder: string; pace: Pace; environment: Environment },
 ): Promise<Row> {
   console.error(`${name}: baseline, ${pace.seconds} s`)
   const baseline = await measureBaseline(folder, script, pace)
@@ -39,10 +39,10 @@ export async function measureScenario(
     const stored = (await countRows(server.queryUrl, table)) - before
     const answered = (run: WrkResult) => run.requests - run.errors
     const acknowledged = (answered(warmUp) + answered(measured)) * eventsPerRequest
-    // wrk hangs up on the requests that are under way at its end: they may be stored as well.
-    const unheard = 2 * pace.connections * eventsPerRequest
-    const isWhole = stored >= acknowledged && stored <= acknowledged + unheard
-    const passed = measured.passed && isWhole
+    // At its end wrk drops the requests in flight. The server may have stored them.
+    const inFlight = 2 * pace.connections * eventsPerRequest
+    const isComplete = stored >= acknowledged && stored <= acknowledged + inFlight
+    const passed = measured.passed && isComplete
     const spillway = { ...measured, acknowledged, stored }
     return { name, eventsPerRequest, baseline, spillway, passed }
   } finally {
@@ -52,11 +52,7 @@ export async function measureScenario(
 
 type Environment = Record<string, string>
 
-async function measureBaseline(
-  folder: string,
-  script: string,
-  pace: TurnScheduler,
-): Promise<Measured> {
+async function measureBaseline(folder: string, script: string, pace: Pace): Promise<Measured> {
   const server: Launched = await startBaseline(folder)
   try {
     const load = { url: server.url, script, ...pace }
@@ -70,7 +66,7 @@ async function measureBaseline(
   }
 }
 
-/** CPU is counted until the sinks have everything: an event costs what it costs in the end. */
+/** Counts CPU time until the sinks have all events, so that delivery is included. */
 async function measureServer(server: Bench, load: () => Promise<WrkResult>) {
   const before = readCpu(server.pid)
   const result = await load()

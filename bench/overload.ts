@@ -10,9 +10,10 @@ import { countRows, settle } from './rows.ts'
 import { type Bench, startBench } from './server.ts'
 
 /**
- * Three times more than it can take: `bun bench/overload.ts [--seconds 20] [--times 3]`. The capacity is measured first;
- * then oha sends at a fixed rate, whether it is answered or not. What is accepted must be answered with a P95 below
- * 200 ms, the rest refused with 503; what was acknowledged must be stored, and memory must stay flat.
+ * Overload with three times the capacity: `bun bench/overload.ts [--seconds 20] [--times 3]`.
+ * Measures the capacity, then oha sends at a fixed rate, whatever the replies. Accepted requests
+ * need a P95 below 200 ms, and the others the status 503. All acknowledged events must be stored,
+ * and memory must not grow.
  */
 const options = {
   seconds: { type: 'string', default: '20' },
@@ -29,7 +30,7 @@ const capacitySeconds = 8
 type Answer = { status: number; count: number; p50Ms: number; p95Ms: number; p99Ms: number }
 type Load = { folder: string; server: Bench; name: string; arguments: string[] }
 
-/** Every answer of one run, by status: oha writes each down. */
+/** All replies of one run, by status, from oha's database. */
 async function attack({ folder, server, name, arguments: given }: Load): Promise<Answer[]> {
   const database = join(folder, `${name}.sqlite`)
   const body = ['-D', join(folder, 'body.gz'), '-T', 'application/json']
@@ -51,8 +52,8 @@ function toAnswer(status: number, answers: readonly { duration: number }[]): Ans
   return { status, count: ms.length, p50Ms: at(0.5), p95Ms: at(0.95), p99Ms: at(0.99) }
 }
 
-/** The events have no identity, so the same body is new each time. */
-function makeBody(): Uint8Array {
+/** Without uuid and timestamp the events are never duplicates, so one body serves the whole run. */
+function createBody(): Uint8Array {
   const request = JSON.parse(toBatch())
   for (const event of request.batch) {
     delete event.uuid
@@ -65,7 +66,7 @@ const countOf = (answers: readonly Answer[], status: number) =>
   answers.find((answer) => answer.status === status)?.count ?? 0
 
 async function main(folder: string): Promise<boolean> {
-  await Bun.write(join(folder, 'body.gz'), makeBody())
+  await Bun.write(join(folder, 'body.gz'), createBody())
   const server = await startBench(folder, 'overload')
   try {
     const full = ['-z', `${capacitySeconds}s`, '-c', '64']
@@ -83,13 +84,16 @@ async function main(folder: string): Promise<boolean> {
     await settle(server.url)
     const acknowledged = (countOf(first, 200) + countOf(second, 200)) * eventsPerRequest
     const stored = await countRows(server.queryUrl, 'events')
-    return judge({ answers: second, acknowledged, stored, growth, capacity, rate })
+    return report({ answers: second, acknowledged, stored, growth, capacity, rate })
   } finally {
     await server.stop()
   }
 }
 
-/** From the second third of the samples to the last: the collector lets memory rise and fall within seconds. */
+/**
+ * Mean of the last third of the samples over the mean of the second: memory rises and falls with
+ * each collection.
+ */
 function toGrowth(samples: readonly number[]): number {
   const third = Math.floor(samples.length / 3)
   const mean = (some: readonly number[]) => some.reduce((sum, one) => sum + one, 0) / some.length
@@ -105,7 +109,7 @@ type Outcome = {
   rate: number
 }
 
-function judge(outcome: Outcome): boolean {
+function report(outcome: Outcome): boolean {
   const { answers, acknowledged, stored, growth } = outcome
   const accepted = answers.find(({ status }) => status === 200)
   const faults = {
@@ -124,7 +128,7 @@ function judge(outcome: Outcome): boolean {
 }
 
 if (!Bun.which('oha')) {
-  console.error('oha is missing: cargo install oha --locked')
+  console.error('oha is missing; install it: cargo install oha --locked')
   process.exit(2)
 }
 const folder = mkdtempSync(join(tmpdir(), 'spillway-bench-'))

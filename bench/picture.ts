@@ -7,7 +7,10 @@ const rowHeight = 62
 const left = 110
 const barWidthMax = 470
 
-/** Requests a second beside the baseline's under the same script; each row has its own scale, the ratio is the point. */
+/**
+ * Requests per second next to the baseline's with the same script. Each row has its own scale:
+ * compare within a row.
+ */
 export function toPicture(rows: readonly Row[], caption: string): string {
   const height = 70 + rows.length * rowHeight
   return [
@@ -37,7 +40,7 @@ type Bar = { y: number; length: number; colour: string; words: string }
 
 function toBar({ y, length, colour, words }: Bar): string {
   const end = left + length
-  // A long bar has its words inside.
+  // A long bar has its text inside.
   const isLong = length > barWidthMax * 0.72
   const at = isLong ? `x="${end - 6}" text-anchor="end"` : `x="${end + 6}"`
   return (

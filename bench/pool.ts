@@ -2,21 +2,22 @@ import { existsSync, mkdirSync, renameSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 
-/** One request's worth, as server SDKs send it. */
+/** Events of one request, like a server SDK. */
 const eventsPerBatch = 50
 const bodiesDefault = 100_000
-/** They are of much the same size. */
+/** All bodies have nearly the same size. */
 const bodyBytesMin = 2400
 const folder = join(import.meta.dir, '.pool')
 const path = join(folder, 'batch-gzip.bin')
 
 /**
- * `bun run bench:pool [--bodies N]` writes distinct gzip batches, each behind its length (4 bytes, little endian).
- * Lua cannot compress, and a body sent twice would be measured as fifty duplicates.
+ * `bun run bench:pool [--bodies N]` writes distinct gzip batches, each after its length (4 bytes,
+ * little endian). wrk's Lua cannot compress, and a repeated body would be measured as fifty
+ * duplicates.
  */
-export async function makePool(bodies: number, report: (done: number) => void): Promise<string> {
+export async function writePool(bodies: number, report: (done: number) => void): Promise<string> {
   mkdirSync(folder, { recursive: true })
-  // A writer does not cut off what a longer file held before.
+  // A new file: the writer would not truncate a longer old one.
   const draft = `${path}.${process.pid}`
   const writer = Bun.file(draft).writer({ highWaterMark: 4 * 1024 * 1024 })
   for (let body = 0; body < bodies; body += 1) {
@@ -69,6 +70,6 @@ export function toBatch(): string {
 if (import.meta.main) {
   const flag = process.argv.indexOf('--bodies')
   const bodies = flag > 0 ? Number(process.argv[flag + 1]) : bodiesDefault
-  const path = await makePool(bodies, (done) => console.error(`${done} of ${bodies} bodies`))
+  const path = await writePool(bodies, (done) => console.error(`${done} of ${bodies} bodies`))
   console.error(`wrote ${path}`)
 }

@@ -1,4 +1,4 @@
-/** A port nobody listens on at this moment. */
+/** A port that is free at this moment. */
 export function freePort(): number {
   const probe = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
   const { port } = probe
@@ -9,17 +9,17 @@ export function freePort(): number {
 const pauseMs = 250
 const settleMsMax = 300_000
 
-/** Committed events that a sink has still to take: the slowest one's. */
+/** Committed events that the slowest sink has not delivered yet. */
 export async function readLag(url: string): Promise<number> {
   const text = await (await fetch(`${url}/metrics`)).text()
   const lines = text.matchAll(/^spillway_sink_waiting_records\{[^}]*\} (\d+)$/gm)
   return Math.max(0, ...[...lines].map((match) => Number(match[1])))
 }
 
-/** Resolves once every sink has everything. */
+/** Resolves when every sink has delivered all events. */
 export async function settle(url: string): Promise<void> {
   const deadlineMs = performance.now() + settleMsMax
-  // What was just committed is told to the sinks' thread a moment later.
+  // The delivery thread learns of the last commit a moment later.
   await Bun.sleep(2 * pauseMs)
   while ((await readLag(url)) > 0) {
     if (performance.now() > deadlineMs) throw new Error(`the sinks lag after ${settleMsMax} ms`)
@@ -31,7 +31,7 @@ export async function countRows(queryUrl: string, table: string): Promise<number
   const query = encodeURIComponent(`SELECT count() FROM ${table}`)
   const response = await fetch(`${queryUrl}/?query=${query}`)
   const text = await response.text()
-  // A server that shares its ClickHouse with others before it makes its tables when it first inserts.
+  // With an external ClickHouse the server creates its tables at the first insert.
   if (!response.ok) return 0
   return Number(text)
 }

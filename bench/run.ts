@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util'
 import { describeMachine } from './machine.ts'
 import { measureScenario, type Row, warmUpSeconds } from './measure.ts'
 import { toPicture } from './picture.ts'
-import { makePool, poolHas } from './pool.ts'
+import { poolHas, writePool } from './pool.ts'
 import { needsPool, scenarios } from './scenarios.ts'
 import { startServices } from './server.ts'
 import { runSoak } from './soak.ts'
@@ -14,12 +14,12 @@ import { requireWrk } from './wrk.ts'
 
 const usage = `bun run bench [name…] [--alone] [--seconds N] [--connections N] [--write] [--soak]
 
-  name           ${Object.keys(scenarios).join(' ')}; all of them where none is named
-  --alone        no Kafka, no Redis, the embedded engine; without it real ones are started
-  --write        results go to bench/results/results.md and results.svg beside it
+  name           ${Object.keys(scenarios).join(' ')}; all of them without a name
+  --alone        no Kafka and no Redis, embedded ClickHouse; otherwise real services are started
+  --write        write bench/results/results.md and results.svg
   --soak         one scenario (single) for 10 minutes, or --seconds: memory, lag, errors`
 
-/** A third more than two cores take. */
+/** A third more than a server with two cores accepts. */
 const batchesPerSecondMax = 4000
 
 async function main(): Promise<number> {
@@ -63,7 +63,7 @@ function readArguments() {
     if (unknown.length > 0) throw new Error(`no such scenario: ${unknown.join(', ')}`)
     for (const name of ['seconds', 'connections'] as const)
       if (!/^[1-9]\d*$/.test(read.values[name] ?? '1'))
-        throw new Error(`--${name} is a whole number above zero`)
+        throw new Error(`--${name} must be a whole number above zero`)
     return read
   } catch (error) {
     console.error(`${error instanceof Error ? error.message : error}\n\n${usage}`)
@@ -71,12 +71,12 @@ function readArguments() {
   }
 }
 
-/** Lua cannot compress, so the bodies are made once. The warm-up has a third of them, the run the others. */
+/** The warm-up uses a third of the bodies, the run the others. */
 async function requirePool(seconds: number): Promise<void> {
   const bodies = Math.ceil(1.5 * batchesPerSecondMax * Math.max(2 * warmUpSeconds, seconds))
   if (poolHas(bodies)) return
-  console.error('making the pool of distinct gzip batches once (bun run bench:pool)')
-  await makePool(bodies, (done) => console.error(`${done} of ${bodies} bodies`))
+  console.error('creating the pool of distinct gzip batches once (bun run bench:pool)')
+  await writePool(bodies, (done) => console.error(`${done} of ${bodies} bodies`))
 }
 
 async function report(rows: readonly Row[], { alone, write }: { alone: boolean; write: boolean }) {
@@ -89,7 +89,7 @@ async function report(rows: readonly Row[], { alone, write }: { alone: boolean; 
   const text = `# Results\n\n\`${command}\`, ${new Date().toISOString().slice(0, 10)}. ${caption}.\n\n${tables}\n\n![Requests a second](results.svg)\n`
   await Bun.write(join(import.meta.dir, 'results', 'results.md'), text)
   await Bun.write(join(import.meta.dir, 'results', 'results.svg'), toPicture(rows, caption))
-  console.error('wrote bench/results/results.md and results.svg beside it')
+  console.error('wrote bench/results/results.md and bench/results/results.svg')
 }
 
 process.exit(await main())

@@ -1,4 +1,4 @@
-/** One wrk script, and what a request of it becomes. */
+/** A wrk script, and the rows that one of its requests creates. */
 export type Scenario = { script: string; eventsPerRequest: number; table: string }
 
 export const scenarios: Record<string, Scenario> = {
@@ -12,5 +12,5 @@ export const scenarios: Record<string, Scenario> = {
   telemetry: { script: 'telemetry.lua', eventsPerRequest: 10, table: 'events' },
 }
 
-/** The one that the gzip pool is for. */
+/** Only `batch-gzip` uses the pool. */
 export const needsPool = (names: readonly string[]) => names.includes('batch-gzip')

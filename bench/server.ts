@@ -6,10 +6,10 @@ import { startRedis } from '../test/services/redis.ts'
 import { type Launched, launch, startCommand, until } from './launch.ts'
 import { freePort } from './rows.ts'
 
-/** The server as in production, and where its rows can be counted. */
+/** A server with production settings, and the URL for counting its rows. */
 export type Bench = Launched & { queryUrl: string }
 
-/** Settings that name services; empty where the server runs alone. */
+/** Settings with the addresses of services. Empty if the server runs alone. */
 export type Services = { environment: Record<string, string>; stop(): Promise<void> }
 
 const root = join(import.meta.dir, '..')
@@ -32,7 +32,10 @@ export async function startServices(alone: boolean): Promise<Services> {
   }
 }
 
-/** Access log and metrics stay on; only the limits that one address or one user would meet are off. */
+/**
+ * Access log and metrics stay on. The limits per address and per user are off: the load has one
+ * address.
+ */
 export async function startBench(
   folder: string,
   name: string,
@@ -56,7 +59,7 @@ export async function startBench(
   }
   const server = await launch(startCommand, settings, join(folder, `${name}.log`))
   const queryUrl = settings.CLICKHOUSE_URL ?? `http://127.0.0.1:${queryPort}`
-  // The embedded engine answers a moment after the server does.
+  // The embedded ClickHouse is ready a moment after the server.
   const answers = () =>
     fetch(`${queryUrl}/ping`).then(
       ({ ok }) => ok,

@@ -1,5 +1,5 @@
 import { readRssBytes } from './cpu.ts'
-import type { TurnScheduler } from './measure.ts'
+import type { Pace } from './measure.ts'
 import { readLag, settle } from './rows.ts'
 import { scenarios } from './scenarios.ts'
 import { startBench } from './server.ts'
@@ -8,16 +8,19 @@ import { runWrk } from './wrk.ts'
 export type Sample = { second: number; rssBytes: number; lag: number }
 
 const pauseMs = 5000
-/** Memory and lag of the first fifth (2 minutes of 10) are what the rest is held against. */
+/** The reference for memory and lag: the first fifth of the time (2 of 10 minutes). */
 const settledShare = 1 / 5
-/** The collector lets memory rise and fall from one sample to the next: a mean of the last minute of 10 tells. */
+/**
+ * Memory rises and falls with each collection, so the mean of the last tenth (1 of 10 minutes)
+ * counts.
+ */
 const meanShare = 1 / 10
 const growthMax = 1.1
 
-/** Full load for minutes: memory stays flat, the sinks keep up, nothing fails. */
+/** Full load for minutes. Passes if memory stays flat, the sinks keep up and no request fails. */
 export async function runSoak(
   name: string,
-  given: { folder: string; pace: TurnScheduler; environment: Record<string, string> },
+  given: { folder: string; pace: Pace; environment: Record<string, string> },
 ): Promise<boolean> {
   const { folder, pace, environment } = given
   const server = await startBench(folder, `soak-${name}`, environment)
@@ -35,7 +38,7 @@ export async function runSoak(
     const result = await runWrk({ url: server.url, script, ...pace }, 'once')
     clearInterval(timer)
     await settle(server.url)
-    const verdict = judgeSoak(samples, pace.seconds)
+    const verdict = toVerdict(samples, pace.seconds)
     const passed = result.passed && result.errors === 0 && verdict.passed
     console.log(JSON.stringify({ ...result, ...verdict, passed }))
     return passed
@@ -45,8 +48,11 @@ export async function runSoak(
   }
 }
 
-/** Resident memory at the end within 10 % of that after a fifth of the time, and no lag beyond twice what it was by then. */
-export function judgeSoak(samples: readonly Sample[], seconds: number) {
+/**
+ * Passes if memory grew by at most 10 % after the first fifth, and lag at most doubled (plus 10 000
+ * events).
+ */
+export function toVerdict(samples: readonly Sample[], seconds: number) {
   const early = samples.filter(({ second }) => second <= Math.max(seconds * settledShare, 10))
   if (early.length === 0) return { passed: false, growth: Number.NaN, lagMax: Number.NaN }
   const growth = meanAtEnd(samples, seconds) / meanAtEnd(early, seconds)

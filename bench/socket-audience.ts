@@ -1,7 +1,7 @@
 import type { Socket } from 'socket.io-client'
 import { readCpu, toCpuUse } from './cpu.ts'
 import { until } from './launch.ts'
-import { connect, sendPaced, subscribe, type Target, type TurnScheduler } from './socket-clients.ts'
+import { connect, type Pace, sendPaced, subscribe, type Target } from './socket-clients.ts'
 
 export const topic = 'public:bench'
 
@@ -14,10 +14,13 @@ export type Delivery = {
   cpuUsPerDelivery: number
 }
 
-export type Audience = { measure(pace: TurnScheduler): Promise<Delivery> }
+export type Audience = { measure(pace: Pace): Promise<Delivery> }
 
-/** Subscribers of one topic and its publisher. A delay is from the publisher's call to the reader's listener. */
-export async function gatherAudience(
+/**
+ * Subscribers of one topic and a publisher. A delay is the time from the publisher's call to the
+ * subscriber's listener.
+ */
+export async function connectAudience(
   server: Target,
   token: string,
   subscribers: number,
@@ -32,7 +35,7 @@ export async function gatherAudience(
   }
   await Promise.all(readers.map((reader) => subscribe(reader, topic)))
 
-  async function measure(pace: TurnScheduler): Promise<Delivery> {
+  async function measure(pace: Pace): Promise<Delivery> {
     delaysMs = []
     const expected = pace.messages * subscribers
     const before = readCpu(server.pid)

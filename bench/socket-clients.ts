@@ -3,7 +3,7 @@ import { until } from './launch.ts'
 
 export type Target = { url: string; pid: number }
 
-/** A public client, which gets a token for the asking, and the project of `single.lua`. */
+/** A public client, which needs no secret for a token, and the project of `single.lua`. */
 export const projects = `
 [[clients]]
 id = "bench"
@@ -14,7 +14,7 @@ id = "bench"
 tokens = ["phc_bench_project_token_0000000000001"]
 `
 
-/** Handshakes under way at once: more only wait for each other. */
+/** Concurrent handshakes. More would only wait for each other. */
 const dialsMax = 50
 
 export async function readToken({ url }: Target): Promise<string> {
@@ -49,10 +49,10 @@ export async function subscribe(socket: Socket, topic: string): Promise<void> {
   await answered.promise
 }
 
-export type TurnScheduler = { messages: number; ratePerSecond: number }
+export type Pace = { messages: number; ratePerSecond: number }
 
-/** Sends at a rate that does not depend on how fast anything is answered. */
-export async function sendPaced({ messages, ratePerSecond }: TurnScheduler, send: () => void) {
+/** Sends at a fixed rate, whatever the speed of the replies. */
+export async function sendPaced({ messages, ratePerSecond }: Pace, send: () => void) {
   const startMs = performance.now()
   for (let sent = 0; sent < messages; sent += 1) {
     await Bun.sleep(Math.max(0, startMs + (sent * 1000) / ratePerSecond - performance.now()))

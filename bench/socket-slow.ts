@@ -1,71 +1,73 @@
 import { silentSubscriber } from '../test/support/silent-subscriber.ts'
 import { readRssBytes } from './cpu.ts'
 import { topic } from './socket-audience.ts'
-import { connect, sendPaced, subscribe, type Target, type TurnScheduler } from './socket-clients.ts'
+import { connect, type Pace, sendPaced, subscribe, type Target } from './socket-clients.ts'
 
-/** What became of a subscriber that reads nothing, and of the server's memory. */
+/** Result for a subscriber that reads nothing, and the server's memory. */
 export type SlowReport = {
-  /** From the first message to its end; undefined where the server kept it. */
-  cutAfterSeconds: number | undefined
-  /** What was published to it by then: what the kernel took for it, and what waited in the server. */
+  /** From the first message to the disconnect. Undefined if the server kept the subscriber. */
+  disconnectedAfterSeconds: number | undefined
+  /**
+   * Bytes published to it by then: in the kernel's socket buffers, and in the server's send buffer.
+   */
   offeredBytes: number
-  rssBytes: { before: number; atCut: number; after: number }
-  /** What a subscriber of the same messages, who does read, did not get. */
+  rssBytes: { before: number; atDisconnect: number; after: number }
+  /** Messages that another subscriber of the same topic, which reads, did not receive. */
   neighbourMissing: number
 }
 
 const bulkTopic = 'public:bench-bulk'
-/** Small messages would take minutes to fill the kernel's buffers and then the server's bound. */
+/**
+ * Large, because small messages would take minutes to fill the kernel's and the server's buffers.
+ */
 const bulk = 'x'.repeat(128 * 1024)
-/** A reading of the metrics costs the server some milliseconds, which deliveries wait for. */
+/**
+ * Not more often: a request of /metrics takes the server some milliseconds, which delay deliveries.
+ */
 const pollMs = 500
-/** The last messages have to arrive, and a late end to be seen. */
+/** Time for the last messages to arrive and for a late disconnect to be seen. */
 const graceMs = 2000
 
 /**
- * Joins the audience's topic and one of large messages, which has another subscriber, and then reads nothing. Runs
- * beside whatever else is measured.
+ * Subscribes to the audience's topic and to a topic of large messages, which has another
+ * subscriber, and then reads nothing. Runs while other things are measured.
  */
-export async function measureSlow(
-  server: Target,
-  token: string,
-  pace: TurnScheduler,
-): Promise<SlowReport> {
+export async function measureSlow(server: Target, token: string, pace: Pace): Promise<SlowReport> {
   const [publisher, neighbour] = await connect(server.url, token, 2)
-  let heard = 0
+  let received = 0
   neighbour!.on('message', () => {
-    heard += 1
+    received += 1
   })
   await subscribe(neighbour!, bulkTopic)
   const slow = await silentSubscriber(server.url, { token, topics: [topic, bulkTopic] })
   const before = readRssBytes(server.pid)
   let offeredBytes = 0
-  const watch = watchForCut(server, () => offeredBytes)
+  const watch = watchForDisconnect(server, () => offeredBytes)
   await watch.started
   await sendPaced(pace, () => {
     offeredBytes += bulk.length
     publisher!.emit('publish', { topic: bulkTopic, payload: bulk })
   })
   await Bun.sleep(graceMs)
-  const cut = await watch.stop()
+  const disconnect = await watch.stop()
   const after = readRssBytes(server.pid)
   for (const socket of [publisher!, neighbour!]) socket.disconnect()
   slow.close()
   return {
-    cutAfterSeconds: cut?.afterSeconds,
-    offeredBytes: cut?.offeredBytes ?? offeredBytes,
-    rssBytes: { before, atCut: cut?.rssBytes ?? after, after },
-    neighbourMissing: pace.messages - heard,
+    disconnectedAfterSeconds: disconnect?.afterSeconds,
+    offeredBytes: disconnect?.offeredBytes ?? offeredBytes,
+    rssBytes: { before, atDisconnect: disconnect?.rssBytes ?? after, after },
+    neighbourMissing: pace.messages - received,
   }
 }
 
-type Cut = { afterSeconds: number; offeredBytes: number; rssBytes: number }
+type Disconnect = { afterSeconds: number; offeredBytes: number; rssBytes: number }
 
-/** A paused socket does not see its end: the server's own count of sockets tells. */
-function watchForCut(server: Target, readOffered: () => number) {
+/** A paused socket does not notice its disconnect, so this reads the server's count of sockets. */
+function watchForDisconnect(server: Target, readOffered: () => number) {
   const started = Promise.withResolvers<void>()
   let isOver = false
-  async function watch(): Promise<Cut | undefined> {
+  async function watch(): Promise<Disconnect | undefined> {
     const atFirst = await readSockets(server.url)
     started.resolve()
     const startMs = performance.now()

@@ -4,16 +4,16 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { readRssBytes } from './cpu.ts'
 import { type Bench, startBench } from './server.ts'
-import { type Audience, type Delivery, gatherAudience } from './socket-audience.ts'
-import { connect, projects, readToken, type TurnScheduler } from './socket-clients.ts'
+import { type Audience, connectAudience, type Delivery } from './socket-audience.ts'
+import { connect, type Pace, projects, readToken } from './socket-clients.ts'
 import { measureSlow, type SlowReport } from './socket-slow.ts'
 import { requireWrk, runWrk, type WrkResult } from './wrk.ts'
 
 /**
- * Socket.IO under load: `bun bench/sockets.ts [--sockets 5000] [--subscribers 500] [--messages 200] [--rate 20]`. Idle
- * sockets first, for their memory; then subscribers of one topic, to whom messages are published at a rate: alone, beside
- * one more that reads nothing, and beside one of those and capture as fast as wrk's 16 connections get it. Exits with 1
- * where one of the faults below is found.
+ * Socket.IO under load: `bun bench/sockets.ts [--sockets 5000] [--subscribers 500] [--messages 200]
+ * [--rate 20]`. First measures the memory of idle sockets. Then publishes at a fixed rate to
+ * subscribers of one topic: alone, with a further subscriber that reads nothing, and with that and
+ * capture requests over 16 connections of wrk. Exits with 1 if it finds one of the faults below.
  */
 const options = {
   sockets: { type: 'string', default: '5000' },
@@ -24,20 +24,23 @@ const options = {
 const { values } = parseArgs({ options })
 const sockets = Number(values.sockets)
 const subscribers = Number(values.subscribers)
-const pace: TurnScheduler = {
+const pace: Pace = {
   messages: Number(values.messages),
   ratePerSecond: Number(values.rate),
 }
 
 const p95MsMax = 200
-/** Of what was sent to a subscriber that reads nothing: 4 MiB in the server, and what the kernel takes before. */
+/**
+ * Bytes sent to a subscriber that reads nothing: 4 MiB in the server, the rest in the kernel's
+ * buffers.
+ */
 const offeredBytesMax = 16 * 1024 * 1024
 const captureConnections = 16
 
 type Run = { alone: Delivery; besideSlow: Strained; besideSlowAndCapture: Strained }
 type Strained = Delivery & { slow: SlowReport; capture?: WrkResult }
 
-/** Memory that a socket takes at the server, once both sides are quiet. */
+/** The server's memory for each idle socket, in bytes. */
 async function measureIdle(server: Bench, token: string): Promise<number> {
   const before = readRssBytes(server.pid)
   await connect(server.url, token, sockets)
@@ -62,11 +65,11 @@ async function measureBesideBoth(server: Bench, token: string, audience: Audienc
 }
 
 async function measureRun(server: Bench, token: string): Promise<Run> {
-  const audience = await gatherAudience(server, token, subscribers)
+  const audience = await connectAudience(server, token, subscribers)
   const alone = await audience.measure(pace)
-  console.error('beside a subscriber that reads nothing')
+  console.error('with a subscriber that reads nothing')
   const besideSlow = await measureBesideSlow(server, token, audience)
-  console.error('beside one of those, and capture')
+  console.error('with a subscriber that reads nothing, and capture')
   const besideSlowAndCapture = await measureBesideBoth(server, token, audience)
   return { alone, besideSlow, besideSlowAndCapture }
 }
@@ -81,7 +84,8 @@ function findFaults({ alone, besideSlow, besideSlowAndCapture }: Run): string[] 
       ({ slow }) => slow.neighbourMissing > 0,
     ),
     'the slow subscriber was kept': strained.some(
-      ({ slow }) => slow.cutAfterSeconds === undefined || slow.offeredBytes > offeredBytesMax,
+      ({ slow }) =>
+        slow.disconnectedAfterSeconds === undefined || slow.offeredBytes > offeredBytesMax,
     ),
     'capture is slow or fails': besideSlowAndCapture.capture?.passed !== true,
   }
@@ -93,7 +97,7 @@ async function main(folder: string): Promise<boolean> {
   await Bun.write(file, projects)
   const server = await startBench(folder, 'sockets', {
     ...{ PROJECTS_FILE: file, CORS_ORIGINS: '*' },
-    // What is taken for markers after the start would be counted as the sockets'.
+    // Small: a growing dedup table would count as memory of the sockets.
     DEDUP_BYTES_MAX: '1MiB',
   })
   try {

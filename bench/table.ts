@@ -20,7 +20,7 @@ const columns: Record<string, (row: Row) => string> = {
   verdict: ({ passed }) => (passed ? 'PASS' : 'FAIL'),
 }
 
-/** A Markdown table; the ratio to the baseline is what travels between machines. */
+/** A Markdown table. Only the ratio to the baseline can be compared between machines. */
 export function toTable(rows: readonly Row[]): string {
   const names = Object.keys(columns)
   const cells = (row: Row) => names.map((name) => columns[name]!(row))
@@ -28,7 +28,7 @@ export function toTable(rows: readonly Row[]): string {
   return [`| ${names.join(' | ')} |`, `|${names.map(() => '---').join('|')}|`, ...lines].join('\n')
 }
 
-/** Where the CPU time went: threads by name, those of a name together. */
+/** CPU time by thread. Threads with the same name are added. */
 export function toThreadTable(rows: readonly Row[]): string {
   const lines = rows.map((row) => `| ${row.name} | ${toThreads(row)} |`)
   return ['| scenario | CPU µs/event by thread |', '|---|---|', ...lines].join('\n')

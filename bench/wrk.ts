@@ -13,12 +13,13 @@ export type WrkResult = {
 export type Load = { url: string; script: string; seconds: number; connections: number }
 
 /**
- * Where the pool of gzip bodies is taken from: the baseline may start anew, since copies do no harm there; a warm-up takes
- * what the run after it does not.
+ * How a run uses the pool of gzip bodies. `wrap`: starts again at its end, for the baseline, which
+ * does not detect duplicates. `tail`: uses the last third, for a warm-up. `once`: uses each body
+ * once.
  */
 export type PoolUse = 'wrap' | 'tail' | 'once'
 
-/** Runs one script against one address. */
+/** Runs one script against one URL. */
 export async function runWrk(
   { url, script, seconds, connections }: Load,
   pool: PoolUse,
@@ -29,12 +30,14 @@ export async function runWrk(
   const child = Bun.spawn(command, { env: environment, stdout: 'pipe', stderr: 'inherit' })
   const text = await new Response(child.stdout).text()
   const line = text.split('\n').find((line) => line.startsWith('{'))
-  if (!line) throw new Error(`wrk said nothing to read:\n${text}`)
+  if (!line) throw new Error(`wrk printed no result line:\n${text}`)
   return { ...JSON.parse(line), passed: text.includes('\nPASS') }
 }
 
 export function requireWrk(): void {
   if (Bun.which('wrk')) return
-  console.error('wrk is missing. Debian and Ubuntu: apt-get install wrk. macOS: brew install wrk.')
+  console.error(
+    'wrk is missing; install it: apt-get install wrk (Debian, Ubuntu) or brew install wrk (macOS)',
+  )
   process.exit(2)
 }

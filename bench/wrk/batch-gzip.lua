@@ -1,7 +1,7 @@
--- 50 events a request, gzip, from a pool made beforehand (bun run bench:pool); no body is sent twice in one run.
+-- 50 events a request, gzip, from a pool of bodies (bun run bench:pool). A run sends no body twice.
 --   wrk -t1 -c64 -d10 --latency -s bench/wrk/batch-gzip.lua http://127.0.0.1:3000
 package.path = (debug.getinfo(1, 'S').source:match('^@(.*)/') or '.') .. '/?.lua;' .. package.path
-local judge = require 'judge'
+local verdict = require 'verdict'
 local folder = debug.getinfo(1, 'S').source:match('^@(.*)/wrk/') or 'bench'
 local pool = assert(io.open(folder .. '/.pool/batch-gzip.bin', 'rb'), 'no pool: bun run bench:pool')
 
@@ -12,7 +12,7 @@ local function size_of(bytes)
   return a + b * 256 + c * 65536 + d * 16777216
 end
 
--- A warm-up takes from the last third, so that the run after it has bodies that nobody has sent.
+-- A warm-up uses the last third of the pool, so that the run after it has unused bodies.
 function init()
   if not os.getenv('BENCH_POOL_TAIL') then return end
   local tail = pool:seek('end') * 2 / 3
@@ -23,7 +23,7 @@ end
 function request()
   local size = pool:read(4)
   if not size then
-    -- Past its end a server that drops duplicates would be measured on nothing else. The baseline does not.
+    -- A repeated body would measure the server on duplicates only. The baseline does not detect duplicates.
     assert(os.getenv('BENCH_POOL_WRAP'), 'the pool is used up: bun run bench:pool --bodies N')
     pool:seek('set', 0)
     size = pool:read(4)
@@ -31,4 +31,4 @@ function request()
   return wrk.format('POST', '/batch', headers, pool:read(size_of(size)))
 end
 
-done = judge.done
+done = verdict.done

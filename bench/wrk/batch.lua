@@ -1,9 +1,9 @@
--- 50 capture events a request, as server SDKs send them, not compressed.
+-- 50 capture events a request, like a server SDK, uncompressed.
 --   wrk -t1 -c64 -d10 --latency -s bench/wrk/batch.lua http://127.0.0.1:3000
 package.path = (debug.getinfo(1, 'S').source:match('^@(.*)/') or '.') .. '/?.lua;' .. package.path
-local judge = require 'judge'
+local verdict = require 'verdict'
 local source = require 'source'
-setup, init, done = source.setup, source.init, judge.done
+setup, init, done = source.setup, source.init, verdict.done
 
 local headers = { ['Content-Type'] = 'application/json' }
 local head = '{"api_key":"phc_bench_project_token_0000000000001","batch":['

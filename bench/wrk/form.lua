@@ -1,9 +1,9 @@
--- One capture event a request, as a form beacon: data= holds its JSON in base64.
+-- One capture event a request, like a form beacon: data= is base64 of its JSON.
 --   wrk -t1 -c64 -d10 --latency -s bench/wrk/form.lua http://127.0.0.1:3000
 package.path = (debug.getinfo(1, 'S').source:match('^@(.*)/') or '.') .. '/?.lua;' .. package.path
-local judge = require 'judge'
+local verdict = require 'verdict'
 local source = require 'source'
-setup, init, done = source.setup, source.init, judge.done
+setup, init, done = source.setup, source.init, verdict.done
 
 local headers = { ['Content-Type'] = 'application/x-www-form-urlencoded' }
 local encoded = function(text) return (source.base64(text):gsub('+', '%%2B'):gsub('/', '%%2F')) end

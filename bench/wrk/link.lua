@@ -1,9 +1,9 @@
 -- One link event a request: a conversion with its attributes.
 --   wrk -t1 -c64 -d10 --latency -s bench/wrk/link.lua http://127.0.0.1:3000
 package.path = (debug.getinfo(1, 'S').source:match('^@(.*)/') or '.') .. '/?.lua;' .. package.path
-local judge = require 'judge'
+local verdict = require 'verdict'
 local source = require 'source'
-setup, init, done = source.setup, source.init, judge.done
+setup, init, done = source.setup, source.init, verdict.done
 
 local headers = { ['Content-Type'] = 'application/json' }
 local body = '{"event_id":"%s","event_type":"conversion","link_id":"abc123","link_slug":"promo-summer",'

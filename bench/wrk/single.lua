@@ -1,9 +1,9 @@
--- One capture event of 573 bytes a request, each with a uuid of its own.
+-- One capture event of 573 bytes a request, each with its own uuid.
 --   wrk -t1 -c64 -d10 --latency -s bench/wrk/single.lua http://127.0.0.1:3000
 package.path = (debug.getinfo(1, 'S').source:match('^@(.*)/') or '.') .. '/?.lua;' .. package.path
-local judge = require 'judge'
+local verdict = require 'verdict'
 local source = require 'source'
-setup, init, done = source.setup, source.init, judge.done
+setup, init, done = source.setup, source.init, verdict.done
 
 local headers = { ['Content-Type'] = 'application/json' }
 local head = '{"api_key":"phc_bench_project_token_0000000000001","event":"$pageview","uuid":"'

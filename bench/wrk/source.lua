@@ -1,9 +1,9 @@
--- Ids that no run has used before: dedup would turn a repeated run into one of duplicates.
+-- Ids that no earlier run has used: with repeated ids the server would drop every event as a duplicate.
 local source = {}
 
 local threads, seed, number, count = 0, 0, 0, 0
 
--- Of each script: `setup = source.setup` numbers wrk's threads, `init = source.init` seeds them.
+-- For each script: `setup = source.setup` numbers wrk's threads, `init = source.init` seeds them.
 function source.setup(thread)
   threads = threads + 1
   thread:set('number', threads)
@@ -25,7 +25,7 @@ function source.count()
   return count
 end
 
--- Milliseconds since 1970, by the second: wrk's Lua has no finer clock.
+-- Milliseconds since 1970, in steps of a second: wrk's Lua has no finer clock.
 function source.now_ms()
   return os.time() * 1000
 end
@@ -36,7 +36,7 @@ end
 
 local letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
 
--- Base64 of a text whose length is a multiple of three: pieces can then be put together without padding.
+-- Base64 of a text whose length is a multiple of three, so that pieces can be joined without padding.
 function source.base64(text)
   assert(#text % 3 == 0)
   return (text:gsub('...', function(three)
@@ -51,7 +51,7 @@ function source.base64(text)
   end))
 end
 
--- Pads JSON with spaces, which nobody reads, to a multiple of three.
+-- Pads JSON with spaces to a multiple of three bytes.
 function source.pad(text)
   return text .. string.rep(' ', (3 - #text % 3) % 3)
 end

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { makePool } from '../../bench/pool.ts'
+import { writePool } from '../../bench/pool.ts'
 import { countRows, settle } from '../../bench/rows.ts'
 import { scenarios } from '../../bench/scenarios.ts'
 import { runWrk } from '../../bench/wrk.ts'
@@ -14,7 +14,7 @@ let server: Spillway
 beforeAll(async () => {
   await requireCommand('wrk', 'wrk')
   mkdirSync(join(poolPath, '..'), { recursive: true })
-  if (!(await Bun.file(poolPath).exists())) await makePool(3000, () => {})
+  if (!(await Bun.file(poolPath).exists())) await writePool(3000, () => {})
   server = await startSpillway({ RATE_TELEMETRY_PER_MINUTE: '0', ACCESS_LOG: 'false' })
 }, 120_000)
 afterAll(async () => await server?.[Symbol.asyncDispose]())

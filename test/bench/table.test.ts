@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import type { Row } from '../../bench/measure.ts'
 import { toPicture } from '../../bench/picture.ts'
-import { judgeSoak, type Sample } from '../../bench/soak.ts'
+import { type Sample, toVerdict } from '../../bench/soak.ts'
 import { toTable, toThreadTable } from '../../bench/table.ts'
 
 const run = { requests: 1000, seconds: 2, errors: 0, p50_ms: 1, p95_ms: 2, p99_ms: 3, passed: true }
@@ -64,5 +64,5 @@ test.each([
   ['a lag that keeps growing', [...flat, { second: 600, rssBytes: 400 * mib, lag: 60_000 }], false],
   ['nothing at all', [], false],
 ])('a soak with %s', (_, samples, passed) => {
-  expect(judgeSoak(samples, 600).passed).toBe(passed)
+  expect(toVerdict(samples, 600).passed).toBe(passed)
 })

@@ -7,8 +7,8 @@ const scripts: Record<string, string> = {
 }
 
 /**
- * A site on a port of its own, so that everything it sends to the server is of another origin. Each
- * page has the scripts of the SDKs and does nothing by itself.
+ * A site on its own port, so that all its requests to the server are cross-origin. Its page loads
+ * the SDKs and does nothing else.
  */
 export function startPage(): { url: string; [Symbol.asyncDispose](): Promise<void> } {
   const server = Bun.serve({

@@ -27,10 +27,10 @@ afterAll(async () => {
 
 type Sent = { kind: string; isGzipped: boolean }
 
-/** A page of the site, what it sent to `/e/`, and whatever its console complained of. */
-async function openPage(): Promise<{ page: Page; complaints: string[]; sent: Sent[] }> {
+/** A page of the site, its POST requests to `/e/`, and the errors and warnings of its console. */
+async function openPage(): Promise<{ page: Page; consoleErrors: string[]; sent: Sent[] }> {
   const page = await (await browser.newContext()).newPage()
-  const complaints: string[] = []
+  const consoleErrors: string[] = []
   const sent: Sent[] = []
   page.on('request', (request) => {
     if (!request.url().startsWith(`${server.url}/e/`) || request.method() !== 'POST') return
@@ -38,11 +38,11 @@ async function openPage(): Promise<{ page: Page; complaints: string[]; sent: Sen
     sent.push({ kind: request.resourceType(), isGzipped })
   })
   page.on('console', (line) => {
-    if (['error', 'warning'].includes(line.type())) complaints.push(line.text())
+    if (['error', 'warning'].includes(line.type())) consoleErrors.push(line.text())
   })
-  page.on('pageerror', (error) => void complaints.push(String(error)))
+  page.on('pageerror', (error) => void consoleErrors.push(String(error)))
   await page.goto(site.url)
-  return { page, complaints, sent }
+  return { page, consoleErrors, sent }
 }
 
 type Row = { event: string; properties: string; uuid: string }
@@ -56,15 +56,15 @@ const quiet = {
   autocapture: false,
   capture_pageview: false,
   disable_session_recording: true,
-  // A headless browser is a bot, whose events the SDK drops.
+  // Without this the SDK drops the events: it takes a headless browser for a bot.
   opt_out_useragent_filter: true,
   request_queue_config: { flush_interval_ms: 250 },
 }
 
-/** The page is left before the queue is sent. */
-const patient = { flush_interval_ms: 5000 }
+/** Longer than the page is open, so that the queue is sent on unload. */
+const longQueue = { flush_interval_ms: 5000 }
 
-const ways: [string, object, string, boolean][] = [
+const transports: [string, object, string, boolean][] = [
   ['fetch, gzipped', {}, 'fetch', true],
   ['fetch, plain', { disable_compression: true }, 'fetch', false],
   ['XHR, gzipped', { api_transport: 'XHR' }, 'xhr', true],
@@ -72,11 +72,11 @@ const ways: [string, object, string, boolean][] = [
   ['one request an event', { request_batching: false }, 'fetch', true],
 ]
 
-test.each(ways)(
-  'posthog-js by %s: every event is stored once',
+test.each(transports)(
+  'posthog-js over %s: every event is stored once',
   async (name, options, kind, isGzipped) => {
     const token = `phc_${name.replaceAll(/[^A-Za-z]/g, '')}`
-    const { page, complaints, sent } = await openPage()
+    const { page, consoleErrors, sent } = await openPage()
     await page.evaluate(start, { token, host: server.url, options: { ...quiet, ...options } })
     await page.evaluate(() => {
       for (let index = 0; index < 5; index += 1) {
@@ -90,10 +90,10 @@ test.each(ways)(
     const properties = rows.map((row) => JSON.parse(row.properties))
     expect(properties.map(({ index }) => index).sort()).toEqual([0, 1, 2, 3, 4])
     expect(properties).toMatchObject(properties.map(() => ({ title: 'Shop', emoji: '🚀' })))
-    // The client did what this row is about.
+    // The client used the transport of this case.
     expect(new Set(sent.map((request) => request.kind))).toEqual(new Set([kind]))
     expect(new Set(sent.map((request) => request.isGzipped))).toEqual(new Set([isGzipped]))
-    expect(complaints).toEqual([])
+    expect(consoleErrors).toEqual([])
   },
   60_000,
 )
@@ -102,14 +102,14 @@ test.each([
   ['compressed', {}],
   ['plain', { disable_compression: true }],
 ])(
-  'posthog-js sends what is left when the page is left, %s',
+  'posthog-js sends its queue when the page is unloaded, %s',
   async (name, options) => {
     const token = `phc_unload_${name}`
-    const { page, complaints, sent } = await openPage()
+    const { page, consoleErrors, sent } = await openPage()
     await page.evaluate(start, {
       token,
       host: server.url,
-      options: { ...quiet, ...options, request_queue_config: patient },
+      options: { ...quiet, ...options, request_queue_config: longQueue },
     })
     await page.evaluate(() => {
       for (let index = 0; index < 3; index += 1) window.posthog.capture('leaving', { index })
@@ -121,14 +121,14 @@ test.each([
     expect(await rowsOf(token, 'leaving')).toHaveLength(3)
     expect(await rowsOf(token, 'by beacon')).toHaveLength(1)
     expect(new Set(sent.map(({ kind }) => kind))).toEqual(new Set(['ping']))
-    expect(complaints).toEqual([])
+    expect(consoleErrors).toEqual([])
   },
   60_000,
 )
 
-test('posthog-js records a session, and captures what is clicked', async () => {
+test('posthog-js records a session and captures clicks', async () => {
   const token = 'phc_recording'
-  const { page, complaints } = await openPage()
+  const { page, consoleErrors } = await openPage()
   const options = { ...quiet, autocapture: true, capture_pageview: true }
   await page.evaluate(start, {
     token,
@@ -154,11 +154,11 @@ test('posthog-js records a session, and captures what is clicked', async () => {
   expect(recording?.session_id).toMatch(/^[0-9a-f-]{36}$/)
   expect(JSON.parse(recording?.snapshot_items ?? '')).toBeArray()
   expect(await rowsOf(token, '$pageview')).toHaveLength(1)
-  expect(complaints).toEqual([])
+  expect(consoleErrors).toEqual([])
 }, 60_000)
 
-test('a page’s own beacons and requests reach the other contracts', async () => {
-  const { page, complaints } = await openPage()
+test('beacons and requests of a page reach the other contracts', async () => {
+  const { page, consoleErrors } = await openPage()
   const answers = await page.evaluate(sendAll, server.url)
   expect(answers).toEqual([true, true, 201, 200, 200])
   const links = () => server.query(`SELECT event_type FROM link_events ORDER BY event_type`)
@@ -174,21 +174,21 @@ test('a page’s own beacons and requests reach the other contracts', async () =
     { source: 'telemetry', event: 'fetch' },
     { source: 'report', event: 'fetch' },
   ])
-  expect(complaints).toEqual([])
+  expect(consoleErrors).toEqual([])
 }, 60_000)
 
-test('a page talks by socket.io-client, from polling to websocket', async () => {
+test('socket.io-client in a page upgrades from polling to websocket and exchanges messages', async () => {
   const { access_token } = await firstToken(server)
-  const { page, complaints } = await openPage()
-  const heard = await page.evaluate(converse, { url: server.url, token: access_token })
-  expect(heard).toMatchObject({
+  const { page, consoleErrors } = await openPage()
+  const received = await page.evaluate(exchange, { url: server.url, token: access_token })
+  expect(received).toMatchObject({
     transport: 'websocket',
     message: { topic: 'public:news', payload: { hello: 'page' }, from: 'first-client' },
   })
-  expect(complaints).toEqual([])
+  expect(consoleErrors).toEqual([])
 }, 60_000)
 
-// What follows runs in the page.
+// The functions below run in the page.
 
 type Start = { token: string; host: string; options: object }
 
@@ -227,7 +227,7 @@ async function sendAll(url: string): Promise<unknown[]> {
   ]
 }
 
-async function converse({ url, token }: { url: string; token: string }): Promise<unknown> {
+async function exchange({ url, token }: { url: string; token: string }): Promise<unknown> {
   const options = { auth: { token: `Bearer ${token}` }, forceNew: true }
   const [reader, writer] = [window.io(url, options), window.io(url, options)]
   const once = (socket: typeof reader, event: string) =>
@@ -239,12 +239,12 @@ async function converse({ url, token }: { url: string; token: string }): Promise
   const subscribed = once(reader, 'ack')
   reader.emit('subscribe', { topic: 'public:news', messageId: 'm1', timestamp: Date.now() })
   await subscribed
-  const heard = once(reader, 'message')
+  const received = once(reader, 'message')
   writer.emit('publish', { topic: 'public:news', payload: { hello: 'page' }, messageId: 'm2' })
-  return { transport: engine.transport.name, message: await heard }
+  return { transport: engine.transport.name, message: await received }
 }
 
-/** The page's globals, as far as they are used here. */
+/** The globals of the page that this file uses. */
 declare const window: {
   posthog: {
     init(token: string, options: object): void

@@ -3,7 +3,7 @@ import { gzipSync } from 'node:zlib'
 import { type Spillway, startSpillway } from '../support/spillway.ts'
 import { until } from '../support/until.ts'
 
-/** Every example of the capture contract, by curl, in each way a body may be wrapped. */
+/** Sends every example of the capture contract with curl, in every encoding of a body. */
 let server: Spillway
 beforeAll(async () => {
   server = await startSpillway()
@@ -90,7 +90,7 @@ const examples: Example[] = [
   },
 ]
 
-type Wrap = {
+type Encoding = {
   name: string
   arguments: (url: string, json: string) => { url: string; options: string[]; input: Buffer }
 }
@@ -98,7 +98,7 @@ const base64 = (json: string) => Buffer.from(json).toString('base64')
 const form = (json: string) => `data=${encodeURIComponent(base64(json))}`
 const typed = (type: string) => ['-H', `Content-Type: ${type}`, '--data-binary', '@-']
 
-const wraps: Wrap[] = [
+const encodings: Encoding[] = [
   {
     name: 'JSON',
     arguments: (url, json) => ({
@@ -112,7 +112,7 @@ const wraps: Wrap[] = [
     arguments: (url, json) => ({ url, options: typed('text/plain'), input: Buffer.from(json) }),
   },
   {
-    name: 'form of base64',
+    name: 'form with base64',
     arguments: (url, json) => ({
       url,
       options: typed('application/x-www-form-urlencoded'),
@@ -149,7 +149,7 @@ const wraps: Wrap[] = [
   },
 ]
 
-async function curl({ url, options, input }: ReturnType<Wrap['arguments']>): Promise<string> {
+async function curl({ url, options, input }: ReturnType<Encoding['arguments']>): Promise<string> {
   const child = Bun.spawn(['curl', '-sS', '-w', ' %{http_code}', ...options, url], {
     stdin: input,
     stdout: 'pipe',
@@ -158,13 +158,13 @@ async function curl({ url, options, input }: ReturnType<Wrap['arguments']>): Pro
 }
 
 describe.each(examples)('$name', ({ paths, body, rows, table }) => {
-  test.each(wraps)(
-    'as $name is accepted and found',
-    async (wrap) => {
+  test.each(encodings)(
+    'as $name is accepted and stored',
+    async (encoding) => {
       for (const path of paths) {
         const distinctId = crypto.randomUUID()
         const answer = await curl(
-          wrap.arguments(server.url + path, JSON.stringify(body(distinctId))),
+          encoding.arguments(server.url + path, JSON.stringify(body(distinctId))),
         )
         expect(answer).toBe('{"code":1,"status":"ok"} 200')
         const found = () =>

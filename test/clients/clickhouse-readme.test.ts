@@ -7,7 +7,7 @@ import { until } from '../support/until.ts'
 
 setDefaultTimeout(60_000)
 
-/** What the README tells data teams to ask is asked here. */
+/** Runs the queries of the README's section. */
 const readme = readFileSync(join(import.meta.dir, '../../README.md'), 'utf8')
   .split('\n## ')
   .find((section) => section.startsWith('Reading from ClickHouse'))!
@@ -20,7 +20,7 @@ const signUps = ['scale', 'free', 'scale'].map((plan, index) => ({
   ...{ event: 'signed_up', uuid: crypto.randomUUID(), distinct_id: `user-${index % 2}` },
   properties: { plan },
 }))
-/** The last exceeds what one row may hold, and comes in pieces. */
+/** The last exceeds the size of one row and is stored in chunks. */
 const snapshots = [{ data: 'a' }, { data: 'ü'.repeat(60_000) }]
 let server: Spillway
 
@@ -44,31 +44,31 @@ afterAll(async () => {
   await server?.[Symbol.asyncDispose]()
 })
 
-test('events and people a day', async () => {
+test('the README counts events and people a day', async () => {
   const [day, ...others] = await server.query(perDay!)
   expect(day).toMatchObject({ event: 'signed_up', events: 3, people: 2 })
   expect(others).toEqual([])
 })
 
-test('events by a property', async () => {
+test('the README counts events by a property', async () => {
   const rows = await server.query<{ plan: string; events: number }>(byProperty!)
   const byPlan = rows.map(({ plan, events }) => [plan, events])
   expect(Object.fromEntries(byPlan)).toEqual({ free: 1, scale: 2 })
 })
 
-test('a recording whose snapshots are whole again', async () => {
+test('the README joins the chunks of a recording', async () => {
   const rows = await server.query<{ snapshots: string }>(recording!)
   const whole = rows.flatMap((row) => JSON.parse(row.snapshots))
   expect(whole.sort((a, b) => a.data.length - b.data.length)).toEqual(snapshots)
 })
 
-test('what was rejected, and why', async () => {
+test('the README lists rejected events with their reason', async () => {
   expect(await server.query(rejected!)).toEqual([
     { reason: 'missing_distinct_id', events: 1, example: expect.stringContaining('distinct_id') },
   ])
 })
 
-test('the tables and the columns of events are those that are made', () => {
+test('the README lists the tables and columns that the server creates', () => {
   const cells = (row: string) => row.split('|').map((cell) => cell.trim().replaceAll('`', ''))
   const rows = readme
     .split('\n')
@@ -80,8 +80,8 @@ test('the tables and the columns of events are those that are made', () => {
   const listed = rows
     .filter((row) => !tables.includes(row))
     .flatMap(([, names = '', type = '']) => names.split(', ').map((name) => `${name} ${type}`))
-  const made = firstTables[0]!.columns
+  const created = firstTables[0]!.columns
     .filter((column) => !column.startsWith('INDEX'))
     .map((column) => column.replace(/ CODEC.*|(?<=Enum8).*/, ''))
-  expect(listed).toEqual(made)
+  expect(listed).toEqual(created)
 })

@@ -13,8 +13,7 @@ import { until } from '../support/until.ts'
 
 setDefaultTimeout(120_000)
 
-/** What the README tells data teams to run is run here, on topics of the test's own. */
-/** From its heading to the next one of its level. */
+/** Runs the commands of this README section on topics of this test. */
 const readme = readFileSync(join(import.meta.dir, '../../README.md'), 'utf8')
   .split('\n## ')
   .find((section) => section.startsWith('Reading from Kafka'))!
@@ -46,14 +45,17 @@ beforeAll(async () => {
     ...toTopicSettings(prefix),
     KAFKA_TOPIC_DEAD_LETTERS: `${prefix}_dead_letters`,
     KAFKA_BROKERS: brokers.join(','),
-    // Nothing listens there: Kafka alone matters here.
+    // No server listens there: this test needs Kafka only.
     CLICKHOUSE_URL: 'http://127.0.0.1:1',
   })
   const body = JSON.stringify({ api_key: 'phc_readme', batch: [...events, { event: 'nobody’s' }] })
   expect((await fetch(`${server.url}/batch/`, { method: 'POST', body })).status).toBe(200)
-  const waits = async () =>
+  const readWaiting = async () =>
     (await scrape(server.url))('spillway_sink_waiting_records', { sink: 'kafka' })
-  await until(async () => (await waits()) === 0, { timeoutMs: 60_000, what: 'Kafka to have all' })
+  await until(async () => (await readWaiting()) === 0, {
+    timeoutMs: 60_000,
+    what: 'delivery to Kafka',
+  })
 })
 afterAll(async () => {
   await server?.[Symbol.asyncDispose]()
@@ -94,7 +96,7 @@ test('kcat and gunzip show one value', async () => {
   expect(row).toMatchObject({ ...events[1], project: 'phc_readme', source: 'capture' })
 })
 
-test('kcat shows why an event was rejected', async () => {
+test('kcat shows the reason of a rejected event', async () => {
   const [line, ...others] = (await run(shell[2]!)).trim().split('\n')
   expect(others).toEqual([])
   const [key, headers, ...value] = line!.split(' ')
@@ -105,7 +107,7 @@ test('kcat shows why an event was rejected', async () => {
   expect(JSON.parse(row.raw)).toEqual({ event: 'nobody’s' })
 })
 
-test('the Java consumer reads keys and values, the compressed ones too', async () => {
+test('the Java consumer reads keys and values, also compressed ones', async () => {
   await requireCommand('javac', 'default-jdk-headless')
   const source = join(folder.path, 'Events.java')
   writeFileSync(source, java)
@@ -138,7 +140,7 @@ test('the Java consumer reads keys and values, the compressed ones too', async (
   }
 })
 
-/** A consumer never ends by itself. */
+/** Reads the first lines only: the consumer does not end by itself. */
 async function readLines(stream: ReadableStream<Uint8Array>, count: number): Promise<string[]> {
   const decoder = new TextDecoder()
   let text = ''

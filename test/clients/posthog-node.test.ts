@@ -28,7 +28,7 @@ const variants = [
 ] as const
 
 test.each(variants)(
-  'posthog-node %s: everything is stored once',
+  'posthog-node %s: every event is stored once',
   async (name, options, count) => {
     const token = `phc_${name.replaceAll(/[^a-z]/g, '')}`
     const client = new PostHog(token, { host: server.url, ...options })

@@ -140,4 +140,5 @@ test.each(['TLS_CERT_FILE', 'TLS_KEY_FILE'])(
     })
     expect([exitCode, errors]).toEqual([1, 'TLS_CERT_FILE and TLS_KEY_FILE go together\n'])
   },
+  30_000,
 )
