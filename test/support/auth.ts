@@ -7,7 +7,7 @@ import type { Verifier } from '../../src/platform/auth/secrets.ts'
 import { temporaryFolder } from './folder.ts'
 
 /** Accepts `hash:<secret>` as the hash of a secret, without delay. */
-export const instantVerifier: Verifier = {
+const instantVerifier: Verifier = {
   verify: async (secret, hash) => hash === `hash:${secret}`,
   close() {},
 }

@@ -4,7 +4,7 @@ import type { Clock } from '../../core/clock.ts'
 import type { Keys } from './keys.ts'
 
 /** The claims of an access token. `session` is the id of the refresh family that it came with. */
-export type Claims = {
+type Claims = {
   kind: 'user' | 'client'
   subject: string
   clientId: string
@@ -15,7 +15,7 @@ export type Claims = {
   expiresAtMs: number
 }
 
-export type NewClaims = Omit<Claims, 'tokenId' | 'keyId' | 'expiresAtMs'>
+type NewClaims = Omit<Claims, 'tokenId' | 'keyId' | 'expiresAtMs'>
 
 export type TokenFault = 'token_missing' | 'token_invalid' | 'token_expired' | 'token_revoked'
 
