@@ -67,7 +67,8 @@ export function createBucket({ perSecond, burst }: { perSecond: number; burst: n
   return (nowMs) => {
     startMs ??= nowMs
     const sinceMs = nowMs - startMs
-    // A clock that goes back costs at most one burst: do not wait until the old time is reached again.
+    // A clock that goes back costs at most one burst: do not wait until the old time is reached
+    // again.
     usedUntilMs = Math.min(usedUntilMs, sinceMs + burstMs)
     const untilMs = toUsedUntilMs(usedUntilMs, sinceMs, intervalMs)
     if (toEarlyMs(untilMs, sinceMs, burstMs) > 0) return false
