@@ -1,12 +1,109 @@
-import { expect, test } from 'bun:test'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { describe, expect, test } from 'bun:test'
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { Glob } from 'bun'
 import { settingsTable } from './support/settings-table.ts'
 
-test('the table of settings in the README is the schema itself', () => {
-  const readme = readFileSync(join(import.meta.dir, '../README.md'), 'utf8')
-  const missing = settingsTable()
-    .split('\n')
-    .filter((row) => !readme.includes(row))
-  expect(missing).toEqual([])
+const root = join(import.meta.dir, '..')
+const read = (path: string) => readFileSync(join(root, path), 'utf8')
+const list = (pattern: string) => [...new Glob(pattern).scanSync(root)].sort()
+
+const documents = ['*.md', 'docs/**/*.md', 'bench/**/*.md'].flatMap(list)
+/** The changelog may name what a later version moved. */
+const currentDocuments = documents.filter((path) => path !== 'CHANGELOG.md')
+const walkthrough = 'docs/walkthrough.md'
+
+/** Documents that the authors had and that a reader of the repository does not have. */
+const unavailable = /\bspec README\b|\bdesign\.md\b|\bfacts\/|(?<!contracts\/)\bshared\/(?!\S*\.ts)/
+
+describe('documents', () => {
+  test('the README holds the table of settings that the schema makes', () => {
+    const readme = read('README.md')
+    const missing = settingsTable()
+      .split('\n')
+      .filter((row) => !readme.includes(row))
+    expect(missing).toEqual([])
+  })
+
+  test('relative links point to existing files', () => {
+    expect(documents.flatMap(brokenLinks)).toEqual([])
+  })
+
+  test('named paths exist', () => {
+    expect(currentDocuments.flatMap(missingPaths)).toEqual([])
+  })
+
+  test('named scripts exist in package.json', () => {
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
+    const missing = documents.flatMap((path) =>
+      namedScripts(path).flatMap((name) => (name in scripts ? [] : `${path}: bun run ${name}`)),
+    )
+    expect(missing).toEqual([])
+  })
+
+  test('the walkthrough names functions of the files that it visits', () => {
+    const visits = read(walkthrough).split(/^## /m).slice(1).map(toVisit)
+    expect(visits.length).toBe(10)
+    expect(visits.flatMap(missingNames)).toEqual([])
+  })
+
+  test('no comment cites a document that is not in the repository', () => {
+    const sources = ['src/**/*', 'test/**/*', 'bench/**/*'].flatMap((folder) =>
+      ['.ts', '.sh', '.lua', '.toml'].flatMap((extension) => list(folder + extension)),
+    )
+    expect(sources.length).toBeGreaterThan(300)
+    expect(
+      sources.filter((path) => path !== relative(root, import.meta.path)).flatMap(citations),
+    ).toEqual([])
+  })
 })
+
+function brokenLinks(path: string): string[] {
+  const links = [...read(path).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target)
+  return links
+    .filter((target) => !/^[a-z]+:|^#/.test(target))
+    .filter((target) => !existsSync(join(root, dirname(path), target.split('#')[0]!)))
+    .map((target) => `${path}: ${target}`)
+}
+
+/** Paths from the root, as text or in code. A placeholder such as `<contract>` ends one. */
+function missingPaths(path: string): string[] {
+  const named = read(path).matchAll(/(?<![\w/.-])(?:src|test|bench|docs)\/[\w./-]*/g)
+  const paths = [...named].map(([name]) => name.replace(/[./-]+$/, ''))
+  return [...new Set(paths)]
+    .filter((name) => !existsSync(join(root, name)))
+    .map((name) => `${path}: ${name}`)
+}
+
+function namedScripts(path: string): string[] {
+  return [...read(path).matchAll(/\bbun run (?:--silent )?([a-z][\w:-]*)/g)].map(
+    ([, name = '']) => name,
+  )
+}
+
+type Visit = { file: string; names: string[] }
+
+/** A section: its heading names the file in code, its text names functions as `name()`. */
+function toVisit(section: string): Visit {
+  const file = /`([^`]+)`/.exec(section)?.[1] ?? ''
+  const names = [...section.matchAll(/`([\w.]+)\(\)`/g)].map(([, name = '']) => name)
+  return { file, names }
+}
+
+function missingNames({ file, names }: Visit): string[] {
+  if (!existsSync(join(root, file))) return [`${file} does not exist`]
+  const source = read(file)
+  return names
+    .map((name) => name.split('.').at(-1)!)
+    .filter((name) => !new RegExp(`\\b${name}\\b`).test(source))
+    .map((name) => `${file} has no ${name}`)
+}
+
+/** Comments of TypeScript, shell and Lua that name an unavailable document. */
+function citations(path: string): string[] {
+  const blocks = [...read(path).matchAll(/\/\*[\s\S]*?\*\/|(?:^|\s)(?:\/\/|#|--).*$/gm)]
+  return blocks
+    .map(([comment]) => comment)
+    .filter((comment) => unavailable.test(comment))
+    .map((comment) => `${path}: ${comment.trim().slice(0, 100)}`)
+}

@@ -100,7 +100,8 @@ export function startListening(
 
 /**
  * Two compositions of the same routes: a request with an Origin passes the CORS plugin, and any other request does not
- * pay for it. Measured: the plugin costs a quarter of a small request (ARCHITECTURE.md).
+ * pay for it. Measured: the plugin costs a quarter of a small request
+ * (docs/decisions/0004-cors-as-second-composition.md).
  */
 function compose(app: App, { isOriginAllowed, isTls }: Composition) {
   const handler = isTls ? secureHostname : anyHostname
