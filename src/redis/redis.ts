@@ -49,7 +49,7 @@ export type RedisHandle = {
   close(): void
 }
 
-export type RedisCommands = {
+type RedisCommands = {
   get(key: string): Promise<string | null>
   set(key: string, value: string, ttlMs: number): Promise<void>
   delete(key: string): Promise<void>

@@ -28,7 +28,7 @@ export type Point =
   | 'commit'
   | 'mark seen'
 
-export const shop: Project = { id: 'shop', origins: ['https://shop'], rate: undefined, quotas: {} }
+const shop: Project = { id: 'shop', origins: ['https://shop'], rate: undefined, quotas: {} }
 
 type TestSubmission = Submission & { events: string[] }
 

@@ -1,7 +1,5 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { BoundedKeyMap } from '../../../../src/ingest/limits/bounded-key-map.ts'
-import { createOverflow } from '../../../../src/ingest/limits/overflow.ts'
 import { createLimiter, type RateDecision } from '../../../../src/ingest/limits/rate-limiter.ts'
 import { createTestClock } from '../support.ts'
 
@@ -105,50 +103,4 @@ test('does not ask Redis about what this node refuses, and counts alone without 
   expect(atOnce(limiter.take('a')).allowed).toBe(false)
   expect(atOnce(limiter.take('b')).allowed).toBe(true)
   expect(asked).toBe(1)
-})
-
-test('sends the events of a hot key above its rate to overflow, and no others', () => {
-  const overflow = createOverflow({ perSecond: 10, burst: 5 })
-  const count = (key: string, nowMs: number) =>
-    Array.from({ length: 20 }, () => overflow.isOver(key, nowMs)).filter(Boolean).length
-  expect([count('hot', 1e12), count('cold', 1e12)]).toEqual([15, 15])
-  expect(count('hot', 1e12 + 200)).toBe(18)
-})
-
-test('overflow of 0 per second is off', () => {
-  const overflow = createOverflow({ perSecond: 0, burst: 0 })
-  expect(Array.from({ length: 50 }, () => overflow.isOver('a', 1)).some(Boolean)).toBe(false)
-})
-
-test('never forgets a key in use, with more keys than capacity', () => {
-  const keys = new BoundedKeyMap(100)
-  keys.set('in use', 0)
-  for (let count = 1; count <= 10_000; count += 1) {
-    keys.set(`once ${count}`, count)
-    if (count % 20 !== 0) continue
-    expect(keys.get('in use')).toBe(count - 20)
-    keys.set('in use', count)
-  }
-  expect(keys.get('once 1')).toBeUndefined()
-})
-
-test('keeps the numbers of `keysMax` keys apart', () => {
-  const keys = new BoundedKeyMap(100_000)
-  const name = (index: number) => `phc_project:user-${index}`
-  for (let index = 0; index < 100_000; index += 1) keys.set(name(index), index)
-  let forgotten = 0
-  for (let index = 0; index < 100_000; index += 1) {
-    const number = keys.get(name(index))
-    if (number === undefined) forgotten += 1
-    else expect(number).toBe(index)
-  }
-  // Hashes fill the buckets unevenly.
-  expect(forgotten).toBeLessThan(1000)
-})
-
-test('tells an unknown key from a number of zero', () => {
-  const keys = new BoundedKeyMap(1)
-  expect(keys.get('a')).toBeUndefined()
-  keys.set('a', 0)
-  expect([keys.get('a'), keys.get('b')]).toEqual([0, undefined])
 })
