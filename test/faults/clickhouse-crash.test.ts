@@ -17,21 +17,21 @@ const patient = { timeoutMs: 60_000 }
 
 type Disturbance = {
   begin(setup: RemoteClickHouse): void | Promise<void>
-  /** Resolves once the process of the moment has suffered from it. */
+  /** Resolves once the fault has affected the current process. */
   struck(setup: RemoteClickHouse): Promise<void>
   end(setup: RemoteClickHouse): void | Promise<void>
 }
 
 const kills: Disturbance = {
-  begin: ({ engine }) => engine.kill(),
+  begin: ({ clickhouse }) => clickhouse.kill(),
   struck: ({ server }) => retryTwice(server),
-  end: ({ engine }) => engine.restart(),
+  end: ({ clickhouse }) => clickhouse.restart(),
 }
 
 const hangs: Disturbance = {
-  begin: ({ engine }) => engine.pause(),
+  begin: ({ clickhouse }) => clickhouse.pause(),
   struck: ({ server }) => retryTwice(server),
-  end: ({ engine }) => engine.resume(),
+  end: ({ clickhouse }) => clickhouse.resume(),
 }
 
 const doing =
@@ -42,10 +42,7 @@ const doing =
 const recovers = doing(() => undefined)
 const isInsert = (statement: string) => statement.startsWith('INSERT')
 
-/**
- * Most inserts suffer, from one fault after the other, and often the statement behind them, by which we find out what
- * became of them.
- */
+/** Most inserts fail, by one fault after the other, and often the read-back after them fails too. */
 function through(...faults: ProxyFault[]): Disturbance {
   let strikes = 0
   let isFollowUp = false
@@ -59,9 +56,9 @@ function through(...faults: ProxyFault[]): Disturbance {
   return {
     begin: doing(strike),
     async struck() {
-      // Each kind of fault, the last of them at this moment: inserts come one at a time.
+      // Inserts arrive one at a time, so after `enough` faults each kind has occurred.
       const enough = strikes + faults.length
-      await until(() => strikes >= enough, { ...patient, what: 'inserts that suffer' })
+      await until(() => strikes >= enough, { ...patient, what: 'failed inserts' })
     },
     end: recovers,
   }
@@ -74,14 +71,14 @@ const forgets: Disturbance = {
   async struck({ proxy }) {
     proxy.fault = forgetInserts
     const enough = proxy.falseOks + 2
-    await until(() => proxy.falseOks >= enough, { ...patient, what: 'OKs that are false' })
-    // Whoever is killed now waits to hear of an insert that was forgotten.
+    await until(() => proxy.falseOks >= enough, { ...patient, what: 'false success replies' })
+    // The server is killed while it waits for the outcome of a lost insert.
     let isAsking = false
     proxy.fault = (statement) => {
       isAsking ||= !isInsert(statement)
       return isInsert(statement) ? 'forget-part' : 'hang'
     }
-    await until(() => isAsking, { ...patient, what: 'a question' })
+    await until(() => isAsking, { ...patient, what: 'a read-back' })
   },
   end: recovers,
 }
@@ -91,10 +88,10 @@ test.each<[string, Disturbance]>([
   ['hangs', hangs],
   ['answers 500', through('error-before', 'error-after')],
   ['answers garbage', through('garbage', 'empty-ok', 'late-exception')],
-  ['stores, and its reply is lost', through('drop-reply', 'cut-reply')],
+  ['stores rows and loses its reply', through('drop-reply', 'cut-reply')],
   ['remembers a token and stores nothing', forgets],
 ])(
-  'has every acknowledged event once when the remote engine %s and we are killed',
+  'stores every acknowledged event once when the remote ClickHouse %s and the server is killed',
   async (_, disturbance) => {
     await using setup = await startRemoteClickHouse({ CLICKHOUSE_TIMEOUT_MS: '1000' })
     const { server } = setup
@@ -118,17 +115,17 @@ test.each<[string, Disturbance]>([
 )
 
 async function acknowledgeMore({ ledger }: Traffic): Promise<void> {
-  // Each time at another point of an insert, a sync or a replay.
+  // Kill at varying points of an insert, a sync or a replay.
   const enough = ledger.acknowledged.size + 50 + Math.floor(Math.random() * 800)
   await until(() => ledger.acknowledged.size >= enough, patient)
 }
 
-/** A batch that fails twice has seen what becomes of its first attempt. */
+/** A batch that fails twice has read back its first attempt. */
 async function retryTwice(server: Spillway): Promise<void> {
   await until(async () => (await retriesOf(server)) >= 2, { ...patient, what: 'retries' })
 }
 
-/** Sends of this process that failed and were made again. */
+/** Retries of this process. */
 async function retriesOf({ url }: Spillway): Promise<number> {
   const read = await scrape(url)
   return read('spillway_sink_retries_total', { sink: 'clickhouse' })

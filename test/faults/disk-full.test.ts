@@ -12,7 +12,7 @@ import { until } from '../support/until.ts'
 setDefaultTimeout(120_000)
 
 const mib = 1024 * 1024
-/** Small, so that the disk is full within seconds. */
+/** Small, so that the disk fills up within seconds. */
 const small = {
   JOURNAL_SEGMENT_BYTES: '1MiB',
   JOURNAL_MAX_BYTES: '16MiB',
@@ -26,13 +26,13 @@ type Trouble = { server: Spillway; harm(): unknown; heal(): unknown }
 
 const pass = (trouble: Trouble) => explained(trouble.server, () => passThrough(trouble))
 
-/** Traffic through a full disk: 503 while it lasts, and without a restart everything once afterwards. */
+/** Traffic over a full disk: 503 meanwhile; afterwards every event is stored once, without a restart. */
 async function passThrough({ server, harm, heal }: Trouble): Promise<void> {
   const traffic = startTraffic({ url: server.url, clients: 4 })
   const pid = server.pid()
   await acknowledgeMore(traffic)
   await harm()
-  const refused = await until(() => refusalOf(server), { ...patient, what: 'a refusal' })
+  const refused = await until(() => refusalOf(server), { ...patient, what: 'a refused request' })
   await until(async () => (await fetch(`${server.url}/_readiness`)).status === 503, patient)
   await heal()
   await acknowledgeMore(traffic)
@@ -51,9 +51,9 @@ async function acknowledgeMore({ ledger }: Traffic): Promise<void> {
   await until(() => ledger.acknowledged.size >= enough, { ...patient, what: 'acknowledgements' })
 }
 
-/** What a client hears that sends one event of a few kilobytes now; undefined where it is accepted. */
+/** The refusal of one event of a few kilobytes; undefined if it is accepted. */
 async function refusalOf({ url }: Spillway) {
-  // No identity and no row that is counted: were it accepted, the ledger would not know of it.
+  // An accepted event would not be in the ledger, so it has no identity and no counted row.
   const event = { event: '', distinct_id: 'probe', properties: { text: 'x'.repeat(4096) } }
   const body = JSON.stringify({ api_key: 'phc_test', batch: [event] })
   const reply = await fetch(`${url}/batch/`, { method: 'POST', body })
@@ -61,7 +61,7 @@ async function refusalOf({ url }: Spillway) {
   return reply.status === 503 ? { retryAfter: reply.headers.get('retry-after'), error } : undefined
 }
 
-/** Sends events until they are refused for want of room. */
+/** Sends events until they are refused for lack of space. */
 async function fillJournal({ url }: Spillway): Promise<Ledger> {
   const ledger: Ledger = { sent: new Map(), acknowledged: new Set(), statuses: new Map() }
   const properties = { text: 'x'.repeat(8192) }
@@ -77,7 +77,7 @@ async function fillJournal({ url }: Spillway): Promise<Ledger> {
 }
 
 describe.skipIf(!canMount)('a full disk', () => {
-  test('that the journal has filled leaves the embedded engine room to empty it', async () => {
+  test('leaves the embedded ClickHouse space to drain the journal that filled it', async () => {
     using disk = mountTinyDisk(64 * mib)
     const settings = { ...small, JOURNAL_MAX_BYTES: '1GiB', DATA_DIR: disk.path }
     const nowhere = { CLICKHOUSE_URL: 'http://127.0.0.1:1' }
@@ -92,36 +92,36 @@ describe.skipIf(!canMount)('a full disk', () => {
     })
   })
 
-  test('of the journal, because ClickHouse is away', async () => {
+  test('of the journal while ClickHouse is unreachable: refuses, then stores all', async () => {
     using disk = mountTinyDisk(8 * mib)
     await using setup = await startRemoteClickHouse({ ...small, DATA_DIR: disk.path })
-    const { server, engine } = setup
-    await pass({ server, harm: () => engine.kill(), heal: () => engine.restart() })
+    const { server, clickhouse } = setup
+    await pass({ server, harm: () => clickhouse.kill(), heal: () => clickhouse.restart() })
   })
 
-  test('of the journal, because somebody else has filled it', async () => {
+  test('of the journal, filled by another program: refuses, then stores all', async () => {
     using disk = mountTinyDisk(16 * mib)
     await using setup = await startRemoteClickHouse({ ...small, DATA_DIR: disk.path })
     await pass({ ...setup, harm: disk.fill, heal: disk.empty })
   })
 
-  test('of ClickHouse, until the journal is full as well', async () => {
+  test('of ClickHouse until the journal is full too: refuses, then stores all', async () => {
     using disk = mountTinyDisk(96 * mib)
     await using setup = await startRemoteClickHouse(small, disk.path)
     await pass({ ...setup, harm: disk.fill, heal: disk.empty })
     expect(saysClickHouseIsFull(setup.server)).toBe(true)
   })
 
-  test('of both, with a ClickHouse elsewhere', async () => {
+  test('of journal and remote ClickHouse: refuses, then stores all', async () => {
     using disk = mountTinyDisk(96 * mib)
-    const [DATA_DIR, chdbPath] = ['data', 'engine'].map((name) => join(disk.path, name))
+    const [DATA_DIR, path] = ['data', 'engine'].map((name) => join(disk.path, name))
     mkdirSync(DATA_DIR!)
-    await using setup = await startRemoteClickHouse({ ...small, DATA_DIR: DATA_DIR! }, chdbPath)
+    await using setup = await startRemoteClickHouse({ ...small, DATA_DIR: DATA_DIR! }, path)
     await pass({ ...setup, harm: disk.fill, heal: disk.empty })
     expect(saysClickHouseIsFull(setup.server)).toBe(true)
   })
 
-  test('of both, with the embedded engine', async () => {
+  test('of journal and embedded ClickHouse: refuses, then stores all', async () => {
     using disk = mountTinyDisk(128 * mib)
     await using server = await startSpillway({ ...small, DATA_DIR: disk.path })
     await pass({ server, harm: disk.fill, heal: disk.empty })

@@ -5,8 +5,8 @@ import { type Service, serviceFolder, startService } from './service.ts'
 export type ClickHouseService = Service & { readonly url: string }
 
 /**
- * The ClickHouse engine, over HTTP and writable, on a free port of 127.0.0.1. Its data lie in a folder of its own, or
- * in `path`, which stays.
+ * A writable embedded ClickHouse over HTTP, on a free port of 127.0.0.1. Its data is in a temporary folder, or in
+ * `path`, which is kept.
  */
 export async function startClickHouse(
   given: { path?: string | undefined } = {},

@@ -8,7 +8,7 @@ import { until } from './until.ts'
 
 /** The server, a remote ClickHouse, and a fault proxy between them. */
 export type RemoteClickHouse = {
-  engine: ClickHouseService
+  clickhouse: ClickHouseService
   proxy: FaultProxy
   server: Spillway
   [Symbol.asyncDispose](): Promise<void>
@@ -16,22 +16,22 @@ export type RemoteClickHouse = {
 
 export async function startRemoteClickHouse(
   environment: Record<string, string> = {},
-  chdbPath?: string,
+  path?: string,
 ): Promise<RemoteClickHouse> {
   await using started = new AsyncDisposableStack()
-  const engine = started.adopt(await startClickHouse({ path: chdbPath }), (one) => one.stop())
-  const proxy = started.adopt(await startFaultProxy(engine.url), (one) => one.close())
+  const clickhouse = started.adopt(await startClickHouse({ path: path }), (one) => one.stop())
+  const proxy = started.adopt(await startFaultProxy(clickhouse.url), (one) => one.close())
   const server = started.use(await startSpillway({ CLICKHOUSE_URL: proxy.url, ...environment }))
-  await until(() => keepDoubles(server), { timeoutMs: 30_000, what: 'the table of events' })
+  await until(() => keepDuplicates(server), { timeoutMs: 30_000, what: 'the table of events' })
   const stack = started.move()
   return {
-    ...{ engine, proxy, server },
+    ...{ clickhouse, proxy, server },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   }
 }
 
 /** Disables merges, which would remove a duplicate row before the test can find it. */
-async function keepDoubles(server: Spillway): Promise<boolean> {
+async function keepDuplicates(server: Spillway): Promise<boolean> {
   const sql = 'ALTER TABLE events MODIFY SETTING max_bytes_to_merge_at_max_space_in_pool = 1'
   return server.query(sql).then(
     () => true,

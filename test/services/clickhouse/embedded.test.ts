@@ -24,10 +24,10 @@ import * as fixtures from '../../unit/delivery/clickhouse/fixtures.ts'
 
 const { makeEvent, makeEvents, makeLink, makeRecording, never, toBatch, uuidsOf } = fixtures
 
-// A part on disk takes some syncs: 200 of them their time on a slow one.
+// Each part on disk takes several syncs, and one test writes 200 parts.
 setDefaultTimeout(60_000)
 
-// One engine for the file: a process has one data folder.
+// One instance for this file: a process can open one data folder only.
 const folder = temporaryFolder()
 const midnight = new Date(fixtures.receivedMs).toISOString().replace('T', ' ').replace('Z', '')
 const inserterThread = '../../../src/delivery/clickhouse/inserter-worker.ts'
@@ -74,8 +74,8 @@ async function column<T>(table: string, expression: string): Promise<T[]> {
 
 const storedUuids = async (table = 'events') => (await column<string>(table, 'uuid')).sort()
 
-describe('the embedded engine', () => {
-  test('stores an event as it stands in its line', async () => {
+describe('the embedded ClickHouse', () => {
+  test('stores an event exactly as in its line', async () => {
     const properties = '{"big":12345678901234567890,"f":2.50,"s":"a\\u0000\\ud800","o":{"x":[1]}}'
     const event = makeEvent(0, { distinct_id: 'a\u0000b', event: 'überall 😀' })
     const line = new TextDecoder().decode(event.line).replace('{"offset":0}', () => properties)
@@ -88,7 +88,7 @@ describe('the embedded engine', () => {
     })
   })
 
-  test('stores a recording’s snapshots, or a piece of them, byte for byte', async () => {
+  test('stores the snapshots of a recording, or a chunk of them, byte for byte', async () => {
     const piece = '[{"data":"\\ud83d'
     await ship([makeRecording(0), makeRecording(1, { chunk: 1, chunks: 2, snapshot_items: piece })])
     expect(await column('recordings', 'snapshot_items')).toEqual([
@@ -97,7 +97,7 @@ describe('the embedded engine', () => {
     ])
   })
 
-  test('stores a link event, what it does not say as the contract’s defaults', async () => {
+  test('stores a link event with the defaults of the contract', async () => {
     await ship([
       makeLink(0, { link_tags: ['a', 'b'], event_attributes: [1], is_bounce: null, city: null }),
       makeLink(1, { link_created_at: '2020-02-03T04:05:06.789Z', is_bounce: false }),
@@ -113,7 +113,7 @@ describe('the embedded engine', () => {
     ])
   })
 
-  test('says what is wrong with an insert, and gives its memory back', async () => {
+  test('reports the error of an insert, and returns its memory', async () => {
     const freed: ArrayBuffer[] = []
     const inserter = createInserter({ path, onFree: (room) => freed.push(room) })
     const rows = Buffer.from(new ArrayBuffer(64), 8, 3).fill('{}\n')
@@ -138,7 +138,7 @@ describe('the embedded engine', () => {
     inserter.close()
   })
 
-  test('takes 200 months in one block', async () => {
+  test('stores 200 months in one block', async () => {
     const events = Array.from({ length: 200 }, (_, month) =>
       makeEvent(month, { timestamp: new Date(Date.UTC(1990, month, 1)).toISOString() }),
     )
@@ -147,13 +147,13 @@ describe('the embedded engine', () => {
     expect(report.retries).toEqual([])
   })
 
-  test('takes rows of many megabytes', async () => {
+  test('stores rows of many megabytes', async () => {
     const events = [makeEvent(0), makeEvent(1, { properties: { a: 'x'.repeat(20_000_000) } })]
     await ship(events)
     expect(await column('events', 'length(properties) > 19000000')).toEqual([0, 1])
   })
 
-  test('does not run what a line says', async () => {
+  test('does not execute SQL inside a line', async () => {
     const events = makeEvents(3).map((event) => {
       const text = new TextDecoder().decode(event.line).trimEnd()
       const said = text.replace('{"offset"', '{\n\nDROP TABLE events;\n\n"quote\'": 1, "offset"')
@@ -163,7 +163,7 @@ describe('the embedded engine', () => {
     expect(await storedUuids()).toEqual(uuidsOf(events))
   })
 
-  test('sets every kind of poisoned row aside, and keeps its neighbours', async () => {
+  test('dead-letters every kind of bad row, and stores its neighbours', async () => {
     const bad = [
       makeEvent(3, { uuid: 'nope' }),
       makeEvent(4, { timestamp: 'yesterday' }),
@@ -179,10 +179,10 @@ describe('the embedded engine', () => {
     expect(await column('dead_letters', 'raw')).toEqual(
       bad.map(({ line }) => new TextDecoder().decode(line).trimEnd()),
     )
-    expect(report.buried.length).toBe(bad.length)
+    expect(report.rejections.length).toBe(bad.length)
   })
 
-  test('finds out after a crash what was stored, and sends the rest', async () => {
+  test('reads back the stored rows after a crash, and sends the rest', async () => {
     const uuid = crypto.randomUUID()
     const records = [
       ...makeEvents(5),
@@ -203,11 +203,11 @@ describe('the embedded engine', () => {
     expect((await storedUuids('link_events')).length).toBe(1)
   })
 
-  test('tells a token that was remembered from rows that are stored', async () => {
+  test('stores rows although their token is already remembered', async () => {
     const records = makeEvents(3)
     const { sink, ledger } = makeSink()
     await sink.ship(toBatch(records), never)
-    // What a failed rename leaves behind: the token is known, and the rows are not there.
+    // The state after a failed rename: the token is remembered, but the rows are missing.
     await clickhouse.command('DELETE FROM events WHERE 1 SETTINGS mutations_sync = 1')
     expect(await storedUuids()).toEqual([])
     ledger.begin('clickhouse', ledger.written[0]!)
@@ -224,20 +224,20 @@ describe('the schema', () => {
     return / TTL (.*) SETTINGS/.exec(row!.engine_full)?.[1]
   }
 
-  test('can be made again, and by two nodes at once', async () => {
+  test('can be migrated twice, by two nodes at once', async () => {
     await Promise.all([migrate(clickhouse, schema), migrate(clickhouse, schema)])
     const sql = 'SELECT version FROM schema_migrations FINAL ORDER BY version'
     expect(await clickhouse.query<{ version: number }>(sql)).toEqual([{ version: 1 }])
   })
 
-  test('is made whole where it was left half made', async () => {
+  test('completes an interrupted migration', async () => {
     await clickhouse.command('TRUNCATE TABLE schema_migrations')
     await clickhouse.command('DROP TABLE link_events')
     await migrate(clickhouse, schema)
     expect(await clickhouse.query('SELECT count() AS n FROM link_events')).toEqual([{ n: 0 }])
   })
 
-  test('follows the setting of how long events stay', async () => {
+  test('follows EVENTS_TTL_DAYS', async () => {
     const seen: (string | undefined)[] = []
     for (const ttlDays of [30, 30, 7, 0]) {
       await migrate(clickhouse, { EVENTS_TTL_DAYS: ttlDays })
@@ -247,7 +247,7 @@ describe('the schema', () => {
     expect(seen).toEqual([days(30), days(30), days(7), undefined])
   })
 
-  test('syncs what it stores, and knows tokens again', async () => {
+  test('syncs inserts, and remembers tokens', async () => {
     const sql = `SELECT name FROM system.tables WHERE database = currentDatabase()
       AND engine_full LIKE '%fsync_after_insert = 1, fsync_part_directory = 1%'
       AND engine_full LIKE '%non_replicated_deduplication_window = 1000%' ORDER BY name`
@@ -256,7 +256,7 @@ describe('the schema', () => {
     expect(names).toEqual(tables)
   })
 
-  test('speaks to a cluster in its own words', async () => {
+  test('uses ON CLUSTER and replicated engines on a cluster', async () => {
     const said: string[] = []
     const echo: ClickHouse = {
       ...clickhouse,
@@ -277,7 +277,7 @@ describe('the schema', () => {
   })
 })
 
-test('an engine that cannot be loaded says which setting to give instead', async () => {
+test('reports which setting to use if chDB cannot be loaded', async () => {
   const missing = () => Promise.reject(new Error("Cannot find module 'chdb/connection'"))
-  expect(loadChdb(missing)).rejects.toThrow(/cannot be loaded.*chdb.*set CLICKHOUSE_URL/)
+  await expect(loadChdb(missing)).rejects.toThrow(/cannot be loaded.*chdb.*set CLICKHOUSE_URL/)
 })

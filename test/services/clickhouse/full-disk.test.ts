@@ -15,10 +15,10 @@ import * as fixtures from '../../unit/delivery/clickhouse/fixtures.ts'
 setDefaultTimeout(60_000)
 
 /**
- * The engine looks at how much is free where its folder begins, and that is a large disk: so it
- * writes on into the tiny one below, as it does where others fill the disk after it has looked.
+ * chDB checks the free space of its top folder, which is on a large disk, and so continues to write to
+ * the tiny disk below. The same happens if another program fills the disk after the check.
  */
-describe.skipIf(!canMount)('the embedded engine on a disk that fills up while it writes', () => {
+describe.skipIf(!canMount)('the embedded ClickHouse on a disk that fills up', () => {
   let folder: ReturnType<typeof temporaryFolder>
   let disk: TinyDisk
   let store: Store
@@ -47,16 +47,16 @@ describe.skipIf(!canMount)('the embedded engine on a disk that fills up while it
     store.clickhouse.insert({ table: 'events', token: crypto.randomUUID(), lines }, fixtures.never)
   const linesOf = (count: number) => fixtures.makeEvents(count)
 
-  test('is not believed when it says OK to an insert that it could not write', async () => {
+  test('fails an insert that was not written although chDB reports success', async () => {
     disk.fill()
     const refused = await insert(linesOf(50)).catch((error) => error)
     disk.empty()
     expect(refused).toMatchObject({ kind: 'busy', code: 75, reason: 'cannot_write' })
-    // The broken part is out of the way: it would fail every query, and so all that follows.
+    // The broken part is set aside. It would fail every query.
     expect(await storedUuids()).toEqual([])
   })
 
-  test('gets each row once when there is room again', async () => {
+  test('stores each row once when there is space again', async () => {
     const report = fixtures.makeReport()
     const records = fixtures.makeEvents(200)
     disk.fill()
@@ -71,11 +71,11 @@ describe.skipIf(!canMount)('the embedded engine on a disk that fills up while it
     })
     await sink.ship(fixtures.toBatch(records), fixtures.never)
     expect(report.retries).toContain('cannot_write')
-    expect(report.buried).toEqual([])
+    expect(report.rejections).toEqual([])
     expect(await storedUuids()).toEqual(fixtures.uuidsOf(records))
   })
 
-  test('keeps the rows of parts that it could not merge', async () => {
+  test('keeps the rows of parts whose merge failed', async () => {
     await store.clickhouse.command('TRUNCATE TABLE events')
     await store.clickhouse.command('SYSTEM START MERGES')
     for (let part = 0; part < 3; part += 1) await insert(linesOf(50))
@@ -83,7 +83,7 @@ describe.skipIf(!canMount)('the embedded engine on a disk that fills up while it
     disk.fill()
     await store.clickhouse.command('OPTIMIZE TABLE events FINAL')
     disk.empty()
-    // A query that fails is what brings it to light, or a minute.
+    // A failed query, or the check once a minute, detects the broken part.
     await storedUuids().catch(() => {})
     expect(await storedUuids()).toEqual(stored)
     expect(stored.length).toBe(150)

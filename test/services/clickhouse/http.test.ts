@@ -38,8 +38,8 @@ async function makeSink(given: Partial<ClickHouseSettings> = {}) {
 
 const isInsert = (statement: string) => statement.startsWith('INSERT INTO events')
 
-/** What the inserts suffer, one after the other; then they pass. */
-function suffer(...faults: ProxyFault[]): void {
+/** Injects one fault for each insert; later inserts pass. */
+function injectFaults(...faults: ProxyFault[]): void {
   proxy.fault = (statement) => (isInsert(statement) ? faults.shift() : undefined)
 }
 
@@ -51,7 +51,7 @@ async function storedOf(records: readonly StoredRecord[]): Promise<string[]> {
 }
 
 describe('ClickHouse over HTTP', () => {
-  test('makes the database that the URL names', async () => {
+  test('creates the database of the URL', async () => {
     const records = makeEvents(3)
     const { sink, report } = await makeSink()
     await sink.ship(toBatch(records), never)
@@ -75,20 +75,20 @@ describe('ClickHouse over HTTP', () => {
   ])('stores every row once through: %s', async (...faults) => {
     const records = makeEvents(50)
     const { sink, report } = await makeSink()
-    suffer(...faults)
+    injectFaults(...faults)
     await sink.ship(toBatch(records), never)
     expect(await storedOf(records)).toEqual(uuidsOf(records))
     expect(report.retries.length).toBeGreaterThanOrEqual(1)
-    expect(report.buried).toEqual([])
+    expect(report.rejections).toEqual([])
   })
 
   test.each<ProxyFault>(['empty-ok', 'garbage'])(
-    'does not believe that rows are missing where no ClickHouse says so: %s',
+    'does not take rows for missing after a read-back without proof: %s',
     async (fault) => {
       const records = makeEvents(50)
       const { sink, report } = await makeSink()
       const inserts: ProxyFault[] = ['drop-reply']
-      // In the place of whether it still runs, and of which rows are there.
+      // The proxy answers instead of the server, for system.processes and for the read-back.
       const questions = [undefined, fault, fault, undefined, fault]
       proxy.fault = (statement) => {
         if (isInsert(statement)) return inserts.shift()
@@ -101,16 +101,16 @@ describe('ClickHouse over HTTP', () => {
     },
   )
 
-  test('gives up on a server that hangs, and stores every row once after it', async () => {
+  test('times out on a hanging server, and stores every row once afterwards', async () => {
     const records = makeEvents(50)
     const { sink, report } = await makeSink({ CLICKHOUSE_TIMEOUT_MS: 300 })
-    suffer('hang')
+    injectFaults('hang')
     await sink.ship(toBatch(records), never)
     expect(await storedOf(records)).toEqual(uuidsOf(records))
     expect(report.retries.length).toBe(1)
   })
 
-  test('does not believe an OK to a token whose rows are not there', async () => {
+  test('sends rows again if a token succeeds without storing them', async () => {
     const records = makeEvents(5)
     const { sink, clickhouse } = await makeSink()
     await sink.ship(toBatch(makeEvents(1)), never)
@@ -122,7 +122,7 @@ describe('ClickHouse over HTTP', () => {
     }
     const removed = clickhouse.query
     clickhouse.query = async <T>(sql: string): Promise<T[]> => {
-      // A failed rename: the token stays, the rows do not.
+      // The state after a failed rename: the token stays, the rows do not.
       if (inserts === 1)
         await clickhouse.command('DELETE FROM events WHERE 1 SETTINGS mutations_sync = 1')
       return removed(sql)
@@ -132,14 +132,14 @@ describe('ClickHouse over HTTP', () => {
     expect(inserts).toBe(3)
   })
 
-  test('sets poisoned rows aside', async () => {
+  test('dead-letters bad rows', async () => {
     proxy.fault = () => undefined
     const records = makeEvents(20)
     const bad = fixtures.makeEvent(20, { timestamp: 'never' })
     const { sink, report } = await makeSink()
     await sink.ship(toBatch([...records.slice(0, 7), bad, ...records.slice(7)]), never)
     expect(await storedOf([...records, bad])).toEqual(uuidsOf(records))
-    expect(report.buried).toEqual(['cannot_parse_datetime'])
+    expect(report.rejections).toEqual(['cannot_parse_datetime'])
   })
 
   test('sends bodies of many megabytes', async () => {
@@ -153,7 +153,7 @@ describe('ClickHouse over HTTP', () => {
     expect(report.retries).toEqual([])
   })
 
-  test('does not tell the password in what it reports', async () => {
+  test('does not report the password', async () => {
     const url = `http://somebody:hunter2@127.0.0.1:1/${database}`
     const { sink, report } = await makeSink({ CLICKHOUSE_URL: url })
     const stop = new AbortController()
@@ -163,14 +163,13 @@ describe('ClickHouse over HTTP', () => {
       stop.abort()
     }
     const shipping = sink.ship(toBatch(makeEvents(1)), stop.signal)
-    expect(shipping).rejects.toThrow()
-    await shipping.catch(() => {})
+    await expect(shipping).rejects.toThrow()
     await sink.close()
     expect(said[0]).toBe('unreachable')
     expect(said.join()).not.toContain('hunter2')
   })
 
-  test('is over at once when the signal aborts', async () => {
+  test('ends at once when the signal aborts', async () => {
     const { sink, clickhouse } = await makeSink()
     const stop = new AbortController()
     proxy.fault = (statement) => {
@@ -178,22 +177,22 @@ describe('ClickHouse over HTTP', () => {
       stop.abort(new Error('enough'))
       return 'hang'
     }
-    expect(sink.ship(toBatch(makeEvents(1)), stop.signal)).rejects.toThrow('enough')
+    await expect(sink.ship(toBatch(makeEvents(1)), stop.signal)).rejects.toThrow('enough')
     proxy.fault = () => undefined
     await clickhouse.close()
   })
 })
 
-describe('settings that contradict each other', () => {
+describe('parseClickHouseSettings rejects', () => {
   test.each([
     ['a cluster without a server', { CLICKHOUSE_CLUSTER: 'c' }, 'CLICKHOUSE_URL is not'],
     [
-      'a cluster that is none',
+      'an invalid cluster name',
       { CLICKHOUSE_URL: 'http://host', CLICKHOUSE_CLUSTER: "c') --" },
       'is not a valid name of a cluster',
     ],
     [
-      'a URL of another kind',
+      'a URL of another protocol',
       { CLICKHOUSE_URL: 'tcp://host:9000' },
       'CLICKHOUSE_URL does not start with',
     ],
@@ -202,11 +201,14 @@ describe('settings that contradict each other', () => {
   })
 })
 
-test('no statement waits for longer than it may', async () => {
+test('limits the time of every statement', async () => {
   proxy.fault = () => 'hang'
   const { clickhouse } = await createStore(settings({ CLICKHOUSE_TIMEOUT_MS: 100 }))
-  expect(clickhouse.query('SELECT 1')).rejects.toMatchObject({ kind: 'unknown', code: undefined })
-  expect(clickhouse.command('SELECT 1')).rejects.toMatchObject({ code: undefined })
+  await expect(clickhouse.query('SELECT 1')).rejects.toMatchObject({
+    kind: 'unknown',
+    code: undefined,
+  })
+  await expect(clickhouse.command('SELECT 1')).rejects.toMatchObject({ code: undefined })
   await Promise.allSettled([clickhouse.query('SELECT 1')])
   proxy.fault = () => undefined
 })

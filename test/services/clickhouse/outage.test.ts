@@ -27,7 +27,7 @@ async function makeSink(timeoutMs: number) {
   return { sink, clickhouse, report }
 }
 
-/** Ships batch after batch until `isOver`; returns what it shipped. */
+/** Ships batches until `isOver`. Returns the shipped records. */
 async function load({ sink }: Awaited<ReturnType<typeof makeSink>>, isOver: () => boolean) {
   const shipped = []
   while (!isOver()) {
@@ -38,16 +38,16 @@ async function load({ sink }: Awaited<ReturnType<typeof makeSink>>, isOver: () =
   return shipped
 }
 
-describe('a server', () => {
+describe('the ClickHouse sink', () => {
   test.each([
     [
-      'is killed again and again',
+      'is killed repeatedly',
       async () => {
         for (let kill = 0; kill < 3; kill += 1) await service.restart()
       },
     ],
     [
-      'hangs for longer than an insert may take',
+      'hangs for longer than the timeout of an insert',
       async () => {
         service.pause()
         const pausedMs = performance.now()
@@ -55,7 +55,7 @@ describe('a server', () => {
         service.resume()
       },
     ],
-  ])('that %s has every row once', async (_, disturb) => {
+  ])('stores every row once if the server %s', async (_, disturb) => {
     const made = await makeSink(500)
     let isOver = false
     const loading = load(made, () => isOver)
@@ -66,7 +66,7 @@ describe('a server', () => {
     const [row] = await made.clickhouse.query<{ n: string; u: string }>(sql)
     expect([Number(row!.n), Number(row!.u)]).toEqual([shipped.length, shipped.length])
     expect(made.report.retries.length).toBeGreaterThan(0)
-    expect(made.report.buried).toEqual([])
+    expect(made.report.rejections).toEqual([])
     await made.clickhouse.command('TRUNCATE TABLE events')
     await made.sink.close()
   })

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'bun:test'
 import { temporaryFolder } from '../../support/folder.ts'
-import { query } from './engine.ts'
+import { query } from './query-servers.ts'
 
 const started: Bun.Subprocess[] = []
 afterEach(async () => {
@@ -10,7 +10,7 @@ afterEach(async () => {
   }
 })
 
-/** Starts `bun run clickhouse`, and awaits its first line. */
+/** Starts `bun run clickhouse` and awaits its first line. */
 async function start(...options: string[]) {
   const command = [process.execPath, 'src/cli/clickhouse.ts', ...options]
   const server = Bun.spawn(command, { stdout: 'pipe', stderr: 'pipe' })
@@ -20,7 +20,7 @@ async function start(...options: string[]) {
   return { server, line, url: line.trim().replace(/^clickhouse /, '') }
 }
 
-test('says where it listens, answers there, and ends on SIGTERM and SIGINT', async () => {
+test('prints its address, replies there, and ends on SIGTERM and SIGINT', async () => {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     const { server, line, url } = await start('--port', '0')
     expect(line).toMatch(/^clickhouse http:\/\/127\.0\.0\.1:\d+\n$/)
@@ -30,7 +30,7 @@ test('says where it listens, answers there, and ends on SIGTERM and SIGINT', asy
   }
 })
 
-test('ends with a query under way', async () => {
+test('ends while a query runs', async () => {
   const { server, url } = await start('--port', '0')
   const sql = 'SELECT sum(cityHash64(number)) FROM system.numbers'
   const running = query(url, sql).catch((error: Error) => error)
@@ -40,7 +40,7 @@ test('ends with a query under way', async () => {
   await running
 })
 
-test('keeps what it acknowledged through kill -9', async () => {
+test('keeps acknowledged rows after kill -9', async () => {
   using folder = temporaryFolder()
   const first = await start('--port', '0', '--path', folder.path)
   await query(first.url, 'CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a')
@@ -51,7 +51,7 @@ test('keeps what it acknowledged through kill -9', async () => {
   expect((await query(second.url, 'SELECT count(), sum(a) FROM t')).text).toBe('20\t190\n')
 })
 
-test('asks for its user and password', async () => {
+test('requires its user and password', async () => {
   const { url } = await start('--port', '0', '--user', 'events', '--password', 'secret')
   const basic = (user: string) => ({ headers: { authorization: `Basic ${btoa(user)}` } })
   expect((await query(url, 'SELECT 1', basic('events:secret'))).status).toBe(200)
@@ -59,7 +59,7 @@ test('asks for its user and password', async () => {
   expect((await query(url, 'SELECT 1')).status).toBe(403)
 })
 
-describe('ends with a sentence where', () => {
+describe('ends with an error text if', () => {
   const complain = async (...options: string[]) => {
     const { server } = await start(...options)
     const complaint = await new Response(server.stderr).text()
@@ -72,7 +72,7 @@ describe('ends with a sentence where', () => {
     expect(await complain('--port', String(taken.port))).toContain(String(taken.port))
   })
 
-  test('another process has the folder', async () => {
+  test('another process uses the folder', async () => {
     using folder = temporaryFolder()
     await start('--port', '0', '--path', folder.path)
     expect(await complain('--port', '0', '--path', folder.path)).toContain(folder.path)

@@ -1,22 +1,22 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { Readable } from 'node:stream'
 import { type ClickHouseClient, createClient } from '@clickhouse/client'
-import { type Engine, startEngine } from './engine.ts'
+import { type QueryServers, startQueryServers } from './query-servers.ts'
 
-let engine: Engine
+let servers: QueryServers
 let reader: ClickHouseClient
 let writer: ClickHouseClient
 beforeAll(async () => {
-  engine = await startEngine()
-  reader = createClient({ url: engine.readOnly, log: { level: 127 } })
-  writer = createClient({ url: engine.writable, log: { level: 127 } })
+  servers = await startQueryServers()
+  reader = createClient({ url: servers.readOnly, log: { level: 127 } })
+  writer = createClient({ url: servers.writable, log: { level: 127 } })
   await writer.command({
     query: 'CREATE TABLE t (a UInt64, s String) ENGINE = MergeTree ORDER BY a',
   })
 })
 afterAll(async () => {
   await Promise.all([reader.close(), writer.close()])
-  await engine.stop()
+  await servers.stop()
 })
 
 const select = async <T>(query: string) =>
@@ -36,7 +36,7 @@ describe('@clickhouse/client', () => {
     ['br', 'br'],
   ] as const)('inserts rows and reads them back: %s', async (_, codec) => {
     const client = createClient({
-      url: engine.writable,
+      url: servers.writable,
       ...(codec && { compression: { request: { codec }, response: true } }),
     })
     const rows = Array.from({ length: 2000 }, (_, a) => ({
@@ -100,7 +100,7 @@ describe('@clickhouse/client', () => {
   })
 
   test('streams rows compressed', async () => {
-    const client = createClient({ url: engine.readOnly, compression: { response: true } })
+    const client = createClient({ url: servers.readOnly, compression: { response: true } })
     const query = 'SELECT number FROM system.numbers LIMIT 300000'
     const rows = await (await client.query({ query, format: 'JSONCompactEachRow' })).json<
       [number]
@@ -109,12 +109,12 @@ describe('@clickhouse/client', () => {
     await client.close()
   })
 
-  test('has the exception of a query that fails at once', async () => {
+  test('gets the exception of a query that fails at once', async () => {
     const failing = reader.query({ query: 'SELECT * FROM nope', format: 'JSONEachRow' })
     await expect(failing).rejects.toMatchObject({ code: '60', type: 'UNKNOWN_TABLE' })
   })
 
-  test('has the exception of a query that fails on the way', async () => {
+  test('gets the exception of a query that fails during the reply', async () => {
     const result = await reader.query({
       query: 'SELECT throwIf(number = 3000000) AS x FROM system.numbers',
       format: 'JSONEachRow',
@@ -125,7 +125,7 @@ describe('@clickhouse/client', () => {
     await expect(drain()).rejects.toMatchObject({ code: '395' })
   })
 
-  test('passes its settings and its query id', async () => {
+  test('sends its settings and query id', async () => {
     const result = await reader.query({
       query: "SELECT query_id, Settings['max_result_rows'] AS rows FROM system.processes",
       format: 'JSONEachRow',
@@ -136,13 +136,13 @@ describe('@clickhouse/client', () => {
     expect(await result.json<object>()).toEqual([{ query_id: 'the one', rows: '10' }])
   })
 
-  test('is refused what a reader may not do', async () => {
+  test('gets an error for a write on the read-only interface', async () => {
     const writing = reader.insert({ table: 't', values: [{ a: 1, s: 'x' }], format: 'JSONEachRow' })
     await expect(writing).rejects.toMatchObject({ code: '164', type: 'READONLY' })
     await expect(reader.command({ query: 'DROP TABLE t' })).rejects.toMatchObject({ code: '164' })
   })
 
-  test('cancels by its signal', async () => {
+  test('cancels a query by its signal', async () => {
     const controller = new AbortController()
     const query = 'SELECT sum(cityHash64(number)) FROM system.numbers'
     const abort_signal = controller.signal

@@ -7,16 +7,16 @@ import { startClickHouse } from '../clickhouse.ts'
 
 setDefaultTimeout(60_000)
 
-/** The engine sees the large disk that its folder begins on, and writes into the tiny one below. */
-describe.skipIf(!canMount)('a writable engine on a disk that fills up while it writes', () => {
-  test('refuses what it could not write, as a server does, and keeps what it had', async () => {
+/** chDB checks the free space of its top folder on a large disk, and writes to the tiny disk below. */
+describe.skipIf(!canMount)('a writable embedded ClickHouse on a disk that fills up', () => {
+  test('reports a failed write, as a server does, and keeps earlier rows', async () => {
     using folder = temporaryFolder()
     mkdirSync(join(folder.path, 'store'))
     using disk = mountTinyDisk(16 * 1024 * 1024, join(folder.path, 'store'))
     await using stack = new AsyncDisposableStack()
-    const engine = stack.adopt(await startClickHouse({ path: folder.path }), (one) => one.stop())
+    const servers = stack.adopt(await startClickHouse({ path: folder.path }), (one) => one.stop())
     const ask = async (sql: string) => {
-      const reply = await fetch(engine.url, { method: 'POST', body: sql })
+      const reply = await fetch(servers.url, { method: 'POST', body: sql })
       return { status: reply.status, text: (await reply.text()).trim() }
     }
     await ask('CREATE TABLE t (n UInt64) ENGINE = MergeTree ORDER BY n')

@@ -7,11 +7,11 @@ import {
 } from '../../../src/embedded/query-api/server.ts'
 
 /**
- * A process with the engine in it, a writable and a read-only interface on one folder. Says their ports, then answers
- * lines: `sync` with the longest of some writes and syncs of a file, in ms; `stop` with its end.
+ * A process with a writable and a read-only interface on one folder. It prints their ports, then replies to lines:
+ * `sync` with the longest of 20 writes and syncs of a file, in ms; `stop` by closing both and ending.
  */
 const [folder = '', options = '{}'] = process.argv.slice(2)
-const common = { port: 0, chdbPath: join(folder, 'engine'), log: silentLog }
+const common = { port: 0, chdbPath: join(folder, 'chdb'), log: silentLog }
 const limits = JSON.parse(options) as Partial<QueryServerOptions>
 const writable = await startQueryServer({ ...common, mode: 'writable' })
 const readOnly = await startQueryServer({ ...common, mode: 'read-only', ...limits })
@@ -25,7 +25,7 @@ for await (const line of console) {
     process.exit(0)
   }
 }
-// Whoever asked is gone.
+// The parent process has ended.
 process.exit(1)
 
 async function longestSyncMs(): Promise<number> {

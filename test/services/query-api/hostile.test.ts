@@ -3,23 +3,23 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { toTokens } from '../../../src/embedded/query-api/tokens.ts'
-import { type Engine, query, startEngine } from './engine.ts'
+import { type QueryServers, query, startQueryServers } from './query-servers.ts'
 
-let engine: Engine
+let servers: QueryServers
 const secret = 'only-the-operator-may-read-this'
 const host = readFileSync('/etc/hostname', 'utf8').trim()
 
 beforeAll(async () => {
-  engine = await startEngine()
-  writeFileSync(join(engine.folder, 'secret.csv'), secret)
-  await query(engine.writable, 'CREATE TABLE t (a UInt64, s String) ENGINE = MergeTree ORDER BY a')
-  await query(engine.writable, "INSERT INTO t VALUES (1, 'one')")
+  servers = await startQueryServers()
+  writeFileSync(join(servers.folder, 'secret.csv'), secret)
+  await query(servers.writable, 'CREATE TABLE t (a UInt64, s String) ENGINE = MergeTree ORDER BY a')
+  await query(servers.writable, "INSERT INTO t VALUES (1, 'one')")
 })
-afterAll(() => engine.stop())
+afterAll(() => servers.stop())
 
 const file = "file('/etc/hostname', 'LineAsString')"
 const escapes = [
-  // Table functions, wherever a table may stand.
+  // Table functions in every position of a table.
   `SELECT * FROM ${file}`,
   `SELECT * FROM FILE('/etc/hostname', 'LineAsString')`,
   "SELECT * FROM `file`('/etc/hostname', 'LineAsString')",
@@ -98,7 +98,7 @@ const escapes = [
   "SELECT catboostEvaluate('/etc/hostname', 1)",
   "SELECT aiGenerate('c', 'x')",
   'SELECT addressToSymbol(toUInt64(1))',
-  // Settings that would lift the bounds.
+  // Settings that would lift the limits.
   `SELECT * FROM (SELECT * FROM ${file} SETTINGS readonly = 0)`,
   'SELECT 1 SETTINGS readonly = 0',
   'SELECT 1 SETTINGS max_memory_usage = 0',
@@ -113,7 +113,7 @@ const escapes = [
   'SHOW TABLES FORMAT `TSV SETTINGS readonly = 0`',
   'SET readonly = 0',
   'SET ROLE DEFAULT',
-  // Statements that write, and several at once.
+  // Statements that write, and several statements.
   "SELECT 1 INTO OUTFILE 'written'",
   "SELECT 1 INTO OUTFILE 'written' TRUNCATE FORMAT CSV",
   "SHOW TABLES INTO OUTFILE 'written'",
@@ -150,7 +150,7 @@ const escapes = [
   'GRANT ALL ON *.* TO default',
   'CREATE USER u',
   "COPY t TO 'written'",
-  // Tables that reach into this process or list what lies outside.
+  // Tables that access this process or list external resources.
   'SELECT * FROM system.stack_trace',
   'SELECT * FROM `system`.`stack_trace`',
   'SELECT 1 IN system.stack_trace',
@@ -161,7 +161,7 @@ const escapes = [
   'SHOW TABLES WHERE 1 IN (SELECT 1 FROM system.stack_trace)',
 ]
 
-/** Settings that a reader may give, and that must not blind whoever looks at the statement. */
+/** Allowed settings, which must not change how the statement is inspected. */
 const disguises: readonly Record<string, string>[] = [
   {},
   { default_format: 'JSON', wait_end_of_query: '1' },
@@ -172,7 +172,7 @@ const disguises: readonly Record<string, string>[] = [
 
 test.each(escapes.map((sql) => [sql.replaceAll('\n', ' '), sql]))('refuses %s', async (_, sql) => {
   for (const search of disguises) {
-    const { status, code, text } = await query(engine.readOnly, sql, { search })
+    const { status, code, text } = await query(servers.readOnly, sql, { search })
     expect(status).toBeGreaterThanOrEqual(400)
     expect(code).not.toBeNull()
     expect(text.replaceAll(sql, '')).not.toContain(`${host}\n`)
@@ -200,7 +200,7 @@ test.each([
   ['a database', { sql: 'SELECT * FROM stack_trace', database: 'system' }],
   ['a database’s name', { sql: 'SELECT 1', database: 'system`; SET readonly = 0; SELECT `' }],
 ])('refuses an escape by parameter: %s', async (_, { sql, ...search }) => {
-  const { status, text } = await query(engine.readOnly, sql, { search })
+  const { status, text } = await query(servers.readOnly, sql, { search })
   expect(status).toBeGreaterThanOrEqual(400)
   expect(text).not.toContain(host)
 })
@@ -223,14 +223,14 @@ test.each([
   ['additional_table_filters', "{'t': '1'}"],
   ['implicit_select', '1'],
   ["x = '1', readonly", '0'],
-])('does not take the setting %s = %s', async (name, value) => {
-  const { status } = await query(engine.readOnly, 'SELECT 1', { search: { [name]: value } })
-  const { text } = await query(engine.readOnly, "SELECT getSetting('readonly')")
+])('rejects the setting %s = %s', async (name, value) => {
+  const { status } = await query(servers.readOnly, 'SELECT 1', { search: { [name]: value } })
+  const { text } = await query(servers.readOnly, "SELECT getSetting('readonly')")
   expect(status).toBeGreaterThanOrEqual(400)
   expect(text).toBe('1\n')
 })
 
-test('refuses them in every case, spacing and comment', async () => {
+test('refuses escapes in every case, spacing and comment', async () => {
   const gap = fc.constantFrom(' ', '\n', ' /**/ ', '/* ( */', " -- '\n", '\t', ' # x\n')
   const known = fc.constantFrom(...escapes.filter((sql) => sql.includes('file(')))
   const seed = fc.tuple(known, fc.infiniteStream(gap), fc.infiniteStream(fc.boolean()))
@@ -244,7 +244,7 @@ test('refuses them in every case, spacing and comment', async () => {
       .join('')
   await fc.assert(
     fc.asyncProperty(seed, async (parts) => {
-      const { status, text } = await query(engine.readOnly, disguise(parts))
+      const { status, text } = await query(servers.readOnly, disguise(parts))
       expect(status).toBeGreaterThanOrEqual(400)
       expect(text).not.toContain(`${host}\\n`)
     }),
@@ -252,10 +252,10 @@ test('refuses them in every case, spacing and comment', async () => {
   )
 })
 
-test('keeps its data and writes nothing, whatever was tried', async () => {
-  const { text } = await query(engine.readOnly, 'SELECT a, s FROM t')
+test('has kept its data and written nothing after all attempts', async () => {
+  const { text } = await query(servers.readOnly, 'SELECT a, s FROM t')
   expect(text).toBe('1\tone\n')
-  expect(readdirSync(engine.folder).sort()).toEqual(['engine', 'secret.csv'])
+  expect(readdirSync(servers.folder).sort()).toEqual(['chdb', 'secret.csv'])
   expect(readdirSync('.')).not.toContain('written')
 })
 
@@ -284,7 +284,7 @@ test.each([
   "SELECT toTypeName(tuple(1, 'a')), [1, 2][1], map('a', 1)['a']",
   'SELECT * FROM information_schema.tables',
 ])('answers %s', async (sql) => {
-  const { status, text } = await query(engine.readOnly, sql)
+  const { status, text } = await query(servers.readOnly, sql)
   expect(text).not.toContain('DB::Exception')
   expect(status).toBe(200)
 })

@@ -1,16 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
-import { type Engine, query, startEngine } from './engine.ts'
+import { type QueryServers, query, startQueryServers } from './query-servers.ts'
 
-let engine: Engine
+let servers: QueryServers
 beforeAll(async () => {
-  engine = await startEngine()
-  await query(engine.writable, 'CREATE TABLE t (a UInt64, s String) ENGINE = MergeTree ORDER BY a')
-  await query(engine.writable, "INSERT INTO t VALUES (1, 'one'), (2, 'two')")
+  servers = await startQueryServers()
+  await query(servers.writable, 'CREATE TABLE t (a UInt64, s String) ENGINE = MergeTree ORDER BY a')
+  await query(servers.writable, "INSERT INTO t VALUES (1, 'one'), (2, 'two')")
 })
-afterAll(() => engine.stop())
+afterAll(() => servers.stop())
 
-const get = (search: string, init?: RequestInit) => fetch(`${engine.readOnly}${search}`, init)
+const get = (search: string, init?: RequestInit) => fetch(`${servers.readOnly}${search}`, init)
 
 test.each([
   ['GET', 'ping', 200, 'Ok.\n'],
@@ -24,7 +24,7 @@ test.each([
   expect(await reply.text()).toBe(text)
 })
 
-describe('where the statement comes from', () => {
+describe('takes the statement from', () => {
   test.each([
     ['the URL', '?query=SELECT%201', { method: 'GET' }],
     ['the body', '', { method: 'POST', body: 'SELECT 1' }],
@@ -48,10 +48,10 @@ describe('where the statement comes from', () => {
   })
 })
 
-describe('formats', () => {
+describe('replies in the format of', () => {
   test.each([
     [
-      'TabSeparated without a word',
+      'TabSeparated by default',
       {},
       'SELECT 1 AS x',
       'TabSeparated',
@@ -100,7 +100,7 @@ describe('formats', () => {
     ],
     ['Null', {}, 'SELECT 1 FORMAT Null', 'Null', 'text/plain; charset=UTF-8', ''],
   ])('%s', async (_, search, sql, format, type, text) => {
-    const answer = await query(engine.readOnly, sql, { search })
+    const answer = await query(servers.readOnly, sql, { search })
     expect(answer.text).toBe(text)
     expect(answer.headers.get('x-clickhouse-format')).toBe(format)
     expect(answer.headers.get('content-type')).toBe(type)
@@ -108,14 +108,14 @@ describe('formats', () => {
 
   test('takes the format from the header', async () => {
     const headers = { 'x-clickhouse-format': 'JSONEachRow' }
-    const answer = await query(engine.readOnly, 'SELECT 1 AS x', { headers })
+    const answer = await query(servers.readOnly, 'SELECT 1 AS x', { headers })
     expect(answer.text).toBe('{"x":1}\n')
   })
 
   test('keeps totals, limits and statistics in one JSON document', async () => {
     const sql =
       'SELECT s, count() AS n FROM t GROUP BY s WITH TOTALS ORDER BY s LIMIT 1 FORMAT JSON'
-    const document = JSON.parse((await query(engine.readOnly, sql)).text)
+    const document = JSON.parse((await query(servers.readOnly, sql)).text)
     expect(document).toMatchObject({
       data: [{ s: 'one', n: 1 }],
       totals: { s: '', n: 2 },
@@ -126,7 +126,7 @@ describe('formats', () => {
   })
 })
 
-describe('parameters of the URL', () => {
+describe('takes from the URL', () => {
   test.each([
     ['a typed parameter', { param_x: '7' }, 'SELECT {x:UInt8} + 1', '8\n'],
     ['quotes and escapes', { param_x: "it's\\ta\\\\b" }, 'SELECT {x:String}', "it\\'s\\ta\\\\b\n"],
@@ -138,16 +138,16 @@ describe('parameters of the URL', () => {
       'SELECT length({x:String})',
       '16\n',
     ],
-    ['a word that is forbidden as a name', { param_x: 'file' }, 'SELECT {x:String}', 'file\n'],
+    ['a value that is a forbidden name', { param_x: 'file' }, 'SELECT {x:String}', 'file\n'],
     ['a database', { database: 'system' }, 'SELECT * FROM one', '0\n'],
     [
-      'a setting of formats',
+      'a format setting',
       { output_format_json_quote_64bit_integers: '1' },
       'SELECT a FROM t WHERE a = 1 FORMAT JSONEachRow',
       '{"a":"1"}\n',
     ],
     [
-      'a lower bound',
+      'a lower limit',
       { max_execution_time: '5' },
       "SELECT getSetting('max_execution_time')",
       '5\n',
@@ -158,24 +158,24 @@ describe('parameters of the URL', () => {
       'SELECT 1',
       '1\n',
     ],
-    ['readonly, which it is', { readonly: '2' }, "SELECT getSetting('readonly')", '1\n'],
+    ['readonly, which is set anyway', { readonly: '2' }, "SELECT getSetting('readonly')", '1\n'],
   ])('%s', async (_, search: Record<string, string>, sql, text) => {
-    const answer = await query(engine.readOnly, sql, { search })
+    const answer = await query(servers.readOnly, sql, { search })
     expect(answer.text).toBe(text)
     expect(answer.status).toBe(200)
   })
 })
 
-describe('exceptions have ClickHouse’s code, status and words', () => {
+describe('reports with ClickHouse’s code, status and text', () => {
   test.each([
     ['unknown table', 'SELECT * FROM nope', {}, 404, '60', 'UNKNOWN_TABLE'],
     ['unknown function', 'SELECT nope(1)', {}, 404, '46', 'UNKNOWN_FUNCTION'],
     ['unknown database', 'SELECT 1', { database: 'nope' }, 404, '81', 'UNKNOWN_DATABASE'],
     ['unknown format', 'SELECT 1 FORMAT Nope', {}, 404, '73', 'UNKNOWN_FORMAT'],
     ['syntax', 'SELEC 1', {}, 400, '62', 'SYNTAX_ERROR'],
-    ['nothing', ' -- nothing', {}, 400, '62', 'SYNTAX_ERROR'],
+    ['an empty statement', ' -- nothing', {}, 400, '62', 'SYNTAX_ERROR'],
     ['several statements', 'SELECT 1; SELECT 2', {}, 400, '62', 'SYNTAX_ERROR'],
-    ['a parameter that is missing', 'SELECT {x:UInt8}', {}, 500, '456', 'UNKNOWN_QUERY_PARAMETER'],
+    ['a missing parameter', 'SELECT {x:UInt8}', {}, 500, '456', 'UNKNOWN_QUERY_PARAMETER'],
     ['a wrong parameter', 'SELECT {x:UInt8}', { param_x: 'a' }, 500, '457', 'BAD_QUERY_PARAMETER'],
     ['a wrong type', "SELECT 1 + 'a'", {}, 500, '43', 'ILLEGAL_TYPE_OF_ARGUMENT'],
     [
@@ -194,25 +194,25 @@ describe('exceptions have ClickHouse’s code, status and words', () => {
     ['a query too large', `SELECT '${'x'.repeat(300_000)}'`, {}, 400, '62', 'SYNTAX_ERROR'],
     ['a body too large', `SELECT '${'x'.repeat(1_100_000)}'`, {}, 413, '229', 'QUERY_IS_TOO_LARGE'],
   ])('%s', async (_, sql, search: Record<string, string>, status, code, name) => {
-    const answer = await query(engine.readOnly, sql, { search })
+    const answer = await query(servers.readOnly, sql, { search })
     expect(answer.text).toMatch(
       new RegExp(`^Code: ${code}\\. DB::Exception: [^]*\\(${name}\\) \\(version [\\d.]+\\)\n$`),
     )
     expect([answer.status, answer.code]).toEqual([status, code])
   })
 
-  test('of an unpacking that fails: 400', async () => {
+  test('invalid gzip: 400', async () => {
     const init = { method: 'POST', body: 'not gzip', headers: { 'content-encoding': 'gzip' } }
     expect((await get('', init)).status).toBe(400)
   })
 
-  test('of an unpacking that never ends: 413', async () => {
+  test('a decompression bomb: 413', async () => {
     expect((await get('', gzipped('x'.repeat(50_000_000)))).status).toBe(413)
   })
 
-  test('on the way: the reply ends with the __exception__ block', async () => {
+  test('a late failure: the reply ends with the __exception__ block', async () => {
     const { status, headers, text } = await query(
-      engine.readOnly,
+      servers.readOnly,
       'SELECT throwIf(number = 3000000) FROM system.numbers',
     )
     const tag = headers.get('x-clickhouse-exception-tag')
@@ -224,23 +224,23 @@ describe('exceptions have ClickHouse’s code, status and words', () => {
     expect(message!.length).toBe(Number(length))
   })
 
-  test('within what the client lets us hold back: as a status', async () => {
+  test('a failure within the buffer that the client allows: as a status', async () => {
     const sql = 'SELECT throwIf(number = 1000000) FROM system.numbers'
     const search = { wait_end_of_query: '1' }
-    expect((await query(engine.readOnly, sql, { search })).status).toBe(500)
+    expect((await query(servers.readOnly, sql, { search })).status).toBe(500)
   })
 })
 
 describe('replies', () => {
-  test('carry the id of the query, given or made', async () => {
-    const given = await query(engine.readOnly, 'SELECT 1', { search: { query_id: 'mine' } })
-    const made = await query(engine.readOnly, 'SELECT 1')
+  test('contain the id of the query, given or generated', async () => {
+    const given = await query(servers.readOnly, 'SELECT 1', { search: { query_id: 'mine' } })
+    const made = await query(servers.readOnly, 'SELECT 1')
     expect(given.headers.get('x-clickhouse-query-id')).toBe('mine')
     expect(made.headers.get('x-clickhouse-query-id')).toMatch(/^[0-9a-f-]{36}$/)
   })
 
-  test('carry a summary', async () => {
-    const { headers } = await query(engine.readOnly, 'SELECT a FROM t')
+  test('contain a summary', async () => {
+    const { headers } = await query(servers.readOnly, 'SELECT a FROM t')
     const summary = JSON.parse(headers.get('x-clickhouse-summary')!)
     expect(summary).toMatchObject({ read_rows: '2', read_bytes: '16', written_rows: '0' })
     expect(Number(summary.elapsed_ns)).toBeGreaterThan(0)
@@ -251,7 +251,7 @@ describe('replies', () => {
     async (encoding) => {
       const headers = { 'accept-encoding': encoding }
       const answer = await query(
-        engine.readOnly,
+        servers.readOnly,
         'SELECT number FROM system.numbers LIMIT 1000000',
         { headers },
       )
@@ -260,29 +260,29 @@ describe('replies', () => {
     },
   )
 
-  test('are not compressed when the client says so', async () => {
+  test('are not compressed if the client disables it', async () => {
     const search = { enable_http_compression: '0' }
     const headers = { 'accept-encoding': 'gzip' }
-    const answer = await query(engine.readOnly, 'SELECT 1', { search, headers })
+    const answer = await query(servers.readOnly, 'SELECT 1', { search, headers })
     expect(answer.headers.get('content-encoding')).toBeNull()
   })
 })
 
-describe('who may ask', () => {
+describe('access control', () => {
   test.each([
     ['127.0.0.1', { host: '127.0.0.1' }, 200],
     ['localhost with a port', { host: 'localhost:8123' }, 200],
     ['IPv6', { host: '[::1]:8123' }, 200],
     ['a local page', { origin: 'http://localhost:3000' }, 200],
-    ['a name that was bound to this address', { host: 'evil.example' }, 403],
-    ['a name that begins like ours', { host: 'localhost.evil.example' }, 403],
-    ['an address that begins like ours', { host: '127.0.0.1.evil.example:8123' }, 403],
-    ['a user before the name', { host: 'localhost@evil.example' }, 403],
+    ['a foreign name bound to this address', { host: 'evil.example' }, 403],
+    ['a name that starts with localhost', { host: 'localhost.evil.example' }, 403],
+    ['a name that starts with 127.0.0.1', { host: '127.0.0.1.evil.example:8123' }, 403],
+    ['a user before the host name', { host: 'localhost@evil.example' }, 403],
     ['a foreign page', { origin: 'https://evil.example' }, 403],
     ['a page without origin', { origin: 'null' }, 403],
     ['an image of a foreign page', { 'sec-fetch-site': 'cross-site' }, 403],
   ])('%s', async (_, headers, status) => {
-    expect((await query(engine.readOnly, 'SELECT 1', { headers })).status).toBe(status)
+    expect((await query(servers.readOnly, 'SELECT 1', { headers })).status).toBe(status)
     expect((await get('ping', { headers })).status).toBe(status)
   })
 
@@ -292,7 +292,7 @@ describe('who may ask', () => {
     ['a password in a header', { 'x-clickhouse-key': 'guess' }, 403],
     ['another user', { 'x-clickhouse-user': 'root' }, 403],
   ])('%s', async (_, headers, status) => {
-    expect((await query(engine.readOnly, 'SELECT 1', { headers })).status).toBe(status)
+    expect((await query(servers.readOnly, 'SELECT 1', { headers })).status).toBe(status)
   })
 })
 

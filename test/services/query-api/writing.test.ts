@@ -2,18 +2,18 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { connect } from 'node:net'
 import fc from 'fast-check'
 import { until } from '../../support/until.ts'
-import { type Engine, query, startEngine } from './engine.ts'
+import { type QueryServers, query, startQueryServers } from './query-servers.ts'
 
-let engine: Engine
+let servers: QueryServers
 const write = (sql: string, search: Record<string, string> = {}, init: RequestInit = {}) =>
-  query(engine.writable, sql, { search, ...init })
+  query(servers.writable, sql, { search, ...init })
 
 beforeAll(async () => {
-  engine = await startEngine()
+  servers = await startQueryServers()
 })
-afterAll(() => engine.stop())
+afterAll(() => servers.stop())
 
-/** A table of its own for a test, by name. */
+/** Creates a table for one test. */
 async function createTable(name: string): Promise<string> {
   const settings = 'SETTINGS non_replicated_deduplication_window = 100'
   await write(`CREATE TABLE ${name} (a UInt64, s String) ENGINE = MergeTree ORDER BY a ${settings}`)
@@ -22,24 +22,24 @@ async function createTable(name: string): Promise<string> {
 const rowsOf = async (table: string) =>
   (await write(`SELECT a, s FROM ${table} ORDER BY a, s`)).text
 
-describe('rows of an insert', () => {
+describe('inserts rows', () => {
   test.each([
     ['in the statement', "INSERT INTO rows1 VALUES (1, 'x'), (2, ';')", '', '1\tx\n2\t;\n'],
-    ['behind VALUES in the URL', "(1, 'x')", 'INSERT INTO rows2 (a, s) VALUES', '1\tx\n'],
+    ['after VALUES in the URL', "(1, 'x')", 'INSERT INTO rows2 (a, s) VALUES', '1\tx\n'],
     [
-      'behind FORMAT in the URL',
+      'after FORMAT in the URL',
       '{"a":1,"s":"x"}\n{"a":2,"s":"y"}',
       'INSERT INTO rows3 FORMAT JSONEachRow',
       '1\tx\n2\ty\n',
     ],
     [
-      'behind FORMAT in the body',
+      'after FORMAT in the body',
       'INSERT INTO rows4 FORMAT CSV\n1,"x"\n2,"y;\nz"\n',
       '',
       '1\tx\n2\ty;\\nz\n',
     ],
     [
-      'with settings before them',
+      'with settings before the format',
       '1\tx\n',
       'INSERT INTO rows5 SETTINGS async_insert = 0 FORMAT TSV',
       '1\tx\n',
@@ -51,19 +51,19 @@ describe('rows of an insert', () => {
       '0\t0\n1\t1\n',
     ],
     [
-      'with a comment and other case',
+      'with a comment and another case',
       "/* FORMAT CSV */ insert into rows7 -- VALUES\n values (1, 'FORMAT TSV')",
       '',
       '1\tFORMAT TSV\n',
     ],
-    ['none', '', 'INSERT INTO rows8 FORMAT JSONEachRow', ''],
+    ['without any row', '', 'INSERT INTO rows8 FORMAT JSONEachRow', ''],
     [
-      'into a table with a hard name',
+      'into a table with a quoted name',
       '1\tx\n',
       'INSERT INTO `rows9 FORMAT é` FORMAT TSV',
       '1\tx\n',
     ],
-    ['with bytes that are no text', 'INSERT INTO rows10 FORMAT TSV\n1\té\n', '', '1\té\n'],
+    ['with bytes that are not UTF-8', 'INSERT INTO rows10 FORMAT TSV\n1\té\n', '', '1\té\n'],
   ])('%s', async (_, body, search, stored) => {
     const table = /rows\d+( FORMAT é)?/.exec(search + body)![0]
     const created = await createTable(`\`${table}\``)
@@ -73,7 +73,7 @@ describe('rows of an insert', () => {
     expect(await rowsOf(created)).toBe(stored)
   })
 
-  test('arrive whole, however they are cut', async () => {
+  test('in chunks of any size', async () => {
     await write('CREATE TABLE cut (a UInt64, s String) ENGINE = Memory')
     const rows = fc.array(fc.record({ a: fc.nat(), s: fc.string() }), { maxLength: 300 })
     const sizes = fc.array(fc.integer({ min: 1, max: 2000 }), { minLength: 1 })
@@ -95,16 +95,16 @@ describe('rows of an insert', () => {
     await fc.assert(fc.asyncProperty(rows, sizes, check), { numRuns: 40 })
   })
 
-  test('are refused whole when one is wrong', async () => {
+  test('or none, if one is invalid', async () => {
     const table = await createTable('wrong')
     const { status, code } = await write(`INSERT INTO wrong FORMAT JSONEachRow {"a":1}{"a":"x"}`)
     expect([status, code]).toEqual([400, '27'])
     expect(await rowsOf(table)).toBe('')
   })
 
-  test('are dropped when the client breaks off', async () => {
+  test('not at all, if the client disconnects midway', async () => {
     const table = await createTable('broken_off')
-    const { port } = new URL(engine.writable)
+    const { port } = new URL(servers.writable)
     const socket = connect(Number(port), '127.0.0.1')
     const sql = encodeURIComponent('INSERT INTO broken_off FORMAT TSV')
     socket.write(
@@ -116,13 +116,13 @@ describe('rows of an insert', () => {
     expect(await rowsOf(table)).toBe('')
   })
 
-  test('have their summary', async () => {
+  test('with a summary in the reply', async () => {
     await createTable('counted')
     const { headers } = await write("INSERT INTO counted VALUES (1, 'x'), (2, 'y')")
     expect(JSON.parse(headers.get('x-clickhouse-summary')!)).toMatchObject({ written_rows: '2' })
   })
 
-  test('are stored once under one token', async () => {
+  test('once for the same token', async () => {
     const table = await createTable('tokens')
     const search = { query: 'INSERT INTO tokens FORMAT TSV', async_insert: '0' }
     for (const insert_deduplication_token of ['one', 'one', 'two'])
@@ -130,7 +130,7 @@ describe('rows of an insert', () => {
     expect(await rowsOf(table)).toBe('1\tx\n1\tx\n')
   })
 
-  test('arrive from many clients at once', async () => {
+  test('from many clients at once', async () => {
     const table = await createTable('many')
     const sql = 'INSERT INTO many SELECT number, toString(number) FROM numbers(1000)'
     const inserts = Array.from({ length: 40 }, () => write(sql))
@@ -138,9 +138,9 @@ describe('rows of an insert', () => {
     expect((await write(`SELECT count() FROM ${table}`)).text).toBe('40000\n')
   })
 
-  test('do not come by GET', async () => {
+  test('but not by GET', async () => {
     await createTable('got')
-    const reply = await fetch(`${engine.writable}?query=INSERT+INTO+got+VALUES+(1,'x')`)
+    const reply = await fetch(`${servers.writable}?query=INSERT+INTO+got+VALUES+(1,'x')`)
     expect(reply.headers.get('x-clickhouse-exception-code')).toBe('164')
   })
 })
@@ -148,8 +148,8 @@ describe('rows of an insert', () => {
 const processes = async () =>
   (await write('SELECT query_id FROM system.processes')).text.split('\n')
 
-describe('ids of queries', () => {
-  test('tell a running insert from one that ended', async () => {
+describe('query ids', () => {
+  test('distinguish a running insert from an ended one', async () => {
     await createTable('watched')
     const { readable, writable } = new TransformStream<Uint8Array>()
     const search = { query: 'INSERT INTO watched FORMAT TSV', query_id: "it's watched" }
@@ -170,11 +170,11 @@ describe('ids of queries', () => {
     ['SELECT query_id FROM (SELECT * FROM `system`.`processes`)'],
     ['WITH p AS (SELECT query_id FROM system.processes) SELECT * FROM p'],
     ["SELECT query_id FROM system.one, system.processes WHERE query != 'system.processes'"],
-  ])('are seen by %s', async (sql) => {
+  ])('are visible to %s', async (sql) => {
     expect((await write(sql, { query_id: 'me' })).text).toBe('me\n')
   })
 
-  test('go along with a comment of the client’s', async () => {
+  test('coexist with a log_comment of the client', async () => {
     const sql = "SELECT query_id, Settings['log_comment'] LIKE '%mine' FROM system.processes"
     const { text } = await write(sql, { query_id: 'me', log_comment: 'mine' })
     expect(text).toBe('me\t1\n')
@@ -188,7 +188,7 @@ describe('ids of queries', () => {
     expect((await running).code).toBe('394')
   })
 
-  test('are taken once at a time', async () => {
+  test('are unique among running queries', async () => {
     const search = { query_id: 'twice' }
     const codes = await Promise.all([
       write('SELECT sleep(0.2)', search),
@@ -199,8 +199,8 @@ describe('ids of queries', () => {
   })
 })
 
-describe('side by side', () => {
-  test('a slow select holds up no insert', async () => {
+describe('concurrent queries', () => {
+  test('a slow select delays no insert', async () => {
     await createTable('beside')
     const slow = write('SELECT sleep(3)', { query_id: 'sleeper' })
     await until(async () => (await processes()).includes('sleeper'))
@@ -210,14 +210,14 @@ describe('side by side', () => {
     await slow
   })
 
-  test('a select whose client does not read holds up nobody', async () => {
-    const reply = await fetch(`${engine.readOnly}?query=SELECT+number+FROM+system.numbers`)
-    expect((await query(engine.writable, 'SELECT 1')).text).toBe('1\n')
+  test('a select whose client does not read delays no other query', async () => {
+    const reply = await fetch(`${servers.readOnly}?query=SELECT+number+FROM+system.numbers`)
+    expect((await query(servers.writable, 'SELECT 1')).text).toBe('1\n')
     await reply.body?.cancel()
-    expect((await query(engine.readOnly, 'SELECT 1')).text).toBe('1\n')
+    expect((await query(servers.readOnly, 'SELECT 1')).text).toBe('1\n')
   })
 
-  test('an unknown setting is told, a known one reaches the engine', async () => {
+  test('an unknown setting is an error, a known one is applied', async () => {
     expect((await write('SELECT 1', { no_such: '1' })).code).toBe('115')
     expect((await write("SELECT getSetting('max_threads')", { max_threads: '3' })).text).toBe('3\n')
     expect((await write("SELECT getSetting('max_threads') SETTINGS max_threads = 5")).text).toBe(
@@ -226,7 +226,7 @@ describe('side by side', () => {
   })
 })
 
-/** The bytes in pieces of these sizes, again and again. */
+/** The bytes in chunks of these sizes, repeated. */
 function toPieces(bytes: Uint8Array, sizes: readonly number[]): ReadableStream<Uint8Array> {
   let [at, turn] = [0, 0]
   return new ReadableStream({

@@ -8,8 +8,8 @@ const toLines = (texts: readonly string[]) =>
   texts.map((text) => toStoredLine(Buffer.from(`${text}\n`)))
 const anyLines = fc.array(fc.string({ unit: 'binary' }).map((text) => JSON.stringify(text)))
 
-describe('the body of an insert', () => {
-  test('as chunks is the lines, each chunk whole lines', () => {
+describe('toChunks and toBuffer', () => {
+  test('splits the body into chunks of whole lines', () => {
     fc.assert(
       fc.property(anyLines, (texts) => {
         const chunks = [...toChunks(toLines(texts))]
@@ -19,14 +19,14 @@ describe('the body of an insert', () => {
     )
   })
 
-  test('as chunks stays in pieces of a quarter of a megabyte, but for a larger line', () => {
+  test('keeps chunks below 256 KiB, except for a larger line', () => {
     const sizes = [
       ...toChunks(toLines(['x'.repeat(3_000_000), ...Array(600).fill('y'.repeat(999))])),
     ]
     expect(sizes.map(({ length }) => length)).toEqual([3_000_001, 262_000, 262_000, 76_000])
   })
 
-  test('as one buffer is the lines', async () => {
+  test('joins the lines in one buffer', async () => {
     await fc.assert(
       fc.asyncProperty(anyLines, async (texts) => {
         const whole = await toBuffer(toLines(texts), async () => {})
@@ -35,7 +35,7 @@ describe('the body of an insert', () => {
     )
   })
 
-  test('as one buffer lets others work in between', async () => {
+  test('yields to the event loop while it fills the buffer', async () => {
     let breaths = 0
     const lines = Array(20).fill(toStoredLine(Buffer.alloc(1024 * 1024, '\n')))
     await toBuffer(lines, async () => {
@@ -46,7 +46,7 @@ describe('the body of an insert', () => {
 })
 
 describe('a pool of buffers', () => {
-  test('gives again what was given back, and nothing that is in use', () => {
+  test('reuses released buffers, and no buffer in use', () => {
     const pool = createBufferPool({ bytesMin: 100, keptMax: 2 })
     const [first, second] = [pool.take(10), pool.take(100)]
     expect([first.length, second.length]).toEqual([10, 100])
@@ -56,7 +56,7 @@ describe('a pool of buffers', () => {
     expect([third.length, third.buffer]).toEqual([50, first.buffer])
   })
 
-  test('keeps no more than it may, and nothing larger than it should', () => {
+  test('keeps a bounded number of buffers, and none of another size', () => {
     const pool = createBufferPool({ bytesMin: 100, keptMax: 1 })
     const [small, other, large] = [pool.take(1), pool.take(1), pool.take(101)]
     for (const buffer of [large, small, other]) pool.release(buffer)

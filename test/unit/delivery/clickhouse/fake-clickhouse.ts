@@ -2,27 +2,21 @@ import type { StoredLine } from '../../../../src/core/record.ts'
 import type { ClickHouse, Insert } from '../../../../src/delivery/clickhouse/client.ts'
 import { ClickHouseFailure } from '../../../../src/delivery/clickhouse/failure.ts'
 
-/**
- * What goes wrong with one insert. The names of those that say nothing to the client end with
- * `-unheard`.
- */
+/** Faults of one insert. Those whose outcome the client does not learn end with `-unheard`. */
 export const faults = [
   'refused',
   'stored-then-error',
   'half-stored-then-error',
-  /** ClickHouse remembers the token, and then the part's rename fails. */
+  /** ClickHouse stores the token, and then renaming the part fails. */
   'token-without-part',
   'no-memory',
   'disk-full',
   'never-sent-unheard',
   'stored-unheard',
   'half-stored-unheard',
-  /** It goes on running when the client has given up. */
+  /** It continues to run after the client's timeout. */
   'still-running-unheard',
-  /**
-   * It reaches the server when the client has looked already, but before it looks twice or sends
-   * again.
-   */
+  /** It arrives after the client's first read-back, but before the second one and before a retry. */
   'late-unheard',
 ] as const
 
@@ -31,25 +25,22 @@ type Row = Record<string, unknown>
 
 export type FakeClickHouse = ClickHouse & {
   rows(table: string): Row[]
-  /** Tokens of all inserts that reached it, in their order. */
+  /** Tokens of all inserts that arrived, in order. */
   tokens: string[]
-  /** Called at every insert, before anything happens. */
+  /** Called at the start of every insert. */
   onInsert: (insert: Insert) => void
   /** Called at every query. */
   onQuery: (sql: string) => void
 }
 
 export type FakeOptions = {
-  /** One for each insert; when they are used up nothing goes wrong any more. */
+  /** One for each insert; later inserts succeed. */
   plan?: Fault[]
-  /** How the server takes offence at a row; undefined where it does not. */
+  /** The error for a row; undefined if the server accepts it. */
   poison?: (row: Row, index: number) => ClickHouseFailure | undefined
 }
 
-/**
- * ClickHouse as far as the sink can tell: it never merges, so that a row that is stored twice is
- * there twice.
- */
+/** A fake ClickHouse. It never merges, so a row that is stored twice is visible twice. */
 export function createFakeClickHouse({ plan = [], poison }: FakeOptions = {}): FakeClickHouse {
   const tables = new Map<string, Row[]>()
   const known = new Set<string>()
@@ -105,7 +96,7 @@ export function createFakeClickHouse({ plan = [], poison }: FakeOptions = {}): F
     if (fault !== 'none') throw toFailure(fault)
   }
 
-  /** The read-back alone. */
+  /** Only the read-back. */
   function select(sql: string): Row[] {
     const [, table] = /FROM (\w+)/.exec(sql)!
     const [from, to] = [...sql.matchAll(/fromUnixTimestamp64Milli\((\d+)/g)].map(([, ms]) =>

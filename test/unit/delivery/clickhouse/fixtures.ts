@@ -6,11 +6,11 @@ import type { ClickHouseSettings } from '../../../../src/delivery/clickhouse/sto
 import type { PendingRange } from '../../../../src/delivery/cursors.ts'
 import type { SinkReport } from '../../../../src/delivery/sink-counters.ts'
 
-/** Today, since old dead letters go by themselves. */
+/** Today, because the retention removes old dead letters. */
 export const receivedMs = new Date().setUTCHours(0, 0, 0, 0)
 const iso = (ms: number) => new Date(ms).toISOString()
 
-/** An event as the journal hands it over. Fields of `row` that are given replace the line's. */
+/** An event as read from the journal. Fields of `row` replace those of the line. */
 export function makeEvent(offset: number, row: Record<string, unknown> = {}): StoredRecord {
   return toStored(offset, 'event', {
     ...{ uuid: crypto.randomUUID(), project: 'p1', source: 'capture', event: '$pageview' },
@@ -49,7 +49,7 @@ export function makeDeadLetter(offset: number, row: Record<string, unknown> = {}
   })
 }
 
-/** The record whose line is just this text. */
+/** The record with this text as its line. */
 export function withLine(record: StoredRecord, line: string): StoredRecord {
   return { ...record, ...toStoredLine(Buffer.from(`${line}\n`)) }
 }
@@ -84,7 +84,7 @@ function toStored(offset: number, kind: Kind, row: Record<string, unknown>): Sto
   }
 }
 
-/** Pauses that take no time, and still end when the signal aborts. */
+/** Pauses of no duration that still reject when the signal aborts. */
 export const instantly: RetryPolicy = {
   backoff: { firstMs: 1, maxMs: 1 },
   async sleep(_, signal) {
@@ -99,7 +99,7 @@ export type Ledger = {
   pending(): PendingRange | undefined
 }
 
-/** What the cursors write down, in memory. */
+/** Cursors in memory. */
 export function makeLedger(): Ledger & { written: PendingRange[] } {
   const written: PendingRange[] = []
   return {
@@ -109,15 +109,16 @@ export function makeLedger(): Ledger & { written: PendingRange[] } {
   }
 }
 
-export type ReportedSink = SinkReport & { retries: string[]; buried: string[] }
+/** A report that keeps the reasons. */
+export type ReportedSink = SinkReport & { retries: string[]; rejections: string[] }
 
 export function makeReport(): ReportedSink {
   const retries: string[] = []
-  const buried: string[] = []
+  const rejections: string[] = []
   return {
-    ...{ retries, buried },
+    ...{ retries, rejections },
     retried: (reason) => void retries.push(reason),
-    deadLettered: (_, reason) => void buried.push(reason),
+    deadLettered: (_, reason) => void rejections.push(reason),
   }
 }
 

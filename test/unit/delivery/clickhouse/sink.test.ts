@@ -33,7 +33,7 @@ const storedUuids = (fake: FakeClickHouse, table = 'events') =>
 const row27 = (row: number) => new ClickHouseFailure('bad row', { kind: 'data', code: 27, row })
 
 describe('the ClickHouse sink', () => {
-  test('writes range and attempt down before it sends under them', async () => {
+  test('stores range and attempt before it sends the insert', async () => {
     const fake = createFakeClickHouse()
     const { sink, ledger } = makeSink(fake)
     const seen: unknown[] = []
@@ -46,7 +46,7 @@ describe('the ClickHouse sink', () => {
     ])
   })
 
-  test('puts each kind into its table, a dead letter of the intake among them', async () => {
+  test('inserts each kind into its table, dead letters from intake too', async () => {
     const fake = createFakeClickHouse()
     const { sink, report } = makeSink(fake)
     const records = [
@@ -60,7 +60,7 @@ describe('the ClickHouse sink', () => {
     expect(tables.map((table) => storedUuids(fake, table))).toEqual(
       records.map((record) => uuidsOf([record])),
     )
-    expect(report.buried).toEqual([])
+    expect(report.rejections).toEqual([])
   })
 
   test.each(faults)('stores every row once after an insert that ended: %s', async (fault) => {
@@ -70,22 +70,22 @@ describe('the ClickHouse sink', () => {
     await sink.ship(toBatch(records), never)
     expect(storedUuids(fake)).toEqual(uuidsOf(records))
     expect(report.retries.length).toBe(1)
-    expect(report.buried).toEqual([])
+    expect(report.rejections).toEqual([])
   })
 
-  test('sends under the same token where the first request may still arrive', async () => {
+  test('reuses the token if the first request may still arrive', async () => {
     const fake = createFakeClickHouse({ plan: ['never-sent-unheard'] })
     await makeSink(fake).sink.ship(toBatch(makeEvents(2)), never)
     expect(fake.tokens[0]).toBe(fake.tokens[1]!)
   })
 
-  test('takes a token of its own where the server has answered', async () => {
+  test('uses a new token after a reply of the server', async () => {
     const fake = createFakeClickHouse({ plan: ['refused', 'token-without-part'] })
     await makeSink(fake).sink.ship(toBatch(makeEvents(2)), never)
     expect(new Set(fake.tokens).size).toBe(3)
   })
 
-  test('is unhealthy while the server refuses, and healthy once it took a batch', async () => {
+  test('is unhealthy while inserts fail, and healthy after a stored batch', async () => {
     const health: boolean[] = []
     const fake = createFakeClickHouse({ plan: ['disk-full', 'disk-full'] })
     const { sink } = makeSink(fake)
@@ -94,7 +94,7 @@ describe('the ClickHouse sink', () => {
     expect([...health, sink.isHealthy()]).toEqual([true, false, false, true])
   })
 
-  test('asks the server to end an insert that runs for too long, and waits on', async () => {
+  test('kills an insert that runs too long, and waits for its end', async () => {
     let nowMs = 0
     let polls = 0
     const commands: string[] = []
@@ -114,7 +114,7 @@ describe('the ClickHouse sink', () => {
     expect(fake.rows('events').length).toBe(2)
   })
 
-  test('goes on asking while the server cannot say what it stored', async () => {
+  test('retries the read-back until it succeeds', async () => {
     let failures = 0
     const fake = createFakeClickHouse({ plan: ['stored-unheard'] })
     fake.onQuery = () => {
@@ -126,7 +126,7 @@ describe('the ClickHouse sink', () => {
     expect(storedUuids(fake)).toEqual(uuidsOf(records))
   })
 
-  test('stores two events that share a uuid, whichever of them was stored before', async () => {
+  test('stores both events of one uuid, whichever was stored before', async () => {
     const uuid = crypto.randomUUID()
     const events = ['a', 'b'].map((distinct_id, offset) => makeEvent(offset, { uuid, distinct_id }))
     const fake = createFakeClickHouse({ plan: ['half-stored-unheard'] })
@@ -134,7 +134,7 @@ describe('the ClickHouse sink', () => {
     expect(fake.rows('events').map(({ distinct_id }) => distinct_id)).toEqual(['a', 'b'])
   })
 
-  test('does not take another batch’s event of the same uuid and time for its own', async () => {
+  test('does not mistake another batch’s event with the same uuid and time for its own', async () => {
     const same = { uuid: crypto.randomUUID(), received_at: makeEvent(1).line && undefined }
     const uuid = same.uuid
     const received_at = new Date(fixtures.receivedMs + 1).toISOString()
@@ -150,7 +150,7 @@ describe('the ClickHouse sink', () => {
     expect(fake.rows('events').map(({ event }) => event)).toEqual(['a', 'b'])
   })
 
-  test('makes the schema again where the server lost it', async () => {
+  test('creates the schema again if the server lost it', async () => {
     let prepared = 0
     const lost = new ClickHouseFailure('gone', { kind: 'busy', code: 60 })
     const fake = createFakeClickHouse({ poison: () => (prepared < 2 ? lost : undefined) })
@@ -163,17 +163,17 @@ describe('the ClickHouse sink', () => {
   })
 })
 
-describe('a poisoned block', () => {
+describe('a block with bad rows', () => {
   const isBad = (row: Record<string, unknown>) => row.event === 'bad' && row.stage === undefined
   const replies: [string, (row: number) => ClickHouseFailure][] = [
     ['names the row', row27],
-    ['names a row that is not there', () => row27(99_999)],
+    ['names a row out of range', () => row27(99_999)],
     ['names no row', () => new ClickHouseFailure('bad', { kind: 'data', code: 117 })],
     ['gives an unknown code', () => new ClickHouseFailure('bug', { kind: 'unknown', code: 49 })],
     ['breaks the connection', () => new ClickHouseFailure('crash')],
   ]
 
-  test.each(replies)('loses its bad rows alone where the server %s', async (_, toFailure) => {
+  test.each(replies)('loses only its bad rows if the server %s', async (_, toFailure) => {
     const records = Array.from({ length: 40 }, (_, offset) =>
       makeEvent(offset, { event: [0, 17, 18, 39].includes(offset) ? 'bad' : 'good' }),
     )
@@ -187,23 +187,25 @@ describe('a poisoned block', () => {
     expect(fake.rows('dead_letters').map(({ raw }) => JSON.parse(String(raw)).event)).toEqual(
       Array(4).fill('bad'),
     )
-    expect(report.buried.length).toBe(4)
+    expect(report.rejections.length).toBe(4)
   })
 
-  test('becomes dead letters that say what and why, cut to size', async () => {
+  test('becomes dead letters with the truncated row and the reason', async () => {
     const bad = makeEvent(5, { event: 'bad', properties: { long: 'x'.repeat(100_000) } })
     const fake = createFakeClickHouse({ poison: (row) => (isBad(row) ? row27(0) : undefined) })
     await makeSink(fake).sink.ship(toBatch([bad]), never)
-    const [letter] = fake.rows('dead_letters')
-    expect(letter).toMatchObject({
+    const [deadLetter] = fake.rows('dead_letters')
+    expect(deadLetter).toMatchObject({
       ...{ project: 'p1', protocol: 'capture', stage: 'clickhouse', reason: 'unreachable' },
       ...{ detail: 'bad row', ip: '203.0.113.9', received_at: fixtures.rowOf(bad).received_at },
     })
-    expect(String(letter!.raw).length).toBe(16 * 1024)
-    expect(String(letter!.uuid)).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-/)
+    expect(String(deadLetter!.raw).length).toBe(16 * 1024)
+    expect(String(deadLetter!.uuid)).toMatch(
+      /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-/,
+    )
   })
 
-  test('does not give up a single row while the server takes none at all', async () => {
+  test('gives up no row while the server accepts none', async () => {
     let refusals = 0
     const bug = new ClickHouseFailure('bug', { kind: 'unknown', code: 49 })
     const fake = createFakeClickHouse({
@@ -216,11 +218,11 @@ describe('a poisoned block', () => {
     const { sink, report } = makeSink(fake)
     const records = makeEvents(10)
     await sink.ship(toBatch(records), never)
-    expect(report.buried).toEqual([])
+    expect(report.rejections).toEqual([])
     expect(storedUuids(fake)).toEqual(uuidsOf(records))
   })
 
-  test('is found in few inserts', async () => {
+  test('is isolated in few inserts', async () => {
     const records = makeEvents(20_000).map((record, offset) =>
       offset % 100 === 50 ? makeEvent(offset, { event: 'bad' }) : record,
     )
@@ -233,9 +235,7 @@ describe('a poisoned block', () => {
   })
 })
 
-/**
- * A late request is followed by a sound one: two that nobody heard of in a row are another matter.
- */
+/** A late request is followed by a successful one: two late ones in a row are outside the guarantee. */
 const plans = fc
   .array(fc.constantFrom<Fault>(...faults, 'none'), { maxLength: 8 })
   .map(
@@ -261,7 +261,7 @@ const makers: Record<Kind, (offset: number, row: Record<string, unknown>) => Sto
   dead_letter: fixtures.makeDeadLetter,
 }
 
-/** A twin has the uuid of the event before it, and is another event all the same. */
+/** A twin has the uuid of the event before it, but is a different event. */
 function toRecords(shape: readonly Shape[]): StoredRecord[] {
   const records: StoredRecord[] = []
   for (const [offset, { kind, isBad, isTwin }] of shape.entries()) {
@@ -281,8 +281,8 @@ const isBad = (row: Record<string, unknown>) => row.project === 'bad' || row.pro
 const isRefused = (row: Record<string, unknown>) => isBad(row) && row.stage === undefined
 
 /**
- * Ends the process at the n-th call to the server, whose effect stays, and starts another one on
- * the same cursors.
+ * Simulates a crash at the n-th call to the server, whose effect stays, and a restart with the same
+ * cursors.
  */
 async function shipThroughCrashes(
   fake: FakeClickHouse,
@@ -319,9 +319,7 @@ async function shipThroughCrashes(
 const sound: Shape = { kind: 'event', isBad: false, isTwin: false }
 const bad: Shape = { ...sound, isBad: true }
 
-/**
- * Found by this test: a request that is still on its way while its rows are cut into other pieces.
- */
+/** Regression found by the test below: a request arrives after its rows were split into other parts. */
 const hardCases: [Shape[], Fault[], number[]][] = [
   [[sound, bad], ['late-unheard', 'none'], [1]],
   [[bad, sound], ['late-unheard', 'none'], [2]],
@@ -330,8 +328,8 @@ const hardCases: [Shape[], Fault[], number[]][] = [
   [[sound, sound], ['half-stored-then-error', 'refused', 'refused'], []],
 ]
 
-describe('whatever happens', () => {
-  test('every row is stored once, or is a dead letter once', async () => {
+describe('any sequence of faults and crashes', () => {
+  test('stores every row once, or dead-letters it once', async () => {
     const crashes = fc.array(fc.nat(30), { maxLength: 3 })
     await fc.assert(
       fc.asyncProperty(shapes, plans, crashes, async (shape, plan, crash) => {

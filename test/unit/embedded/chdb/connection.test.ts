@@ -3,7 +3,7 @@ import { type ChdbConnection, openConnection } from '../../../../src/embedded/ch
 import { loadNative, type Native } from '../../../../src/embedded/chdb/native.ts'
 import { temporaryFolder } from '../../../support/folder.ts'
 
-describe('an insert by the stream of the engine', () => {
+describe('openInsert', () => {
   let folder: ReturnType<typeof temporaryFolder>
   let native: Native
   let connection: ChdbConnection
@@ -23,7 +23,7 @@ describe('an insert by the stream of the engine', () => {
     new TextDecoder().decode(connection.query('SELECT n FROM numbers ORDER BY n').bytes)
   const emptied = () => connection.query('TRUNCATE TABLE numbers')
 
-  test('stores the rows of all its pieces, which may end anywhere', () => {
+  test('stores the rows of all chunks, which may end anywhere', () => {
     emptied()
     const stream = connection.openInsert('INSERT INTO numbers', 'JSONEachRow')
     for (const piece of ['{"n":1}\n{"n', '":2', '', '}\n']) stream.append(rowsOf(piece))
@@ -31,7 +31,7 @@ describe('an insert by the stream of the engine', () => {
     expect(stored()).toBe('1\n2\n')
   })
 
-  test('says which row is bad, and stores none', () => {
+  test('names the bad row, and stores none', () => {
     emptied()
     const stream = connection.openInsert('INSERT INTO numbers', 'JSONEachRow')
     stream.append(rowsOf('{"n":1}\n{"n":"x"}\n'))
@@ -39,7 +39,7 @@ describe('an insert by the stream of the engine', () => {
     expect(stored()).toBe('')
   })
 
-  test('has not gone well where rows were refused, even if the engine says OK', () => {
+  test('fails if rows were rejected although chDB reports success', () => {
     emptied()
     const refusing = { ...native, chdb_stream_append: () => 1 } as unknown as Native
     const deaf = openConnection(refusing, folder.path)
@@ -49,7 +49,7 @@ describe('an insert by the stream of the engine', () => {
     deaf.close()
   })
 
-  test('leaves nothing when it is called off', () => {
+  test('stores nothing when it is cancelled', () => {
     emptied()
     const stream = connection.openInsert('INSERT INTO numbers', 'JSONEachRow')
     stream.append(rowsOf('{"n":1}\n'))

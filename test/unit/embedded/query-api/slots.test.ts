@@ -13,7 +13,7 @@ function makeSlots({ countMax = 1, queueMax = 10, fails = false } = {}) {
   return { slots: createSlots<number>({ countMax, queueMax, start }), started: () => started }
 }
 
-test('starts workers as they are needed, and no more than allowed', async () => {
+test('starts workers when needed, up to the maximum', async () => {
   const { slots, started } = makeSlots({ countMax: 2 })
   const first = await slots.take(never)
   slots.give(first)
@@ -23,7 +23,7 @@ test('starts workers as they are needed, and no more than allowed', async () => 
   expect(started()).toBe(2)
 })
 
-test('serves those who wait in their order', async () => {
+test('serves waiting callers in order', async () => {
   const { slots } = makeSlots()
   const worker = await slots.take(never)
   const order: string[] = []
@@ -37,14 +37,14 @@ test('serves those who wait in their order', async () => {
   expect(order).toEqual(['a', 'b', 'c'])
 })
 
-test('refuses beyond the queue', async () => {
+test('rejects when the queue is full', async () => {
   const { slots } = makeSlots({ queueMax: 1 })
   await slots.take(never)
   void slots.take(never)
   await expect(slots.take(never)).rejects.toMatchObject({ code: 202 })
 })
 
-test('lets one leave the queue, whose place the next one gets', async () => {
+test('removes an aborted caller from the queue and serves the next', async () => {
   const { slots } = makeSlots({ queueMax: 1 })
   const worker = await slots.take(never)
   const leaving = new AbortController()
@@ -56,19 +56,19 @@ test('lets one leave the queue, whose place the next one gets', async () => {
   expect(await next).toBe(worker)
 })
 
-test('gives nothing to one who left before', async () => {
+test('gives no worker to a caller that aborted before', async () => {
   const { slots, started } = makeSlots()
   await expect(slots.take(AbortSignal.abort())).rejects.toThrow()
   expect(started()).toBe(0)
 })
 
-test('tries again to start a worker that failed to', async () => {
+test('starts a worker again after a failed start', async () => {
   const { slots } = makeSlots({ fails: true })
   await expect(slots.take(never)).rejects.toThrow('no engine')
   await expect(slots.take(never)).rejects.toThrow('no engine')
 })
 
-test('ends the waiting when it closes, and takes no more', async () => {
+test('rejects waiting and new callers when it is closed', async () => {
   const { slots } = makeSlots()
   await slots.take(never)
   const waiting = slots.take(never)

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { splitInsert } from '../../../../src/embedded/query-api/start-query.ts'
 
-describe('an insert and its rows', () => {
+describe('splitInsert', () => {
   const name = fc.constantFrom('t', 'd.t', '`a b`', '"FORMAT x"', 'format', 'd.values', '`VALUES`')
   const columns = fc.constantFrom('', ' (a, b)', ' (`select`, "values")', ' (* EXCEPT b)')
   const settings = fc.constantFrom('', " SETTINGS x = 'FORMAT CSV'", ' /* VALUES */ SETTINGS y = 1')
@@ -15,7 +15,7 @@ describe('an insert and its rows', () => {
   )
   const rows = fc.string().map((text) => `(${text}`)
 
-  test('are told apart, whatever they hold', () => {
+  test('separates the statement from its rows, whatever they contain', () => {
     fc.assert(
       fc.property(fc.tuple(name, columns, settings, clause, rows), (parts) => {
         const [table, list, setting, [words, format], data] = parts
@@ -35,7 +35,7 @@ describe('an insert and its rows', () => {
     "CREATE TABLE t (a UInt8) COMMENT 'INSERT INTO t VALUES'",
     'INSERT INTO t',
     '',
-  ])('are none in %s', (sql) => {
+  ])('finds no rows in %s', (sql) => {
     expect(splitInsert(sql)).toBeUndefined()
   })
 })

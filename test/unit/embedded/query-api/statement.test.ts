@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { withClientIds } from '../../../../src/embedded/query-api/statement.ts'
 import { toTokens } from '../../../../src/embedded/query-api/tokens.ts'
 
-describe('ids of clients', () => {
+describe('withClientIds', () => {
   const edit = (sql: string) => withClientIds(sql, [...toTokens(sql)])
 
   test.each([
@@ -10,11 +10,11 @@ describe('ids of clients', () => {
     "SELECT 'FROM system.processes'",
     'SELECT system.processes FROM t',
     'SELECT query_id FROM system.query_log',
-  ])('change nothing in %s', (sql) => {
+  ])('leaves %s unchanged', (sql) => {
     expect(edit(sql)).toBe(sql)
   })
 
-  test('stand in for the engine’s in every place', () => {
+  test('replaces every use of system.processes', () => {
     const edited = edit('SELECT 1 FROM system.processes AS a JOIN system.processes ON 1')
     expect(edited.match(/\(SELECT \* REPLACE/g)).toHaveLength(2)
     expect(edited).toEndWith(' AS processes ON 1')

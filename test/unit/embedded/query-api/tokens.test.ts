@@ -4,7 +4,7 @@ import { toTokens } from '../../../../src/embedded/query-api/tokens.ts'
 
 const read = (sql: string) => [...toTokens(sql)].map(({ kind, value }) => `${kind} ${value}`)
 
-describe('tokens', () => {
+describe('toTokens', () => {
   test.each([
     ['SELECT a1, b_2', ['word SELECT', 'word a1', 'mark ,', 'word b_2']],
     ["'it''s' 'a\\'b'", ["string it's", "string a'b"]],
@@ -15,15 +15,15 @@ describe('tokens', () => {
     ['1.5e3 0x1F', ['number 1.5e3', 'number 0x1F']],
     ["'not closed", ['string not close']],
     ['/* not closed', []],
-  ])('of %s', (sql, expected) => {
+  ])('splits %s', (sql, expected) => {
     expect(read(sql)).toEqual(expected)
   })
 
-  test('count what is around them', () => {
+  test('counts the enclosing brackets', () => {
     expect([...toTokens('a(b[c])d')].map(({ depth }) => depth)).toEqual([0, 0, 1, 1, 2, 1, 0, 0])
   })
 
-  test('cover any text in order', () => {
+  test('covers any text in order', () => {
     const part = fc.constantFrom("'", '"', '`', '$$', '--', '/*', '*/', '\\', '\n', '(', 'FORMAT')
     const text = fc.array(fc.oneof(part, fc.string())).map((parts) => parts.join(''))
     fc.assert(

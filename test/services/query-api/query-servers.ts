@@ -2,19 +2,21 @@ import { readFileSync } from 'node:fs'
 import type { QueryServerOptions } from '../../../src/embedded/query-api/server.ts'
 import { temporaryFolder } from '../../support/folder.ts'
 
-/** The engine in a process of its own, with both interfaces: see host.ts. */
-export type Engine = {
+/** The embedded ClickHouse in a process of its own, with both interfaces: see host.ts. */
+export type QueryServers = {
   /** `http://127.0.0.1:port/` of each interface. */
   writable: string
   readOnly: string
   folder: string
-  /** Sends a line to the host and awaits its answer. */
+  /** Sends a line to the host and awaits its reply. */
   ask(line: 'sync' | 'stop'): Promise<string>
   residentBytes(): number
   stop(): Promise<void>
 }
 
-export async function startEngine(limits: Partial<QueryServerOptions> = {}): Promise<Engine> {
+export async function startQueryServers(
+  limits: Partial<QueryServerOptions> = {},
+): Promise<QueryServers> {
   const folder = temporaryFolder()
   const command = [
     process.execPath,
@@ -51,7 +53,7 @@ export async function startEngine(limits: Partial<QueryServerOptions> = {}): Pro
 
 export type Answer = { status: number; code: string | null; text: string; headers: Headers }
 
-/** Sends a statement as a body; `search` goes into the URL. */
+/** Sends a statement as a body, and `search` in the URL. */
 export async function query(
   base: string,
   sql: string,
