@@ -86,7 +86,7 @@ export type RequestThread<Request, Reply> = {
   close(): void
 }
 
-export type RequestProtocol<Request, Reply> = {
+type RequestProtocol<Request, Reply> = {
   options: undefined
   ready: undefined
   toThread: Request

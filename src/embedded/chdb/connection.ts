@@ -14,7 +14,7 @@ export type ChdbConnection = {
 }
 
 export type Parameters = Readonly<Record<string, string>>
-export type QueryOptions = { format?: string; parameters?: Parameters }
+type QueryOptions = { format?: string; parameters?: Parameters }
 
 export type InsertStream = {
   /** Blocks while chDB is behind. False once the insert has failed; `finish` throws the reason. */
@@ -40,7 +40,7 @@ export type Summary = {
 
 /** `read` changes nothing; `write` changes tables; `control` concerns session, server or files. */
 export type Classification = { statements: number; kind: StatementKind }
-export type StatementKind = 'read' | 'write' | 'control' | 'unknown'
+type StatementKind = 'read' | 'write' | 'control' | 'unknown'
 
 /** Opens chDB on the folder `path`; within a process once (60 ms), then only a connection (0.2 ms). */
 export function openConnection(native: Native, path: string): ChdbConnection {

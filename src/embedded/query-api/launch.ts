@@ -94,7 +94,7 @@ function withDeadline(query: Query, { readMsMax, cancel }: Deadline): Query {
 const whenSettled = (promise: Promise<unknown>, then: () => void) => promise.then(then, then)
 
 /** Output of an executor. Unread output blocks the executor. */
-export type Output = {
+type Output = {
   /** The next chunk; undefined at the end. */
   read(): Promise<Uint8Array | undefined>
   /** Reads and drops the rest, so that the executor does not block on a full pipe. */
