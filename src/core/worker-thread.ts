@@ -93,7 +93,9 @@ type RequestProtocol<Request, Reply> = {
   fromThread: Reply
 }
 
-/** `name` is for error texts, such as "password thread". A background thread keeps no process alive. */
+/**
+ * `name` is for error texts, such as "password thread". A background thread keeps no process alive.
+ */
 export type RequestThreadOptions = { name: string; script: string; isBackground?: boolean }
 
 /**
@@ -189,8 +191,8 @@ export function serveThread<P extends ThreadProtocol>(
 }
 
 /**
- * Runs the worker of a `RequestThread`, one request at a time. `toTransfer` names the buffers that go
- * back with a reply.
+ * Runs the worker of a `RequestThread`, one request at a time. `toTransfer` names the buffers that
+ * go back with a reply.
  */
 export function serveRequests<Request, Reply>(
   answer: (request: Request) => Reply | Promise<Reply>,

@@ -42,7 +42,9 @@ const doing =
 const recovers = doing(() => undefined)
 const isInsert = (statement: string) => statement.startsWith('INSERT')
 
-/** Most inserts fail, by one fault after the other, and often the read-back after them fails too. */
+/**
+ * Most inserts fail, by one fault after the other, and often the read-back after them fails too.
+ */
 function through(...faults: ProxyFault[]): Disturbance {
   let strikes = 0
   let isFollowUp = false

@@ -26,7 +26,10 @@ type Trouble = { server: Spillway; harm(): unknown; heal(): unknown }
 
 const pass = (trouble: Trouble) => explained(trouble.server, () => passThrough(trouble))
 
-/** Traffic over a full disk: 503 meanwhile; afterwards every event is stored once, without a restart. */
+/**
+ * Traffic over a full disk: 503 meanwhile; afterwards every event is stored once, without a
+ * restart.
+ */
 async function passThrough({ server, harm, heal }: Trouble): Promise<void> {
   const traffic = startTraffic({ url: server.url, clients: 4 })
   const pid = server.pid()

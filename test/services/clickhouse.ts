@@ -5,8 +5,8 @@ import { type Service, serviceFolder, startService } from './service.ts'
 export type ClickHouseService = Service & { readonly url: string }
 
 /**
- * A writable embedded ClickHouse over HTTP, on a free port of 127.0.0.1. Its data is in a temporary folder, or in
- * `path`, which is kept.
+ * A writable embedded ClickHouse over HTTP, on a free port of 127.0.0.1. Its data is in a temporary
+ * folder, or in `path`, which is kept.
  */
 export async function startClickHouse(
   given: { path?: string | undefined } = {},

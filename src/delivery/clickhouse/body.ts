@@ -1,6 +1,9 @@
 import type { StoredLine } from '../../core/record.ts'
 
-/** Large enough to make the calls per row negligible, small enough to copy without blocking the thread. */
+/**
+ * Large enough to make the calls per row negligible, small enough to copy without blocking the
+ * thread.
+ */
 const chunkBytesMax = 256 * 1024
 
 /** The lines as few chunks, each with whole lines. Each line is copied once. */
@@ -55,14 +58,19 @@ function copyLines(
   }
 }
 
-/** Reuses buffers: allocating a new one costs as much as filling it, because the kernel clears its pages. */
+/**
+ * Reuses buffers: allocating a new one costs as much as filling it, because the kernel clears its
+ * pages.
+ */
 export type BufferPool = {
   take(bytes: number): Buffer
   /** Returns a buffer that `take` gave and that is no longer used. */
   release(buffer: Buffer): void
 }
 
-/** Keeps up to `keptMax` buffers of `bytesMin`. Larger buffers are allocated and freed as needed. */
+/**
+ * Keeps up to `keptMax` buffers of `bytesMin`. Larger buffers are allocated and freed as needed.
+ */
 export function createBufferPool(options: { bytesMin: number; keptMax: number }): BufferPool {
   const kept: ArrayBuffer[] = []
   return {

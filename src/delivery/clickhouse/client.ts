@@ -23,10 +23,10 @@ export type Insert = {
 }
 
 /**
- * Objects, arrays and scalars are stored in string columns unchanged. Nothing is skipped silently. A
- * block may touch any number of partitions. One thread parses it, because the other cores serve
- * requests. Merges remove duplicates (`optimize_on_insert` 0): looking for them in each insert costs
- * 0.5 µs a row, and they are rare.
+ * Objects, arrays and scalars are stored in string columns unchanged. Nothing is skipped silently.
+ * A block may touch any number of partitions. One thread parses it, because the other cores serve
+ * requests. Merges remove duplicates (`optimize_on_insert` 0): looking for them in each insert
+ * costs 0.5 µs a row, and they are rare.
  */
 export const insertSettings = {
   async_insert: 0,
@@ -48,7 +48,9 @@ export const insertSettings = {
 
 export type ClientOptions = NonNullable<Parameters<typeof createClient>[0]>
 
-/** The vendor's client without its log, which would contain credentials. Callers get every failure. */
+/**
+ * The vendor's client without its log, which would contain credentials. Callers get every failure.
+ */
 export function createVendorClient(options: ClientOptions): ClickHouseClient {
   return createClient({ ...options, log: { level: ClickHouseLogLevel.OFF } })
 }
@@ -57,8 +59,8 @@ export function createVendorClient(options: ClientOptions): ClickHouseClient {
 export type ReplyFacts = { response_headers: Readonly<Record<string, unknown>> }
 
 /**
- * Queries and commands, which work alike on a server and the embedded ClickHouse. `assertProven` throws
- * if the reply may not come from ClickHouse.
+ * Queries and commands, which work alike on a server and the embedded ClickHouse. `assertProven`
+ * throws if the reply may not come from ClickHouse.
  */
 export function toStatements(
   client: ClickHouseClient,

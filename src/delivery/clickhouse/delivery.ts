@@ -9,8 +9,8 @@ import type { TableName } from './tables.ts'
 
 export type TableDelivery = {
   /**
-   * Stores the rows of one table exactly once, whatever the server does. Resolves with the rows that
-   * ClickHouse rejects, once all others are on its disk. Rejects only when the signal aborts.
+   * Stores the rows of one table exactly once, whatever the server does. Resolves with the rows
+   * that ClickHouse rejects, once all others are on its disk. Rejects only when the signal aborts.
    */
   deliver(batch: TableBatch, signal: AbortSignal): Promise<RejectedRecord[]>
 }
@@ -32,9 +32,9 @@ export type TableDeliveryOptions = {
 }
 
 /**
- * After an insert that did not end cleanly: wait until it has ended on the server, read its rows back,
- * and send the missing ones again. If its request may still arrive, they keep the same token, so that
- * the server cannot store them twice.
+ * After an insert that did not end cleanly: wait until it has ended on the server, read its rows
+ * back, and send the missing ones again. If its request may still arrive, they keep the same token,
+ * so that the server cannot store them twice.
  */
 export function createTableDelivery(options: TableDeliveryOptions): TableDelivery {
   const { sender, attempts, journalId } = options
@@ -110,12 +110,14 @@ type Situation = {
 /** Attempts before and after all queued ones, and a rejected row. */
 type Next = { first?: QueuedAttempt[]; last?: QueuedAttempt[]; rejected?: RejectedRecord }
 
-/** Where one row is bad others may follow, so the rows after it are sent in parts of limited size. */
+/**
+ * Where one row is bad others may follow, so the rows after it are sent in parts of limited size.
+ */
 const partRowsMin = 512
 
 /**
- * Halves; or, if the server named a row: the rows before it, that row, and the rows after it in parts
- * of at least four times the rows known to be good. No part is empty.
+ * Halves; or, if the server named a row: the rows before it, that row, and the rows after it in
+ * parts of at least four times the rows known to be good. No part is empty.
  */
 function splitRecords(records: Records, row: number | undefined): Records[] {
   if (row === undefined || row >= records.length) {

@@ -23,8 +23,8 @@ type VendorConnection = NonNullable<ClientOptions['connection']>
 type Vendor = Pick<typeof import('chdb/connection'), 'createChdbConnection'>
 
 /**
- * Loads chDB's library (50 ms). Rejects, in words for the operator, if it cannot be loaded: chDB is an
- * optional dependency and does not exist for every platform.
+ * Loads chDB's library (50 ms). Rejects, in words for the operator, if it cannot be loaded: chDB is
+ * an optional dependency and does not exist for every platform.
  */
 export async function loadChdb(load = () => import('chdb/connection')): Promise<Vendor> {
   try {
@@ -38,8 +38,8 @@ export async function loadChdb(load = () => import('chdb/connection')): Promise<
 }
 
 /**
- * Throws before any event is accepted if the package is missing. Whether chDB can be loaded turns out
- * later, in the delivery thread.
+ * Throws before any event is accepted if the package is missing. Whether chDB can be loaded turns
+ * out later, in the delivery thread.
  */
 export function assertChdbInstalled(): void {
   try {
@@ -96,8 +96,8 @@ export function openEmbeddedClickHouse(
   }
 
   /**
-   * chDB cannot be interrupted, and ending the thread while it works would end the process. So every
-   * call runs to its end, and `close` waits for it.
+   * chDB cannot be interrupted, and ending the thread while it works would end the process. So
+   * every call runs to its end, and `close` waits for it.
    */
   function runToEnd<T>(call: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     if (signal?.aborted) return Promise.reject(createAbortFailure())
@@ -151,7 +151,10 @@ export function toInsert(table: string, token: string): string {
   return `INSERT INTO ${table} SETTINGS ${pairs.join(', ')}`
 }
 
-/** One buffer is filled while another is inserted. A batch ends with the row that crosses `embeddedBytesMax`. */
+/**
+ * One buffer is filled while another is inserted. A batch ends with the row that crosses
+ * `embeddedBytesMax`.
+ */
 const bufferSizes = { bytesMin: 44 * 1024 * 1024, keptMax: 2 }
 
 /** Shorter than the eight minutes for which chDB keeps the source parts of a broken merge. */

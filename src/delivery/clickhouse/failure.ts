@@ -11,7 +11,10 @@ export class ClickHouseFailure extends Error {
   readonly kind: FailureKind
   /** ClickHouse's error code; undefined if ClickHouse did not answer. */
   readonly code: number | undefined
-  /** A word from a bounded set, for metrics and dead letters, such as `cannot_parse_uuid`, `timeout`. */
+  /**
+   * A word from a bounded set, for metrics and dead letters, such as `cannot_parse_uuid`,
+   * `timeout`.
+   */
   readonly reason: string
   /** Index of the bad row, from 0, if the server names it. */
   readonly row: number | undefined
@@ -59,8 +62,8 @@ const largeCodes = new Set([241])
 const moreThanMinimum = /Cannot reserve (?!1\.00 MiB)[\d.]+ [MG]iB/
 
 /**
- * Disk, quota, parts, replicas, Keeper, rights or a changed schema: no row is the cause, so no row may be
- * given up.
+ * Disk, quota, parts, replicas, Keeper, rights or a changed schema: no row is the cause, so no row
+ * may be given up.
  */
 const busyCodes = new Set([
   ...[3, 10, 16, 47, 60, 75, 76, 77, 81, 115, 159, 160, 164, 172, 173, 192, 193, 194, 195, 198],

@@ -12,7 +12,9 @@ import {
 } from './client.ts'
 import { ClickHouseFailure } from './failure.ts'
 
-/** ClickHouse closes a connection that is idle for 10 s, older versions after 3 s. Close it before. */
+/**
+ * ClickHouse closes a connection that is idle for 10 s, older versions after 3 s. Close it before.
+ */
 const idleSocketMsMax = 2_500
 /** The reply to an insert should be empty. Stop reading a longer one than this. */
 const replyBytesMax = 64 * 1024
@@ -69,7 +71,10 @@ export function createHttpClickHouse({ url, database, timeoutMs }: HttpOptions):
 
 const queryIdHeader = 'x-clickhouse-query-id'
 
-/** A proxy without a server behind it may reply 200 to anything, and an empty result is a valid reply. */
+/**
+ * A proxy without a server behind it may reply 200 to anything, and an empty result is a valid
+ * reply.
+ */
 function assertProven({ response_headers: headers }: ReplyFacts): void {
   if (headers[queryIdHeader] === undefined)
     throw createUnproven('the reply has no header x-clickhouse-query-id')

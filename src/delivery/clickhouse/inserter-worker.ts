@@ -26,9 +26,9 @@ async function insert(order: InsertOrder): Promise<InsertReply['outcome']> {
 }
 
 /**
- * Throws QueryError; if a row was rejected, none is stored. Each insert opens a connection of its own
- * (0.2 ms): a kept one holds on to the table after a failed insert, and reloading that table would
- * then wait for ever.
+ * Throws QueryError; if a row was rejected, none is stored. Each insert opens a connection of its
+ * own (0.2 ms): a kept one holds on to the table after a failed insert, and reloading that table
+ * would then wait for ever.
  */
 function insertRows(native: Native, order: InsertOrder): number {
   const { path, statement, buffer, offset, length } = order

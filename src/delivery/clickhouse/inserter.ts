@@ -24,9 +24,9 @@ export function createInserter({ path, onFree, script = workerScript }: Inserter
 
 export type Inserter = {
   /**
-   * `statement` ends before FORMAT. Resolves once chDB reports the rows as stored, with the number of
-   * its disk writes that have failed so far. Rejects with chDB's error and its `code`, or when the
-   * thread ended; the next insert starts another thread.
+   * `statement` ends before FORMAT. Resolves once chDB reports the rows as stored, with the number
+   * of its disk writes that have failed so far. Rejects with chDB's error and its `code`, or when
+   * the thread ended; the next insert starts another thread.
    */
   insert(statement: string, rows: Buffer): Promise<number>
   /** Call it only when no insert is running. */

@@ -28,7 +28,9 @@ const rowsPerQueryMax = 2000
 const bytesPerQueryMax = 2 * 1024 * 1024
 const pollMs = [20, 50, 100, 250, 500, 1000] as const
 
-/** Determines the outcome of inserts that did not end cleanly. Rejections are ClickHouseFailures. */
+/**
+ * Determines the outcome of inserts that did not end cleanly. Rejections are ClickHouseFailures.
+ */
 export function createReadBack(options: ReadBackOptions): ReadBack {
   const { clickhouse, cluster, now } = options
   const processes =
@@ -58,7 +60,8 @@ export function createReadBack(options: ReadBackOptions): ReadBack {
   }
 
   async function findMissing({ table, records }: Rows, signal: AbortSignal) {
-    // A replica answers from the parts it has fetched, and the insert may have gone to another replica.
+    // A replica answers from the parts it has fetched, and the insert may have gone to another
+    // replica.
     if (cluster !== undefined)
       await clickhouse.command(`SYSTEM SYNC REPLICA ${table} LIGHTWEIGHT`, signal)
     const missing: StoredRecord[] = []
@@ -76,8 +79,8 @@ export function createReadBack(options: ReadBackOptions): ReadBack {
 type Stored = Readonly<Record<string, unknown>>
 
 /**
- * The columns that identify a row. The uuid alone does not: a client may give one uuid to two events of
- * different users, and the chunks of a recording share one.
+ * The columns that identify a row. The uuid alone does not: a client may give one uuid to two
+ * events of different users, and the chunks of a recording share one.
  */
 const identities: Record<TableName, readonly string[]> = {
   events: ['uuid', 'project', 'event', 'distinct_id'],

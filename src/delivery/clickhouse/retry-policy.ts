@@ -14,8 +14,8 @@ export type FailedInsert = {
   failure: ClickHouseFailure
   rows: number
   /**
-   * Failures in a row of exactly these rows, this one included. The server answered a query after each
-   * of them.
+   * Failures in a row of exactly these rows, this one included. The server answered a query after
+   * each of them.
    */
   failures: number
   /** Other rows of the same batch are stored, so the server and the table work. */
@@ -24,11 +24,14 @@ export type FailedInsert = {
   isOnlyRow: boolean
 }
 
-/** The server answers queries, but failed this often for unknown reasons: the rows may be the cause. */
+/**
+ * The server answers queries, but failed this often for unknown reasons: the rows may be the cause.
+ */
 const probeAfterFailures = 5
 /**
- * Limits for a row whose neighbours are stored; with the pauses in between at least half a minute. A
- * reply with a code concerns the row; a broken connection may be chance, so it gets more attempts.
+ * Limits for a row whose neighbours are stored; with the pauses in between at least half a minute.
+ * A reply with a code concerns the row; a broken connection may be chance, so it gets more
+ * attempts.
  */
 const repliesMax = 12
 const breaksMax = 20
@@ -36,8 +39,8 @@ const breaksMax = 20
 const onlyRowRepliesMax = 100
 
 /**
- * Total. A row is given up only for its own fault: the server says so, or it accepts the neighbours but
- * not this row. A server that refuses everything is retried without end.
+ * Total. A row is given up only for its own fault: the server says so, or it accepts the neighbours
+ * but not this row. A server that refuses everything is retried without end.
  */
 export function chooseRetry(failed: FailedInsert): RetryStep {
   const { failure, rows, failures, hasStoredOthers, isOnlyRow } = failed

@@ -2,12 +2,15 @@ import type { Config } from '../../config/config.ts'
 import type { ClickHouse } from './client.ts'
 import { firstTables, type Table, tableOf } from './tables.ts'
 
-/** Tables of events, link events and recordings keep rows for EVENTS_TTL_DAYS, or for ever if it is 0. */
+/**
+ * Tables of events, link events and recordings keep rows for EVENTS_TTL_DAYS, or for ever if it is
+ * 0.
+ */
 export type SchemaSettings = Pick<Config, 'CLICKHOUSE_CLUSTER' | 'EVENTS_TTL_DAYS'>
 
 /**
- * Migrates the database to the schema of this version. Every statement may run twice, also on two nodes
- * at once, so an interrupted migration is run again. Rejects with a ClickHouseFailure.
+ * Migrates the database to the schema of this version. Every statement may run twice, also on two
+ * nodes at once, so an interrupted migration is run again. Rejects with a ClickHouseFailure.
  */
 export async function migrate(clickhouse: ClickHouse, settings: SchemaSettings): Promise<void> {
   const dialect = toDialect(settings.CLICKHOUSE_CLUSTER)
@@ -83,8 +86,8 @@ SETTINGS ${durability}, ${deduplication}`
 const retained = ['events', 'recordings', 'link_events'] as const
 
 /**
- * Retention counts from the time of receipt, so that a client whose clock is wrong loses no events. The
- * table is altered only if the setting has changed, because the change rewrites parts.
+ * Retention counts from the time of receipt, so that a client whose clock is wrong loses no events.
+ * The table is altered only if the setting has changed, because the change rewrites parts.
  */
 async function setRetention(
   clickhouse: ClickHouse,
@@ -120,6 +123,7 @@ const embeddedSettings = [
   // Otherwise a table with a large broken part, such as a failed merge leaves, does not load.
   ['max_suspicious_broken_parts', 1_000_000],
   ['max_suspicious_broken_parts_bytes', 1e15],
-  // More parts per merge, so that a row is rewritten less often: a third less CPU for merges under load.
+  // More parts per merge, so that a row is rewritten less often: a third less CPU for merges under
+  // load.
   ['merge_selector_base', 16],
 ] as const

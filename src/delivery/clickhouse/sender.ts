@@ -18,8 +18,8 @@ export type Sender = {
 }
 
 /**
- * After its connection broke, a request may still wait in the buffers of a hanging server. A server that
- * answers again starts it within this time.
+ * After its connection broke, a request may still wait in the buffers of a hanging server. A server
+ * that answers again starts it within this time.
  */
 const graceMs = 1000
 
@@ -30,8 +30,9 @@ export type InsertAttempt = {
   records: Records
   token: string
   /**
-   * The token was never sent before, so success proves that the rows are stored. ClickHouse remembers a
-   * token before the part is in place: success of a second insert with it may store nothing.
+   * The token was never sent before, so success proves that the rows are stored. ClickHouse
+   * remembers a token before the part is in place: success of a second insert with it may store
+   * nothing.
    */
   isNew: boolean
 }
@@ -62,7 +63,8 @@ export function createSender(options: SenderOptions): Sender {
     } catch (error) {
       signal.throwIfAborted()
       const failure = toFailure(error)
-      // The server stopped at a row while it parsed them. An insert is one block, so no row is stored.
+      // The server stopped at a row while it parsed them. An insert is one block, so no row is
+      // stored.
       if (failure.kind === 'data' && failure.row !== undefined) return { missing: records, failure }
       await pause(failure, signal)
       return { missing: await findMissing(table, records, signal), failure }

@@ -33,7 +33,9 @@ export type ClickHouseSinkOptions = RetryPolicy & {
   now(): number
 }
 
-/** Stores every record exactly once in ClickHouse, one batch at a time. Starts to connect at once. */
+/**
+ * Stores every record exactly once in ClickHouse, one batch at a time. Starts to connect at once.
+ */
 export function createClickHouseSink(options: ClickHouseSinkOptions): Sink {
   const { clickhouse, report } = options
   let failuresInARow = 0
@@ -135,8 +137,8 @@ function toTableBatches(records: readonly StoredRecord[], isNew: boolean): Table
 }
 
 /**
- * The dead letter of a rejected record. Its uuid derives from the record's place in the journal, so that
- * a second attempt at the same record gives the same row.
+ * The dead letter of a rejected record. Its uuid derives from the record's place in the journal, so
+ * that a second attempt at the same record gives the same row.
  */
 function toStoredDeadLetter({ record, failure }: RejectedRecord, journalId: string): StoredRecord {
   const { offset, receivedMs } = record

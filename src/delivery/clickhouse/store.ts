@@ -7,7 +7,10 @@ import { ClickHouseFailure } from './failure.ts'
 import { createHttpClickHouse, databaseOf } from './http.ts'
 import { createDatabase, migrate, tuneTables } from './schema.ts'
 
-/** Plain data: it is sent to the delivery thread. Without CLICKHOUSE_URL the embedded ClickHouse is used. */
+/**
+ * Plain data: it is sent to the delivery thread. Without CLICKHOUSE_URL the embedded ClickHouse is
+ * used.
+ */
 export type ClickHouseSettings = Pick<
   Config,
   Extract<keyof Config, `CLICKHOUSE_${string}`> | 'EVENTS_TTL_DAYS' | 'dataDir'
@@ -20,7 +23,10 @@ export type Store = {
   prepare(): Promise<void>
 }
 
-/** Throws, in words for the operator, if settings contradict each other or chDB is needed but missing. */
+/**
+ * Throws, in words for the operator, if settings contradict each other or chDB is needed but
+ * missing.
+ */
 export function parseClickHouseSettings(settings: ClickHouseSettings): ClickHouseSettings {
   const { CLICKHOUSE_URL: url, CLICKHOUSE_CLUSTER: cluster } = settings
   if (cluster !== undefined && url === undefined)
@@ -38,7 +44,10 @@ export function parseClickHouseSettings(settings: ClickHouseSettings): ClickHous
 /** Folder of the embedded ClickHouse. */
 export const toEmbeddedFolder = (dataDir: string) => join(dataDir, 'clickhouse')
 
-/** Rejects, in words for the operator, if the embedded ClickHouse is configured and cannot be loaded. */
+/**
+ * Rejects, in words for the operator, if the embedded ClickHouse is configured and cannot be
+ * loaded.
+ */
 export async function createStore(settings: ClickHouseSettings, log = silentLog): Promise<Store> {
   const { CLICKHOUSE_URL: url } = settings
   return url === undefined ? createEmbeddedStore(settings, log) : createServerStore(url, settings)

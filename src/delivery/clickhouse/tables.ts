@@ -25,7 +25,10 @@ export type Table = {
   ttl?: string
 }
 
-/** The read-back after an uncertain insert searches by time of receipt, which no sorting key contains. */
+/**
+ * The read-back after an uncertain insert searches by time of receipt, which no sorting key
+ * contains.
+ */
 const receivedAt = 'INDEX received_at_range received_at TYPE minmax GRANULARITY 1'
 
 /** Migration 1 put `received_at` last, while the canonical line has it second. */
@@ -36,7 +39,9 @@ function toColumns(columns: Columns): string[] {
   return [...Object.entries(columns).map(([name, [type]]) => `${name} ${type}`), receivedAt]
 }
 
-/** The tables as migration 1 creates them. A row replaces an older one with the same sorting key. */
+/**
+ * The tables as migration 1 creates them. A row replaces an older one with the same sorting key.
+ */
 export const firstTables: readonly Table[] = [
   {
     name: 'events',

@@ -42,7 +42,9 @@ export type Summary = {
 export type Classification = { statements: number; kind: StatementKind }
 type StatementKind = 'read' | 'write' | 'control' | 'unknown'
 
-/** Opens chDB on the folder `path`; within a process once (60 ms), then only a connection (0.2 ms). */
+/**
+ * Opens chDB on the folder `path`; within a process once (60 ms), then only a connection (0.2 ms).
+ */
 export function openConnection(native: Native, path: string): ChdbConnection {
   const held = toText(['clickhouse', `--path=${path}`])
   const handle = native.chdb_connect(2, held.pointers)

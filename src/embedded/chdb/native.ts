@@ -2,8 +2,9 @@ import { dlopen, FFIType } from 'bun:ffi'
 
 /**
  * chDB's C interface, called directly: its calls block, each in a thread of our own. The package's
- * asynchronous calls run on Bun's shared thread pool instead, which has as many threads as the machine
- * has cores: two slow queries there would keep the journal's writes and syncs waiting until they end.
+ * asynchronous calls run on Bun's shared thread pool instead, which has as many threads as the
+ * machine has cores: two slow queries there would keep the journal's writes and syncs waiting until
+ * they end.
  */
 export type Native = ReturnType<typeof openLibrary>
 

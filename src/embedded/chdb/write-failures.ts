@@ -1,9 +1,9 @@
 import type { ChdbConnection } from './connection.ts'
 
 /**
- * chDB ignores a failed write to the disk: an insert, another statement or a merge reports success and
- * leaves a broken part, which fails every query that reads it and is dropped at the next start. chDB
- * counts such writes, though, in `system.events`.
+ * chDB ignores a failed write to the disk: an insert, another statement or a merge reports success
+ * and leaves a broken part, which fails every query that reads it and is dropped at the next start.
+ * chDB counts such writes, though, in `system.events`.
  */
 export type WriteWatch = {
   /**
@@ -61,8 +61,8 @@ export const writeFailuresStatement = `SELECT sum(value) AS failures FROM system
 WHERE event = 'WriteBufferFromFileDescriptorWriteFailed'`
 
 /**
- * Loading a table checks the sizes of its files: a broken part is moved to the detached parts, and the
- * parts it was merged from become active again if they still exist (chDB keeps them for eight
+ * Loading a table checks the sizes of its files: a broken part is moved to the detached parts, and
+ * the parts it was merged from become active again if they still exist (chDB keeps them for eight
  * minutes). Two statements, one after the other; between them the table does not exist.
  */
 const toReload = (table: string) => [

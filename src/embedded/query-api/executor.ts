@@ -12,7 +12,9 @@ export type Executor = {
 export type Execution = {
   /** Resolves once the statement is parsed and accepted. Rejects with QueryError. */
   started: Promise<JobStart>
-  /** Settles when the statement has ended and the executor is free again. Rejects with QueryError. */
+  /**
+   * Settles when the statement has ended and the executor is free again. Rejects with QueryError.
+   */
   finished: Promise<Summary>
   /** Sends rows of an insert. Resolves when chDB has taken them or the insert has failed. */
   sendRows(bytes: Uint8Array): Promise<void>
@@ -74,7 +76,9 @@ function createExecution(send: Send): { execution: Execution; listener: Listener
     taken.resolve()
   }
 
-  /** After the end, the executor may already run the next job, which must not receive the message. */
+  /**
+   * After the end, the executor may already run the next job, which must not receive the message.
+   */
   const sendUnlessOver: Send = (message, transfer) => {
     if (!isOver) send(message, transfer)
   }

@@ -4,10 +4,10 @@ import type { Statement } from './statement.ts'
 import type { Token } from './tokens.ts'
 
 /**
- * Throws QueryError unless the statement only reads tables of this ClickHouse. The setting `readonly`
- * applies too, but is not enough: a SETTINGS clause in a subquery lifts it, DESCRIBE of a table function
- * and the function file() read files under it, and INTO OUTFILE writes them.
- * The check uses the syntax tree. The tree omits some expressions (the condition of SHOW, the lambda of
+ * Throws QueryError unless the statement only reads tables of this ClickHouse. The setting
+ * `readonly` applies too, but is not enough: a SETTINGS clause in a subquery lifts it, DESCRIBE of
+ * a table function and the function file() read files under it, and INTO OUTFILE writes them. The
+ * check uses the syntax tree. The tree omits some expressions (the condition of SHOW, the lambda of
  * APPLY), so the tokens of the statement, as ClickHouse formats it, are checked too.
  */
 export function assertHarmless(inspected: Inspected): void {
@@ -17,7 +17,10 @@ export function assertHarmless(inspected: Inspected): void {
   assertHarmlessWords(inspected)
 }
 
-/** Throws QueryError unless chDB's parser classifies the statement as a read. Call it first: only a read may be run through EXPLAIN AST. */
+/**
+ * Throws QueryError unless chDB's parser classifies the statement as a read. Call it first: only a
+ * read may be run through EXPLAIN AST.
+ */
 export function assertRead(statement: Statement): void {
   if (statement.kind !== 'read')
     throw createQueryError('READONLY', 'Cannot execute query in readonly mode')
@@ -51,7 +54,9 @@ const outwardFunctions = new Set([
   'addresstosymbol',
 ])
 
-/** Tables that interrupt all threads of this process, read its memory, or list external resources. */
+/**
+ * Tables that interrupt all threads of this process, read its memory, or list external resources.
+ */
 const closedTables = new Set([
   'stack_trace',
   'symbols',
@@ -97,7 +102,10 @@ function assertHarmlessNode(node: string, tableFunctions: ReadonlySet<string>): 
 
 const inNode = /^ *Function (global)?(not)?(null)?in(ignoreset)? /i
 
-/** A lone identifier after IN may name a table. Elsewhere it names a column or an alias, and may hold anything. */
+/**
+ * A lone identifier after IN may name a table. Elsewhere it names a column or an alias, and may
+ * hold anything.
+ */
 function assertNoPathAfterIn(tree: readonly string[]): void {
   for (const [index, line] of tree.entries()) {
     const right = inNode.test(line) ? toLastArgument(tree, index) : ''
@@ -165,7 +173,10 @@ function assertHarmlessCall(name: string, tableFunctions: ReadonlySet<string>): 
   assertHarmlessName(name)
 }
 
-/** A function can be used without call syntax: as an argument of APPLY or arrayMap, or by a parameter. */
+/**
+ * A function can be used without call syntax: as an argument of APPLY or arrayMap, or by a
+ * parameter.
+ */
 function assertHarmlessName(compound: string): void {
   for (const name of [compound, ...compound.split('.')]) {
     const lower = name.toLowerCase()

@@ -76,8 +76,8 @@ export type User = { name: string; password: string }
 export const defaultUser: User = { name: 'default', password: '' }
 
 /**
- * Throws QueryError for other credentials than the user's, in URL, headers or Basic authorisation. A
- * request without credentials is the default user.
+ * Throws QueryError for other credentials than the user's, in URL, headers or Basic authorisation.
+ * A request without credentials is the default user.
  */
 function assertUser(user: User, headers: Headers, search: URLSearchParams): void {
   const basic = /^basic\s+(.+)$/i.exec(headers.get('authorization') ?? '')?.[1] ?? ''

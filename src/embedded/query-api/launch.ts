@@ -11,9 +11,15 @@ export type Query = Execution & { output: Output }
 
 export type Launched = {
   query: Query
-  /** Settles when the executor is free again. A call that cannot be cancelled may end after its query. */
+  /**
+   * Settles when the executor is free again. A call that cannot be cancelled may end after its
+   * query.
+   */
   released: Promise<unknown>
-  /** The client has disconnected: cancels a read or an uncommitted insert. Other writes run to their end. */
+  /**
+   * The client has disconnected: cancels a read or an uncommitted insert. Other writes run to their
+   * end.
+   */
   cancelForClient(): void
 }
 
@@ -53,7 +59,10 @@ export function launch({ job, executor, control, native, readMsMax }: LaunchOpti
   return { query, released: execution.finished, cancelForClient: () => void cancelForClient() }
 }
 
-/** A killed query ends within milliseconds. Repeat, because a kill before the query is registered has no effect. */
+/**
+ * A killed query ends within milliseconds. Repeat, because a kill before the query is registered
+ * has no effect.
+ */
 const killEveryMs = 50
 /** After cancellation a query that does not end is reported as timed out. */
 const giveUpMs = 5_000
@@ -65,8 +74,8 @@ function killQuery(control: ChdbConnection, logComment: string): void {
 type Deadline = { readMsMax: number; cancel(): void }
 
 /**
- * The query, cancelled when its time is over. A single call of a slow function cannot be cancelled: then
- * the query rejects, and its executor stays occupied until the call ends.
+ * The query, cancelled when its time is over. A single call of a slow function cannot be cancelled:
+ * then the query rejects, and its executor stays occupied until the call ends.
  */
 function withDeadline(query: Query, { readMsMax, cancel }: Deadline): Query {
   if (!Number.isFinite(readMsMax)) return query
@@ -101,7 +110,10 @@ type Output = {
   discard(): Promise<void>
 }
 
-/** A pipe between threads. The writer closes `writeFd`; the reader closes its own end after the output. */
+/**
+ * A pipe between threads. The writer closes `writeFd`; the reader closes its own end after the
+ * output.
+ */
 function openPipe(native: Native): { writeFd: number; output: Output } {
   const ends = new Int32Array(2)
   if (native.pipe(ends) !== 0)

@@ -18,7 +18,9 @@ type ReplyOptions = { query: Query; request: QueryRequest; facts: ChdbFacts }
 const bufferBytesDefault = 1024 * 1024
 const bufferBytesMax = 64 * 1024 * 1024
 
-/** The reply to a started query. Rejects with QueryError if the query fails before the reply starts. */
+/**
+ * The reply to a started query. Rejects with QueryError if the query fails before the reply starts.
+ */
 export async function toReply({ query, request, facts }: ReplyOptions): Promise<Response> {
   const { format } = await query.started
   const wanted = request.waitsForEnd ? bufferBytesMax : (request.bufferBytes ?? bufferBytesDefault)
@@ -62,7 +64,10 @@ async function gather({ output }: Query, bytesEnough: number) {
 
 type StreamParts = { query: Query; chunks: Uint8Array[]; tag: string; facts: ChdbFacts }
 
-/** The output at the client's pace. After a late failure it ends with ClickHouse's `__exception__` block. */
+/**
+ * The output at the client's pace. After a late failure it ends with ClickHouse's `__exception__`
+ * block.
+ */
 function toStream({ query, chunks, tag, facts }: StreamParts): ReadableStream<Uint8Array> {
   return new ReadableStream<Uint8Array>(
     {
@@ -84,7 +89,10 @@ function toStream({ query, chunks, tag, facts }: StreamParts): ReadableStream<Ui
   )
 }
 
-/** Format of ClickHouse since 25.11: marker, tag, message, its length with the line break, tag, marker. */
+/**
+ * Format of ClickHouse since 25.11: marker, tag, message, its length with the line break, tag,
+ * marker.
+ */
 function toTail(text: string, tag: string): Uint8Array {
   const message = Buffer.from(`${text}\n`)
   const open = `\r\n__exception__\r\n${tag}\r\n`
@@ -113,7 +121,10 @@ function toHeaders({ request, facts, format }: HeaderParts): Headers {
   })
 }
 
-/** Counts are strings, as ClickHouse sends them. They are 0 if the reply started before the query ended. */
+/**
+ * Counts are strings, as ClickHouse sends them. They are 0 if the reply started before the query
+ * ended.
+ */
 function toSummaryText(summary: Summary | undefined): string {
   const counts = {
     read_rows: summary?.readRows ?? 0,
@@ -144,8 +155,8 @@ function toCompressed(
 }
 
 /**
- * The HTTP status of an exception, as in ClickHouse's exceptionCodeToHTTPStatus, with one difference: too
- * many queries is 503 instead of 500, so that clients retry.
+ * The HTTP status of an exception, as in ClickHouse's exceptionCodeToHTTPStatus, with one
+ * difference: too many queries is 503 instead of 500, so that clients retry.
  */
 function toHttpStatus(code: number): number {
   return statusOf.get(code) ?? 500

@@ -1,7 +1,9 @@
 import { createQueryError } from '../chdb/exceptions.ts'
 import type { Settings } from './settings.ts'
 
-/** A request as parsed from URL, headers and form. The rest of the statement may follow in the body. */
+/**
+ * A request as parsed from URL, headers and form. The rest of the statement may follow in the body.
+ */
 export type QueryRequest = {
   sql: string
   database: string | undefined
@@ -27,7 +29,10 @@ type RequestParts = {
   fields?: Iterable<[string, string]>
 }
 
-/** Throws QueryError for features that are not supported. `fields` are the fields of a form in the body. */
+/**
+ * Throws QueryError for features that are not supported. `fields` are the fields of a form in the
+ * body.
+ */
 export function parseQueryRequest({
   url,
   headers,
@@ -105,7 +110,10 @@ function splitParameters(given: ReadonlyMap<string, string>) {
   }
 }
 
-/** The first supported encoding that the client accepts. No Brotli: Bun compresses at its slowest level. */
+/**
+ * The first supported encoding that the client accepts. No Brotli: Bun compresses at its slowest
+ * level.
+ */
 function toEncoding(headers: Headers): Encoding | undefined {
   const accepted = (headers.get('accept-encoding') ?? '')
     .split(',')

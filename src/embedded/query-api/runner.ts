@@ -29,7 +29,8 @@ export type Runner = {
 export type RunningInsert = Omit<InsertStream, 'finish'> & { finish(): Promise<Result> }
 
 export function createRunner({ native, path, mode }: RunnerOptions): Runner {
-  // Never runs with a client's settings: a limit on rows, for example, would cut off the syntax tree.
+  // Never runs with a client's settings: a limit on rows, for example, would cut off the syntax
+  // tree.
   const inspector = openConnection(native, path)
   inspector.query(toSetStatement(inspectorSettings))
   const tableFunctions = readTableFunctions(inspector)
@@ -100,17 +101,22 @@ function execute({ connection, statement, job }: Execution): Summary {
     const sql = `${text} ${target} FORMAT ${format}${tail}`
     return connection.query(sql, { parameters }).summary
   }
-  // Other statements have small results. Writes run as sent: ClickHouse masks passwords when it formats.
+  // Other statements have small results. Writes run as sent: ClickHouse masks passwords when it
+  // formats.
   const sql = kind === 'read' || isKill ? `${text}${tail}` : job.sql
   const { bytes, summary } = connection.query(sql, { format, parameters })
   for (let written = 0; written < bytes.length; ) written += writeSync(job.outputFd, bytes, written)
   return summary
 }
 
-/** Folder in which a file descriptor can be opened as a file: chDB streams results only to files. */
+/**
+ * Folder in which a file descriptor can be opened as a file: chDB streams results only to files.
+ */
 const descriptorFolder = process.platform === 'linux' ? '/proc/self/fd' : '/dev/fd'
 
-/** Watches all MergeTree tables, as a ClickHouse server would report a failed write to any of them. */
+/**
+ * Watches all MergeTree tables, as a ClickHouse server would report a failed write to any of them.
+ */
 function createTableWatch(connection: ChdbConnection): WriteWatch {
   const read = async (sql: string) => new TextDecoder().decode(connection.query(sql).bytes)
   return createWriteWatch({

@@ -25,9 +25,9 @@ export type QueryServerOptions = {
 const gib = 1024 ** 3
 
 /**
- * Starts the server in a thread of its own and queries in further threads. Rejects if the port is taken
- * or chDB cannot be loaded. A read-only query is limited in memory, time and threads; together these
- * queries leave one core to the rest of the process.
+ * Starts the server in a thread of its own and queries in further threads. Rejects if the port is
+ * taken or chDB cannot be loaded. A read-only query is limited in memory, time and threads;
+ * together these queries leave one core to the rest of the process.
  */
 export async function startQueryServer({
   log,

@@ -8,8 +8,9 @@ export type Limits = { memoryBytesMax: number; executionMsMax: number }
 export type Settings = Readonly<Record<string, string>>
 
 /**
- * The settings of a query, in the order in which they are applied. In read-only mode it throws QueryError
- * for a setting that is not allowed or too high, and `readonly` comes last because it locks all others.
+ * The settings of a query, in the order in which they are applied. In read-only mode it throws
+ * QueryError for a setting that is not allowed or too high, and `readonly` comes last because it
+ * locks all others.
  */
 export function toQuerySettings(options: {
   mode: Mode
@@ -29,8 +30,8 @@ export function toQuerySettings(options: {
 }
 
 /**
- * chDB generates query ids and accepts none, but system.processes shows the settings of a query, so the
- * client's id is stored there. A comment from the client follows on the next line.
+ * chDB generates query ids and accepts none, but system.processes shows the settings of a query, so
+ * the client's id is stored there. A comment from the client follows on the next line.
  */
 function toLogComment({ queryId, given }: { queryId: string; given: Settings }): string {
   return `${logCommentPrefix}${queryId}\n${given.log_comment ?? ''}`.trimEnd()
@@ -47,7 +48,10 @@ function toBounds({ memoryBytesMax, executionMsMax }: Limits): Settings {
   }
 }
 
-/** One thread for formats too, no introspection, and no spilling to the disk, which the journal needs. */
+/**
+ * One thread for formats too, no introspection, and no spilling to the disk, which the journal
+ * needs.
+ */
 const fixed: Settings = {
   implicit_select: '0',
   timeout_overflow_mode: 'throw',
@@ -68,7 +72,10 @@ export const inspectorSettings: Settings = {
   readonly: '1',
 }
 
-/** Settings for the output format, the meaning of names and nulls, and further bounds. None names a file. */
+/**
+ * Settings for the output format, the meaning of names and nulls, and further bounds. None names a
+ * file.
+ */
 const allowed = new RegExp(
   `^(${[
     'output_format_(json|csv|tsv|pretty|parquet|arrow|orc|native|binary|bson|msgpack|markdown|sql_insert|values)_\\w+',
@@ -89,7 +96,8 @@ function assertAllowed(name: string, value: string, limits: Limits): void {
   if (!allowed.test(name) || isUnlocking)
     throw createQueryError('READONLY', `Cannot modify '${name}' setting in readonly mode`)
   const bound = toBound(name, limits)
-  // Zero would lift the bound, and ClickHouse accepts suffixes: allow only a plain number in the bound.
+  // Zero would lift the bound, and ClickHouse accepts suffixes: allow only a plain number in the
+  // bound.
   const isPlain = /^\d{1,15}(\.\d+)?$/.test(value)
   if (bound !== undefined && !(isPlain && Number(value) > 0 && Number(value) <= bound))
     throw createQueryError(

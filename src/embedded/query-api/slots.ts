@@ -2,7 +2,9 @@ import { createQueryError } from '../chdb/exceptions.ts'
 
 /** A bounded number of workers, each started when first needed, with a bounded queue. */
 export type Slots<T> = {
-  /** A worker for exclusive use. Rejects when the queue is full, `signal` aborts, or after `close`. */
+  /**
+   * A worker for exclusive use. Rejects when the queue is full, `signal` aborts, or after `close`.
+   */
   take(signal: AbortSignal): Promise<T>
   give(worker: T): void
   /** Rejects all that wait. Workers in use are still given back. */

@@ -82,8 +82,8 @@ async function sendRows({ query, body, signal, prefix, dataStart }: Rows): Promi
 type InsertParts = { sql: string; format: string; dataStart: number }
 
 /**
- * Splits `INSERT INTO t … FORMAT name` or `… VALUES` from the rows after it. Undefined for every other
- * statement, such as INSERT … SELECT. `text` is latin1, so offsets count bytes.
+ * Splits `INSERT INTO t … FORMAT name` or `… VALUES` from the rows after it. Undefined for every
+ * other statement, such as INSERT … SELECT. `text` is latin1, so offsets count bytes.
  */
 export function splitInsert(text: string): InsertParts | undefined {
   let before: Token | undefined

@@ -80,8 +80,9 @@ function isFormatClause(token: Token, [name, next]: readonly Token[]): boolean {
 }
 
 /**
- * Rewrites system.processes and the condition of KILL QUERY so that `query_id` is the id that the client
- * gave. chDB generates ids of its own; the client's id is stored in the setting `log_comment`.
+ * Rewrites system.processes and the condition of KILL QUERY so that `query_id` is the id that the
+ * client gave. chDB generates ids of its own; the client's id is stored in the setting
+ * `log_comment`.
  */
 export function withClientIds(text: string, tokens: readonly Token[]): string {
   const isKill = isKeyword(tokens[0], 'KILL')

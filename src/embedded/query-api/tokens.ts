@@ -1,6 +1,7 @@
 /**
- * A token as ClickHouse's lexer splits SQL. `value` is the content of a quoted identifier or string, else
- * the text. `depth` counts the enclosing parentheses and brackets. `start` and `end` are offsets.
+ * A token as ClickHouse's lexer splits SQL. `value` is the content of a quoted identifier or
+ * string, else the text. `depth` counts the enclosing parentheses and brackets. `start` and `end`
+ * are offsets.
  */
 export type Token = {
   kind: 'word' | 'quoted' | 'string' | 'number' | 'mark'
@@ -10,7 +11,9 @@ export type Token = {
   end: number
 }
 
-/** The tokens of `sql` without white space and comments. Total: an unclosed token runs to the end. */
+/**
+ * The tokens of `sql` without white space and comments. Total: an unclosed token runs to the end.
+ */
 export function* toTokens(sql: string): Generator<Token> {
   let depth = 0
   for (const match of sql.matchAll(pattern)) {

@@ -15,8 +15,8 @@ import * as fixtures from '../../unit/delivery/clickhouse/fixtures.ts'
 setDefaultTimeout(60_000)
 
 /**
- * chDB checks the free space of its top folder, which is on a large disk, and so continues to write to
- * the tiny disk below. The same happens if another program fills the disk after the check.
+ * chDB checks the free space of its top folder, which is on a large disk, and so continues to write
+ * to the tiny disk below. The same happens if another program fills the disk after the check.
  */
 describe.skipIf(!canMount)('the embedded ClickHouse on a disk that fills up', () => {
   let folder: ReturnType<typeof temporaryFolder>

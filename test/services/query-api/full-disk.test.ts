@@ -7,7 +7,9 @@ import { startClickHouse } from '../clickhouse.ts'
 
 setDefaultTimeout(60_000)
 
-/** chDB checks the free space of its top folder on a large disk, and writes to the tiny disk below. */
+/**
+ * chDB checks the free space of its top folder on a large disk, and writes to the tiny disk below.
+ */
 describe.skipIf(!canMount)('a writable embedded ClickHouse on a disk that fills up', () => {
   test('reports a failed write, as a server does, and keeps earlier rows', async () => {
     using folder = temporaryFolder()

@@ -7,8 +7,9 @@ import {
 } from '../../../src/embedded/query-api/server.ts'
 
 /**
- * A process with a writable and a read-only interface on one folder. It prints their ports, then replies to lines:
- * `sync` with the longest of 20 writes and syncs of a file, in ms; `stop` by closing both and ending.
+ * A process with a writable and a read-only interface on one folder. It prints their ports, then
+ * replies to lines: `sync` with the longest of 20 writes and syncs of a file, in ms; `stop` by
+ * closing both and ending.
  */
 const [folder = '', options = '{}'] = process.argv.slice(2)
 const common = { port: 0, chdbPath: join(folder, 'chdb'), log: silentLog }

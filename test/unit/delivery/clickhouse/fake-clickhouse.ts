@@ -16,7 +16,9 @@ export const faults = [
   'half-stored-unheard',
   /** It continues to run after the client's timeout. */
   'still-running-unheard',
-  /** It arrives after the client's first read-back, but before the second one and before a retry. */
+  /**
+   * It arrives after the client's first read-back, but before the second one and before a retry.
+   */
   'late-unheard',
 ] as const
 

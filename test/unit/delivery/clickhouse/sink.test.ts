@@ -235,7 +235,9 @@ describe('a block with bad rows', () => {
   })
 })
 
-/** A late request is followed by a successful one: two late ones in a row are outside the guarantee. */
+/**
+ * A late request is followed by a successful one: two late ones in a row are outside the guarantee.
+ */
 const plans = fc
   .array(fc.constantFrom<Fault>(...faults, 'none'), { maxLength: 8 })
   .map(
@@ -319,7 +321,9 @@ async function shipThroughCrashes(
 const sound: Shape = { kind: 'event', isBad: false, isTwin: false }
 const bad: Shape = { ...sound, isBad: true }
 
-/** Regression found by the test below: a request arrives after its rows were split into other parts. */
+/**
+ * Regression found by the test below: a request arrives after its rows were split into other parts.
+ */
 const hardCases: [Shape[], Fault[], number[]][] = [
   [[sound, bad], ['late-unheard', 'none'], [1]],
   [[bad, sound], ['late-unheard', 'none'], [2]],
