@@ -1,7 +1,8 @@
 /**
- * Forces a garbage collection each time `everyBytes` of large buffers are no longer used. JSC paces its collections by
- * the size of the heap: the dedup table makes the heap of the HTTP thread look large, and the delivery thread holds its
- * blocks outside the heap. Without forced collections a multiple of `everyBytes` stays in memory.
+ * Forces a garbage collection each time `everyBytes` of large buffers are no longer used. JSC paces
+ * its collections by the size of the heap: the dedup table makes the heap of the HTTP thread look
+ * large, and the delivery thread holds its blocks outside the heap. Without forced collections a
+ * multiple of `everyBytes` stays in memory.
  */
 export function createGarbageCollector({
   everyBytes,
@@ -39,7 +40,10 @@ export function createGarbageCollector({
 }
 
 export type GarbageCollector = {
-  /** Counts `bytes` that are no longer used. `onCollected` is called after the collection that frees them. */
+  /**
+   * Counts `bytes` that are no longer used. `onCollected` is called after the collection that frees
+   * them.
+   */
   add(bytes: number, onCollected?: () => void): void
   /** Collects at the end of this event-loop iteration, unless there is nothing to collect. */
   collectSoon(): void

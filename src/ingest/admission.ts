@@ -5,7 +5,10 @@ import type { Overflow } from './limits/overflow.ts'
 import type { Quotas } from './limits/quotas.ts'
 import type { Limiter, RateDecision } from './limits/rate-limiter.ts'
 
-/** Rates, quotas and overflow: rates apply to a request before its events are normalised, the others after. */
+/**
+ * Rates, quotas and overflow: rates apply to a request before its events are normalised, the others
+ * after.
+ */
 export function createAdmission(options: AdmissionOptions): Admission {
   return {
     takeRate(contract, project, request) {
@@ -35,7 +38,9 @@ export type Admission = {
   takeRate(contract: ProtocolName, project: Project, request: IngestRequest): void | Promise<void>
   /** The events within the quotas, and the categories of those above. */
   underQuota(events: readonly CanonicalEvent[]): Promise<QuotaDecision> | QuotaDecision
-  /** Call with new events once they are committed: refused requests and duplicates are not charged. */
+  /**
+   * Call with new events once they are committed: refused requests and duplicates are not charged.
+   */
   charge(events: readonly CanonicalEvent[]): void
   /** Sets the route of events whose key exceeds the overflow rate, and returns their number. */
   divert(events: readonly CanonicalEvent[], nowMs: number): number
@@ -56,7 +61,10 @@ type QuotaDecision = { kept: readonly CanonicalEvent[]; limited: readonly Catego
 
 const unlimited: RateDecision = { allowed: true, retryAfterSeconds: 0 }
 
-/** The server's default rate applies to capture only; a project's own rate to all contracts but telemetry. */
+/**
+ * The server's default rate applies to capture only; a project's own rate to all contracts but
+ * telemetry.
+ */
 function takeProjectRate(
   { requests }: AdmissionOptions,
   contract: ProtocolName,
@@ -98,7 +106,10 @@ async function partitionByQuota(
   return { kept, limited: [...limited] }
 }
 
-/** Only events of the main topic overflow: migrated events have their own topic, and recordings are keyed by session. */
+/**
+ * Only events of the main topic overflow: migrated events have their own topic, and recordings are
+ * keyed by session.
+ */
 function divert(overflow: Overflow, events: readonly CanonicalEvent[], nowMs: number): number {
   let diverted = 0
   for (const event of events) {

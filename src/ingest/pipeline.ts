@@ -29,9 +29,9 @@ const encodedBytesPerDecoded = 2
 const recordOverheadBytes = 2048
 
 /**
- * The pipeline: takes a request of any contract and returns its reply. Acknowledged events are on disk. Without Redis
- * only the body and the commit are awaited. It is one async function: measured, a chain of awaited functions takes 5 %
- * more CPU.
+ * The pipeline: takes a request of any contract and returns its reply. Acknowledged events are on
+ * disk. Without Redis only the body and the commit are awaited. It is one async function: measured,
+ * a chain of awaited functions takes 5 % more CPU.
  */
 export function createIngest(options: IngestOptions): Ingest {
   const { memory, scheduler, projects, admission, dedup, counters } = options

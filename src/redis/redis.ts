@@ -10,9 +10,10 @@ const deadMsByDefault = 5000
 const connectMsMax = 2000
 
 /**
- * The process's connection to Redis, single or Cluster (several comma-separated nodes in `url`). Needs Redis 6.2 or newer.
- * A call waits `timeoutMs` at most. After five consecutive failures (circuit breaker) no further calls are made; a probe
- * each second detects when Redis is available again. So callers need an answer that works without Redis.
+ * The process's connection to Redis, single or Cluster (several comma-separated nodes in `url`).
+ * Needs Redis 6.2 or newer. A call waits `timeoutMs` at most. After five consecutive failures
+ * (circuit breaker) no further calls are made; a probe each second detects when Redis is available
+ * again. So callers need an answer that works without Redis.
  */
 export function createRedis(options: RedisOptions): RedisHandle {
   return new Handle(options)
@@ -22,7 +23,10 @@ export function createRedis(options: RedisOptions): RedisHandle {
 const slotTags = [...'0123456789abcdef']
 
 export type RedisOptions = {
-  /** `redis[s]://user:password@host:port/db`; several, separated by commas, are the nodes of a Cluster. */
+  /**
+   * `redis[s]://user:password@host:port/db`; several, separated by commas, are the nodes of a
+   * Cluster.
+   */
   url: string
   /** Precedes every key. */
   prefix: string
@@ -162,7 +166,10 @@ class Handle implements RedisHandle {
     }
   }
 
-  /** Reads a key in every slot that the dedup uses, because a single node of a Cluster may be unavailable. */
+  /**
+   * Reads a key in every slot that the dedup uses, because a single node of a Cluster may be
+   * unavailable.
+   */
   async #probe(): Promise<void> {
     if (this.#failuresInRow < failuresMax || this.#client.status !== 'ready') return
     const keys = this.isCluster ? slotTags.map((tag) => `probe:{${tag}}`) : ['probe']
@@ -199,7 +206,10 @@ function connect(url: string, extra: Extra): Client {
 const reconnectBackoff = { firstMs: 100, maxMs: reconnectMsMax }
 const retryStrategy = (times: number) => toBackoffMs(times, reconnectBackoff, Math.random)
 const connecting = { connectTimeout: connectMsMax, autoResendUnfulfilledCommands: false }
-/** Only readers, which may wait without limit, queue calls: another queue would grow while Redis is unavailable. */
+/**
+ * Only readers, which may wait without limit, queue calls: another queue would grow while Redis is
+ * unavailable.
+ */
 const mayQueue = ({ maxRetriesPerRequest }: Extra) => maxRetriesPerRequest === null
 
 function connectOne(url: string, extra: Extra): Redis {
@@ -217,7 +227,8 @@ function connectCluster(urls: readonly string[], { keyPrefix, ...extra }: Extra)
     ...(keyPrefix === undefined ? {} : { keyPrefix }),
     enableOfflineQueue: mayQueue(extra),
     clusterRetryStrategy: retryStrategy,
-    // ioredis connects to a node at the first call and then sends it again. Calls to a lost node still end soon.
+    // ioredis connects to a node at the first call and then sends it again. Calls to a lost node
+    // still end soon.
     retryDelayOnFailover: 10,
     maxRedirections: 5,
     slotsRefreshInterval: reconnectMsMax,

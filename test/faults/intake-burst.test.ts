@@ -8,7 +8,10 @@ import { type Spillway, startSpillway } from '../support/spillway.ts'
 const mib = 1024 * 1024
 const requests = 600
 const intakeBytes = 256 * mib
-/** 10 % for memory that the allocator has freed and not yet returned. Without limits these requests would take 12 GB. */
+/**
+ * 10 % for memory that the allocator has freed and not yet returned. Without limits these requests
+ * would take 12 GB.
+ */
 const growthBytesMax = 1.1 * intakeBytes
 /** They fill the recent records of the journal, whose memory does not belong to the intake. */
 const warmingBodies = 4
@@ -18,7 +21,8 @@ beforeAll(async () => {
   server = await startSpillway({
     ACCESS_LOG: 'false',
     INTAKE_BYTES_MAX: String(intakeBytes),
-    // No server listens there. The embedded ClickHouse would use memory for accepted events, within its own limits.
+    // No server listens there. The embedded ClickHouse would use memory for accepted events, within
+    // its own limits.
     CLICKHOUSE_URL: `http://127.0.0.1:${freePort()}`,
   })
 })
@@ -41,7 +45,10 @@ function postSmall(): Promise<Response> {
   return fetch(`${server.url}/batch`, { method: 'POST', body, keepalive: false })
 }
 
-/** Sends as fast as the server reads, until there is a reply. Returns the status, and whether it says when to retry. */
+/**
+ * Sends as fast as the server reads, until there is a reply. Returns the status, and whether it
+ * says when to retry.
+ */
 async function postLarge(body: Uint8Array, isChunked: boolean): Promise<string> {
   const connection = await rawHttp(server.url)
   const length = isChunked ? 'Transfer-Encoding: chunked' : `Content-Length: ${body.length}`

@@ -16,10 +16,11 @@ export type DecodeInput = {
 }
 
 /**
- * Parses a request's JSON out of its layers of compression, base64 and forms. Synchronous, except for a large body:
- * it is decompressed on another thread, and may wait for memory. Throws or rejects with empty_body, invalid_encoding,
- * invalid_json, nesting_too_deep, body_too_large and the ticket's too_busy. Order and leniency follow PostHog's
- * capture service. The buffer of a large `body` may be detached (empty) afterwards.
+ * Parses a request's JSON out of its layers of compression, base64 and forms. Synchronous, except
+ * for a large body: it is decompressed on another thread, and may wait for memory. Throws or
+ * rejects with empty_body, invalid_encoding, invalid_json, nesting_too_deep, body_too_large and the
+ * ticket's too_busy. Order and leniency follow PostHog's capture service. The buffer of a large
+ * `body` may be detached (empty) afterwards.
  */
 export function decodeBody(input: DecodeInput): DecodedBody | Promise<DecodedBody> {
   const bare = isBare(input) ? input.body : unwrap(toWrapped(input))
@@ -49,7 +50,10 @@ async function decompressAlone(
   }
 }
 
-/** The deepest nesting of real clients is base64 of gzip in a form in gzip; one more is allowed. Each layer costs a body. */
+/**
+ * The deepest nesting of real clients is base64 of gzip in a form in gzip; one more is allowed.
+ * Each layer costs a body.
+ */
 const layersMax = 5
 
 /** A payload and what is known about its remaining layers. Each hint applies to one layer. */
@@ -144,7 +148,10 @@ function unwrapCodec(wrapped: Wrapped, bytes: Uint8Array, codec: Codec) {
   }
 }
 
-/** A declared form without `data` is read as it stands: some clients send plain JSON under this content type. */
+/**
+ * A declared form without `data` is read as it stands: some clients send plain JSON under this
+ * content type.
+ */
 function unwrapForm(wrapped: Wrapped): Wrapped {
   const { data, compression } = parseForm(toText(wrapped.payload))
   if (data === undefined) return toLayer(wrapped, { form: 'done' })
@@ -185,8 +192,8 @@ const strictHead = /^[A-Za-z0-9+/]+={0,2}\s*$/
 const looseHead = /^[A-Za-z0-9+/ \r\n]+={0,2}\s*$/
 
 /**
- * Undefined if the payload is not base64. A body must consist of whole groups of four characters. `isLoose`, for
- * fields, also accepts missing padding, and spaces where a `+` was not escaped.
+ * Undefined if the payload is not base64. A body must consist of whole groups of four characters.
+ * `isLoose`, for fields, also accepts missing padding, and spaces where a `+` was not escaped.
  */
 function decodeBase64(payload: Payload, isLoose: boolean): Uint8Array | undefined {
   const head = toText(payload.slice(0, headLength))

@@ -12,9 +12,10 @@ export type Bounds = {
 }
 
 /**
- * Decompresses at most `bytesMax`; the limit holds during decompression. A small body is decompressed at once, in
- * microseconds. For a large one the result is a function that decompresses on zlib's threads, so that 20 MB do not block
- * the event loop. Throws or rejects with invalid_encoding, body_too_large and the ticket's too_busy.
+ * Decompresses at most `bytesMax`; the limit holds during decompression. A small body is
+ * decompressed at once, in microseconds. For a large one the result is a function that decompresses
+ * on zlib's threads, so that 20 MB do not block the event loop. Throws or rejects with
+ * invalid_encoding, body_too_large and the ticket's too_busy.
  */
 export function decompress(
   codec: Codec,
@@ -61,7 +62,10 @@ const openers: Record<Exclude<Codec, 'deflate'>, Opener> = {
 const inflate: Opener = { open: zlib.inflateSync, createStream: zlib.createInflate }
 const inflateRaw: Opener = { open: zlib.inflateRawSync, createStream: zlib.createInflateRaw }
 
-/** `deflate` means the zlib format, but some clients send raw deflate. The first two bytes tell them apart. */
+/**
+ * `deflate` means the zlib format, but some clients send raw deflate. The first two bytes tell them
+ * apart.
+ */
 function toInflate([first = 0, second = 0]: Uint8Array): Opener {
   return first % 16 === 8 && (first * 256 + second) % 31 === 0 ? inflate : inflateRaw
 }
@@ -71,9 +75,10 @@ const bytesPerByteMax = 1032
 const statedBytesMin = 1023
 
 /**
- * The output size that gzip's trailer states, limited to what is possible. It covers the last member only. Measured: with
- * a chunk one byte larger than the output, a small body takes three fifths of the time that it takes with 64 KiB chunks,
- * and no memory is left over. If the size is too small, further chunks follow.
+ * The output size that gzip's trailer states, limited to what is possible. It covers the last
+ * member only. Measured: with a chunk one byte larger than the output, a small body takes three
+ * fifths of the time that it takes with 64 KiB chunks, and no memory is left over. If the size is
+ * too small, further chunks follow.
  */
 function toStatedBytes(bytes: Uint8Array): number {
   const [a = 0, b = 0, c = 0, d = 0] = bytes.subarray(-4)

@@ -3,14 +3,17 @@ import type { Payload } from './payload.ts'
 export type Form = { data: string | undefined; compression: string | undefined }
 
 /**
- * Reads the two fields that contracts use. Written by hand: URLSearchParams builds every field, and needs seconds and
- * hundreds of megabytes for a 20 MB body of `a&a&…`.
+ * Reads the two fields that contracts use. Written by hand: URLSearchParams builds every field, and
+ * needs seconds and hundreds of megabytes for a 20 MB body of `a&a&…`.
  */
 export function parseForm(text: string): Form {
   return { data: toField(text, 'data'), compression: toField(text, 'compression') }
 }
 
-/** For forms that browsers' beacons send as text/plain. Neither JSON nor base64 starts with these names. */
+/**
+ * For forms that browsers' beacons send as text/plain. Neither JSON nor base64 starts with these
+ * names.
+ */
 export function isFormLike(payload: Payload): boolean {
   return starts.some((start) =>
     typeof payload === 'string'
@@ -22,7 +25,10 @@ export function isFormLike(payload: Payload): boolean {
 
 const starts = ['data=', 'compression=']
 
-/** The client's statement how its payload is compressed: in `?compression=`, a form field or Content-Encoding. */
+/**
+ * The client's statement how its payload is compressed: in `?compression=`, a form field or
+ * Content-Encoding.
+ */
 export type Hint = 'gzip' | 'lz64' | 'base64'
 
 /** Case-insensitive; unknown names are ignored. */
@@ -55,6 +61,9 @@ function toValue(raw: string): string {
   return new URLSearchParams(`value=${raw}`).get('value') ?? ''
 }
 
-/** Fast path: base64 has only these three escapes. Replacing them takes a third of the parser's time. */
+/**
+ * Fast path: base64 has only these three escapes. Replacing them takes a third of the parser's
+ * time.
+ */
 const unescapeBase64 = (raw: string) =>
   raw.replaceAll('%2B', '+').replaceAll('%2F', '/').replaceAll('%3D', '=')

@@ -2,9 +2,9 @@ import { IngestError } from '../../core/errors.ts'
 import type { Bounds } from './decompress.ts'
 
 /**
- * Decompresses the output of LZString.compressToBase64; undefined if the text is not such output. Written by hand: the
- * library's decompressor has no bound, and its output may grow with the square of its input. Throws body_too_large and
- * the ticket's too_busy.
+ * Decompresses the output of LZString.compressToBase64; undefined if the text is not such output.
+ * Written by hand: the library's decompressor has no bound, and its output may grow with the square
+ * of its input. Throws body_too_large and the ticket's too_busy.
  */
 export function decompressLz64(base64: string, bounds: Bounds): string | undefined {
   if (base64.length > compressedCharsMax) throw tooLarge(`${compressedCharsMax} characters of lz64`)
@@ -25,12 +25,18 @@ export function decompressLz64(base64: string, bounds: Bounds): string | undefin
 /** About 0.1 s of work. Old SDKs compress URLs and beacons with lz64, which are far smaller. */
 const compressedCharsMax = 4 * 1024 * 1024
 
-/** Codes 0 and 1 precede a new character of 8 or 16 bits. Codes from 3 on are words of the dictionary. */
+/**
+ * Codes 0 and 1 precede a new character of 8 or 16 bits. Codes from 3 on are words of the
+ * dictionary.
+ */
 const endCode = 2
 const firstWord = 3
 const literalBits = (code: number) => (code === 0 ? 8 : 16)
 
-/** The values of the alphabet with their six bits reversed, so that the stream can be read from the lowest bit. */
+/**
+ * The values of the alphabet with their six bits reversed, so that the stream can be read from the
+ * lowest bit.
+ */
 const sextets = new Int8Array(128).fill(-1)
 for (const [value, char] of [
   ...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/',
@@ -78,8 +84,8 @@ class BitReader {
 }
 
 /**
- * The output and its dictionary. Every word is the previous one plus one character, and both lie in the output. So a
- * word is stored as start and length, and no string is built before the end.
+ * The output and its dictionary. Every word is the previous one plus one character, and both lie in
+ * the output. So a word is stored as start and length, and no string is built before the end.
  */
 class Words {
   /** The width of the next code. */
@@ -109,7 +115,9 @@ class Words {
     this.#follow(start, 1)
   }
 
-  /** False if the code is not a word. The word that is about to be added is a valid code already. */
+  /**
+   * False if the code is not a word. The word that is about to be added is a valid code already.
+   */
   append(code: number): boolean {
     if (code > this.#count) return false
     const isNext = code === this.#count
@@ -117,7 +125,8 @@ class Words {
     const length = isNext ? this.#lastLength + 1 : this.#lengths[code]!
     const start = this.#size
     this.#ensureCapacity(length)
-    // One by one, from the start: the word that is about to be added overlaps the output that it is copied to.
+    // One by one, from the start: the word that is about to be added overlaps the output that it is
+    // copied to.
     for (let i = 0; i < length; i += 1) this.#chars[start + i] = this.#chars[from + i]!
     this.#size += length
     this.#follow(start, length)

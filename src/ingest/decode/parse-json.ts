@@ -3,9 +3,10 @@ import { nestingMax } from '../../core/limits.ts'
 import type { AdmissionTicket } from '../load-shedding/admission-ticket.ts'
 
 /**
- * JSON.parse with a nesting limit and without loss of digits: integers beyond 2^53 and numbers beyond a double become
- * `JSON.rawJSON` objects, which stringify as they were sent. For a large text, the estimated bytes of its values are
- * charged to the ticket before they are allocated. Throws invalid_json, nesting_too_deep, body_too_large, too_busy.
+ * JSON.parse with a nesting limit and without loss of digits: integers beyond 2^53 and numbers
+ * beyond a double become `JSON.rawJSON` objects, which stringify as they were sent. For a large
+ * text, the estimated bytes of its values are charged to the ticket before they are allocated.
+ * Throws invalid_json, nesting_too_deep, body_too_large, too_busy.
  */
 export function parseJson(text: string, ticket?: Pick<AdmissionTicket, 'charge'>): unknown {
   if (text.length > scanCharsMin) chargeValues(text, ticket)
@@ -14,19 +15,30 @@ export function parseJson(text: string, ticket?: Pick<AdmissionTicket, 'charge'>
   return JSON.parse(text, keepNumber as (key: string, value: unknown) => unknown)
 }
 
-/** Longer texts are scanned before they are parsed: 20 MB of `[` would cost seconds and gigabytes. */
+/**
+ * Longer texts are scanned before they are parsed: 20 MB of `[` would cost seconds and gigabytes.
+ */
 const scanCharsMin = 64 * 1024
 /** The memory of an object or array, and of a string that is not a key, beside its text. */
 const containerBytes = 64
 const stringBytes = 24
-/** The text, the values, their properties as text again, the line, and the journal's block, which doubles as it grows. */
+/**
+ * The text, the values, their properties as text again, the line, and the journal's block, which
+ * doubles as it grows.
+ */
 const copiesPerText = 6
-/** Recordings are the densest bodies of real clients: 25 MB of them take half of this beside their text. */
+/**
+ * Recordings are the densest bodies of real clients: 25 MB of them take half of this beside their
+ * text.
+ */
 const valuesBytesMax = 256 * 1024 * 1024
 /** However dense a body is, it must fit into the memory of the intake while it is the only one. */
 const chargeBytesMax = 104 * 1024 * 1024
 
-/** Estimated bytes to make events of a text, without the structure of its values: `parseJson` charges that. */
+/**
+ * Estimated bytes to make events of a text, without the structure of its values: `parseJson`
+ * charges that.
+ */
 export function toWorkBytes(textBytes: number): number {
   return Math.min(textBytes * copiesPerText, chargeBytesMax)
 }
@@ -60,7 +72,10 @@ function parse(text: string): unknown {
 const tooDeep = () =>
   new IngestError('nesting_too_deep', `the JSON is nested deeper than ${nestingMax} levels`)
 
-/** Whether a number lost digits or overflowed. Recursion is bounded: throws if `value` is nested too deep. */
+/**
+ * Whether a number lost digits or overflowed. Recursion is bounded: throws if `value` is nested too
+ * deep.
+ */
 function hasLoss(value: unknown, depth: number): boolean {
   if (typeof value === 'number') return Number.isSafeInteger(value) ? false : isLossy(value)
   if (typeof value !== 'object' || value === null) return false
@@ -90,8 +105,9 @@ function keepNumber(_key: string, value: unknown, { source }: { source?: string 
 const isIntegerText = (text: string) => /^-?\d+$/.test(text)
 
 /**
- * Counts containers and strings in less than a third of the time that parsing takes. Ignores brackets in strings. Stops
- * early once the nesting exceeds `depthMax`. Total: invalid JSON has counts too.
+ * Counts containers and strings in less than a third of the time that parsing takes. Ignores
+ * brackets in strings. Stops early once the nesting exceeds `depthMax`. Total: invalid JSON has
+ * counts too.
  */
 function scanJson(text: string, depthMax: number): JsonCounts {
   let depth = 0
@@ -113,7 +129,10 @@ function scanJson(text: string, depthMax: number): JsonCounts {
 /** `depth` exceeds `depthMax` if the text is nested deeper. Keys count as strings. */
 type JsonCounts = { depth: number; containers: number; strings: number }
 
-/** Index of the quote that closes the string at `open`: the first one after an even number of backslashes. */
+/**
+ * Index of the quote that closes the string at `open`: the first one after an even number of
+ * backslashes.
+ */
 function endOfString(text: string, open: number): number {
   let end = open
   for (;;) {

@@ -1,4 +1,7 @@
-/** A body, or what is left of it after some layers are removed: bytes, or text if it came from a form field. */
+/**
+ * A body, or what is left of it after some layers are removed: bytes, or text if it came from a
+ * form field.
+ */
 export type Payload = Uint8Array | string
 
 const utf8 = new TextDecoder()
@@ -11,7 +14,9 @@ export function toText(payload: Payload): string {
 /** Smaller buffers may come from a pool, and cost little. */
 const discardBytesMin = 64 * 1024
 
-/** Frees a large buffer at once: the garbage collector would let several of them accumulate first. */
+/**
+ * Frees a large buffer at once: the garbage collector would let several of them accumulate first.
+ */
 export function discard(payload: Payload): void {
   if (typeof payload === 'string' || payload.length < discardBytesMin) return
   const { buffer } = payload

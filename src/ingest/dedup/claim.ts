@@ -10,7 +10,10 @@ export type Claim = {
   readonly duplicates: number
   /** Neither seen before nor a duplicate of an earlier event of the same request. */
   isNew(index: number): boolean
-  /** Call when the events are durable. With Redis the promise resolves once the keys are stored there, after 50 ms at most. */
+  /**
+   * Call when the events are durable. With Redis the promise resolves once the keys are stored
+   * there, after 50 ms at most.
+   */
   commit(): void | Promise<void>
   release(): void
 }
@@ -59,7 +62,10 @@ export class RequestClaim implements Claim, Holder {
     return this.#isDuplicate?.[index] !== 1
   }
 
-  /** Resolves once no other request holds an event of this one. Rejects with `too_busy` after `msMax`. */
+  /**
+   * Resolves once no other request holds an event of this one. Rejects with `too_busy` after
+   * `msMax`.
+   */
   async wait(msMax: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#resolveWait = resolve
@@ -159,12 +165,14 @@ export class RequestClaim implements Claim, Holder {
 }
 
 /**
- * The dedup keys of events between claim and commit: which request holds each, and which requests wait for the outcome.
+ * The dedup keys of events between claim and commit: which request holds each, and which requests
+ * wait for the outcome.
  *
- * Deadlock-free: a request takes all its keys in one synchronous step, so requests are ordered by that step, and a
- * waiting request always comes after the holder. When a holder releases a key, the earliest waiting request becomes the
- * holder; it comes before all others that wait for this key. So every wait points from a later request to an earlier one,
- * and the earliest request waits for none. A duplicate within a request never waits.
+ * Deadlock-free: a request takes all its keys in one synchronous step, so requests are ordered by
+ * that step, and a waiting request always comes after the holder. When a holder releases a key, the
+ * earliest waiting request becomes the holder; it comes before all others that wait for this key.
+ * So every wait points from a later request to an earlier one, and the earliest request waits for
+ * none. A duplicate within a request never waits.
  */
 export class PendingClaims {
   readonly #holders = new Map<DedupKey, Holder>()
@@ -175,8 +183,8 @@ export class PendingClaims {
   }
 
   /**
-   * Takes the key of the holder's event `index`. `held`: by this holder now; `duplicate`: of an earlier event of this
-   * holder; `waits`: until another request ends.
+   * Takes the key of the holder's event `index`. `held`: by this holder now; `duplicate`: of an
+   * earlier event of this holder; `waits`: until another request ends.
    */
   take(dedupKey: DedupKey, holder: Holder, index: number): 'held' | 'duplicate' | 'waits' {
     const other = this.#holders.get(dedupKey)

@@ -10,8 +10,8 @@ const reservationMs = 2
 const sweepMs = 1000
 
 /**
- * Detects duplicates over 24 hours. A request claims its events. It then either commits, which marks them as seen, or
- * releases them, so that a retry of a refused request is accepted.
+ * Detects duplicates over 24 hours. A request claims its events. It then either commits, which
+ * marks them as seen, or releases them, so that a retry of a refused request is accepted.
  */
 export function createDedup(dedupOptions: DedupOptions): Dedup {
   const options = { waitMsMax: 10_000, pending: new PendingClaims(), ...dedupOptions }
@@ -36,13 +36,16 @@ export function createDedup(dedupOptions: DedupOptions): Dedup {
 
 export type Dedup = {
   /**
-   * Claims all events of a request at once. An event without a key (undefined) is always new. Rejects with `too_busy`
-   * if another request holds one of the events for longer than `waitMsMax`.
+   * Claims all events of a request at once. An event without a key (undefined) is always new.
+   * Rejects with `too_busy` if another request holds one of the events for longer than `waitMsMax`.
    */
   claim(dedupKeys: readonly (DedupKey | undefined)[]): Claim | Promise<Claim>
   /** Marks the events of the journal as seen after a restart. */
   mark(dedupKeys: readonly (DedupKey | undefined)[]): void | Promise<void>
-  /** Resolves once all marked keys survive a crash: a journal segment may be deleted only after that. */
+  /**
+   * Resolves once all marked keys survive a crash: a journal segment may be deleted only after
+   * that.
+   */
   sync(): Promise<void>
   /** The number of keys that are claimed now. */
   pending(): number
@@ -53,7 +56,10 @@ export type DedupOptions = {
   table: DedupTable
   files?: MarkerFiles | undefined
   shared?: RedisDedupKeys | undefined
-  /** How long a request waits for others that hold its events. A limit is needed: commits may fail one after another. */
+  /**
+   * How long a request waits for others that hold its events. A limit is needed: commits may fail
+   * one after another.
+   */
   waitMsMax?: number
 }
 
@@ -68,7 +74,10 @@ function claim(
   return complete(options, claimed)
 }
 
-/** Waits for other requests that hold the same events, and asks Redis for events that other nodes have seen. */
+/**
+ * Waits for other requests that hold the same events, and asks Redis for events that other nodes
+ * have seen.
+ */
 async function complete(
   { shared, waitMsMax }: ResolvedOptions,
   claimed: RequestClaim,

@@ -62,8 +62,8 @@ const blockDedupKeys = 16 * 1024
 const prefetchedDedupKeys = 64
 
 /**
- * Reads one marker file into the table and returns the number of keys. Takes 130 ns a key. The event loop runs between
- * blocks of 16,384 keys. Ignores an incomplete key at the end of the file.
+ * Reads one marker file into the table and returns the number of keys. Takes 130 ns a key. The
+ * event loop runs between blocks of 16,384 keys. Ignores an incomplete key at the end of the file.
  */
 export async function loadMarkerFile(
   {

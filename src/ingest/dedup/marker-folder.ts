@@ -6,7 +6,10 @@ import { type MarkerDisk, type MarkerFile, type MarkerWriter, toFileName } from 
 const filesMin = 8
 const liveHours = dayMs / hourMs
 
-/** The marker files of the last 24 hours, at most `bytesMax` in total. At most one file is open, for appending. */
+/**
+ * The marker files of the last 24 hours, at most `bytesMax` in total. At most one file is open, for
+ * appending.
+ */
 export class MarkerFolder {
   readonly #options: MarkerFolderOptions
   #files: MarkerFile[] | undefined
@@ -39,7 +42,10 @@ export class MarkerFolder {
     await this.#open?.writer.datasync()
   }
 
-  /** Closes the open file for good: after a failed write its end may be incomplete, after a failed sync any part of it. */
+  /**
+   * Closes the open file for good: after a failed write its end may be incomplete, after a failed
+   * sync any part of it.
+   */
   async leave(): Promise<void> {
     const open = this.#open
     this.#open = undefined

@@ -10,12 +10,13 @@ const chunkDedupKeys = Math.floor((64 * 1024) / dedupKeyBytes)
 const chunksMax = 512
 
 /**
- * Dedup keys on disk, so that a restart does not forget them: marker files by the hour, appended to in batches and never
- * rewritten. A file belongs to one process and is closed after a failed write, so only its end can be incomplete.
+ * Dedup keys on disk, so that a restart does not forget them: marker files by the hour, appended to
+ * in batches and never rewritten. A file belongs to one process and is closed after a failed write,
+ * so only its end can be incomplete.
  *
- * A key takes twelve bytes. With eight, one new event in 2^39 would be taken for a duplicate while 33 million are
- * remembered: at 10,000 events a second, one lost event in two years. 96 bits restore both the bits that the table
- * compares and the place in the table.
+ * A key takes twelve bytes. With eight, one new event in 2^39 would be taken for a duplicate while
+ * 33 million are remembered: at 10,000 events a second, one lost event in two years. 96 bits
+ * restore both the bits that the table compares and the place in the table.
  */
 export function createMarkerFiles(options: MarkerFilesOptions): MarkerFiles {
   return new Files({ flushMs: 1000, disk: nodeMarkerDisk, ...options })
@@ -35,10 +36,16 @@ export type MarkerFilesOptions = {
 export type MarkerFiles = {
   /** `unsaved`: keys dropped because the disk kept failing; a crash would forget them. */
   counts(): { bytes: number; unsaved: number; failures: number }
-  /** Reads the keys of the last 24 hours, oldest first, and returns their number. Call once, before the first append. */
+  /**
+   * Reads the keys of the last 24 hours, oldest first, and returns their number. Call once, before
+   * the first append.
+   */
   load(table: Pick<DedupTable, 'prefetch' | 'add'>): Promise<number>
   append(words: DedupKeyWords, hour: number): void
-  /** Resolves once all keys appended so far are on disk. Rejects if the disk fails; the keys are kept for the next try. */
+  /**
+   * Resolves once all keys appended so far are on disk. Rejects if the disk fails; the keys are
+   * kept for the next try.
+   */
   sync(): Promise<void>
   /** Writes the waiting keys. Ignores a failure of the disk. */
   close(): Promise<void>
@@ -75,7 +82,8 @@ class Files implements MarkerFiles {
       try {
         dedupKeys += await loadMarkerFile({ disk, folder, table }, file)
       } catch (error) {
-        // Start without these keys: duplicates of their events are accepted, which is better than no start.
+        // Start without these keys: duplicates of their events are accepted, which is better than
+        // no start.
         const message = 'cannot read a marker file: duplicates of its events may be accepted'
         log.error({ file: file.name, error: String(error) }, message)
       }

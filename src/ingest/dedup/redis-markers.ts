@@ -3,13 +3,19 @@ import type { DedupKey } from '../../core/event.ts'
 import type { RedisHandle, RedisScript } from '../../redis/redis.ts'
 import { type DedupKeyWords, readDedupKey } from './seen-table.ts'
 
-/** A look-up searches all windows of the last 24 hours: three of 12 hours, compared with 25 of one hour. */
+/**
+ * A look-up searches all windows of the last 24 hours: three of 12 hours, compared with 25 of one
+ * hour.
+ */
 const windowMs = 12 * hourMs
 /** The clocks of nodes may differ by this much; more could miss keys near the end of a window. */
 const skewMs = 60_000
 /** A script blocks Redis: with a thousand keys it takes some 2 ms. */
 const scriptDedupKeysMax = 1000
-/** Hex digits after those that `readDedupKey` uses: the first is also the hash tag, three name the root set, then one a level. */
+/**
+ * Hex digits after those that `readDedupKey` uses: the first is also the hash tag, three name the
+ * root set, then one a level.
+ */
 const placeAt = 24
 const placeEnd = 29
 const rootDigits = 3
@@ -18,13 +24,14 @@ const levels = 3
 const setMembersMax = 500
 
 /**
- * The dedup keys of all nodes, in Redis. A key is stored as a 63-bit member of a set of integers. Redis stores a set of
- * at most 512 integers in eight bytes each: about ten bytes a key in total. So there are many small sets: a key goes to
- * the root set that three of its hex digits name, and once a set holds 500 members, further keys go to one of its 16
- * children. Sets fill well whether a window holds a hundred thousand events or half a billion.
+ * The dedup keys of all nodes, in Redis. A key is stored as a 63-bit member of a set of integers.
+ * Redis stores a set of at most 512 integers in eight bytes each: about ten bytes a key in total.
+ * So there are many small sets: a key goes to the root set that three of its hex digits name, and
+ * once a set holds 500 members, further keys go to one of its 16 children. Sets fill well whether a
+ * window holds a hundred thousand events or half a billion.
  *
- * A new event is taken for a duplicate if the 63 bits and the 12 bits of the root agree with any key of 36 hours: once in
- * a hundred years at 10,000 events a second.
+ * A new event is taken for a duplicate if the 63 bits and the 12 bits of the root agree with any
+ * key of 36 hours: once in a hundred years at 10,000 events a second.
  */
 export function createRedisDedupKeys({ redis, now }: RedisDedupKeysOptions): RedisDedupKeys {
   const callAll = (calls: readonly Call[], script: RedisScript, window: number[]) =>
@@ -64,7 +71,10 @@ export type RedisDedupKeysOptions = { redis: RedisHandle; now: Clock }
 
 export type RedisDedupKeys = {
   isAvailable(): boolean
-  /** For each key, whether any node has marked it. Never rejects: without an answer of Redis in time a key counts as new. */
+  /**
+   * For each key, whether any node has marked it. Never rejects: without an answer of Redis in time
+   * a key counts as new.
+   */
   find(dedupKeys: readonly DedupKey[]): Promise<readonly boolean[]>
   /** Stores the keys for 24 hours at least. Never rejects. */
   mark(dedupKeys: readonly DedupKey[]): Promise<void>
@@ -73,7 +83,10 @@ export type RedisDedupKeys = {
 /** One script call: the keys of one slot as arguments, and their indexes in the request. */
 type Call = { key: string; members: string[]; indexes: number[]; reply: string }
 
-/** On a Cluster one call per hash tag, because the keys of a script must share a slot; otherwise one for all. */
+/**
+ * On a Cluster one call per hash tag, because the keys of a script must share a slot; otherwise one
+ * for all.
+ */
 function toCalls(dedupKeys: readonly DedupKey[], isCluster: boolean): Call[] {
   const calls: Call[] = []
   const open = new Map<string, Call>()
@@ -99,7 +112,10 @@ function toSeen(calls: readonly Call[], length: number): boolean[] {
   return seen
 }
 
-/** A positive integer below 2^63 as decimal digits: 33 bits followed by nine digits. No bigint, for speed. */
+/**
+ * A positive integer below 2^63 as decimal digits: 33 bits followed by nine digits. No bigint, for
+ * speed.
+ */
 function toMember(dedupKey: DedupKey): string {
   readDedupKey(dedupKey, words)
   const high = (words.a >>> 0) + 1 + (words.c & 1) * 2 ** 32
@@ -109,8 +125,9 @@ function toMember(dedupKey: DedupKey): string {
 const words: DedupKeyWords = { a: 0, b: 0, c: 0 }
 
 /**
- * `KEYS[1]:window` holds the number of levels of sets in a window, `KEYS[1]:window:digits` is a set. Scripts derive their
- * keys from KEYS[1]: allowed on a Cluster because all of them share its hash tag.
+ * `KEYS[1]:window` holds the number of levels of sets in a window, `KEYS[1]:window:digits` is a
+ * set. Scripts derive their keys from KEYS[1]: allowed on a Cluster because all of them share its
+ * hash tag.
  */
 const findScript: RedisScript = {
   name: 'spillwayFindMarkers',
@@ -168,8 +185,9 @@ end`,
 }
 
 /**
- * Batches the calls of one event-loop iteration into one, and gives each caller the replies to its own items. A call
- * costs 15 µs whatever it holds, so requests of one event gain most. `send` must not reject.
+ * Batches the calls of one event-loop iteration into one, and gives each caller the replies to its
+ * own items. A call costs 15 µs whatever it holds, so requests of one event gain most. `send` must
+ * not reject.
  */
 function createBatcher<T, R>(
   send: (items: readonly T[]) => Promise<readonly R[]>,

@@ -25,14 +25,15 @@ const scratch = Buffer.alloc(16)
 const scratchWords = new Int32Array(scratch.buffer, scratch.byteOffset, 4)
 
 /**
- * Remembers dedup keys for 24 hours (25 at most: they expire by the hour) in `bytesMax` bytes. When it is full, a new
- * entry replaces the oldest of the sixteen entries that it may use: the first one at two thirds of the capacity, 1 in
- * 1000 at four fifths.
+ * Remembers dedup keys for 24 hours (25 at most: they expire by the hour) in `bytesMax` bytes. When
+ * it is full, a new entry replaces the oldest of the sixteen entries that it may use: the first one
+ * at two thirds of the capacity, 1 in 1000 at four fifths.
  *
- * An entry is 64 bits: 59 of the key, 5 of the hour. It lies in one of two buckets of eight entries. A bucket is one cache
- * line, and both lie on one memory page, because a miss of the page table costs as much as a miss of the cache. 32 other
- * bits select the page; a new entry goes to the emptier bucket. A new event is taken for a duplicate if 59 bits agree
- * with one of 16 entries: 2^-55 a look-up, or once in a hundred thousand years at 10,000 events a second.
+ * An entry is 64 bits: 59 of the key, 5 of the hour. It lies in one of two buckets of eight
+ * entries. A bucket is one cache line, and both lie on one memory page, because a miss of the page
+ * table costs as much as a miss of the cache. 32 other bits select the page; a new entry goes to
+ * the emptier bucket. A new event is taken for a duplicate if 59 bits agree with one of 16 entries:
+ * 2^-55 a look-up, or once in a hundred thousand years at 10,000 events a second.
  */
 export function createDedupTable(options: { bytesMax: number; now: Clock }): DedupTable {
   return new Table(options)
@@ -95,7 +96,10 @@ class Table {
     )
   }
 
-  /** Remembers the key for 24 hours from `hour`. The caller must know that the table does not hold it. */
+  /**
+   * Remembers the key for 24 hours from `hour`. The caller must know that the table does not hold
+   * it.
+   */
   add(dedupKey: DedupKeyWords, hour = this.#hour): void {
     if (this.#hour - hour > liveHours) return
     const page = this.#pageOf(dedupKey.c)
@@ -107,7 +111,10 @@ class Table {
     this.#touched[page] = 1
   }
 
-  /** Loads both buckets into the cache. Measured: doing so for some dozens of keys first halves the time of `has` and `add`. */
+  /**
+   * Loads both buckets into the cache. Measured: doing so for some dozens of keys first halves the
+   * time of `has` and `add`.
+   */
   prefetch(dedupKey: DedupKeyWords): number {
     const page = this.#pageOf(dedupKey.c)
     const words = this.#shards[page >>> shardBits]!
@@ -115,7 +122,9 @@ class Table {
     return words[toFirst(page, hash)]! ^ words[toSecond(page, hash)]!
   }
 
-  /** Frees expired entries in the next part of the table. Takes some 20 µs; must run once a second. */
+  /**
+   * Frees expired entries in the next part of the table. Takes some 20 µs; must run once a second.
+   */
   sweep(): void {
     this.keepTime()
     const pages = Math.ceil(this.#touched.length / sweepsPerPass)
@@ -123,8 +132,8 @@ class Table {
   }
 
   /**
-   * Makes the system allocate the memory of the next `pages`, some 3 µs each; returns whether any are left. Otherwise the
-   * first key of each page would wait for the allocation.
+   * Makes the system allocate the memory of the next `pages`, some 3 µs each; returns whether any
+   * are left. Otherwise the first key of each page would wait for the allocation.
    */
   reserve(pages: number): boolean {
     const end = Math.min(this.#reservedPages + pages, this.#touched.length)
@@ -149,7 +158,10 @@ class Table {
     return false
   }
 
-  /** The place of a new entry: a free entry of the emptier bucket, or the oldest entry of both, which is forgotten. */
+  /**
+   * The place of a new entry: a free entry of the emptier bucket, or the oldest entry of both,
+   * which is forgotten.
+   */
   #place(words: Int32Array, first: number, second: number): number {
     const firstRank = this.#rank(words, first)
     const secondRank = this.#rank(words, second)
@@ -160,7 +172,10 @@ class Table {
     return at
   }
 
-  /** One integer to compare buckets by: the free entries, then the age of the oldest entry, then its position. */
+  /**
+   * One integer to compare buckets by: the free entries, then the age of the oldest entry, then its
+   * position.
+   */
   #rank(words: Int32Array, start: number): number {
     const ages = this.#ages
     let free = 0
@@ -174,7 +189,10 @@ class Table {
     return free | oldest
   }
 
-  /** `hoursAhead`: the ages so many hours later, because the clock may jump past a whole round of hour numbers. */
+  /**
+   * `hoursAhead`: the ages so many hours later, because the clock may jump past a whole round of
+   * hour numbers.
+   */
   #setAges(hoursAhead: number): void {
     for (let age = 0; age < hourSlots; age += 1)
       this.#ages[toSlot(this.#hour - age)] = Math.min(age + hoursAhead, 255)
@@ -228,7 +246,10 @@ export function readDedupKey(dedupKey: DedupKey, words: DedupKeyWords): void {
   words.c = scratchWords[2]!
 }
 
-/** The sweep's current pass: its page, the hour when it started, and the hour when the last complete pass started. */
+/**
+ * The sweep's current pass: its page, the hour when it started, and the hour when the last complete
+ * pass started.
+ */
 type Pass = { page: number; startedHour: number; doneHour: number }
 
 const toStart = (page: number) => (page & (shardPages - 1)) * pageWords

@@ -3,8 +3,9 @@ import { BoundedKeyMap } from './bounded-key-map.ts'
 import type { Rate } from './rate-limiter.ts'
 
 /**
- * Selects the events of a hot key that leave their partition, and with it the order of the key: those above `perSecond`,
- * once `burst` is used up. Each node counts its own events. `perSecond` 0 turns it off.
+ * Selects the events of a hot key that leave their partition, and with it the order of the key:
+ * those above `perSecond`, once `burst` is used up. Each node counts its own events. `perSecond` 0
+ * turns it off.
  */
 export function createOverflow({ perSecond, burst, keysMax = 100_000 }: OverflowOptions): Overflow {
   if (perSecond <= 0) return { isOver: () => false }

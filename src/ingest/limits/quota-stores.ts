@@ -5,7 +5,10 @@ import type { Log } from '../../core/log.ts'
 import type { RedisHandle, RedisScript } from '../../redis/redis.ts'
 import type { Charge, QuotaStore } from './quotas.ts'
 
-/** Quota counts of a single node, in one small file. It is replaced atomically, so it is never half written. */
+/**
+ * Quota counts of a single node, in one small file. It is replaced atomically, so it is never half
+ * written.
+ */
 export function createQuotaFile({ path, now, log, everyMs = 1000 }: QuotaFileOptions): QuotaStore {
   let totals = loadTotals(path, log)
   let saving = Promise.resolve()
@@ -63,7 +66,10 @@ function loadTotals(path: string, log: Log): Map<string, Total> {
   }
 }
 
-/** Quota counts in Redis, shared by all nodes. If a reply is lost the increment is retried: it may be counted twice, never lost. */
+/**
+ * Quota counts in Redis, shared by all nodes. If a reply is lost the increment is retried: it may
+ * be counted twice, never lost.
+ */
 export function createSharedQuota({ redis, everyMs = 200 }: SharedQuotaOptions): QuotaStore {
   return {
     everyMs,

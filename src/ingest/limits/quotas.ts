@@ -3,9 +3,10 @@ import type { Category } from '../../core/event.ts'
 import type { Project, Quota } from '../../core/protocol.ts'
 
 /**
- * What a project may still send of a category in this UTC day or month. Counts are kept in memory. Charges go to the
- * store every `store.everyMs`, and the answer includes the charges of other nodes. So a crash forgets one such interval
- * at most, and nodes that share a quota exceed it by what they take in one interval.
+ * What a project may still send of a category in this UTC day or month. Counts are kept in memory.
+ * Charges go to the store every `store.everyMs`, and the answer includes the charges of other
+ * nodes. So a crash forgets one such interval at most, and nodes that share a quota exceed it by
+ * what they take in one interval.
  */
 export function createQuotas(options: { store: QuotaStore; now: Clock }): Quotas {
   return new Counters(options)
@@ -38,7 +39,10 @@ type Counter = {
   endMs: number
   /** The store's total, as of the last answer. */
   stored: number
-  /** Charged since then: not sent to the store yet (`waiting`), and sent without an answer (`sending`). */
+  /**
+   * Charged since then: not sent to the store yet (`waiting`), and sent without an answer
+   * (`sending`).
+   */
   waiting: number
   sending: number
   answeredMs: number

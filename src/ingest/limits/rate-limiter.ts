@@ -4,8 +4,9 @@ import type { RedisHandle, RedisScript } from '../../redis/redis.ts'
 import { BoundedKeyMap } from './bounded-key-map.ts'
 
 /**
- * Limits each key to `perSecond` on average and `burst` at once (GCRA). With `shared` all nodes count together: Redis is
- * asked only about what this node alone would allow, and without Redis each node counts for itself.
+ * Limits each key to `perSecond` on average and `burst` at once (GCRA). With `shared` all nodes
+ * count together: Redis is asked only about what this node alone would allow, and without Redis
+ * each node counts for itself.
  */
 export function createLimiter(options: LimiterOptions): Limiter {
   const { keysMax = 100_000, now, shared, ...defaultRate } = options
@@ -34,7 +35,10 @@ export function createLimiter(options: LimiterOptions): Limiter {
   }
 }
 
-/** The same count in Redis, by the clock of Redis, so that the clocks of the nodes may differ. `name` separates limiters. */
+/**
+ * The same count in Redis, by the clock of Redis, so that the clocks of the nodes may differ.
+ * `name` separates limiters.
+ */
 export function createSharedLimit({
   redis,
   name,

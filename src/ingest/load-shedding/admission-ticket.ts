@@ -3,13 +3,13 @@ import { IngestError } from '../../core/errors.ts'
 
 /** Reserved for small requests, of the bytes and of the number of requests. */
 const smallShare = 1 / 4
-/** For large bodies that have not been decoded yet: the work on a body takes several times its size. */
+/** For large bodies that are not decoded yet: decoding takes several times their size. */
 const arrivingShare = 1 / 4
 
 /**
- * Bounds the requests in flight: their number, and the bytes of their bodies together with the bytes that they decode
- * to. Large requests may take three quarters of both, so that they never block small events. With a `collector` the
- * bytes of a large request count until they are collected.
+ * Bounds the requests in flight: their number, and the bytes of their bodies together with the
+ * bytes that they decode to. Large requests may take three quarters of both, so that they never
+ * block small events. With a `collector` their bytes count until they are collected.
  */
 export function createMemoryAdmission(options: MemoryAdmissionOptions): MemoryAdmission {
   const { bytesMax, requestsMax, collector } = options
@@ -52,29 +52,29 @@ export type MemoryAdmissionOptions = {
 }
 
 export type MemoryAdmission = {
-  /** Called before the body is read, with Content-Length, or 0 if it is unknown. Throws `too_busy`. */
+  /** Call before reading the body, with Content-Length or 0. Throws `too_busy`. */
   admit(announcedBytes: number): AdmissionTicket
-  /** Requests in flight and their bytes, without bytes that wait for the collector. `refused` is a total. */
+  /** Requests in flight, and their bytes without those that wait for the collector. */
   used(): { bytes: number; requests: number; refused: number }
 }
 
-/** The bytes that one request may hold. Release it in any case, also after `charge` threw; a second release is a no-op. */
+/** The bytes of one request. Release it always, also after a throw; a second one is a no-op. */
 export type AdmissionTicket = {
   /** For each piece beyond the announced bytes, and for decoded bytes. Throws `too_busy`. */
   charge(bytes: number): void
   /**
-   * Charges for the work on a body that has arrived. Undefined if there is capacity; otherwise the promise waits for
-   * it, in order of arrival. Throws or rejects with `too_busy`.
+   * Charges for the work on a body that has arrived. Undefined if there is capacity; otherwise the
+   * promise waits for it, in order of arrival. Throws or rejects with `too_busy`.
    */
   reserveWork(bytes: number): Promise<void> | undefined
-  /** Runs `work` on a large body while no other such work runs, in order of arrival. Rejects with `too_busy`. */
+  /** Runs `work` on one large body at a time, in order of arrival. Rejects with `too_busy`. */
   decompressAlone<T>(work: () => Promise<T>): Promise<T>
   release(): void
 }
 
 type Limit = { bytes: number; requests: number; bytesMax: number; requestsMax: number }
 
-/** One queue for both: requests that wait for memory, and those that wait until they may decompress. */
+/** A request that waits for memory, or until it may decompress: one queue for both. */
 type Queued = {
   needs: 'memory' | 'decompression'
   tryStart(): boolean
@@ -100,13 +100,13 @@ type Usage = {
 
 /** Most requests are below 1 KB, and batches of SDKs below 50 KB. */
 const smallBytesMax = 64 * 1024
-/** Smaller requests (bodies below some 300 KB) are freed by young collections; forcing one would cost more than it gains. */
+/** Bodies of some 300 KB. Young collections free smaller ones at less cost than a forced one. */
 const collectedBytesMin = 2 * 1024 * 1024
 /** A forced collection takes as long as the work on some megabytes: it must free more than that. */
 const urgentBytesMin = 8 * 1024 * 1024
 /**
- * One decompression at a time: zlib has few threads, and the collector notices the memory of many half-decompressed
- * bodies too late.
+ * One decompression at a time: zlib has few threads, and the collector notices the memory of many
+ * half-decompressed bodies too late.
  */
 const queuedDecompressionsMax = 64
 
@@ -189,7 +189,8 @@ class Ticket implements AdmissionTicket {
     const isArriving = this.#state !== 'working'
     if (!fits(all, bytes, enters)) return false
     if (isLarge && !fits(large, largeBytes, entersLarge)) return false
-    // A large body may exceed `arriving` while it is the only one, so that a body of any permitted size gets in.
+    // A large body may exceed `arriving` while it is the only one, so that a body of any permitted
+    // size gets in.
     const isCrowded = arriving.bytes > this.#largeBytes
     if (isLarge && isArriving && isCrowded && arriving.bytes + largeBytes > arriving.bytesMax)
       return false
@@ -247,8 +248,8 @@ function queueDecompression(usage: Usage): Promise<void> {
 }
 
 /**
- * Starts queued requests in order, as far as possible. A request that waits for memory blocks those behind it that
- * need memory, and not those that wait to decompress.
+ * Starts queued requests in order, as far as possible. A request that waits for memory blocks those
+ * behind it that need memory, and not those that wait to decompress.
  */
 function startQueued(usage: Usage): void {
   const { queue } = usage
@@ -268,7 +269,7 @@ function startQueued(usage: Usage): void {
   if (isMemoryShort) freeMemory(usage)
 }
 
-/** Asks the collector for memory. If no request can free any, refuses the first that waits for memory. */
+/** Has memory collected. If none can become free, refuses the first request that waits for it. */
 function freeMemory(usage: Usage): void {
   const { queue, collector } = usage
   if (usage.uncollectedBytes >= urgentBytesMin) collector?.collectSoon()

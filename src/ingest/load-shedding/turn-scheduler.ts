@@ -1,10 +1,11 @@
 import { IngestError } from '../../core/errors.ts'
 
 /**
- * Bounds the work of one event-loop iteration, because replies are sent only between iterations, and sheds load that
- * this thread cannot keep up with. Once an iteration has used its time, requests queue in order of arrival for the next
- * ones. If there has been a queue for `shedAfterMs`, requests whose wait would exceed `waitMsMax` are refused; the wait
- * is estimated from the previous iteration. A short burst or a slow disk causes no refusals: a burst passes, and
+ * Bounds the work of one event-loop iteration, because replies are sent only between iterations,
+ * and sheds load that this thread cannot keep up with. Once an iteration has used its time,
+ * requests queue in order of arrival for the next ones. If there has been a queue for
+ * `shedAfterMs`, requests whose wait would exceed `waitMsMax` are refused; the wait is estimated
+ * from the previous iteration. A short burst or a slow disk causes no refusals: a burst passes, and
  * requests that wait for the disk do not use the thread.
  */
 export function createTurnScheduler(options: TurnSchedulerOptions): TurnScheduler {
@@ -16,9 +17,13 @@ export type TurnSchedulerOptions = {
   iterationMsMax: number
   /** The longest estimated wait in the queue. */
   waitMsMax: number
-  /** How long a queue must last before requests are refused. Gaps shorter than this do not end it. */
+  /**
+   * How long a queue must last before requests are refused. Gaps shorter than this do not end it.
+   */
   shedAfterMs: number
-  /** Never refuses while so many requests, or fewer, are in flight: the connections of a busy proxy. */
+  /**
+   * Never refuses while so many requests, or fewer, are in flight: the connections of a busy proxy.
+   */
   requestsMin: number
   /** Requests in flight, including those that wait for their commit. */
   requests(): number
@@ -29,8 +34,8 @@ export type TurnSchedulerOptions = {
 
 export type TurnScheduler = {
   /**
-   * Call before the work on a request: undefined if it may start now; otherwise the promise resolves when it may.
-   * Throws `too_busy` with `retryAfterSeconds`.
+   * Call before the work on a request: undefined if it may start now; otherwise the promise
+   * resolves when it may. Throws `too_busy` with `retryAfterSeconds`.
    */
   take(): Promise<void> | undefined
   refused(): number
@@ -114,7 +119,9 @@ class Scheduler implements TurnScheduler {
     this.#startNext()
   }
 
-  /** One request per microtask: its synchronous work is then included in the time of the iteration. */
+  /**
+   * One request per microtask: its synchronous work is then included in the time of the iteration.
+   */
   #startNext(): void {
     const start = this.#queue[this.#first]
     if (start && !this.#isTimeUsed()) {

@@ -96,7 +96,9 @@ export type Fault = {
   after?: Promise<void>
 }
 
-/** The pipeline with fakes around it. `fail` makes one point throw, or reject if it is `isAsync`. */
+/**
+ * The pipeline with fakes around it. `fail` makes one point throw, or reject if it is `isAsync`.
+ */
 export function createTestPipeline() {
   let fault: Fault | undefined
   const at = (point: Point): void | Promise<void> => {

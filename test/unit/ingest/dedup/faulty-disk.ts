@@ -5,8 +5,8 @@ type Operation = 'create' | 'write' | 'datasync'
 type FakeFile = { hour: number; part: number; synced: number[]; unsynced: number[] }
 
 /**
- * A disk in memory that fails on demand, in the worst way: a failed write leaves half of its bytes, and a failed
- * datasync loses the unsynced bytes, so that the next one succeeds without them.
+ * A disk in memory that fails on demand, in the worst way: a failed write leaves half of its bytes,
+ * and a failed datasync loses the unsynced bytes, so that the next one succeeds without them.
  */
 export function createFaultyDisk(files = new Map<string, FakeFile>()) {
   const failing = new Map<Operation, number>()

@@ -6,7 +6,10 @@ type Arrival = 'at once' | 'waits' | 'refused'
 
 type TestLoopOptions = { workMs: number; inFlight?: number; shedAfterMs?: number }
 
-/** An event loop whose iterations the test ends, and a thread that each request keeps busy for `workMs`. */
+/**
+ * An event loop whose iterations the test ends, and a thread that each request keeps busy for
+ * `workMs`.
+ */
 function createTestLoop({ workMs, inFlight = 1000, shedAfterMs = -1 }: TestLoopOptions) {
   const loop = { nowMs: 1000, started: [] as number[], ends: [] as (() => void)[] }
   const scheduler = createTurnScheduler({
@@ -54,7 +57,8 @@ test('starts requests at once while the iteration has time', () => {
 
 test('queues in order what the next iterations can take in time, and refuses the rest', async () => {
   const { loop, scheduler, arrive, endIteration } = createTestLoop({ workMs: 0.5 })
-  // An iteration starts 20 requests and is estimated at 20 ms, so 40 requests can start within 40 ms.
+  // An iteration starts 20 requests and is estimated at 20 ms, so 40 requests can start within 40
+  // ms.
   expect(tally(ids(200).map(arrive))).toEqual({ 'at once': 20, waits: 40, refused: 140 })
   expect(scheduler.refused()).toBe(140)
   await endIteration()
