@@ -107,16 +107,16 @@ async function skipInvalid(
   { path, origin, context }: { path: string; origin: FrameOrigin; context: Context },
 ): Promise<{ isEnd: boolean; lost?: FrameHeader | undefined }> {
   const { position } = scanner
-  const bad = toFrameHeader(await scanner.peekBytes(frameHeaderBytes), origin)
-  const tail = await readTail(scanner, bad)
+  const invalid = toFrameHeader(await scanner.peekBytes(frameHeaderBytes), origin)
+  const tail = await readTail(scanner, invalid)
   const isInside = await scanner.resync(Number.MAX_SAFE_INTEGER)
   if (!isInside && tail.length === 0) return { isEnd: true }
-  if (!isInside && isTorn(tail, position, bad)) {
+  if (!isInside && isTorn(tail, position, invalid)) {
     context.log.warn({ path, position }, 'dropped an unfinished commit, which was not acknowledged')
     return { isEnd: true }
   }
   await context.damage.report({ path, position, what: 'a commit is damaged' })
-  return { isEnd: !isInside, lost: bad }
+  return { isEnd: !isInside, lost: invalid }
 }
 
 async function scanValid(scanner: Scanner, end: End): Promise<End> {
@@ -140,7 +140,7 @@ async function readTail(scanner: Scanner, header: FrameHeader | undefined): Prom
 }
 
 /** The damaged records may have been delivered already: their offsets are not used again. */
-function skipLostOffsets(end: End, bad: FrameHeader | undefined): End {
-  if (!bad) return end
-  return { ...end, endOffset: Math.max(end.endOffset, bad.firstOffset + bad.count) }
+function skipLostOffsets(end: End, invalid: FrameHeader | undefined): End {
+  if (!invalid) return end
+  return { ...end, endOffset: Math.max(end.endOffset, invalid.firstOffset + invalid.count) }
 }

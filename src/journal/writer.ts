@@ -164,7 +164,10 @@ export class Writer {
       await this.startSegment(firstOffset)
     } catch {
       await trim(failed).catch((cause) => {
-        log.error({ path, error: String(cause) }, 'cannot make a refusal durable; a restart may bring the commit back')
+        log.error(
+          { path, error: String(cause) },
+          'cannot make a refusal durable; a restart may bring the commit back',
+        )
       })
     }
     await closeQuietly(failed)

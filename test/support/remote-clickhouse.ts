@@ -19,7 +19,7 @@ export async function startRemoteClickHouse(
   path?: string,
 ): Promise<RemoteClickHouse> {
   await using started = new AsyncDisposableStack()
-  const clickhouse = started.adopt(await startClickHouse({ path: path }), (one) => one.stop())
+  const clickhouse = started.adopt(await startClickHouse({ path }), (one) => one.stop())
   const proxy = started.adopt(await startFaultProxy(clickhouse.url), (one) => one.close())
   const server = started.use(await startSpillway({ CLICKHOUSE_URL: proxy.url, ...environment }))
   await until(() => keepDuplicates(server), { timeoutMs: 30_000, what: 'the table of events' })
