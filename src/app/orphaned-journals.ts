@@ -45,14 +45,14 @@ export function createOrphanDelivery(options: OrphanDeliveryOptions): OrphanDeli
   }
 }
 
-export type OrphanDelivery = {
+type OrphanDelivery = {
   /** Resolves when every journal is delivered or has failed, or on `close`. Never rejects. */
   start(): Promise<void>
   /** Journals that are not delivered yet stay in their folders for the next start. */
   close(): Promise<void>
 }
 
-export type OrphanDeliveryOptions = {
+type OrphanDeliveryOptions = {
   folders: readonly string[]
   config: Config
   /** The process's own: it learns the dedup keys of the orphaned journals. */

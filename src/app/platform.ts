@@ -24,7 +24,7 @@ export type Platform = Readonly<{
   introduce(): void
 }>
 
-export type PlatformOptions = {
+type PlatformOptions = {
   config: Config
   log: Log
   now: Clock

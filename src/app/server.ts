@@ -30,7 +30,7 @@ import { type BaseServices, openBaseServices, openServices } from './services.ts
 
 const now = Date.now
 
-export type RunningServer = {
+type RunningServer = {
   port: number
   url: string
   /** Finishes requests in flight and ships for at most SHUTDOWN_MS_MAX. The rest stays in the journal. */
@@ -39,13 +39,13 @@ export type RunningServer = {
 }
 
 /** What the supervisor gives to one of WORKERS processes. */
-export type WorkerContext = {
+type WorkerContext = {
   index: number
   /** The metrics of all processes together. */
   gather: Metrics['text']
 }
 
-export type StartOptions = {
+type StartOptions = {
   config: Config
   warnings: readonly string[]
   worker?: WorkerContext | undefined

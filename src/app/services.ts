@@ -56,7 +56,7 @@ export type Services = BaseServices &
     isDraining(): boolean
   }>
 
-export type BaseServicesOptions = {
+type BaseServicesOptions = {
   config: Config
   /** Folder of the keys and tokens that all processes of the node share. */
   nodeDataDir: string
@@ -81,7 +81,7 @@ export async function openBaseServices(options: BaseServicesOptions): Promise<Ba
   return { config, log, projects, clientIp, isOriginAllowed, redis, streams, platform }
 }
 
-export type ServicesOptions = {
+type ServicesOptions = {
   base: BaseServices
   startCommit: Metrics['startCommit']
   isDraining(): boolean

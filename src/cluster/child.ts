@@ -14,7 +14,7 @@ export type Child = {
   stop(signal: NodeJS.Signals): Promise<void>
 }
 
-export type ChildOptions = {
+type ChildOptions = {
   role: Role
   command: readonly string[]
   environment: Record<string, string | undefined>

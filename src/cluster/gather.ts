@@ -49,7 +49,7 @@ export function createMetricsGatherer(): MetricsGatherer {
   }
 }
 
-export type MetricsGatherer = {
+type MetricsGatherer = {
   /** The sum over all ready children and `own`, as the metrics of one process. */
   text(children: readonly MetricsChild[], own: string): Promise<string>
   answered(key: string, message: Extract<FromChild, { type: 'metrics' }>): void
@@ -57,7 +57,7 @@ export type MetricsGatherer = {
   ended(key: string): void
 }
 
-export type MetricsChild = { key: string; isReady(): boolean; send(message: ToChild): void }
+type MetricsChild = { key: string; isReady(): boolean; send(message: ToChild): void }
 
 /** One slow process must not delay a scrape for longer. */
 const answerMsMax = 2000

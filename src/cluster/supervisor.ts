@@ -5,12 +5,12 @@ import { type Child, startChild } from './child.ts'
 import { createMetricsGatherer } from './gather.ts'
 import { type FromChild, type Role, toArgument } from './messages.ts'
 
-export type Supervisor = {
+type Supervisor = {
   /** Every process finishes its own work. The rest stays in the journals. */
   stop(signal: NodeJS.Signals): Promise<void>
 }
 
-export type SupervisorOptions = {
+type SupervisorOptions = {
   config: Config
   warnings: readonly string[]
   /** Starts a child when its role is appended. */

@@ -17,7 +17,7 @@ export function readBody(
   return request.body ? within(deadlines, gather(request.body, ticket, bytesMax)) : noBody
 }
 
-export type BodyRules = { bytesMax: number; announcedBytes: number; deadlines: Deadlines }
+type BodyRules = { bytesMax: number; announcedBytes: number; deadlines: Deadlines }
 
 /** One time limit for many bodies. A timer costs 1 µs, so all bodies share one, and end up to a tenth of `ms` late. */
 export type Deadlines = {

@@ -30,7 +30,7 @@ export function createToIncoming({ clientIp, now, deadlines }: ToIncomingOptions
   }
 }
 
-export type ToIncomingOptions = { clientIp: ClientIp; now: Clock; deadlines: Deadlines }
+type ToIncomingOptions = { clientIp: ClientIp; now: Clock; deadlines: Deadlines }
 
 /** Shared by requests without a query. A `URLSearchParams` takes 50 ns for each `get`, even if it is empty. */
 const noQuery: IngestRequest['query'] = { get: () => null }

@@ -31,7 +31,7 @@ export type App = Elysia
 /** Elysia assumes a host of at least four letters: with its default, `http://app/e` would match no route. */
 export const anyHostname = { standardHostname: false }
 
-export type AppOptions = {
+type AppOptions = {
   contracts: Contracts
   respond: Respond
   answer: Answer

@@ -62,7 +62,7 @@ export type ContractCounters = {
   rejected: Partial<Record<ErrorCode, number>>
 }
 
-export type EventOutcome = {
+type EventOutcome = {
   accepted: number
   duplicates: number
   dropped: number

@@ -3,7 +3,7 @@ import type { Reply } from '../core/protocol.ts'
 /** A commit that takes longer than this never ends. Only a restart helps. */
 const commitStuckMsMax = 30_000
 
-export type Phase = 'starting' | 'ready' | 'draining'
+type Phase = 'starting' | 'ready' | 'draining'
 
 export type HealthOptions = {
   phase(): Phase
@@ -88,7 +88,7 @@ export function createPlatformHealth({ probes, now }: PlatformHealthOptions): Pl
 type Service = 'telemetry' | 'auth' | 'websocket' | 'database'
 type Probes = Record<Service, () => boolean | Promise<boolean>>
 
-export type PlatformHealthOptions = { probes: Probes; now: () => number }
+type PlatformHealthOptions = { probes: Probes; now: () => number }
 
 async function probe(probes: Probes, timestamp: number): Promise<Reply> {
   const names = Object.keys(probes) as Service[]

@@ -50,7 +50,7 @@ export class Timings {
   }
 }
 
-export type TimingsOptions = {
+type TimingsOptions = {
   name: string
   help: string
   /** At most two. */
