@@ -199,7 +199,7 @@ export type CommitterStats = {
   lastError: string | undefined
 }
 
-export type CommitterOptions = {
+type CommitterOptions = {
   writer: Writer
   durability: 'disk' | 'memory'
   endOffset: number

@@ -5,7 +5,7 @@ import { type FileSystem, isCode } from './file-system.ts'
 /** Damaged segments kept for inspection. A disk that damages more needs to be replaced first. */
 const keptMax = 16
 
-export type Damage = {
+type Damage = {
   path: string
   /** Byte position in the file. */
   position: number

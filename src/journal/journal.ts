@@ -32,7 +32,7 @@ export type Journal = {
   close(): Promise<void>
 }
 
-export type JournalStats = CommitterStats & {
+type JournalStats = CommitterStats & {
   /** Length of the journal's files, prepared space included. */
   bytes: number
   bytesMax: number

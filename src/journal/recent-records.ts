@@ -19,7 +19,7 @@ export type RecentRecords = {
 }
 
 /** `endOffset`: where the journal's commits end now. */
-export type RecentRecordsOptions = { bytesMax: number; blocksMax: number; endOffset: number }
+type RecentRecordsOptions = { bytesMax: number; blocksMax: number; endOffset: number }
 
 export function createRecentRecords(options: RecentRecordsOptions): RecentRecords {
   const { bytesMax, blocksMax } = options

@@ -111,7 +111,7 @@ export class SegmentAllocator {
   }
 }
 
-export type SegmentAllocatorOptions = {
+type SegmentAllocatorOptions = {
   fileSystem: FileSystem
   dir: string
   nextNumber: number

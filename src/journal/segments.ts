@@ -31,7 +31,7 @@ export type UnusedSegment = {
   holds: 'zeros' | 'nothing' | 'garbage'
 }
 
-export type Listing = { segments: Segment[]; unused: UnusedSegment[] }
+type Listing = { segments: Segment[]; unused: UnusedSegment[] }
 
 export function toSegmentName(number: number): string {
   return String(number).padStart(numberDigits, '0') + nameEnd

@@ -187,7 +187,7 @@ export class Writer {
   }
 }
 
-export type WriterOptions = {
+type WriterOptions = {
   journalId: string
   catalog: Catalog
   allocator: SegmentAllocator
