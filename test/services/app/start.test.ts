@@ -30,18 +30,21 @@ const files: [string, string, string, string][] = [
   ['no TOML', 'PROJECTS_FILE', '[[projects]\nsk_secret', 'line 1, column'],
 ]
 
-test.each(files)('refuses a file with %s as %s, and names the file', async (_, setting, text, sentence) => {
-  using folder = temporaryFolder()
-  const path = join(folder.path, 'file')
-  writeFileSync(path, text)
-  const { exitCode, errors } = await startFailing(folder.path, { [setting]: path })
-  expect(exitCode).toBe(1)
-  expect(errors).toContain(path)
-  expect(errors).toContain(sentence)
-  expect(errors).not.toContain('sk_secret')
-  // One sentence for the operator, without a stack.
-  expect(errors.trim().split('\n')).toHaveLength(1)
-})
+test.each(files)(
+  'refuses a file with %s as %s, and names the file',
+  async (_, setting, text, sentence) => {
+    using folder = temporaryFolder()
+    const path = join(folder.path, 'file')
+    writeFileSync(path, text)
+    const { exitCode, errors } = await startFailing(folder.path, { [setting]: path })
+    expect(exitCode).toBe(1)
+    expect(errors).toContain(path)
+    expect(errors).toContain(sentence)
+    expect(errors).not.toContain('sk_secret')
+    // One sentence for the operator, without a stack.
+    expect(errors.trim().split('\n')).toHaveLength(1)
+  },
+)
 
 test.each(['AUTH_KEYS_FILE', 'PROJECTS_FILE'])(
   'refuses a missing file as %s, and names the file',
