@@ -76,7 +76,7 @@ function toValue(text: string): unknown {
   }
 }
 
-export type Column = { name: string; type: string }
+type Column = { name: string; type: string }
 
 /** Column types by name. */
 export async function typesOf(server: Spillway, table: string): Promise<Record<string, string>> {

@@ -23,7 +23,7 @@ export type DiskCall =
  * Linux, a failing write may still put its bytes into the page cache, and a failing sync marks dirty
  * pages as clean.
  */
-export type Fault = (call: DiskCall, path: string) => Error | number | Promise<void> | undefined
+type Fault = (call: DiskCall, path: string) => Error | number | Promise<void> | undefined
 
 export type FakeDisk = {
   fault: Fault
