@@ -15,7 +15,7 @@ import type { Projects } from '../projects/projects.ts'
 import type { RedisHandle, RedisStreams } from '../redis/redis.ts'
 import type { Closer } from './closer.ts'
 
-/** What the BMT platform SDK needs beside telemetry: tokens, realtime and configuration. */
+/** The services of the BMT platform SDK beside telemetry: tokens, realtime and configuration. */
 export type Platform = Readonly<{
   auth: Auth
   realtime: Realtime

@@ -16,7 +16,7 @@ export type ToChild =
   /** Reply to `gather`. */
   | { type: 'gathered'; id: number; text: string }
 
-/** What a child runs. It is the first argument of its command. */
+/** The role of a child process. It is the first argument of its command. */
 export type Role = { kind: 'worker'; index: number } | { kind: 'realtime' }
 
 export const toArgument = (role: Role) =>

@@ -14,7 +14,7 @@ export type SinkCounts = {
   batches: number
 }
 
-/** What a sink reports beside the outcome of its batches. */
+/** The callbacks by which a sink reports more than the outcome of its batches. */
 export type SinkReport = {
   /**
    * A send failed and will be retried. `reason` is one of a bounded set, for metrics; `message` is

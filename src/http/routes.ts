@@ -111,7 +111,7 @@ function healthRoutes({ health, metrics }: AppOptions): Route[] {
   ]
 }
 
-/** What the BMT platform SDK needs beside telemetry: tokens, configuration and health. */
+/** The routes of the BMT platform SDK beside telemetry: tokens, configuration and health. */
 function platformRoutes({ platform, answer }: AppOptions): Route[] {
   const { auth, sdk, health, isForwardedTls } = platform
   const isByTls = ({ request, server }: Context) =>

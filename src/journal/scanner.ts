@@ -104,7 +104,7 @@ export function createScanner({
 type ReadBuffer = {
   /** `bytes` bytes from `position`, fewer only at the end of the file. */
   at(position: number, bytes: number): Promise<Buffer>
-  /** Whatever is at hand from `position`, at least as long as a magic unless the file ends. */
+  /** The bytes in the buffer from `position` on: at least as many as a magic number, unless the file ends. */
   from(position: number): Promise<Buffer>
   discard(): void
 }

@@ -116,7 +116,7 @@ type SegmentAllocatorOptions = {
   dir: string
   nextNumber: number
   segmentBytes: number
-  /** What the journal's budget leaves for a further segment. */
+  /** The bytes that the journal's budget leaves for a further segment. */
   bytesLeft(): number
   /** Pause between attempts after a failure, ms. */
   retryMs: number

@@ -24,7 +24,7 @@ function toRecord(uuid: string, changed: Partial<KafkaRecord> = {}): KafkaRecord
   return { partition: 0, offset: 0, key: 'p:u', headers, line, ...changed }
 }
 
-// What the fault tests look for they must be able to find.
+// The fault tests rely on these checks, so each check must find its fault.
 test.each<[string, KafkaRecord[], object]>([
   ['all in order is well', ['a', 'b', 'c'].map((uuid) => toRecord(uuid)), {}],
   ['a later copy is well', ['a', 'b', 'c', 'a', 'b'].map((uuid) => toRecord(uuid)), {}],
@@ -36,7 +36,7 @@ test.each<[string, KafkaRecord[], object]>([
     [toRecord('a'), toRecord('b', { partition: 1 }), toRecord('c', { partition: 1 })],
     { disordered: ['b'] },
   ],
-  ['what nobody sent', ['a', 'b', 'c', 'x'].map((uuid) => toRecord(uuid)), { neverSent: ['x'] }],
+  ['an event that no client sent', ['a', 'b', 'c', 'x'].map((uuid) => toRecord(uuid)), { neverSent: ['x'] }],
   [
     'a header of another event',
     [

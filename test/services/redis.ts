@@ -4,7 +4,7 @@ import { type Service, serviceFolder, startService } from './service.ts'
 
 export type RedisService = Service & { readonly url: string }
 
-/** Debian's redis-server on a free port of 127.0.0.1. What it held is gone after a kill. */
+/** Debian's redis-server on a free port of 127.0.0.1. It holds data in memory only: a kill loses it. */
 export async function startRedis(): Promise<RedisService> {
   await requireCommand('redis-server', 'redis-server')
   const port = freePort()

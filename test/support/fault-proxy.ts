@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-/** What the proxy does with a request instead of forwarding it. */
+/** The action of the proxy on a request that it does not forward. */
 export type ProxyFault =
   /** Forwarded; the reply never reaches the client. */
   | 'drop-reply'

@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib'
 
-/** What clients sent and what the server answered; tests compare the stored events with it. */
+/** The events that clients sent, and the replies. Tests compare the stored events with them. */
 export type Ledger = {
   /** The JSON of the properties of every sent event, by uuid. */
   sent: Map<string, string>

@@ -1,4 +1,6 @@
-import { hourMs } from '../../core/clock.ts'
+import { dayMs, hourMs } from '../../core/clock.ts'
+import { toNumberText } from './json.ts'
+import { parseWrittenTime, toDateMs } from './written-times.ts'
 
 /** The times that a client gives for an event, by the client's clock. */
 export type ClientTime = {
@@ -32,13 +34,24 @@ export function parseSentAt(value: unknown): number | undefined {
 
 /**
  * A time as clients write it, in ms since 1970: ISO 8601 and common variants of it (no zone, which
- * means UTC; a zone without colon; any fraction), RFC 2822, and numbers in ms or seconds. Undefined
- * for all else.
+ * means UTC; a zone without colon; any fraction), the forms of written-times.ts, and numbers of
+ * seconds, ms, µs or ns. Undefined for all else.
  */
 export function parseTime(value: unknown): number | undefined {
   if (typeof value === 'number') return toMs(value)
-  if (typeof value !== 'string' || value.length > textLengthMax) return undefined
-  return parseIso(value) ?? parseOther(value)
+  if (typeof value === 'string') return parseText(value)
+  // A number that a double cannot hold, such as nanoseconds, is a `JSON.rawJSON` object.
+  const text = toNumberText(value)
+  return text === undefined ? undefined : toMs(Number(text))
+}
+
+function parseText(value: string): number | undefined {
+  if (value.length > textLengthMax) return undefined
+  const ms = parseIso(value)
+  if (ms !== undefined) return ms
+  const text = value.trim()
+  if (longNumber.test(text)) return toMs(Number(text))
+  return parseIso(text) ?? parseWrittenTime(text)
 }
 
 /**
@@ -74,13 +87,24 @@ const millis = Array.from({ length: 1000 }, (_, ms) => `${String(ms).padStart(3,
  */
 const futureMsMax = 23 * hourMs
 
-const textLengthMax = 64
-/** A smaller number counts seconds. As ms it would be a time before March 1973. */
+/** The longest form, JavaScript's with the name of the zone, is shorter. */
+const textLengthMax = 100
+
+/**
+ * The unit of a number follows from its size: as seconds each bound is beyond the year 5000, and as
+ * the next smaller unit it is before 1974.
+ */
 const secondsMax = 1e11
+const millisecondsMax = 1e14
+const microsecondsMax = 1e17
+const nanosecondsMax = 1e20
 
 function toMs(count: number): number | undefined {
-  if (!Number.isFinite(count)) return undefined
-  return Math.trunc(Math.abs(count) < secondsMax ? count * 1000 : count)
+  const size = Math.abs(count)
+  if (size < secondsMax) return Math.trunc(count * 1000)
+  if (size < millisecondsMax) return Math.trunc(count)
+  if (size < microsecondsMax) return Math.trunc(count / 1e3)
+  return size < nanosecondsMax ? Math.trunc(count / 1e6) : undefined
 }
 
 /** The format of `Date.toISOString`. */
@@ -102,14 +126,14 @@ function parseIso(text: string): number | undefined {
 
 /** Reads by position rather than by captures, because this runs for every event. */
 function toIsoMs(text: string, tailMs: number | undefined): number | undefined {
-  const dayMs = toDayMs(text)
+  const startMs = toDayMs(text)
   const hours = twoDigits(text, 11)
   const minutes = twoDigits(text, 14)
   const seconds = twoDigits(text, 17)
   // 24:00 is the end of a day, and second 60 is a leap second. Both roll over.
   const isTime = hours <= 24 && minutes <= 59 && seconds <= 60
-  if (dayMs === undefined || tailMs === undefined || !isTime) return undefined
-  return dayMs + ((hours * 60 + minutes) * 60 + seconds) * 1000 + tailMs
+  if (startMs === undefined || tailMs === undefined || !isTime) return undefined
+  return startMs + ((hours * 60 + minutes) * 60 + seconds) * 1000 + tailMs
 }
 
 const tailPattern = /^(?:[.,](\d+))?\s*([Zz]|[+-]\d\d(?::?\d\d)?)?$/
@@ -119,7 +143,9 @@ function parseTail(text: string): number | undefined {
   const match = tailPattern.exec(text)
   if (!match) return undefined
   const [, fraction = '', zone = 'Z'] = match
-  return Number(fraction.slice(0, 3).padEnd(3, '0')) - toZoneMs(zone)
+  const zoneMs = toZoneMs(zone)
+  if (Math.abs(zoneMs) >= dayMs) return undefined
+  return Number(fraction.slice(0, 3).padEnd(3, '0')) - zoneMs
 }
 
 const digit = (text: string, at: number) => text.charCodeAt(at) - 48
@@ -146,24 +172,4 @@ function toDayMs(text: string): number | undefined {
   return lastDayMs
 }
 
-/**
- * Undefined for days that do not exist, and for years below 100, which clients send for "unknown".
- */
-function toDateMs(year: number, month: number, day: number): number | undefined {
-  if (year < 100 || month < 1 || month > 12) return undefined
-  const ms = Date.UTC(year, month - 1, day)
-  return new Date(ms).getUTCDate() === day ? ms : undefined
-}
-
 const longNumber = /^-?\d{9,}(?:\.\d+)?$/
-/**
- * `Date.parse` reads a text without a zone in the server's zone, so only text with a zone is passed
- * to it.
- */
-const zoned = /^[A-Z][a-z]{2},? .*(?:GMT|UTC|Z|[+-]\d{4})(?: \([^)]*\))?$/
-
-function parseOther(text: string): number | undefined {
-  if (longNumber.test(text)) return toMs(Number(text))
-  const ms = zoned.test(text) ? Date.parse(text) : Number.NaN
-  return Number.isNaN(ms) ? undefined : ms
-}

@@ -3,7 +3,7 @@ import type { Category } from '../../core/event.ts'
 import type { Project, Quota } from '../../core/protocol.ts'
 
 /**
- * What a project may still send of a category in this UTC day or month. Counts are kept in memory.
+ * Counts how much of each category a project has sent in this UTC day or month. Counts are kept in memory.
  * Charges go to the store every `store.everyMs`, and the answer includes the charges of other
  * nodes. So a crash forgets one such interval at most, and nodes that share a quota exceed it by
  * what they take in one interval.

@@ -1,6 +1,6 @@
 import { serveThread } from '../../../src/core/worker-thread.ts'
 
-/** A worker that does as it is told: `start` decides how it starts, each message what happens next. */
+/** A worker under the control of the test: `start` selects how it starts, each message what it does next. */
 export type TestThread = {
   options: { start: 'ready' | 'refused' }
   ready: string

@@ -195,7 +195,7 @@ export function createTestPipeline() {
     logged,
     stored,
     counters: counters.byContract.report,
-    /** What a request must have released by its reply. */
+    /** The resources that a request must have released before its reply. */
     held: () => ({
       requests: memory.used().requests,
       bytes: memory.used().bytes,

@@ -83,7 +83,7 @@ test('passes on a committed block that can be transferred to another thread', as
 test('acknowledges a commit though the consumer throws', async () => {
   const log = createRecordingLog()
   const onCommitted = () => {
-    throw new Error('the thread is gone')
+    throw new Error('the thread has ended')
   }
   const journal = await openOn(createFakeDisk(), { onCommitted, log })
   await appendNames(journal, 'a')

@@ -9,7 +9,7 @@ import { createRecordingLog, openOn, toName, toRecord } from './support.ts'
 const segmentBytes = 1536
 const unknownOutcome = new Promise<never>(() => {})
 
-/** What a run tried, and what the journal answered. Names in order of their appends. */
+/** The appends of a run, and the answers of the journal. Names are in the order of their appends. */
 type Ledger = {
   acknowledged: string[]
   refused: string[]

@@ -80,7 +80,7 @@ describe('a recording', () => {
     ['with data in a string', 'invalid_snapshot_data', { $snapshot_data: '[]' }],
     ['with a number for data', 'invalid_snapshot_data', { $snapshot_data: 0 }],
     ['with a large one', 'invalid_snapshot_data', { $snapshot_data: rawJSON('9007199254740993') }],
-    ['of nobody', 'missing_distinct_id', { distinct_id: null }],
+    ['without a distinct_id', 'missing_distinct_id', { distinct_id: null }],
   ])('%s is rejected, and the other events of the batch are not', (_, code, properties) => {
     const { events, rejections } = record([toSnapshot(properties), toSnapshot()])
     expect(rejections.map((rejection) => [rejection.index, rejection.code])).toEqual([[0, code]])
