@@ -81,7 +81,7 @@ export function toServerReadings(services: Services): Reading[] {
 /** Committed and recovered events wait until they are shipped or dead letters, whatever the cursors say. */
 function toShippingReading(services: Services): ReturnType<Sources['shipping']> {
   const { storage, counters, config } = services
-  const { sinks, ring, transitBytes, threadRestarts } = storage.shipping.stats()
+  const { sinks, ring, ...stats } = storage.shipping.stats()
   const committed = sum(Object.values(counters.byContract).map(({ committed }) => committed))
   const readings = Object.entries(sinks).map(([name, sink]) => {
     const recovered = storage.recovered[name] ?? {}
@@ -92,8 +92,7 @@ function toShippingReading(services: Services): ReturnType<Sources['shipping']> 
   return {
     sinks: Object.fromEntries(readings),
     ring: { ...ring, bytesMax: config.RING_BYTES_MAX },
-    transitBytes,
-    threadRestarts,
+    ...stats,
   }
 }
 

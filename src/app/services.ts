@@ -188,13 +188,22 @@ function createServerIngest(services: Omit<Services, 'ingest'>): Ingest {
     counters: parts.counters,
     log: parts.log,
     dedupIdentity: config.DEDUP_IDENTITY,
-    lineBytesMax: config.KAFKA_MESSAGE_BYTES_MAX - kafkaRecordOverheadBytes,
+    lineBytesMax() {
+      const bytesMax = Math.min(
+        config.KAFKA_MESSAGE_BYTES_MAX,
+        storage.shipping.recordingBytesMax(),
+      )
+      return Math.max(bytesMax - kafkaRecordOverheadBytes, recordingBytesMin)
+    },
   })
 }
 
 const draining = new IngestError('shutting_down', 'the server is stopping', {
   retryAfterSeconds: 5,
 })
+
+/** A topic with a smaller limit than this gets dead letters: a recording is not cut into thousands of rows. */
+const recordingBytesMin = 32 * 1024
 
 /** Key, headers and framing of a Kafka record, beside its value. */
 const kafkaRecordOverheadBytes = 4096

@@ -24,5 +24,7 @@ export type Sink = {
   ship(batch: Batch, signal: AbortSignal): Promise<void>
   resume(batch: Batch, signal: AbortSignal): Promise<void>
   isHealthy(): boolean
+  /** The largest record of a recording that the sink accepts, in bytes. Undefined: unknown, or no limit. */
+  recordingBytesMax?(): number | undefined
   close(): Promise<void>
 }

@@ -18,6 +18,7 @@ export type Shipping = {
   push(block: CommittedBlock): void
   health(): Record<string, SinkHealth>
   stats(): ShippingStats
+  recordingBytesMax(): number
   /** Ships all committed records. Resolves with whether that was done within `deadlineMs`. */
   drain(deadlineMs: number): Promise<boolean>
   /** Ends the thread. Records that are not shipped stay in the journal. */
@@ -37,6 +38,8 @@ type ShippingStats = {
   /** Bytes pushed and not yet taken by the thread. */
   transitBytes: number
   threadRestarts: number
+  /** The largest record of a recording that all sinks accept, as far as known; else Infinity. */
+  recordingBytesMax: number
 }
 
 type SinkStats = SinkCounts & { cursor: number; waiting: number }
@@ -115,7 +118,14 @@ class ThreadedShipping implements Shipping {
       return { ...counts, cursor, waiting: Math.max(0, this.#endOffset - cursor) }
     })
     const transitBytes = this.#thread?.transitBytes() ?? 0
-    return { sinks, ring: this.#status.ring, transitBytes, threadRestarts: this.#restarts }
+    const { ring } = this.#status
+    const recordingBytesMax = this.recordingBytesMax()
+    return { sinks, ring, transitBytes, threadRestarts: this.#restarts, recordingBytesMax }
+  }
+
+  recordingBytesMax(): number {
+    const known = Object.values(this.#status.sinks).flatMap((sink) => sink.recordingBytesMax ?? [])
+    return Math.min(...known)
   }
 
   async drain(deadlineMs: number): Promise<boolean> {

@@ -46,4 +46,9 @@ export type ThreadStatus = {
   ring: { bytes: number; blocks: number }
 }
 
-export type SinkStatus = SinkCounts & { isHealthy: boolean; lastError: string | undefined }
+export type SinkStatus = SinkCounts & {
+  isHealthy: boolean
+  lastError: string | undefined
+  /** The largest record of a recording that the sink accepts; undefined without a known limit. */
+  recordingBytesMax?: number | undefined
+}

@@ -119,7 +119,8 @@ function toStatus(shippers: readonly SinkShipper[], recent: RecentRecords): Thre
   const sinks = shippers.map(({ sink, counters }) => {
     const isHealthy = sink.isHealthy()
     const lastError = isHealthy ? undefined : counters.lastError()
-    return [sink.name, { ...counters.snapshot(), isHealthy, lastError }]
+    const recordingBytesMax = sink.recordingBytesMax?.()
+    return [sink.name, { ...counters.snapshot(), isHealthy, lastError, recordingBytesMax }]
   })
   const { bytes, blocks } = recent.stats
   return { sinks: Object.fromEntries(sinks), ring: { bytes, blocks } }

@@ -35,7 +35,7 @@ const recordOverheadBytes = 2048
  */
 export function createIngest(options: IngestOptions): Ingest {
   const { memory, scheduler, projects, admission, dedup, counters } = options
-  const { dedupIdentity, lineBytesMax } = options
+  const { dedupIdentity } = options
   return async function ingest(contract, incoming) {
     let ticket: AdmissionTicket | undefined
     let claim: Claim | undefined
@@ -60,7 +60,7 @@ export function createIngest(options: IngestOptions): Ingest {
       assertOrigin(project, incoming)
       const rate = admission.takeRate(contract.name, project, incoming)
       if (rate) await rate
-      const context = { project, dedupIdentity, lineBytesMax }
+      const context = { project, dedupIdentity, lineBytesMax: options.lineBytesMax() }
       const normalised = contract.normalise(incoming, submission, context)
       const quota = admission.underQuota(normalised.events)
       const { kept, limited } = quota instanceof Promise ? await quota : quota
@@ -118,7 +118,8 @@ export type IngestOptions = {
   counters: Pick<EventCounters, 'addCommitted' | 'addOutcome' | 'addRefused'>
   log: Pick<Log, 'error'>
   dedupIdentity: 'uuid' | 'contract'
-  lineBytesMax: number
+  /** The largest line of a recording. It may shrink when a sink learns its limit. */
+  lineBytesMax(): number
 }
 
 type Claimed = {

@@ -18,6 +18,7 @@ export type Sources = {
     ring: { bytes: number; blocks: number; bytesMax: number }
     transitBytes: number
     threadRestarts: number
+    recordingBytesMax: number
   }
   memory(): { bytes: number; requests: number; refused: number }
   scheduler(): { refused: number }
@@ -132,6 +133,11 @@ function journalReadings({ journal, shipping, isDurable, now }: Sources): Readin
       'spillway_transit_bytes',
       'Bytes sent to the delivery thread and not yet taken',
       () => shipping().transitBytes,
+    ),
+    gauge(
+      'spillway_recording_bytes_max',
+      'Largest record of a recording that every sink accepts; larger recordings are split',
+      () => shipping().recordingBytesMax,
     ),
   ]
 }

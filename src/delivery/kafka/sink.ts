@@ -60,6 +60,7 @@ export function createKafkaSink(options: KafkaSinkOptions): Sink {
     // Records that have arrived before are sent again: at least once.
     resume: ship,
     isHealthy: router.isHealthy,
+    recordingBytesMax: () => router.bytesMax(topics.recordings),
     async close() {
       closing.close()
       await client.close()
@@ -72,6 +73,7 @@ type TopicRouter = {
   send(topic: string, pending: Omit<PendingMessage, 'bytesMax'>): void
   setPartitions(topic: string, count: number): void
   isHealthy(): boolean
+  bytesMax(topic: string): number | undefined
 }
 
 type TopicRouterOptions = KafkaSinkOptions & { client: KafkaClient; closing: Closing }
@@ -123,5 +125,6 @@ function createTopicRouter(options: TopicRouterOptions): TopicRouter {
     send,
     setPartitions: (topic, count) => topics.get(topic)?.setPartitions(count),
     isHealthy: () => [...topics.values()].every((topic) => topic.isHealthy()),
+    bytesMax: (topic) => topics.get(topic)?.bytesMax(),
   }
 }

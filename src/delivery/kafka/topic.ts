@@ -17,6 +17,8 @@ export type Topic = {
   /** Later messages are partitioned by the count that the producer sees. */
   setPartitions(count: number): void
   isHealthy(): boolean
+  /** The topic's limit for a record set. Undefined until the brokers have answered. */
+  bytesMax(): number | undefined
 }
 
 export type TopicOptions = {
@@ -102,7 +104,7 @@ export function createTopic(options: TopicOptions): Topic {
   }
 
   void find()
-  return { enqueue, setPartitions, isHealthy: failing.isEmpty }
+  return { enqueue, setPartitions, isHealthy: failing.isEmpty, bytesMax: () => facts?.bytesMax }
 }
 
 const backoff: Backoff = { firstMs: 100, maxMs: 5000 }

@@ -44,7 +44,7 @@ export async function ensureTopic(
   else if (bytesMax < messageBytesMax)
     log.warn(
       { topic, bytesMax, messageBytesMax },
-      'kafka topic accepts smaller messages than KAFKA_MESSAGE_BYTES_MAX: larger ones become dead letters',
+      'kafka topic accepts smaller messages than KAFKA_MESSAGE_BYTES_MAX: recordings are split by its limit, other larger ones become dead letters',
     )
   return { partitions, bytesMax: Math.min(bytesMax ?? Infinity, messageBytesMax) }
 }

@@ -52,7 +52,9 @@ export function createFakeShipping({
         ring: { bytes: 0, blocks: 0 },
         transitBytes: 0,
         threadRestarts: 0,
+        recordingBytesMax: Number.POSITIVE_INFINITY,
       }),
+      recordingBytesMax: () => Number.POSITIVE_INFINITY,
       async drain(msMax) {
         calls.push(`drain ${msMax > 0 ? 'with time' : 'without time'}`)
         return true

@@ -58,6 +58,13 @@ const status = (clickhouse: SinkStatus): FromThread => ({
 })
 
 describe('shipping', () => {
+  test('knows the smallest limit for recordings that a sink reports', async () => {
+    const { shipping, thread } = await startShipping()
+    expect(shipping.recordingBytesMax()).toBe(Number.POSITIVE_INFINITY)
+    thread.say(status({ ...counts(0), recordingBytesMax: 1_000_000 }))
+    expect(shipping.recordingBytesMax()).toBe(1_000_000)
+  })
+
   test('starts with the cursors that the thread reports', async () => {
     const { cursors, thread } = await startShipping()
     expect(cursors).toEqual({ clickhouse: 4 })
@@ -129,6 +136,7 @@ describe('shipping', () => {
         },
       },
       ...{ ring: { bytes: 3, blocks: 1 }, transitBytes: 7, threadRestarts: 1 },
+      recordingBytesMax: Number.POSITIVE_INFINITY,
     })
   })
 

@@ -171,7 +171,7 @@ export function createTestPipeline() {
     counters,
     log: { error: (fields) => void logged.push(fields) },
     dedupIdentity: 'contract',
-    lineBytesMax: 1_000_000,
+    lineBytesMax: () => 1_000_000,
   })
 
   async function send(
