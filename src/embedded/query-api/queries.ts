@@ -4,7 +4,7 @@ import { createQueryError, toQueryError } from '../chdb/exceptions.ts'
 import type { Native } from '../chdb/native.ts'
 import type { Job } from './executor.ts'
 import { type Executor, startExecutor } from './executor.ts'
-import { launch, type Query } from './launch.ts'
+import { type Launched, launch, type Query } from './launch.ts'
 import type { Mode } from './settings.ts'
 import { createSlots } from './slots.ts'
 
@@ -49,20 +49,25 @@ export function createQueries(options: QueriesOptions): Queries {
   }
   const slots = createSlots({ countMax, queueMax, start })
 
+  const readMsMax = mode === 'read-only' ? options.readMsMax : Number.POSITIVE_INFINITY
+
+  /** Gives the executor back if the job does not start, for example when no pipe can be opened. */
+  function launchOn(executor: Executor, job: Omit<Job, 'outputFd'>): Launched {
+    try {
+      return launch({ job, executor, control, native, readMsMax })
+    } catch (error) {
+      slots.give(executor)
+      throw error
+    }
+  }
+
   async function startQuery(request: QueryJob, signal: AbortSignal): Promise<Query> {
     const { queryId, ...job } = request
     if (running.has(queryId)) throw createDuplicateIdError(queryId)
     running.set(queryId, undefined)
     try {
       const executor = await slots.take(signal)
-      const readMsMax = mode === 'read-only' ? options.readMsMax : Number.POSITIVE_INFINITY
-      const { query, released, cancelForClient } = launch({
-        job,
-        executor,
-        control,
-        native,
-        readMsMax,
-      })
+      const { query, released, cancelForClient } = launchOn(executor, job)
       const done = () => {
         running.delete(queryId)
         signal.removeEventListener('abort', cancelForClient)
