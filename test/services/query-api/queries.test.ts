@@ -7,7 +7,7 @@ setDefaultTimeout(30_000)
 
 const job = (queryId: string): QueryJob => ({
   ...{ queryId, sql: 'SELECT 1', format: 'TSV', database: 'default' },
-  ...{ parameters: {}, settings: {}, isInsert: false },
+  ...{ parameters: {}, settings: { log_comment: queryId }, isInsert: false },
 })
 
 test('gives the executor back if no pipe can be opened', async () => {
