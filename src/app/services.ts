@@ -164,16 +164,19 @@ function createServerIngest(services: Omit<Services, 'ingest'>): Ingest {
   const { config, redis, projects, quotas, storage, isDraining, ...parts } = services
   const perSecond = config.RATE_CAPTURE_PER_SECOND
   const burst = config.RATE_CAPTURE_BURST || 2 * perSecond
-  const shared = redis && createSharedLimit({ redis, name: 'capture' })
+  const shared = redis && createSharedLimit({ redis, name: 'project' })
   const admission = createAdmission({
+    projects,
     requests: createLimiter({ perSecond, burst, now, shared }),
-    telemetry: createMinuteLimiter(redis, 'telemetry', config.RATE_TELEMETRY_PER_MINUTE),
+    byAddress: {
+      telemetry: createMinuteLimiter(redis, 'telemetry', config.RATE_TELEMETRY_PER_MINUTE),
+      link: createMinuteLimiter(redis, 'link', config.RATE_LINK_PER_MINUTE),
+    },
     quotas,
     overflow: createOverflow({
       perSecond: config.OVERFLOW_PER_SECOND,
       burst: config.OVERFLOW_BURST,
     }),
-    projectById: projects.byId,
   })
   return createIngest({
     assertOpen() {
@@ -181,7 +184,6 @@ function createServerIngest(services: Omit<Services, 'ingest'>): Ingest {
     },
     memory: parts.memory,
     scheduler: parts.scheduler,
-    projects,
     admission,
     dedup: storage.dedup,
     journal: storage.journal,

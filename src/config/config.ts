@@ -87,6 +87,10 @@ export const settingsSchema = Type.Object({
     'telemetry requests per minute and client IP; 0 = no limit',
     [1000, 0, 100_000_000],
   ),
+  RATE_LINK_PER_MINUTE: integer(
+    'link events per minute and client IP; 0 = no limit',
+    [1000, 0, 100_000_000],
+  ),
   RATE_AUTH_PER_MINUTE: integer(
     'token requests per minute and client IP; 0 = no limit',
     [60, 0, 100_000_000],

@@ -1,6 +1,57 @@
 /** Whether a page of this origin may call this path. */
 export type OriginRule = (origin: string, path: string) => boolean
 
+/** States the rule of `toOrigin` in messages. */
+export const originRuleText =
+  'an origin such as https://shop.example or capacitor://localhost, without path and wildcard; or null, or * alone for any'
+
+/**
+ * The one rule for origins: in CORS_ORIGINS, in the projects file and in the `Origin` header. Returns
+ * the origin as browsers write it: lower case, no default port, no trailing slash. `*` (any origin)
+ * and `null` (a page without an origin) stay as they are. Undefined for all else: a bare host, a
+ * path, a wildcard inside a host.
+ */
+export function toOrigin(written: string): string | undefined {
+  const text = written.trim().toLowerCase()
+  if (text === '*' || text === 'null' || text === 'file://') return text
+  const [, scheme = '', authority = ''] = originPattern.exec(text) ?? []
+  if (scheme === '') return undefined
+  return scheme === 'http' || scheme === 'https' ? toWebOrigin(text) : `${scheme}://${authority}`
+}
+
+/**
+ * Scheme and authority. An authority has no user, path, query or wildcard. Schemes of apps and
+ * extensions (`capacitor://localhost`, `tauri://localhost`, `chrome-extension://<id>`) are valid.
+ */
+const originPattern = /^([a-z][a-z0-9+.-]*):\/\/([^\s/\\?#@*]+)\/?$/
+
+function toWebOrigin(text: string): string | undefined {
+  try {
+    // The parser drops the default port and writes hosts of other alphabets in ASCII.
+    return new URL(text).origin
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Whether `origin`, an `Origin` header, is one of `origins`, which are in the form of `toOrigin`.
+ * Browsers write that form too, so another form is looked up only after the header as it is.
+ */
+export function isOriginAmong(origins: readonly string[], origin: string): boolean {
+  return (
+    origins.includes(origin) || origins.includes('*') || origins.includes(toOrigin(origin) ?? '')
+  )
+}
+
+/** The faults of a list of origins, one sentence each. */
+export function findOriginFaults(origins: readonly string[]): string[] {
+  const invalid = origins.filter((origin) => toOrigin(origin) === undefined)
+  const faults = invalid.map((origin) => `${JSON.stringify(origin)} is not ${originRuleText}`)
+  const isMixed = origins.length > 1 && origins.some((origin) => toOrigin(origin) === '*')
+  return isMixed ? [...faults, '"*" allows any origin, so it must stand alone'] : faults
+}
+
 /**
  * The one CORS policy, for every route and for Socket.IO. The allowed origin is echoed and never `*`, because
  * browsers refuse `*` for requests with credentials, and beacons send credentials.
@@ -12,10 +63,15 @@ export const corsPolicy = {
   maxAgeSeconds: 600,
 }
 
-/** Without a list any origin may send events. */
+/**
+ * Without a list any origin may send events. Throws an Error for the operator, which names each
+ * entry of CORS_ORIGINS that is not an origin.
+ */
 export function toOriginRule(origins: readonly string[], isProduction: boolean): OriginRule {
-  const allowed = new Set(origins)
-  if (allowed.size > 0) return (origin) => allowed.has(origin)
+  const faults = findOriginFaults(origins)
+  if (faults.length > 0) throw new Error(faults.map((fault) => `CORS_ORIGINS ${fault}`).join('\n'))
+  const allowed = origins.map((origin) => toOrigin(origin) ?? origin)
+  if (allowed.length > 0) return (origin) => isOriginAmong(allowed, origin)
   return (_, path) => !isProduction || !guarded.some((prefix) => path.startsWith(prefix))
 }
 

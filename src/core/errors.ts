@@ -19,6 +19,8 @@ export const statusOf = {
   invalid_token: 401,
   mixed_tokens: 401,
   unknown_token: 401,
+  unknown_app: 401,
+  unknown_project: 401,
   origin_not_allowed: 403,
   missing_header: 400,
   invalid_api_key: 401,
@@ -35,6 +37,8 @@ export const statusOf = {
   invalid_snapshot_data: 400,
   missing_field: 400,
   invalid_field: 400,
+  // A dead letter that counts the rejected events without one of their own.
+  more_rejected: 400,
   // Capacity and rate.
   rate_limited: 429,
   too_busy: 503,
@@ -59,6 +63,9 @@ export type ErrorDetails = {
 
 /** A reason to reject one event. `message` is a sentence for a person. */
 export type Fault = { code: ErrorCode; message: string; field?: string }
+
+/** Counts by error code. The number of codes bounds it, not the number of events. */
+export type CodeCounts = Partial<Record<ErrorCode, number>>
 
 /** A fault with the position of its event in the request, from 0. */
 export type EventFault = Fault & { index: number }

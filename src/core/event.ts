@@ -15,8 +15,11 @@ export const routeNumbers = { main: 0, overflow: 1, historical: 2 } as const
 /** The topic of an event among those of its kind; ClickHouse ignores it. */
 export type Route = keyof typeof routeNumbers
 
-/** The categories that quotas count separately. */
+/** The categories of capture events. Quotas count them separately, and replies name them. */
 export type Category = 'events' | 'recordings' | 'exceptions'
+
+/** The quotas of a project: one for each category of capture, and one for each other contract. */
+export type QuotaName = Category | Exclude<Source, 'capture'>
 
 /** The identity of an event: the first 128 bits of a SHA-1, as 32 lower-case hex digits. */
 export type DedupKey = string
@@ -214,5 +217,8 @@ export type CanonicalEvent =
   | ({ kind: 'recording'; row: RecordingRow } & Routed)
   | ({ kind: 'link'; row: LinkRow } & Routed)
 
-/** One rejected event of an accepted request. `raw` is the event as sent, after JSON parsing. */
-export type Rejection = EventFault & { raw: unknown }
+/**
+ * One rejected event of an accepted request. `raw` is the event as sent, after JSON parsing.
+ * `project` is the id of the event's own project, if a request may hold events of several.
+ */
+export type Rejection = EventFault & { raw: unknown; project?: string }

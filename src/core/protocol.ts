@@ -1,5 +1,5 @@
-import type { IngestError } from './errors.ts'
-import type { CanonicalEvent, Category, Rejection, Source } from './event.ts'
+import type { CodeCounts, Fault, IngestError } from './errors.ts'
+import type { CanonicalEvent, Category, QuotaName, Rejection, Source } from './event.ts'
 
 /** The name of a wire contract. */
 export type ProtocolName = Source
@@ -41,6 +41,19 @@ export type Submission = {
   credential: string
   /** Number of events in the request, valid or not. */
   received: number
+  /** Telemetry: the apps that the events name, each once. Each event is sent for its own app. */
+  apps?: readonly string[]
+}
+
+/** In whose name the events of a request are sent. */
+export type Senders = {
+  /** The project of the request. For telemetry, a project without a name: see `apps`. */
+  project: Project
+  /**
+   * Telemetry: the project of each app, or the reason why it may not send. Undefined without a
+   * projects file: each app is a project of its own.
+   */
+  apps?: ReadonlyMap<string, Project | Fault> | undefined
 }
 
 /** A project and its limits, from the projects file. */
@@ -51,16 +64,18 @@ export type Project = {
   origins: readonly string[] | undefined
   /** Requests per second and burst; undefined means the server's default. */
   rate: { perSecond: number; burst: number } | undefined
-  /** A category without a quota is unlimited. */
-  quotas: Partial<Record<Category, Quota>>
+  /**
+   * A category without a quota is unlimited. A contract without a quota of its own has one of the
+   * size of `events`, and counts by itself.
+   */
+  quotas: Partial<Record<QuotaName, Quota>>
 }
 
 /** At most `max` events in a UTC day or month. */
 export type Quota = { max: number; period: 'day' | 'month' }
 
-/** The server's settings that normalisation uses beside the request. */
-export type NormaliseContext = {
-  project: Project
+/** The senders and the server's settings, which normalisation uses beside the request. */
+export type NormaliseContext = Senders & {
   /**
    * `uuid`: the client's uuid is part of an event's identity. `contract`: only its timestamp is.
    */
@@ -69,17 +84,26 @@ export type NormaliseContext = {
   lineBytesMax: number
 }
 
-/**
- * The result of normalisation. `dropped` counts events that a contract ignores, such as
- * `$performance_event`.
- */
-export type Normalised = { events: CanonicalEvent[]; rejections: Rejection[]; dropped: number }
+/** The result of normalisation. */
+export type Normalised = {
+  events: CanonicalEvent[]
+  /** In the order of the request. A contract may list the first ones only. */
+  rejections: Rejection[]
+  /** The rejected events that `rejections` does not list, by code. */
+  moreRejected?: CodeCounts | undefined
+  /** The quota that the dead letters use, if it is not that of the contract's events. */
+  rejectedQuota?: QuotaName | undefined
+  /** Number of events that the contract ignores, such as `$performance_event`. */
+  dropped: number
+}
 
 /** The result of a request, once its events are durable. */
 export type Outcome = {
   /** The events that are stored now. */
   events: readonly CanonicalEvent[]
   rejections: readonly Rejection[]
+  /** Number of rejected events that `rejections` does not list. */
+  moreRejected?: number
   /** Number of events that were stored before. */
   duplicates: number
   /** The categories whose quota is used up. Their events were dropped. */

@@ -1,109 +1,162 @@
-import { IngestError } from '../core/errors.ts'
-import type { CanonicalEvent, Category } from '../core/event.ts'
-import type { IngestRequest, Project, ProtocolName } from '../core/protocol.ts'
+import type { CanonicalEvent, Category, QuotaName } from '../core/event.ts'
+import type {
+  IngestRequest,
+  Normalised,
+  Project,
+  ProtocolName,
+  Senders,
+  Submission,
+} from '../core/protocol.ts'
+import type { Projects } from '../projects/projects.ts'
+import { type DeadLetter, toDeadLetters } from './dead-letters.ts'
 import type { Overflow } from './limits/overflow.ts'
-import type { Quotas } from './limits/quotas.ts'
-import type { Limiter, RateDecision } from './limits/rate-limiter.ts'
+import { type QuotaGrant, type Quotas, quotaOf } from './limits/quotas.ts'
+import { admitSenders, type SendersOptions } from './senders.ts'
 
 /**
- * Rates, quotas and overflow: rates apply to a request before its events are normalised, the others
- * after.
+ * Who may send how much: projects, origins, keys and rates are judged before the events of a request
+ * are normalised, quotas and overflow after it.
  */
 export function createAdmission(options: AdmissionOptions): Admission {
   return {
-    takeRate(contract, project, request) {
-      const decision =
-        contract === 'telemetry'
-          ? options.telemetry.take(request.clientIp)
-          : takeProjectRate(options, contract, project)
-      return decision instanceof Promise ? decision.then(assertAllowed) : assertAllowed(decision)
-    },
-    underQuota(events) {
-      return events.some((event) => hasQuota(options, event))
-        ? partitionByQuota(options, events)
-        : { kept: events, limited: [] }
-    },
-    charge(events) {
-      for (const event of events) {
-        if (!hasQuota(options, event)) continue
-        options.quotas.charge(projectOf(options, event), event.category, 1)
-      }
+    admit: (contract, submission, request) =>
+      admitSenders(options, { contract, submission, request }),
+    reserve(contract, { project }, normalised) {
+      const deadLetters = toDeadLetters(normalised, project.id)
+      const wanted = toWanted(options, { contract, normalised, deadLetters })
+      return wanted.size === 0
+        ? { kept: normalised.events, deadLetters, limited: [], settle() {}, release() {} }
+        : reserve(options, { contract, normalised, deadLetters, wanted })
     },
     divert: (events, nowMs) => divert(options.overflow, events, nowMs),
   }
 }
 
 export type Admission = {
-  /** Throws or rejects with `rate_limited` and `retryAfterSeconds`. */
-  takeRate(contract: ProtocolName, project: Project, request: IngestRequest): void | Promise<void>
-  /** The events within the quotas, and the categories of those above. */
-  underQuota(events: readonly CanonicalEvent[]): Promise<QuotaDecision> | QuotaDecision
   /**
-   * Call with new events once they are committed: refused requests and duplicates are not charged.
+   * Finds the projects of a request and takes from their rates. Throws or rejects with the codes of
+   * `Projects.find`, with `origin_not_allowed`, or with `rate_limited` and `retryAfterSeconds`.
    */
-  charge(events: readonly CanonicalEvent[]): void
+  admit(
+    contract: ProtocolName,
+    submission: Submission,
+    request: IngestRequest,
+  ): Senders | Promise<Senders>
+  /** Reserves quota for the events and the dead letters of a request. */
+  reserve(
+    contract: ProtocolName,
+    senders: Senders,
+    normalised: Normalised,
+  ): Promise<QuotaVerdict> | QuotaVerdict
   /** Sets the route of events whose key exceeds the overflow rate, and returns their number. */
   divert(events: readonly CanonicalEvent[], nowMs: number): number
 }
 
-export type AdmissionOptions = {
-  /** By project id. */
-  requests: Limiter
-  /** For telemetry, by client address. */
-  telemetry: Limiter
-  quotas: Pick<Quotas, 'left' | 'charge'>
+/** The part of a request that the quotas allow. It is reserved until `settle` or `release`. */
+export type QuotaVerdict = {
+  kept: readonly CanonicalEvent[]
+  deadLetters: readonly DeadLetter[]
+  /** The categories of the events that are not kept. */
+  limited: readonly Category[]
+  /** Call once the new events and the dead letters are committed: duplicates are not charged. */
+  settle(newEvents: readonly CanonicalEvent[]): void
+  /** Gives back what is not settled. No-op after `settle`. */
+  release(): void
+}
+
+export type AdmissionOptions = SendersOptions & {
+  projects: Pick<Projects, 'byId'>
+  quotas: Pick<Quotas, 'reserve'>
   overflow: Overflow
-  /** By the id that is stored in the row: telemetry and link events name their project there. */
-  projectById(id: string): Project
 }
 
-type QuotaDecision = { kept: readonly CanonicalEvent[]; limited: readonly Category[] }
-
-const unlimited: RateDecision = { allowed: true, retryAfterSeconds: 0 }
-
-/**
- * The server's default rate applies to capture only; a project's own rate to all contracts but
- * telemetry.
- */
-function takeProjectRate(
-  { requests }: AdmissionOptions,
-  contract: ProtocolName,
-  { id, rate }: Project,
-): RateDecision | Promise<RateDecision> {
-  if (rate) return requests.take(id, { rate })
-  return contract === 'capture' ? requests.take(id) : unlimited
+/** How much a request wants of one quota of one project. */
+type Want = { project: Project; name: QuotaName; count: number }
+type Wanted = ReadonlyMap<string, Want>
+type Request = {
+  contract: ProtocolName
+  normalised: Normalised
+  deadLetters: readonly DeadLetter[]
 }
 
-function assertAllowed({ allowed, retryAfterSeconds }: RateDecision): void {
-  if (allowed) return
-  throw new IngestError('rate_limited', 'too many requests', { retryAfterSeconds })
-}
+const quotaNameOf = (contract: ProtocolName, category: Category): QuotaName =>
+  contract === 'capture' ? category : contract
 
-function projectOf({ projectById }: AdmissionOptions, { kind, row }: CanonicalEvent): Project {
-  return projectById(kind === 'link' ? row.project_id : row.project)
-}
+const deadLetterQuotaOf = (contract: ProtocolName, { rejectedQuota }: Normalised): QuotaName =>
+  rejectedQuota ?? quotaNameOf(contract, 'events')
 
-function hasQuota(options: AdmissionOptions, event: CanonicalEvent): boolean {
-  return projectOf(options, event).quotas[event.category] !== undefined
-}
+/** By the id that is stored in the row: telemetry events have projects of their own. */
+const projectIdOf = ({ kind, row }: CanonicalEvent) =>
+  kind === 'link' ? row.project_id : row.project
 
-/** Uses up each quota in the order of the request. */
-async function partitionByQuota(
-  options: AdmissionOptions,
-  events: readonly CanonicalEvent[],
-): Promise<QuotaDecision> {
-  const leftByQuota = new Map<string, number>()
-  const limited = new Set<Category>()
-  const kept: CanonicalEvent[] = []
-  for (const event of events) {
-    const project = projectOf(options, event)
-    const quota = `${event.category}:${project.id}`
-    const left = leftByQuota.get(quota) ?? (await options.quotas.left(project, event.category))
-    leftByQuota.set(quota, left - 1)
-    if (left > 0) kept.push(event)
-    else limited.add(event.category)
+const toKey = (name: QuotaName, projectId: string) => `${name}:${projectId}`
+
+/** The quotas that apply to the request. Empty for most requests. */
+function toWanted(
+  { projects }: AdmissionOptions,
+  { contract, normalised, deadLetters }: Request,
+): Wanted {
+  const wanted = new Map<string, Want>()
+  const add = (name: QuotaName, projectId: string) => {
+    const project = projects.byId(projectId)
+    if (quotaOf(project, name) === undefined) return
+    const key = toKey(name, projectId)
+    const want = wanted.get(key) ?? { project, name, count: 0 }
+    want.count += 1
+    wanted.set(key, want)
   }
-  return { kept, limited: [...limited] }
+  for (const event of normalised.events)
+    add(quotaNameOf(contract, event.category), projectIdOf(event))
+  for (const { project } of deadLetters) add(deadLetterQuotaOf(contract, normalised), project)
+  return wanted
+}
+
+/** Uses up each quota in the order of the request: its events first, then its dead letters. */
+async function reserve(
+  { quotas }: AdmissionOptions,
+  { contract, normalised, deadLetters, wanted }: Request & { wanted: Wanted },
+): Promise<QuotaVerdict> {
+  const budgets = new Map<string, Budget>()
+  const reserving = [...wanted].map(async ([key, { project, name, count }]) => {
+    const grant = await quotas.reserve(project, name, count)
+    budgets.set(key, { grant, left: grant.count, used: 0 })
+  })
+  await Promise.all(reserving)
+  const budgetOf = (event: CanonicalEvent) =>
+    budgets.get(toKey(quotaNameOf(contract, event.category), projectIdOf(event)))
+  const quota = deadLetterQuotaOf(contract, normalised)
+  const budgetOfLetter = ({ project }: DeadLetter) => budgets.get(toKey(quota, project))
+  const limited = new Set<Category>()
+  const kept = normalised.events.filter((event) => {
+    if (takeOne(budgetOf(event))) return true
+    limited.add(event.category)
+    return false
+  })
+  const keptLetters = deadLetters.filter((letter) => takeOne(budgetOfLetter(letter)))
+  const settleAll = (isCharged: boolean) => {
+    for (const { grant, used } of budgets.values()) grant.settle(isCharged ? used : 0)
+  }
+  return {
+    kept,
+    deadLetters: keptLetters,
+    limited: [...limited],
+    settle(newEvents) {
+      const charged = [...newEvents.map(budgetOf), ...keptLetters.map(budgetOfLetter)]
+      for (const budget of charged) if (budget) budget.used += 1
+      settleAll(true)
+    },
+    release: () => settleAll(false),
+  }
+}
+
+/** `left` counts down while the request is judged, `used` up when it is settled. */
+type Budget = { grant: QuotaGrant; left: number; used: number }
+
+/** True without a quota. */
+function takeOne(budget: Budget | undefined): boolean {
+  if (budget === undefined) return true
+  budget.left -= 1
+  return budget.left >= 0
 }
 
 /**

@@ -1,13 +1,12 @@
 import { toDeadLetter, toRecord } from '../contracts/encode.ts'
 import { IngestError } from '../core/errors.ts'
-import type { CanonicalEvent, Category } from '../core/event.ts'
+import type { CanonicalEvent } from '../core/event.ts'
 import type { Log } from '../core/log.ts'
 import type {
   Contract,
   IngestRequest,
   Normalised,
   Outcome,
-  Project,
   ProtocolName,
   Reply,
   Submission,
@@ -15,8 +14,7 @@ import type {
 import type { Reservation } from '../journal/budget.ts'
 import type { Journal } from '../journal/journal.ts'
 import type { EventCounters } from '../observability/event-counters.ts'
-import type { Projects } from '../projects/projects.ts'
-import type { Admission } from './admission.ts'
+import type { Admission, QuotaVerdict } from './admission.ts'
 import { decodeBody } from './decode/body.ts'
 import type { Claim } from './dedup/claim.ts'
 import type { Dedup } from './dedup/dedup.ts'
@@ -34,10 +32,10 @@ const recordOverheadBytes = 2048
  * a chain of awaited functions takes 5 % more CPU.
  */
 export function createIngest(options: IngestOptions): Ingest {
-  const { memory, scheduler, projects, admission, dedup, counters } = options
-  const { dedupIdentity } = options
+  const { memory, scheduler, admission, dedup, counters, dedupIdentity } = options
   return async function ingest(contract, incoming) {
     let ticket: AdmissionTicket | undefined
+    let quota: QuotaVerdict | undefined
     let claim: Claim | undefined
     let stored: Stored | undefined
     let received = 0
@@ -56,30 +54,23 @@ export function createIngest(options: IngestOptions): Ingest {
       const body = decoding instanceof Promise ? await decoding : decoding
       const submission = contract.parse(incoming, body)
       received = submission.received
-      const project = projects.find(contract.name, submission.credential)
-      assertOrigin(project, incoming)
-      const rate = admission.takeRate(contract.name, project, incoming)
-      if (rate) await rate
-      const context = { project, dedupIdentity, lineBytesMax: options.lineBytesMax() }
+      const admitting = admission.admit(contract.name, submission, incoming)
+      const senders = admitting instanceof Promise ? await admitting : admitting
+      const context = { ...senders, dedupIdentity, lineBytesMax: options.lineBytesMax() }
       const normalised = contract.normalise(incoming, submission, context)
-      const quota = admission.underQuota(normalised.events)
-      const { kept, limited } = quota instanceof Promise ? await quota : quota
-      const claiming = dedup.claim(kept.map((event) => event.dedupKey))
+      const reserving = admission.reserve(contract.name, senders, normalised)
+      quota = reserving instanceof Promise ? await reserving : reserving
+      const claiming = dedup.claim(quota.kept.map((event) => event.dedupKey))
       claim = claiming instanceof Promise ? await claiming : claiming
-      const claimed = {
-        incoming,
-        project,
-        normalised,
-        kept,
-        claim,
-        decodedBytes: body.decodedBytes,
-      }
+      const { decodedBytes } = body
+      const claimed = { incoming, normalised, quota, claim, decodedBytes }
       stored = store(options, contract.name, claimed)
       if (stored.durable) await stored.durable
+      quota.settle(stored.newEvents)
       counters.addCommitted(contract.name, stored.newEvents.length)
       const marking = claim.commit()
       if (marking) await marking
-      const outcome = settle(options, contract.name, { claimed, stored, limited })
+      const outcome = settle(counters, contract.name, { claimed, stored })
       return contract.reply(incoming, submission, outcome)
     } catch (error) {
       // Release the claim so that a retry is accepted. No-op after `commit`.
@@ -88,6 +79,8 @@ export function createIngest(options: IngestOptions): Ingest {
       return contract.refuse(toIngestError(error, incoming, options.log), incoming)
     } finally {
       stored?.reservation.release()
+      // No-op after `settle`.
+      quota?.release()
       ticket?.release()
     }
   }
@@ -111,7 +104,6 @@ export type IngestOptions = {
   assertOpen(): void
   memory: Pick<MemoryAdmission, 'admit'>
   scheduler: Pick<TurnScheduler, 'take'>
-  projects: Pick<Projects, 'find'>
   admission: Admission
   dedup: Pick<Dedup, 'claim'>
   journal: Pick<Journal, 'reserve' | 'append'>
@@ -124,10 +116,9 @@ export type IngestOptions = {
 
 type Claimed = {
   incoming: Incoming
-  project: Project
   normalised: Normalised
-  /** The events that the quotas allow. */
-  kept: readonly CanonicalEvent[]
+  /** The events and dead letters that the quotas allow. */
+  quota: QuotaVerdict
   claim: Claim
   decodedBytes: number
 }
@@ -141,23 +132,22 @@ type Stored = {
   reservation: Reservation
 }
 
-/** Appends the new events, and the rejections as dead letters. */
+/** Appends the new events and the dead letters. */
 function store(
   { admission, journal }: IngestOptions,
   protocol: ProtocolName,
-  { incoming, project, normalised, kept, claim, decodedBytes }: Claimed,
+  { incoming, quota, claim, decodedBytes }: Claimed,
 ): Stored {
-  const newEvents = kept.filter((_, index) => claim.isNew(index))
-  const { rejections } = normalised
-  const count = newEvents.length + rejections.length
+  const newEvents = quota.kept.filter((_, index) => claim.isNew(index))
+  const { deadLetters } = quota
+  const count = newEvents.length + deadLetters.length
   const bytes = decodedBytes * encodedBytesPerDecoded + count * recordOverheadBytes
   const reservation = journal.reserve(bytes)
   try {
     const diverted = admission.divert(newEvents, incoming.receivedMs)
     const records = newEvents.map(toRecord)
-    for (const rejection of rejections) {
-      const rejected = { rejection, project: project.id, protocol }
-      records.push(toDeadLetter({ ...rejected, request: incoming }))
+    for (const letter of deadLetters) {
+      records.push(toDeadLetter({ ...letter, protocol, request: incoming }))
     }
     const durable = count > 0 ? journal.append(records) : undefined
     return { newEvents, diverted, durable, reservation }
@@ -167,29 +157,22 @@ function store(
   }
 }
 
-/** Charges quotas and counts each event, once the new ones are durable. */
+/** Counts each event, once the new ones are durable. */
 function settle(
-  { admission, counters }: IngestOptions,
+  counters: Pick<EventCounters, 'addOutcome'>,
   protocol: ProtocolName,
-  { claimed, stored, limited }: { claimed: Claimed; stored: Stored; limited: readonly Category[] },
+  { claimed, stored }: { claimed: Claimed; stored: Stored },
 ): Outcome {
-  const { kept, normalised } = claimed
-  const { events, rejections, dropped } = normalised
+  const { quota, normalised } = claimed
+  const { events, rejections, moreRejected = {}, dropped } = normalised
   const { newEvents, diverted } = stored
-  admission.charge(newEvents)
   const accepted = newEvents.length
-  const duplicates = kept.length - accepted
-  const quotaDropped = events.length - kept.length
-  const counts = { accepted, duplicates, dropped, quotaDropped, diverted, rejections }
-  counters.addOutcome(protocol, counts)
-  return { events: newEvents, rejections, duplicates, quotaLimited: limited }
-}
-
-function assertOrigin(project: Project, request: IngestRequest): void {
-  if (!project.origins) return
-  const origin = request.headers.get('origin')?.toLowerCase()
-  if (origin === undefined || project.origins.includes(origin)) return
-  throw new IngestError('origin_not_allowed', `origin ${origin} may not send for this project`)
+  const duplicates = quota.kept.length - accepted
+  const quotaDropped = events.length - quota.kept.length
+  const counts = { accepted, duplicates, dropped, quotaDropped, diverted, rejections, moreRejected }
+  const more = counters.addOutcome(protocol, counts) - rejections.length
+  const quotaLimited = quota.limited
+  return { events: newEvents, rejections, moreRejected: more, duplicates, quotaLimited }
 }
 
 const toCode = (error: unknown) => (error instanceof IngestError ? error.code : 'internal_error')

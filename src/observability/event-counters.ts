@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../core/errors.ts'
+import type { CodeCounts, ErrorCode } from '../core/errors.ts'
 import type { ProtocolName } from '../core/protocol.ts'
 
 /**
@@ -21,14 +21,15 @@ export function createEventCounters(): EventCounters {
     },
     addOutcome(protocol, outcome) {
       const counters = byContract[protocol]
-      const { accepted, duplicates, dropped, quotaDropped, diverted, rejections } = outcome
-      counters.received += accepted + duplicates + dropped + quotaDropped + rejections.length
+      const { accepted, duplicates, dropped, quotaDropped, diverted } = outcome
+      const rejected = addRejections(counters, outcome)
+      counters.received += accepted + duplicates + dropped + quotaDropped + rejected
       counters.accepted += accepted
       counters.duplicate += duplicates
       counters.dropped += dropped
       counters.quotaDropped += quotaDropped
       counters.overflowed += diverted
-      for (const { code } of rejections) addRejected(counters, 1, code)
+      return rejected
     },
     addRefused(protocol, events, code) {
       byContract[protocol].received += events
@@ -40,8 +41,8 @@ export function createEventCounters(): EventCounters {
 export type EventCounters = {
   /** Events of one request that are on disk. Their outcome is added after the dedup keys are marked as seen. */
   addCommitted(protocol: ProtocolName, events: number): void
-  /** The outcome of every event of a request that was answered. */
-  addOutcome(protocol: ProtocolName, outcome: EventOutcome): void
+  /** The outcome of every event of a request that was answered. Returns how many were rejected. */
+  addOutcome(protocol: ProtocolName, outcome: EventOutcome): number
   /** All events of a request that was refused as a whole. */
   addRefused(protocol: ProtocolName, events: number, code: ErrorCode): void
   byContract: Readonly<Record<ProtocolName, ContractCounters>>
@@ -59,7 +60,7 @@ export type ContractCounters = {
   quotaDropped: number
   overflowed: number
   /** By error code; the event alone or its whole request was refused. */
-  rejected: Partial<Record<ErrorCode, number>>
+  rejected: CodeCounts
 }
 
 type EventOutcome = {
@@ -70,6 +71,8 @@ type EventOutcome = {
   /** Accepted events that go to the overflow topic. */
   diverted: number
   rejections: readonly { code: ErrorCode }[]
+  /** The rejected events that `rejections` does not list. */
+  moreRejected?: CodeCounts
 }
 
 const createContractCounters = (): ContractCounters => ({
@@ -85,4 +88,17 @@ const createContractCounters = (): ContractCounters => ({
 
 function addRejected(counters: ContractCounters, events: number, code: ErrorCode): void {
   counters.rejected[code] = (counters.rejected[code] ?? 0) + events
+}
+
+function addRejections(
+  counters: ContractCounters,
+  { rejections, moreRejected = {} }: EventOutcome,
+): number {
+  let events = rejections.length
+  for (const { code } of rejections) addRejected(counters, 1, code)
+  for (const [code, more] of Object.entries(moreRejected)) {
+    addRejected(counters, more, code as ErrorCode)
+    events += more
+  }
+  return events
 }

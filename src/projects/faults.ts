@@ -1,7 +1,14 @@
 import type { TSchema } from 'typebox'
 import Value from 'typebox/value'
+import { findOriginFaults } from '../core/cors.ts'
+import { shortTextLengthMax } from '../core/limits.ts'
 import { toToken } from '../core/token.ts'
-import { projectsFileSchema, toStoredHash, type WrittenFile } from './schema.ts'
+import {
+  projectsFileSchema,
+  toStoredHash,
+  type WrittenFile,
+  type WrittenProject,
+} from './schema.ts'
 
 /**
  * All faults of a projects file, one sentence each. A sentence names the place and never the value:
@@ -63,6 +70,8 @@ function findMeaningFaults({ projects = [], clients = [], users = [] }: WrittenF
   )
   return [
     ...findRepeats(projects.map(({ id }, at) => [id, `projects[${at}].id`])),
+    ...findAppFaults(projects),
+    ...projects.flatMap((project, at) => findProjectFaults(project, `projects[${at}]`)),
     ...findRepeats(tokens),
     ...findRepeats(keys),
     ...findRepeats(clients.map(({ id }, at) => [id, `clients[${at}].id`])),
@@ -70,6 +79,34 @@ function findMeaningFaults({ projects = [], clients = [], users = [] }: WrittenF
     ...findRepeats(users.map(({ username }, at) => [username, `users[${at}].username`])),
     ...clients.flatMap((client, at) => findClientFaults(client, `clients[${at}]`, projects)),
   ]
+}
+
+function findProjectFaults(project: WrittenProject, place: string): string[] {
+  const { require_key: requiresKey = false, api_keys: keys = [], origins = [] } = project
+  const hasNoKey = requiresKey && keys.length === 0
+  return [
+    ...(hasNoKey ? [`${place} must have api_keys, because of require_key = true`] : []),
+    ...findOriginFaults(origins).map((fault) => `${place}.origins: ${fault}`),
+  ]
+}
+
+/**
+ * An app belongs to one project, because telemetry names only its app. The id of a project is an
+ * app of it.
+ */
+function findAppFaults(projects: readonly WrittenProject[]): string[] {
+  const placed = projects.flatMap(({ id, apps = {} }, at): Placed[] => [
+    [id, `projects[${at}].id`],
+    ...Object.keys(apps).flatMap((app): Placed[] =>
+      app === id ? [] : [[app, `projects[${at}].apps.${app}`]],
+    ),
+  ])
+  const isName = (app: string) => app !== '' && app.length <= shortTextLengthMax
+  const invalid = placed.filter(([app]) => !isName(app)).map(([, place]) => place)
+  const problem = `must be a name of 1 to ${shortTextLengthMax} characters`
+  // Ids that are equal are reported elsewhere.
+  const isApp = (fault: string) => fault.includes('.apps.')
+  return [...invalid.map((place) => `${place} ${problem}`), ...findRepeats(placed).filter(isApp)]
 }
 
 type Placed = [value: string, place: string]

@@ -1,4 +1,5 @@
 import { parse, TomlError } from 'smol-toml'
+import { toOrigin } from '../core/cors.ts'
 import type { ClientEntry, SdkOverrides, UserEntry } from '../core/project-entries.ts'
 import type { Project } from '../core/protocol.ts'
 import { toToken } from '../core/token.ts'
@@ -13,11 +14,13 @@ import { toStoredHash, type WrittenFile, type WrittenProject } from './schema.ts
  * id = "shop"                                # stored as `project`
  * tokens = ["phc_shop"]                      # project tokens of the capture contract
  * api_keys = ["sk_shop", "sha256:9f86d0…"]   # keys of the report contract, or their SHA-256 as hex
- * origins = ["https://shop.example"]         # browsers on other origins get 403
- * rate = { per_second = 100, burst = 200 }   # requests per token or key
+ * require_key = true                         # telemetry and link events must have one of them in X-API-KEY
+ * origins = ["https://shop.example"]         # browsers on other origins get 403; "*" alone: any
+ * rate = { per_second = 100, burst = 200 }   # requests of each contract
  * quotas.events = { max = 1_000_000, period = "month" }    # also recordings, exceptions; period "day" or "month"
+ * quotas.telemetry = { max = 10_000, period = "day" }      # also link, report; else each has one like `events`
  * sdk.telemetry = { sampleRate = 0.5 }       # overrides /api/sdk/config: telemetry, performance, realtime, features
- * apps.ios.features = { checkout = true }    # the same for one app
+ * apps.ios.features = { checkout = true }    # the same for one app; or apps = ["ios", "android"]: names only
  *
  * [[clients]]
  * id = "backend"
@@ -35,7 +38,7 @@ import { toStoredHash, type WrittenFile, type WrittenProject } from './schema.ts
  * ```
  */
 export function parseProjectsFile(text: string, path: string): ProjectsFile {
-  const written = path.endsWith('.json') ? parseJson(text) : parseToml(text)
+  const written = toAppTables(path.endsWith('.json') ? parseJson(text) : parseToml(text))
   const faults = findFaults(written)
   if (faults.length > 0) throw new ProjectsFileError(faults)
   const { projects = [], clients = [], users = [] } = written as WrittenFile
@@ -72,14 +75,17 @@ export type ProjectEntry = {
   tokens: readonly string[]
   /** SHA-256 of the API keys as hex. The keys themselves are not kept in memory. */
   keyHashes: readonly string[]
+  /** Telemetry and link events must carry one of the keys. */
+  requiresKey: boolean
   sdk: SdkOverrides
-  apps: Readonly<Record<string, SdkOverrides>>
+  /** The apps whose telemetry belongs to the project, with their settings for the SDK. */
+  apps: ReadonlyMap<string, SdkOverrides>
 }
 
 function toEntry({ id, rate, ...written }: WrittenProject): ProjectEntry {
   const project: Project = {
     id,
-    origins: written.origins?.map((origin) => origin.toLowerCase()),
+    origins: written.origins?.map((origin) => toOrigin(origin) ?? origin),
     rate: rate && {
       perSecond: rate.per_second,
       burst: rate.burst ?? Math.max(1, 2 * rate.per_second),
@@ -90,10 +96,25 @@ function toEntry({ id, rate, ...written }: WrittenProject): ProjectEntry {
     project,
     tokens: (written.tokens ?? []).map((token) => toToken(token) ?? token),
     keyHashes: (written.api_keys ?? []).map(toStoredHash),
+    requiresKey: written.require_key ?? false,
     sdk: (written.sdk ?? {}) as SdkOverrides,
-    apps: (written.apps ?? {}) as Record<string, SdkOverrides>,
+    apps: new Map(Object.entries(written.apps ?? {}) as [string, SdkOverrides][]),
   }
 }
+
+/** Replaces each list of app names by a table, so that the schema has one form only. */
+function toAppTables(written: unknown): unknown {
+  const { projects } = (written ?? {}) as { projects?: unknown }
+  if (!Array.isArray(projects)) return written
+  const toTable = (project: { apps?: unknown } | null) =>
+    isNameList(project?.apps)
+      ? { ...project, apps: Object.fromEntries(project.apps.map((name) => [name, {}])) }
+      : project
+  return { ...(written as object), projects: projects.map(toTable) }
+}
+
+const isNameList = (apps: unknown): apps is string[] =>
+  Array.isArray(apps) && apps.every((name) => typeof name === 'string')
 
 /**
  * The messages of both parsers quote the text at the error. That may be a secret, so only place and

@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from 'node:fs'
-import { IngestError } from '../core/errors.ts'
+import { type Fault, IngestError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { ClientEntry, SdkOverrides, UserEntry } from '../core/project-entries.ts'
 import type { Project, ProtocolName } from '../core/protocol.ts'
@@ -73,8 +73,17 @@ export type ProjectsOptions = {
 }
 
 export type Projects = {
-  /** Throws invalid_token or unknown_token; for a report invalid_api_key. */
-  find(protocol: ProtocolName, credential: string): Project
+  /**
+   * The project of a request by its credential: a token, an API key, or the project id of a link
+   * event. `apiKey` is the header `X-API-KEY`, which a project may require of link events. Throws
+   * invalid_token, unknown_token, unknown_project, invalid_api_key.
+   */
+  find(protocol: ProtocolName, credential: string, apiKey?: string | null): Project
+  /**
+   * The project of an app of telemetry, or unknown_app or invalid_api_key. Undefined without a
+   * projects file: the app is a project of its own.
+   */
+  findByApp(app: string, apiKey: string | null): Project | Fault | undefined
   /** Total: an id that the file does not name is a project without limits. */
   byId(id: string): Project
   clients(): readonly ClientEntry[]
@@ -87,6 +96,7 @@ export type Projects = {
 }
 
 type Index = {
+  byApp: Map<string, ProjectEntry>
   byToken: Map<string, Project>
   byKeyHash: Map<string, Project>
   byId: Map<string, ProjectEntry>
@@ -103,6 +113,11 @@ const noWatch: Watched = { listeners: new Set(), close() {} }
 
 function toIndex({ projects, clients, users }: ProjectsFile): Index {
   return {
+    byApp: new Map(
+      projects.flatMap((entry) =>
+        [entry.project.id, ...entry.apps.keys()].map((app) => [app, entry] as const),
+      ),
+    ),
     byToken: new Map(projects.flatMap(({ project, tokens }) => tokens.map((t) => [t, project]))),
     byKeyHash: new Map(
       projects.flatMap(({ project, keyHashes }) => keyHashes.map((hash) => [hash, project])),
@@ -117,18 +132,25 @@ function toProjects(state: State, { listeners, close }: Watched): Projects {
   const plain = rememberLast(toPlainProject)
   const byId = (id: string) => state.current?.byId.get(id)?.project ?? plain(id)
   return {
-    find(protocol, credential) {
-      if (protocol === 'capture') return findByToken(state.current, credential)
-      if (protocol === 'report') return findByKey(state.current, credential)
-      return byId(credential)
+    find(protocol, credential, apiKey = null) {
+      const { current } = state
+      if (protocol === 'capture') return findByToken(current, credential)
+      if (protocol === 'report') return findByKey(current, credential)
+      if (protocol === 'telemetry' || current === undefined) return plain(credential)
+      const found = toSender(current.byId.get(credential), apiKey) ?? unknownProject
+      if ('code' in found) throw new IngestError(found.code, found.message)
+      return found
+    },
+    findByApp(app, apiKey) {
+      const { current } = state
+      return current && (toSender(current.byApp.get(app), apiKey) ?? unknownApp)
     },
     byId,
     clients: () => state.current?.clients ?? [],
     users: () => state.current?.users ?? [],
     sdkOverrides(projectId, app) {
       const entry = state.current?.byId.get(projectId)
-      const apps = new Map(Object.entries(entry?.apps ?? {}))
-      return merge(entry?.sdk ?? {}, apps.get(app ?? '') ?? {})
+      return merge(entry?.sdk ?? {}, entry?.apps.get(app ?? '') ?? {})
     },
     onChange(listener) {
       listeners.add(listener)
@@ -156,6 +178,23 @@ function toProjectOfKey(index: Index | undefined, hash: string): Project | undef
   return index === undefined
     ? toPlainProject(`key_${hash.slice(0, 16)}`)
     : index.byKeyHash.get(hash)
+}
+
+const unknownProject: Fault = { code: 'unknown_project', message: 'no project has this project_id' }
+const unknownApp: Fault = { code: 'unknown_app', message: 'app is not an app of any project' }
+const missingKey: Fault = {
+  code: 'invalid_api_key',
+  message: 'the project requires one of its API keys in X-API-KEY',
+}
+
+/** The project, if the key is one that it requires. Undefined if there is no such project. */
+function toSender(
+  entry: ProjectEntry | undefined,
+  apiKey: string | null,
+): Project | Fault | undefined {
+  if (!entry?.requiresKey) return entry?.project
+  const key = toToken(apiKey ?? '')
+  return key !== undefined && entry.keyHashes.includes(toKeyHash(key)) ? entry.project : missingKey
 }
 
 function toPlainProject(id: string): Project {

@@ -1,4 +1,5 @@
 import Type, { type Static } from 'typebox'
+import { originRuleText, toOrigin } from '../core/cors.ts'
 import { toKeyHash, tokenRule, toToken } from '../core/token.ts'
 
 const closed = { additionalProperties: false }
@@ -32,7 +33,10 @@ const apiKey = Type.Refine(
     written.startsWith('sha256:') ? storedHash.test(written) : toToken(written) !== undefined,
 )
 const storedHash = /^sha256:[0-9a-f]{64}$/
-const origin = matching('^https?://[^/\\s]+$', 'an origin such as https://shop.example')
+const origin = Type.Refine(
+  Type.String({ description: originRuleText }),
+  (written) => toOrigin(written) !== undefined,
+)
 const argon2id = matching('^\\$argon2id\\$', 'an argon2id hash, as `bun run hash-secret` makes it')
 
 const quota = Type.Object(
@@ -70,6 +74,7 @@ const project = Type.Object(
     id: name,
     tokens: Type.Optional(Type.Array(token)),
     api_keys: Type.Optional(Type.Array(apiKey)),
+    require_key: flag,
     origins: Type.Optional(Type.Array(origin)),
     rate: Type.Optional(
       Type.Object(
@@ -86,12 +91,20 @@ const project = Type.Object(
           events: Type.Optional(quota),
           recordings: Type.Optional(quota),
           exceptions: Type.Optional(quota),
+          telemetry: Type.Optional(quota),
+          link: Type.Optional(quota),
+          report: Type.Optional(quota),
         },
         closed,
       ),
     ),
     sdk: Type.Optional(sdk),
-    apps: Type.Optional(Type.Record(Type.String(), sdk)),
+    // A list of names is read as a table without settings.
+    apps: Type.Optional(
+      Type.Record(Type.String(), sdk, {
+        description: 'a list of app names, or a table with settings for each app',
+      }),
+    ),
   },
   closed,
 )

@@ -1,6 +1,6 @@
-import type { Fault } from '../../core/errors.ts'
+import type { CodeCounts, Fault } from '../../core/errors.ts'
 import type { Rejection } from '../../core/event.ts'
-import { eventBytesMax } from '../../core/limits.ts'
+import { deadLettersMax, eventBytesMax } from '../../core/limits.ts'
 import type { IngestRequest, NormaliseContext } from '../../core/protocol.ts'
 import { toHeaderText } from '../shared/headers.ts'
 import { parseSentAt } from '../shared/time.ts'
@@ -48,14 +48,16 @@ export function toCaptureBatch(
 
 /**
  * Separates the valid events of a batch from the rejected ones: a bad event does not affect the
- * others. Drops `$performance_event` events without validating them.
+ * others. Lists the first 100 rejections and counts the others, so that they do not keep their
+ * events in memory. Drops `$performance_event` events without validating them.
  */
 export function partitionValid<T extends object>(
   raws: readonly unknown[],
   validate: (raw: unknown) => T | Fault,
-): { accepted: T[]; rejections: Rejection[]; dropped: number } {
+): Partitioned<T> {
   const accepted: T[] = []
   const rejections: Rejection[] = []
+  let moreRejected: CodeCounts | undefined
   let dropped = 0
   for (let index = 0; index < raws.length; index += 1) {
     const raw = raws[index]
@@ -64,10 +66,21 @@ export function partitionValid<T extends object>(
       continue
     }
     const result = validate(raw)
-    if ('code' in result) rejections.push({ index, ...result, raw })
-    else accepted.push(result)
+    if (!('code' in result)) accepted.push(result)
+    else if (rejections.length < deadLettersMax) rejections.push({ index, ...result, raw })
+    else {
+      moreRejected ??= {}
+      moreRejected[result.code] = (moreRejected[result.code] ?? 0) + 1
+    }
   }
-  return { accepted, rejections, dropped }
+  return { accepted, rejections, moreRejected, dropped }
+}
+
+type Partitioned<T> = {
+  accepted: T[]
+  rejections: Rejection[]
+  moreRejected: CodeCounts | undefined
+  dropped: number
 }
 
 function isDropped(raw: unknown): boolean {

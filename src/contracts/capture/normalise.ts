@@ -26,10 +26,8 @@ export function normaliseCapture(
   context: NormaliseContext,
 ): Normalised {
   const batch = toCaptureBatch(request, submission, context)
-  const { accepted, rejections, dropped } = partitionValid(submission.events, (raw) =>
-    toEvent(raw, batch),
-  )
-  return { events: accepted, rejections, dropped }
+  const { accepted, ...rest } = partitionValid(submission.events, (raw) => toEvent(raw, batch))
+  return { events: accepted, ...rest }
 }
 
 function toEvent(raw: unknown, batch: CaptureBatch): CanonicalEvent | Fault {

@@ -152,16 +152,17 @@ function mixedTokens(): IngestError {
 
 /**
  * 200 and `{"code":1,"status":"ok"}`, with the exhausted quotas and the rejected events if there
- * are any. PostHog clients treat any other 2xx as a failure. `?beacon=1` gets 204: a beacon's reply
+ * are any: the first 100, and then the number of all. PostHog clients treat any other 2xx as a failure. `?beacon=1` gets 204: a beacon's reply
  * is not read.
  */
 function replyCapture(
   request: IngestRequest,
   submission: Submission,
-  { rejections, quotaLimited }: Outcome,
+  { rejections, moreRejected = 0, quotaLimited }: Outcome,
 ): Reply {
   const first = rejections[0]
-  if (first && rejections.length === submission.received) return toErrorReply(first)
+  const rejectedCount = rejections.length + moreRejected
+  if (first && rejectedCount === submission.received) return toErrorReply(first)
   if (request.query.get('beacon') === '1') return beaconReply
   if (!first && quotaLimited.length === 0) return okReply
   const body = {
@@ -169,6 +170,7 @@ function replyCapture(
     status: 'ok',
     quota_limited: quotaLimited.length > 0 ? quotaLimited : undefined,
     rejected: first ? rejections.map(toRejectedEntry) : undefined,
+    rejected_count: moreRejected > 0 ? rejectedCount : undefined,
   }
   return { status: 200, body: JSON.stringify(body) }
 }

@@ -27,10 +27,10 @@ export function normaliseRecording(
   context: NormaliseContext,
 ): Normalised {
   const batch = toCaptureBatch(request, submission, context)
-  const { accepted, rejections, dropped } = partitionValid(submission.events, toSnapshot)
+  const { accepted, ...rest } = partitionValid(submission.events, toSnapshot)
   const sessions = Map.groupBy(accepted, ({ sessionId }) => sessionId)
   const events = [...sessions.values()].flatMap((snapshots) => toRows(snapshots, batch))
-  return { events, rejections, dropped }
+  return { events, ...rest, rejectedQuota: 'recordings' }
 }
 
 /** One event of a recording request, after validation. */

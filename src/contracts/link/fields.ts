@@ -1,12 +1,13 @@
 import { IngestError } from '../../core/errors.ts'
 import type { JsonText } from '../../core/event.ts'
-import { nestingMax } from '../../core/limits.ts'
+import { columnBytesMax, nestingMax, shortTextLengthMax } from '../../core/limits.ts'
 import { isJsonObject, toFiniteNumber } from '../shared/json.ts'
+import { isLargerThan, isLongerThan } from '../shared/text.ts'
 import { parseTime } from '../shared/time.ts'
 
 /**
  * Reads the fields of a link event by type. Null counts as absent. Each method throws invalid_field
- * if the value is not of its type.
+ * if the value is not of its type, or longer than its column takes.
  */
 export type LinkFields = {
   text(name: string): string
@@ -31,8 +32,8 @@ export function createLinkFields(event: Readonly<Record<string, unknown>>): Link
     return parsed
   }
   return {
-    text: (name) => read(name, '', toText),
-    given: (name) => read(name, '', toText) || undefined,
+    text: (name) => read(name, '', (value) => toText(name, value)),
+    given: (name) => read(name, '', (value) => toText(name, value)) || undefined,
     number: (name) => read(name, 0, toFiniteNumber),
     flag: (name, fallback) => read(name, fallback, toFlag),
     time: (name) => read<number | null>(name, null, toTime),
@@ -42,9 +43,28 @@ export function createLinkFields(event: Readonly<Record<string, unknown>>): Link
 }
 
 const toInvalid = (field: string) =>
-  new IngestError('invalid_field', `${field} is not of the type that the contract says`, { field })
+  new IngestError('invalid_field', `${field} is too long, or not of the contract's type`, { field })
 
-const toText = (value: unknown) => (typeof value === 'string' ? value : undefined)
+/** Texts that are part of the sorting key or a Kafka key, dictionaries, and all ids and names. */
+const shortFields: ReadonlySet<string> = new Set([
+  ...['event_type', 'event_id', 'project_id', 'visitor_id', 'session_id'],
+  ...['link_id', 'user_id', 'team_id', 'qr_code_id'],
+  ...['user_name', 'team_name', 'project_name', 'qr_code_name'],
+  ...['country', 'device_type', 'browser', 'os', 'conversion_type'],
+])
+
+function toText(name: string, value: unknown): string | undefined {
+  if (typeof value !== 'string') return undefined
+  // A text within the smaller limit is within both.
+  if (value.length <= shortTextLengthMax) return value
+  const isTooLong = shortFields.has(name)
+    ? isLongerThan(value, shortTextLengthMax)
+    : isLargerThan(value, columnBytesMax)
+  return isTooLong ? undefined : value
+}
+
+const within = (json: JsonText) => (isLargerThan(json, columnBytesMax) ? undefined : json)
+
 const toFlag = (value: unknown) => (typeof value === 'boolean' ? value : undefined)
 
 /**
@@ -60,8 +80,8 @@ function toTime(value: unknown): number | undefined {
 }
 
 function toJsonText(value: unknown): JsonText | undefined {
-  if (isJsonObject(value)) return JSON.stringify(value)
-  if (typeof value !== 'string') return undefined
+  if (isJsonObject(value)) return within(JSON.stringify(value))
+  if (typeof value !== 'string' || isLargerThan(value, columnBytesMax)) return undefined
   const inner = parseInner(value)
   if (inner === null) return '{}'
   // A row must be one line. JSON text may have line ends between its tokens, but not inside its
@@ -70,8 +90,10 @@ function toJsonText(value: unknown): JsonText | undefined {
 }
 
 function toTags(value: unknown): readonly string[] | undefined {
+  if (typeof value === 'string' && isLargerThan(value, columnBytesMax)) return undefined
   const tags = typeof value === 'string' ? parseInner(value) : value
-  return Array.isArray(tags) && tags.every((tag) => typeof tag === 'string') ? tags : undefined
+  if (!Array.isArray(tags) || !tags.every((tag) => typeof tag === 'string')) return undefined
+  return within(JSON.stringify(tags)) === undefined ? undefined : tags
 }
 
 /** Undefined if `text` is not JSON, or has more levels than a body may have. */

@@ -9,6 +9,7 @@ import type {
   Submission,
 } from '../../core/protocol.ts'
 import { toRetryAfter } from '../shared/headers.ts'
+import { createLinkFields } from './fields.ts'
 
 /** Link tracking: `POST /api/events/track`, one event a request. See docs/contracts/link.md. */
 export const linkProtocol: Protocol<LinkSubmission> = {
@@ -28,7 +29,7 @@ export type LinkSubmission = Submission & {
   hasOwnId: boolean
 }
 
-/** The contract has no credential. Throws invalid_event. */
+/** The project id takes the place of a credential. Throws invalid_event and invalid_field. */
 function parseLink(_request: IngestRequest, { value }: DecodedBody): LinkSubmission {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new IngestError('invalid_event', 'the body must be one event, a JSON object')
@@ -37,7 +38,8 @@ function parseLink(_request: IngestRequest, { value }: DecodedBody): LinkSubmiss
   const own = event.event_id
   const hasOwnId = typeof own === 'string' && own !== ''
   const eventId = hasOwnId ? own : Bun.randomUUIDv7()
-  return { credential: '', received: 1, event, eventId, hasOwnId }
+  const credential = createLinkFields(event).given('project_id') ?? 'default'
+  return { credential, received: 1, event, eventId, hasOwnId }
 }
 
 /** A duplicate gets the same reply as a new event. */

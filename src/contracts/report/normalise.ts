@@ -1,9 +1,11 @@
 import { type EventFault, IngestError } from '../../core/errors.ts'
 import type { CanonicalEvent } from '../../core/event.ts'
+import { shortTextLengthMax } from '../../core/limits.ts'
 import type { IngestRequest, NormaliseContext, Normalised } from '../../core/protocol.ts'
 import { identify } from '../shared/event-id.ts'
 import { toHeaderText } from '../shared/headers.ts'
 import { isJsonObject, type Json } from '../shared/json.ts'
+import { isLongerThan } from '../shared/text.ts'
 import type { ReportSubmission } from './protocol.ts'
 
 /**
@@ -47,6 +49,9 @@ function toFaults(raw: unknown, index: number): EventFault[] {
       faults.push({ index, field, code: 'missing_field', message: `${label} is required` })
     } else if (typeof value !== 'string') {
       faults.push({ index, field, code: 'invalid_field', message: `${label} must be a string` })
+    } else if (isLongerThan(value, shortTextLengthMax)) {
+      const message = `${label} must have at most ${shortTextLengthMax} characters`
+      faults.push({ index, field, code: 'invalid_field', message })
     }
   }
   const extra = raw.extra ?? undefined

@@ -1,4 +1,5 @@
 import type { JsonText } from '../../core/event.ts'
+import { shortTextLengthMax } from '../../core/limits.ts'
 
 /** Cuts `text` at `charactersMax` code points. Never splits a surrogate pair. */
 export function cutText(text: string, charactersMax: number): string {
@@ -17,6 +18,17 @@ export function cutBytes(text: string, bytesMax: number): string {
 /** Whether `text` has more than `charactersMax` code points. */
 export function isLongerThan(text: string, charactersMax: number): boolean {
   return text.length > charactersMax && toIndexAfter(text, charactersMax) < text.length
+}
+
+/** Whether `value` is a text of 1 to 200 characters: an id or a name. */
+export function isShortText(value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && !isLongerThan(value, shortTextLengthMax)
+}
+
+/** Whether `text` has more than `bytesMax` bytes of UTF-8. */
+export function isLargerThan(text: string, bytesMax: number): boolean {
+  if (text.length * 3 <= bytesMax) return false
+  return text.length > bytesMax || Buffer.byteLength(text) > bytesMax
 }
 
 /**

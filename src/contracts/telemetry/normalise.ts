@@ -1,10 +1,11 @@
 import type { Fault } from '../../core/errors.ts'
 import type { CanonicalEvent, Rejection } from '../../core/event.ts'
-import type { IngestRequest, Normalised } from '../../core/protocol.ts'
+import { columnBytesMax, shortTextLengthMax } from '../../core/limits.ts'
+import type { IngestRequest, NormaliseContext, Normalised } from '../../core/protocol.ts'
 import { identify, toClientUuid } from '../shared/event-id.ts'
 import { toHeaderText } from '../shared/headers.ts'
 import { isJsonObject, type Json, toFiniteNumber, toNumberText } from '../shared/json.ts'
-import { isLongerThan } from '../shared/text.ts'
+import { isLargerThan, isLongerThan, isShortText } from '../shared/text.ts'
 import { toPlausibleTime } from '../shared/time.ts'
 import type { TelemetrySubmission } from './protocol.ts'
 
@@ -15,20 +16,33 @@ import type { TelemetrySubmission } from './protocol.ts'
 export function normaliseTelemetry(
   { headers, receivedMs, clientIp }: IngestRequest,
   { events: raws }: Pick<TelemetrySubmission, 'events'>,
+  { apps }: Pick<NormaliseContext, 'apps'> = {},
 ): Normalised {
   const userAgent = toHeaderText(headers, 'user-agent')
   const sender = { receivedMs, clientIp, userAgent }
   const events: CanonicalEvent[] = []
   const rejections: Rejection[] = []
   for (const [index, raw] of raws.entries()) {
-    const fault = toFault(raw)
-    if (fault) rejections.push({ index, ...fault, raw })
-    else events.push(toEvent(raw as TelemetryEvent, sender))
+    const { project, refusal } = toSender(raw, apps)
+    const fault = toFault(raw) ?? refusal
+    if (fault) rejections.push({ index, ...fault, raw, project })
+    else events.push(toEvent(raw as TelemetryEvent, project, sender))
   }
   return { events, rejections, dropped: 0 }
 }
 
-const textLengthMax = 200
+/** The id of the event's project; empty if it has none, or may not send for it. */
+function toSender(
+  raw: unknown,
+  apps: NormaliseContext['apps'],
+): { project: string; refusal?: Fault | undefined } {
+  const app = (raw as { app?: unknown } | null | undefined)?.app
+  if (!isShortText(app)) return { project: '' }
+  if (apps === undefined) return { project: app }
+  const sender = apps.get(app)
+  return sender && 'id' in sender ? { project: sender.id } : { project: '', refusal: sender }
+}
+
 const types = ['page', 'custom', 'error', 'api', 'perf']
 
 /** An event without faults. */
@@ -50,7 +64,24 @@ function toFault(raw: unknown): Fault | undefined {
   for (const { field, isValid, rule } of rules) {
     if (!isValid(raw[field])) return toFieldFault(raw, field, rule)
   }
-  return undefined
+  return raw.user ? toUserFault(raw.user as Json) : undefined
+}
+
+/** The id is a Kafka key, and the whole user is one column. */
+function toUserFault(user: Json): Fault | undefined {
+  if (isLongerThan(toUserId(user), shortTextLengthMax)) return longUserId
+  return isLargerThan(JSON.stringify(user), columnBytesMax) ? largeUser : undefined
+}
+
+const longUserId: Fault = {
+  code: 'invalid_field',
+  field: 'user.id',
+  message: `user.id must have at most ${shortTextLengthMax} characters`,
+}
+const largeUser: Fault = {
+  code: 'invalid_field',
+  field: 'user',
+  message: `user must have at most ${columnBytesMax} bytes of JSON`,
 }
 
 function toFieldFault(raw: Json, field: string, rule: string): Fault {
@@ -62,9 +93,8 @@ type Rule = { field: string; isValid(value: unknown): boolean; rule: string }
 
 const toTextRule = (field: string): Rule => ({
   field,
-  isValid: (value) =>
-    typeof value === 'string' && value !== '' && !isLongerThan(value, textLengthMax),
-  rule: `must be a string of 1 to ${textLengthMax} characters`,
+  isValid: isShortText,
+  rule: `must be a string of 1 to ${shortTextLengthMax} characters`,
 })
 
 const toObjectRule = (field: string): Rule => ({
@@ -93,14 +123,18 @@ const rules: readonly Rule[] = [
 
 type Sender = { receivedMs: number; clientIp: string; userAgent: string }
 
-function toEvent(raw: TelemetryEvent, { receivedMs, clientIp, userAgent }: Sender): CanonicalEvent {
-  const { dedupKey, uuid } = identify(['telemetry', raw.app, raw.id])
+function toEvent(
+  raw: TelemetryEvent,
+  project: string,
+  { receivedMs, clientIp, userAgent }: Sender,
+): CanonicalEvent {
+  const { dedupKey, uuid } = identify(['telemetry', project, raw.id])
   const distinctId = toUserId(raw.user) || raw.sessionId
   return {
     kind: 'event',
     row: {
       uuid: toClientUuid(raw.id) ?? uuid,
-      project: raw.app,
+      project,
       source: 'telemetry',
       event: raw.name,
       distinct_id: distinctId,
@@ -110,13 +144,13 @@ function toEvent(raw: TelemetryEvent, { receivedMs, clientIp, userAgent }: Sende
       ip: clientIp,
       user_agent: userAgent,
       library: '',
-      properties: JSON.stringify({ ...raw.props, $type: raw.type, $release: raw.release }),
+      properties: JSON.stringify({ ...raw.props, ...toOwnProperties(raw, project) }),
       user: raw.user ? JSON.stringify(raw.user) : '{}',
       historical: false,
     },
     route: 'main',
     category: 'events',
-    key: `${raw.app}:${distinctId}`,
+    key: `${project}:${distinctId}`,
     dedupKey,
   }
 }
@@ -125,4 +159,10 @@ function toEvent(raw: TelemetryEvent, { receivedMs, clientIp, userAgent }: Sende
 function toUserId(user: Json | null | undefined): string {
   const id = user?.id
   return typeof id === 'string' ? id : (toNumberText(id) ?? '')
+}
+
+/** They come last, so that `props` cannot overwrite them. The project may have several apps. */
+function toOwnProperties({ type, release, app }: TelemetryEvent, project: string): Json {
+  const own = { $type: type, $release: release }
+  return app === project ? own : { ...own, $app: app }
 }

@@ -10,6 +10,7 @@ import type {
   Submission,
 } from '../../core/protocol.ts'
 import { toRetryAfter } from '../shared/headers.ts'
+import { isShortText } from '../shared/text.ts'
 
 /** BMT telemetry: `POST /api/telemetry/events`. See docs/contracts/telemetry.md. */
 export function createTelemetryProtocol({
@@ -31,7 +32,7 @@ export type TelemetrySubmission = Submission & {
   events: readonly unknown[]
 }
 
-/** The contract has no credential. Throws invalid_batch, empty_batch, too_many_events. */
+/** Each event names its app in place of a credential. Throws invalid_batch, empty_batch, too_many_events. */
 function parseTelemetry({ value }: DecodedBody, eventsMax: number): TelemetrySubmission {
   if (typeof value !== 'object' || value === null) {
     throw new IngestError('invalid_batch', 'the body must be an event or an array of events')
@@ -41,7 +42,17 @@ function parseTelemetry({ value }: DecodedBody, eventsMax: number): TelemetrySub
   if (events.length > eventsMax) {
     throw new IngestError('too_many_events', `a batch holds at most ${eventsMax} events`)
   }
-  return { credential: '', received: events.length, events }
+  return { credential: '', received: events.length, events, apps: toApps(events) }
+}
+
+/** The apps that the events name, each once. Names that no app can have are left out. */
+function toApps(events: readonly unknown[]): readonly string[] {
+  const apps = new Set<string>()
+  for (const event of events) {
+    const app = (event as { app?: unknown } | null | undefined)?.app
+    if (isShortText(app)) apps.add(app)
+  }
+  return [...apps]
 }
 
 /** 200 even if some events are rejected; 400 if all are. Duplicates count as processed. */

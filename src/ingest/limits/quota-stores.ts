@@ -14,7 +14,6 @@ export function createQuotaFile({ path, now, log, everyMs = 1000 }: QuotaFileOpt
   let saving = Promise.resolve()
   return {
     everyMs,
-    isShared: false,
     async add(charges) {
       const nowMs = now()
       totals = new Map([...totals].filter(([, { endMs }]) => nowMs < endMs))
@@ -73,18 +72,27 @@ function loadTotals(path: string, log: Log): Map<string, Total> {
 export function createSharedQuota({ redis, everyMs = 200 }: SharedQuotaOptions): QuotaStore {
   return {
     everyMs,
-    isShared: true,
     async add(charges) {
       const totals = new Array<number | undefined>(charges.length).fill(undefined)
       await redis.run(async (commands) => {
         await Promise.all(
           charges.map(async ({ key, count, endMs }, at) => {
-            const args = [count, Math.ceil(endMs / 1000) + graceSeconds]
+            const args = [count, toExpiry(endMs)]
             totals[at] = Number(await commands.script(addScript, `quota:${key}`, args))
           }),
         )
       }, undefined)
       return totals
+    },
+    async take({ key, count, endMs }, max) {
+      const args = [count, max, toExpiry(endMs)]
+      const answer = await redis.run<unknown>(
+        (commands) => commands.script(takeScript, `quota:${key}`, args),
+        undefined,
+      )
+      if (answer === undefined) return undefined
+      const [granted, total] = (answer as unknown[]).map(Number)
+      return { granted: granted ?? 0, total: total ?? 0 }
     },
   }
 }
@@ -93,6 +101,7 @@ export type SharedQuotaOptions = { redis: RedisHandle; everyMs?: number }
 
 /** A node whose clock is slow may still charge a period that has ended. */
 const graceSeconds = 3600
+const toExpiry = (endMs: number) => Math.ceil(endMs / 1000) + graceSeconds
 
 const addScript: RedisScript = {
   name: 'spillwayCharge',
@@ -101,4 +110,16 @@ if ARGV[1] == '0' then return redis.call('GET', KEYS[1]) or 0 end
 local total = redis.call('INCRBY', KEYS[1], ARGV[1])
 redis.call('EXPIREAT', KEYS[1], ARGV[2])
 return total`,
+}
+
+const takeScript: RedisScript = {
+  name: 'spillwayReserve',
+  lua: `
+local total = tonumber(redis.call('GET', KEYS[1]) or 0)
+local granted = math.max(0, math.min(tonumber(ARGV[1]), tonumber(ARGV[2]) - total))
+if granted > 0 then
+  total = redis.call('INCRBY', KEYS[1], granted)
+  redis.call('EXPIREAT', KEYS[1], ARGV[3])
+end
+return { granted, total }`,
 }

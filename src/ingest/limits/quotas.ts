@@ -1,33 +1,57 @@
 import type { Clock } from '../../core/clock.ts'
-import type { Category } from '../../core/event.ts'
+import type { QuotaName } from '../../core/event.ts'
 import type { Project, Quota } from '../../core/protocol.ts'
 
 /**
- * Counts how much of each category a project has sent in this UTC day or month. Counts are kept in memory.
- * Charges go to the store every `store.everyMs`, and the answer includes the charges of other
- * nodes. So a crash forgets one such interval at most, and nodes that share a quota exceed it by
- * what they take in one interval.
+ * Counts how much of each quota a project has used in this UTC day or month. Events are reserved
+ * when they are judged; after the commit the new ones are charged and the others given back, so
+ * requests in parallel cannot exceed a quota together.
+ *
+ * A single node reserves in memory, and its charges go to the store every `store.everyMs`: a crash
+ * forgets the charges of one interval, and no reservation outlives the process. Nodes that share a
+ * quota reserve in the store: what a killed node had reserved for its requests in flight stays used
+ * until the period ends. While the store does not answer, each node counts for itself.
  */
 export function createQuotas(options: { store: QuotaStore; now: Clock }): Quotas {
   return new Counters(options)
 }
 
 export type Quotas = {
-  /** Infinity if the project has no such quota. A promise only for the first call in a period. */
-  left(project: Project, category: Category): number | Promise<number>
-  /** Call for stored events only: refused requests and duplicates are not charged. */
-  charge(project: Project, category: Category, count: number): void
+  /**
+   * Reserves up to `count` events. On a single node a promise only for the first call in a period.
+   * Never rejects.
+   */
+  reserve(project: Project, name: QuotaName, count: number): QuotaGrant | Promise<QuotaGrant>
   /** Stores the charges that are not stored yet. */
   close(): Promise<void>
 }
 
-/** Keeps counts beyond the process. Never rejects: undefined if a total is not available now. */
+export type QuotaGrant = {
+  /** Events that the quota allows; all that were asked for if there is no such quota. */
+  count: number
+  /** Charges `used` of them and gives back the others. The first call counts. */
+  settle(used: number): void
+}
+
+/**
+ * A quota of a project. A contract without one of its own has one of the size of `events`, which it
+ * uses up by itself.
+ */
+export function quotaOf({ quotas }: Project, name: QuotaName): Quota | undefined {
+  const isContract = name === 'telemetry' || name === 'link' || name === 'report'
+  return quotas[name] ?? (isContract ? quotas.events : undefined)
+}
+
+/** Keeps counts beyond the process. Never rejects: undefined if there is no answer now. */
 export type QuotaStore = {
   everyMs: number
-  /** Other nodes charge too, so a total may grow without a charge of this node. */
-  isShared: boolean
-  /** Adds the counts, which may be 0, and returns the totals in the same order. */
+  /**
+   * Adds the counts and returns the totals in the same order. A count may be 0, or below it to give
+   * back what was taken.
+   */
   add(charges: readonly Charge[]): Promise<readonly (number | undefined)[]>
+  /** Takes as much of `count` as stays within `max`. Only stores that several nodes share have it. */
+  take?(charge: Charge, max: number): Promise<{ granted: number; total: number } | undefined>
 }
 
 /** The store may forget the total of `key` after `endMs`. */
@@ -41,10 +65,15 @@ type Counter = {
   stored: number
   /**
    * Charged since then: not sent to the store yet (`waiting`), and sent without an answer
-   * (`sending`).
+   * (`sending`). Below 0: to give back.
    */
   waiting: number
   sending: number
+  /** Reserved in memory, and not settled yet. */
+  reserved: number
+  /** Calls to the store, and the last one whose answer is used: answers may arrive out of order. */
+  calls: number
+  answeredCall: number
   answeredMs: number
   loading: Promise<void> | undefined
 }
@@ -62,25 +91,14 @@ class Counters implements Quotas {
     this.#now = now
   }
 
-  left(project: Project, category: Category): number | Promise<number> {
-    const quota = project.quotas[category]
-    if (quota === undefined) return Number.POSITIVE_INFINITY
-    const counter = this.#counterOf(project.id, category, quota)
-    if (counter.answeredMs === 0) {
-      counter.loading ??= this.#ask([counter])
-      return counter.loading.then(() => toLeft(quota, counter))
-    }
-    const { isShared, everyMs } = this.#store
-    if (isShared && this.#now() - counter.answeredMs >= everyMs) this.#askSoon(counter)
-    return toLeft(quota, counter)
-  }
-
-  charge(project: Project, category: Category, count: number): void {
-    const quota = project.quotas[category]
-    if (quota === undefined || count === 0) return
-    const counter = this.#counterOf(project.id, category, quota)
-    counter.waiting += count
-    this.#askSoon(counter)
+  reserve(project: Project, name: QuotaName, count: number): QuotaGrant | Promise<QuotaGrant> {
+    const quota = quotaOf(project, name)
+    if (quota === undefined) return { count, settle() {} }
+    const counter = this.#counterOf(project.id, name, quota)
+    if (this.#store.take) return this.#reserveShared(counter, quota.max, count)
+    if (counter.answeredMs > 0) return this.#reserveHere(counter, quota.max, count)
+    counter.loading ??= this.#ask([counter])
+    return counter.loading.then(() => this.#reserveHere(counter, quota.max, count))
   }
 
   async close(): Promise<void> {
@@ -90,8 +108,44 @@ class Counters implements Quotas {
     clearTimeout(this.#timer)
   }
 
-  #counterOf(projectId: string, category: Category, { period }: Quota): Counter {
-    const name = `${category}:${projectId}`
+  #reserveHere(counter: Counter, max: number, count: number): QuotaGrant {
+    const granted = Math.min(count, toLeft(max, counter))
+    counter.reserved += granted
+    return this.#toGrant(counter, granted, (used) => {
+      counter.reserved -= granted
+      return used
+    })
+  }
+
+  async #reserveShared(counter: Counter, max: number, count: number): Promise<QuotaGrant> {
+    const isFresh = this.#now() - counter.answeredMs < this.#store.everyMs
+    if (isFresh && toLeft(max, counter) === 0) return { count: 0, settle() {} }
+    const call = this.#startCall(counter)
+    const { key, endMs } = counter
+    const answer = await this.#store.take?.({ key, count, endMs }, max)
+    this.#useTotal(counter, call, answer?.total)
+    if (answer === undefined) return this.#reserveHere(counter, max, count)
+    const { granted } = answer
+    return this.#toGrant(counter, granted, (used) => used - granted)
+  }
+
+  /** `toCharge` returns what the store has to add once `used` is known. */
+  #toGrant(counter: Counter, count: number, toCharge: (used: number) => number): QuotaGrant {
+    let isSettled = false
+    return {
+      count,
+      settle: (used) => {
+        if (isSettled) return
+        isSettled = true
+        const charge = toCharge(used)
+        counter.waiting += charge
+        if (charge !== 0) this.#askSoon(counter)
+      },
+    }
+  }
+
+  #counterOf(projectId: string, quotaName: QuotaName, { period }: Quota): Counter {
+    const name = `${quotaName}:${projectId}`
     const known = this.#counters.get(name)
     const nowMs = this.#now()
     if (known !== undefined && known.period === period && nowMs < known.endMs) return known
@@ -103,6 +157,9 @@ class Counters implements Quotas {
       stored: 0,
       waiting: 0,
       sending: 0,
+      reserved: 0,
+      calls: 0,
+      answeredCall: 0,
       answeredMs: 0,
       loading: undefined,
     }
@@ -120,6 +177,7 @@ class Counters implements Quotas {
 
   async #ask(counters: readonly Counter[]): Promise<void> {
     if (counters.length === 0) return
+    const calls = counters.map((counter) => this.#startCall(counter))
     const charges = counters.map((counter) => {
       this.#due.delete(counter)
       const count = counter.waiting
@@ -129,24 +187,34 @@ class Counters implements Quotas {
     })
     const totals = await this.#store.add(charges)
     counters.forEach((counter, at) => {
-      this.#takeAnswer(counter, charges[at]!.count, totals[at])
+      counter.sending -= charges[at]!.count
+      this.#useTotal(counter, calls[at]!, totals[at])
+      if (totals[at] === undefined) this.#addAgain(counter, charges[at]!.count)
     })
   }
 
-  #takeAnswer(counter: Counter, count: number, total: number | undefined): void {
-    counter.sending -= count
+  /** Only charges are repeated: the store may have counted the call, and must not give back twice. */
+  #addAgain(counter: Counter, count: number): void {
+    if (count <= 0) return
+    counter.waiting += count
+    if (counter.answeredMs < counter.endMs) this.#askSoon(counter)
+  }
+
+  #startCall(counter: Counter): number {
+    counter.calls += 1
+    return counter.calls
+  }
+
+  #useTotal(counter: Counter, call: number, total: number | undefined): void {
     counter.answeredMs = this.#now()
-    // Answers may arrive out of order; a total only grows.
-    if (total !== undefined) counter.stored = Math.max(counter.stored, total)
-    else {
-      counter.waiting += count
-      if (counter.answeredMs < counter.endMs) this.#askSoon(counter)
-    }
+    if (total === undefined || call < counter.answeredCall) return
+    counter.stored = total
+    counter.answeredCall = call
   }
 }
 
-function toLeft({ max }: Quota, { stored, waiting, sending }: Counter): number {
-  return Math.max(0, max - stored - waiting - sending)
+function toLeft(max: number, { stored, waiting, sending, reserved }: Counter): number {
+  return Math.max(0, max - stored - waiting - sending - reserved)
 }
 
 /** The UTC day or month of `nowMs`, as `2026-01-31` or `2026-01`, and its end. */

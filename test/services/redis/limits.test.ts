@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { silentLog } from '../../../src/core/log.ts'
 import type { Project } from '../../../src/core/protocol.ts'
 import { createSharedQuota } from '../../../src/ingest/limits/quota-stores.ts'
-import { createQuotas } from '../../../src/ingest/limits/quotas.ts'
+import { createQuotas, type Quotas } from '../../../src/ingest/limits/quotas.ts'
 import { createLimiter, createSharedLimit } from '../../../src/ingest/limits/rate-limiter.ts'
 import { createRedis, type RedisHandle } from '../../../src/redis/redis.ts'
 import { type RedisCluster, redisCli, startRedisCluster } from '../../support/redis-cluster.ts'
@@ -62,16 +62,26 @@ describe.each([
     const [one, other] = nodes.pair.map((redis) =>
       createQuotas({ store: createSharedQuota({ redis, everyMs: 5 }), now: Date.now }),
     ) as [ReturnType<typeof createQuotas>, ReturnType<typeof createQuotas>]
-    expect(await one.left(shop, 'events')).toBe(1000)
-    one.charge(shop, 'events', 400)
-    other.charge(shop, 'events', 500)
-    await until(async () => (await one.left(shop, 'events')) === 100)
-    await until(async () => (await other.left(shop, 'events')) === 100)
+    const asked = Array.from({ length: 40 }, (_, index) =>
+      (index % 2 === 0 ? one : other).reserve(shop, 'events', 50),
+    )
+    const grants = await Promise.all(asked)
+    expect(grants.reduce((sum, { count }) => sum + count, 0)).toBe(1000)
+    for (const [index, grant] of grants.entries()) grant.settle(index < 10 ? 0 : grant.count)
+    await until(async () => (await leftOf(one)) === 500)
+    await until(async () => (await leftOf(other)) === 500)
     await Promise.all([one.close(), other.close()])
   })
 })
 
 type Take = ReturnType<typeof createNode>
+
+/** What is left: reserves everything and gives it back. */
+async function leftOf(quotas: Quotas, project = shop): Promise<number> {
+  const { count, settle } = await quotas.reserve(project, 'events', 1_000_000)
+  settle(0)
+  return count
+}
 
 const shop: Project = {
   id: 'shop',
@@ -121,11 +131,11 @@ test('stores charges made while Redis is unavailable once it is back', async () 
   await server.kill()
   await until(() => !redis.isAvailable())
   const project = { ...shop, id: 'away' }
-  quotas.charge(project, 'events', 7)
-  expect(await quotas.left(project, 'events')).toBe(993)
+  ;(await quotas.reserve(project, 'events', 7)).settle(7)
+  expect(await leftOf(quotas, project)).toBe(993)
   await server.restart()
   const total = async () => (await redisCli(server.url, 'keys', '*quota:events:away*')) !== ''
   await until(total)
-  expect(quotas.left(project, 'events')).toBe(993)
+  await until(async () => (await leftOf(quotas, project)) === 993)
   await quotas.close()
 })

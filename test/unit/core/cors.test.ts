@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { toCorsHeaders, toOriginRule } from '../../../src/core/cors.ts'
+import { findOriginFaults, toCorsHeaders, toOrigin, toOriginRule } from '../../../src/core/cors.ts'
 
 const shop = 'https://shop.example'
 const other = 'https://other.example'
@@ -15,6 +15,62 @@ test.each<[string, string[], boolean, string, string, boolean]>([
   ['no unlisted origin, events included', [shop], false, other, '/batch', false],
 ])('allows %s', (_, origins, isProduction, origin, path, expected) => {
   expect(toOriginRule(origins, isProduction)(origin, path)).toBe(expected)
+})
+
+test.each([
+  ['https://shop.example', 'https://shop.example'],
+  ['https://A.example', 'https://a.example'],
+  [' https://a.example/ ', 'https://a.example'],
+  ['https://a.example:443', 'https://a.example'],
+  ['http://a.example:80/', 'http://a.example'],
+  ['http://a.example:443', 'http://a.example:443'],
+  ['http://localhost:5173', 'http://localhost:5173'],
+  ['http://[::1]:8080', 'http://[::1]:8080'],
+  ['https://bücher.example', 'https://xn--bcher-kva.example'],
+  ['capacitor://localhost', 'capacitor://localhost'],
+  ['ionic://localhost', 'ionic://localhost'],
+  ['tauri://localhost/', 'tauri://localhost'],
+  ['chrome-extension://ABCdef', 'chrome-extension://abcdef'],
+  ['file://', 'file://'],
+  ['null', 'null'],
+  ['*', '*'],
+  ['a.example', undefined],
+  ['//a.example', undefined],
+  ['localhost:3000', undefined],
+  ['https://', undefined],
+  ['https://a.example/x', undefined],
+  ['https://a.example//', undefined],
+  ['https://a.example?x', undefined],
+  ['https://a.example#x', undefined],
+  ['https://ada@a.example', undefined],
+  ['https://*.example', undefined],
+  ['*://a.example', undefined],
+  ['https://a.example:99999', undefined],
+  ['https://a b.example', undefined],
+  ['https://a.example, https://b.example', undefined],
+  ['', undefined],
+])('the origin %j is %j', (written, expected) => {
+  expect(toOrigin(written)).toBe(expected)
+})
+
+test('a list of origins may hold * alone only', () => {
+  expect(findOriginFaults(['*'])).toEqual([])
+  expect(findOriginFaults(['https://a.example', ' * '])).toHaveLength(1)
+  expect(() => toOriginRule(['a.example', 'https://b.example/x'], false)).toThrow(
+    /^CORS_ORIGINS "a.example" is not an origin .*\nCORS_ORIGINS "https:\/\/b.example\/x" is not/,
+  )
+})
+
+test.each<[string, string[], string]>([
+  ['any', ['*'], 'https://other.example'],
+  ['one that is written otherwise', ['HTTPS://A.example:443/'], 'https://a.example'],
+  ['one whose header is written otherwise', ['https://a.example'], 'HTTPS://A.EXAMPLE'],
+  ['one of an app', ['capacitor://localhost'], 'capacitor://localhost'],
+  ['a page without an origin', ['null'], 'null'],
+])('a list allows %s, also for tokens in production', (_, origins, origin) => {
+  expect(toOriginRule(origins, true)(origin, '/api/auth/token')).toBe(true)
+  const isAny = origins.includes('*')
+  expect(toOriginRule(origins, true)('https://evil.example', '/api/auth/token')).toBe(isAny)
 })
 
 const toRequest = (method: string, headers: Record<string, string>) =>

@@ -1,10 +1,17 @@
 import { describe, expect, test } from 'bun:test'
-import type { CanonicalEvent, Category } from '../../../src/core/event.ts'
-import type { IngestRequest, Project, ProtocolName } from '../../../src/core/protocol.ts'
-import { createAdmission } from '../../../src/ingest/admission.ts'
+import { type Fault, IngestError } from '../../../src/core/errors.ts'
+import type { CanonicalEvent, Category, Rejection } from '../../../src/core/event.ts'
+import type {
+  IngestRequest,
+  Normalised,
+  Project,
+  ProtocolName,
+  Senders,
+} from '../../../src/core/protocol.ts'
+import { type AdmissionOptions, createAdmission } from '../../../src/ingest/admission.ts'
 import { createOverflow } from '../../../src/ingest/limits/overflow.ts'
 import { createQuotas } from '../../../src/ingest/limits/quotas.ts'
-import { createLimiter, type Limiter } from '../../../src/ingest/limits/rate-limiter.ts'
+import { createLimiter } from '../../../src/ingest/limits/rate-limiter.ts'
 import { createTestClock } from './support.ts'
 import { toEvent } from './test-pipeline.ts'
 
@@ -15,92 +22,163 @@ const toProject = (id: string, changes: Partial<Project> = {}): Project => {
 const plain = toProject('plain')
 const rated = toProject('rated', { rate: { perSecond: 1, burst: 3 } })
 const limited = toProject('limited', { quotas: { events: day(2), recordings: day(1) } })
-const telemetryOnly = toProject('app', { quotas: { events: day(1) } })
-const projects = [plain, rated, limited, telemetryOnly]
+const own = toProject('own', { quotas: { events: day(5), telemetry: day(1) } })
+const local = toProject('local', { origins: ['https://shop.example'] })
+const projects = [plain, rated, limited, own, local]
 
-function createTestAdmission(changes: { requests?: Limiter } = {}) {
+function createTestAdmission(changes: Partial<AdmissionOptions> = {}) {
   const { now } = createTestClock()
-  const charges: string[] = []
+  const byId = (id: string) => projects.find((project) => project.id === id) ?? toProject(id)
+  const unknown: Fault = { code: 'unknown_app', message: 'no such app' }
   const store = {
     everyMs: 60_000,
-    isShared: false,
     add: async (asked: readonly { key: string; count: number }[]) => asked.map(() => 0),
   }
-  const quotas = createQuotas({ store, now })
-  const admission = createAdmission({
-    requests: createLimiter({ perSecond: 1, burst: 2, now }),
-    telemetry: createLimiter({ perSecond: 1, burst: 1, now }),
-    quotas: {
-      left: quotas.left.bind(quotas),
-      charge(project, category, count) {
-        charges.push(`${project.id} ${category} ${count}`)
-        quotas.charge(project, category, count)
-      },
+  return createAdmission({
+    projects: {
+      find: (_, credential) => byId(credential),
+      findByApp: (app) => projects.find(({ id }) => id === app) ?? unknown,
+      byId,
     },
+    requests: createLimiter({ perSecond: 1, burst: 2, now }),
+    byAddress: { telemetry: createLimiter({ perSecond: 1, burst: 1, now }) },
+    quotas: createQuotas({ store, now }),
     overflow: createOverflow({ perSecond: 1, burst: 2 }),
-    projectById: (id) => projects.find((project) => project.id === id)!,
     ...changes,
   })
-  return { admission, charges }
 }
 
-const request = (clientIp = '203.0.113.7') => ({ clientIp }) as IngestRequest
+const request = (headers: Record<string, string> = {}, clientIp = '203.0.113.7') =>
+  ({ clientIp, headers: new Headers(headers) }) as IngestRequest
+const sent = (credential: string) => ({ credential, received: 1 })
+const batch = (...apps: string[]) => ({ credential: '', received: apps.length, apps })
+
+async function toCode(admit: () => Senders | Promise<Senders>): Promise<string> {
+  try {
+    await admit()
+    return 'admitted'
+  } catch (error) {
+    return error instanceof IngestError ? error.code : String(error)
+  }
+}
 
 describe('rates', () => {
-  /** How many of five requests are allowed. */
-  function allowedOf(contract: ProtocolName, project: Project): number {
-    const { admission } = createTestAdmission()
-    const isAllowed = () => {
-      try {
-        expect(admission.takeRate(contract, project, request())).toBeUndefined()
-        return true
-      } catch (error) {
-        expect(error).toMatchObject({ code: 'rate_limited', details: { retryAfterSeconds: 1 } })
-        return false
-      }
-    }
-    return Array.from({ length: 5 }, isAllowed).filter(Boolean).length
-  }
-
-  test.each<[ProtocolName, 'plain' | 'rated', number]>([
+  test.each<[ProtocolName, string, number]>([
     ['capture', 'plain', 2],
     ['capture', 'rated', 3],
     ['link', 'plain', 5],
     ['link', 'rated', 3],
     ['report', 'plain', 5],
     ['report', 'rated', 3],
-    ['telemetry', 'plain', 1],
-    ['telemetry', 'rated', 1],
-  ])('of %s for a project that is %s allow %i of 5 requests', (contract, name, expected) => {
-    expect(allowedOf(contract, name === 'rated' ? rated : plain)).toBe(expected)
+  ])('of %s for a project that is %s allow %i of 5 requests', async (contract, id, expected) => {
+    const admission = createTestAdmission()
+    const codes: string[] = []
+    for (let count = 0; count < 5; count += 1) {
+      codes.push(await toCode(() => admission.admit(contract, sent(id), request())))
+    }
+    expect(codes.filter((code) => code === 'admitted')).toHaveLength(expected)
+    expect(codes.filter((code) => code === 'rate_limited')).toHaveLength(5 - expected)
   })
 
-  test('of telemetry count by client address', () => {
-    const { admission } = createTestAdmission()
-    admission.takeRate('telemetry', plain, request('203.0.113.1'))
-    expect(() => admission.takeRate('telemetry', plain, request('203.0.113.1'))).toThrow()
-    expect(() => admission.takeRate('telemetry', plain, request('203.0.113.2'))).not.toThrow()
+  test('count by client address for contracts without a credential', async () => {
+    const admission = createTestAdmission()
+    const send = (ip: string) =>
+      toCode(() => admission.admit('telemetry', batch(), request({}, ip)))
+    expect([await send('203.0.113.1'), await send('203.0.113.1')]).toEqual([
+      'admitted',
+      'rate_limited',
+    ])
+    expect(await send('203.0.113.2')).toBe('admitted')
   })
 
-  test('of capture count by project', () => {
-    const { admission } = createTestAdmission()
-    const other = toProject('other')
-    for (let count = 0; count < 2; count += 1) admission.takeRate('capture', plain, request())
-    expect(() => admission.takeRate('capture', plain, request())).toThrow('too many requests')
-    expect(() => admission.takeRate('capture', other, request())).not.toThrow()
+  test('of a project count each contract by itself', async () => {
+    const admission = createTestAdmission()
+    const send = (contract: ProtocolName) =>
+      toCode(() => admission.admit(contract, sent('rated'), request()))
+    for (let count = 0; count < 4; count += 1) await send('link')
+    expect([await send('link'), await send('capture')]).toEqual(['rate_limited', 'admitted'])
+  })
+
+  test('tell when to retry, without a promise if no node shares them', () => {
+    const admission = createTestAdmission()
+    const send = () => admission.admit('capture', sent('plain'), request())
+    expect([send(), send()]).toEqual([{ project: plain }, { project: plain }])
+    expect(send).toThrow(expect.objectContaining({ details: { retryAfterSeconds: 1 } }))
   })
 
   test.each([
-    ['resolve', { allowed: true, retryAfterSeconds: 0 }],
-    ['reject', { allowed: false, retryAfterSeconds: 7 }],
-  ])('that are shared by nodes %s', async (outcome, decision) => {
-    const { admission } = createTestAdmission({ requests: { take: async () => decision } })
-    const taken = Promise.resolve(admission.takeRate('capture', plain, request()))
-    if (outcome === 'resolve') expect(await taken).toBeUndefined()
-    else {
-      const details = { retryAfterSeconds: 7 }
-      await expect(taken).rejects.toMatchObject({ code: 'rate_limited', details })
+    ['admit', { allowed: true, retryAfterSeconds: 0 }, 'admitted'],
+    ['refuse', { allowed: false, retryAfterSeconds: 7 }, 'rate_limited'],
+  ])('that are shared by nodes %s', async (_, decision, expected) => {
+    const shared = { take: async () => decision }
+    const admission = createTestAdmission({ requests: shared, byAddress: { link: shared } })
+    for (const contract of ['capture', 'link'] as const) {
+      expect(await toCode(() => admission.admit(contract, sent('plain'), request()))).toBe(expected)
     }
+  })
+})
+
+describe('origins', () => {
+  test.each([
+    ['https://shop.example', 'admitted'],
+    ['HTTPS://Shop.example:443/', 'admitted'],
+    ['https://other.example', 'origin_not_allowed'],
+    ['null', 'origin_not_allowed'],
+  ])('%s of a project that allows https://shop.example: %s', async (origin, expected) => {
+    const admission = createTestAdmission()
+    for (const contract of ['capture', 'link', 'report'] as const) {
+      const code = await toCode(() => admission.admit(contract, sent('local'), request({ origin })))
+      expect(code).toBe(expected)
+    }
+    const code = await toCode(() =>
+      admission.admit('telemetry', batch('local'), request({ origin })),
+    )
+    expect(code).toBe(expected)
+  })
+
+  test('are not asked of a request without one', async () => {
+    const admission = createTestAdmission()
+    expect(await toCode(() => admission.admit('capture', sent('local'), request()))).toBe(
+      'admitted',
+    )
+  })
+})
+
+describe('apps of one telemetry batch', () => {
+  test('are judged one by one', async () => {
+    const admission = createTestAdmission()
+    const origin = 'https://other.example'
+    const apps = batch('plain', 'local', 'nobody', 'rated')
+    const senders = await admission.admit('telemetry', apps, request({ origin }))
+    const verdicts = [...(senders.apps ?? [])].map(([app, sender]) => [
+      app,
+      'code' in sender ? sender.code : sender.id,
+    ])
+    expect(verdicts).toEqual([
+      ['plain', 'plain'],
+      ['local', 'origin_not_allowed'],
+      ['nobody', 'unknown_app'],
+      ['rated', 'rated'],
+    ])
+  })
+
+  test('refuse the request only if all of them are refused', async () => {
+    const admission = createTestAdmission({ byAddress: {} })
+    const send = (...apps: string[]) =>
+      toCode(() => admission.admit('telemetry', batch(...apps), request()))
+    expect(await send('nobody', 'no one')).toBe('unknown_app')
+    for (let count = 0; count < 3; count += 1) expect(await send('rated')).toBe('admitted')
+    expect(await send('rated')).toBe('rate_limited')
+    expect(await send('rated', 'plain')).toBe('admitted')
+  })
+
+  test('are projects of their own without a projects file', async () => {
+    const find = () => plain
+    const without = { find, findByApp: () => undefined, byId: () => plain }
+    const admission = createTestAdmission({ projects: without })
+    expect(await admission.admit('telemetry', batch('a', 'b'), request())).toEqual({
+      project: plain,
+    })
   })
 })
 
@@ -118,63 +196,100 @@ const linkOf = (project_id: string) =>
     row: { project_id },
   }) as CanonicalEvent
 
+const rejectionOf = (index: number, project?: string): Rejection => ({
+  ...{ index, code: 'invalid_event', message: 'bad', raw: 'bad' },
+  ...(project === undefined ? {} : { project }),
+})
+
+function normalised(events: CanonicalEvent[], changes: Partial<Normalised> = {}): Normalised {
+  return { events, rejections: [], dropped: 0, ...changes }
+}
+
+const senders = (project = limited): Senders => ({ project })
+
 describe('quotas', () => {
   test('do not copy or await anything for events without a quota', () => {
-    const { admission } = createTestAdmission()
     const events = [eventOf('plain', 'a'), eventOf('limited', 'b', 'exceptions')]
-    const decision = admission.underQuota(events)
-    expect(decision).toEqual({ kept: events, limited: [] })
-    expect((decision as { kept: unknown }).kept).toBe(events)
+    const verdict = createTestAdmission().reserve('capture', senders(), normalised(events))
+    expect(verdict).toMatchObject({ limited: [], deadLetters: [] })
+    expect((verdict as { kept: unknown }).kept).toBe(events)
   })
 
   test('keep the first events of each project and category, in the order of the request', async () => {
-    const { admission } = createTestAdmission()
     const events = [
       eventOf('limited', 'a'),
       eventOf('plain', 'b'),
       eventOf('limited', 'c', 'recordings'),
       eventOf('limited', 'd'),
-      eventOf('app', 'e'),
       eventOf('limited', 'f'),
       eventOf('limited', 'g', 'exceptions'),
-      eventOf('app', 'h'),
     ]
-    const { kept, limited: categories } = await admission.underQuota(events)
-    const names = kept.map((event) => (event.kind === 'event' ? event.row.event : ''))
-    expect(names).toEqual(['a', 'b', 'c', 'd', 'e', 'g'])
-    expect(categories).toEqual(['events'])
+    const verdict = await createTestAdmission().reserve('capture', senders(), normalised(events))
+    const names = verdict.kept.map((event) => (event.kind === 'event' ? event.row.event : ''))
+    expect(names).toEqual(['a', 'b', 'c', 'd', 'g'])
+    expect(verdict.limited).toEqual(['events'])
   })
 
-  test('name each category that is limited once', async () => {
-    const { admission } = createTestAdmission()
-    const recordings = ['a', 'b', 'c'].map((name) => eventOf('limited', name, 'recordings'))
-    const events = ['d', 'e', 'f', 'g'].map((name) => eventOf('limited', name))
-    const { kept, limited: categories } = await admission.underQuota([...recordings, ...events])
-    expect(kept).toHaveLength(3)
-    expect(categories).toEqual(['recordings', 'events'])
+  test('are judged for each project of a telemetry batch', async () => {
+    const names = ['own', 'limited', 'own', 'limited', 'limited', 'plain']
+    const events = names.map((name) => eventOf(name, name))
+    const admission = createTestAdmission()
+    const { kept } = await admission.reserve('telemetry', senders(plain), normalised(events))
+    expect(kept.map(({ row }) => (row as { project: string }).project)).toEqual([
+      'own',
+      'limited',
+      'limited',
+      'plain',
+    ])
   })
 
-  test('find the project of a link event by its project id', async () => {
-    const { admission } = createTestAdmission()
-    const { kept } = await admission.underQuota([linkOf('app'), linkOf('app'), linkOf('plain')])
+  test('of one contract are not used up by another', async () => {
+    const admission = createTestAdmission()
+    const events = ['a', 'b', 'c'].map((name) => eventOf('limited', name))
+    for (const contract of ['telemetry', 'report', 'capture'] as const) {
+      const verdict = await admission.reserve(contract, senders(), normalised(events))
+      expect(verdict.kept).toHaveLength(2)
+    }
+    const links = ['limited', 'limited', 'limited'].map(linkOf)
+    const { kept } = await admission.reserve('link', senders(), normalised(links))
     expect(kept).toHaveLength(2)
   })
 
-  test('are used up by committed events only', async () => {
-    const { admission, charges } = createTestAdmission()
+  test('are reserved until the request is settled or fails', async () => {
+    const admission = createTestAdmission()
     const events = ['a', 'b', 'c'].map((name) => eventOf('limited', name))
-    expect((await admission.underQuota(events)).kept).toHaveLength(2)
-    expect((await admission.underQuota(events)).kept).toHaveLength(2)
-    expect(charges).toEqual([])
-    admission.charge([eventOf('limited', 'a'), eventOf('plain', 'b')])
-    expect(charges).toEqual(['limited events 1'])
-    expect((await admission.underQuota(events)).kept).toHaveLength(1)
+    const reserve = () => admission.reserve('capture', senders(), normalised(events))
+    const first = await reserve()
+    expect([first.kept.length, (await reserve()).kept.length]).toEqual([2, 0])
+    first.release()
+    const second = await reserve()
+    expect(second.kept).toHaveLength(2)
+    // One of them was a duplicate.
+    second.settle([eventOf('limited', 'a')])
+    second.release()
+    const third = await reserve()
+    expect(third.kept).toHaveLength(1)
+  })
+
+  test('count dead letters after the events, for the project of each', async () => {
+    const admission = createTestAdmission()
+    const rejections = [rejectionOf(0), rejectionOf(1), rejectionOf(2, 'plain')]
+    const request = normalised([eventOf('limited', 'a')], { rejections })
+    const verdict = await admission.reserve('capture', senders(), request)
+    expect(verdict.kept).toHaveLength(1)
+    expect(verdict.deadLetters.map(({ rejection }) => rejection.index)).toEqual([0, 2])
+    verdict.settle(verdict.kept)
+    const next = await admission.reserve('capture', senders(), request)
+    expect([next.kept.length, next.deadLetters.length]).toEqual([0, 1])
+    const recordings = { ...request, events: [], rejectedQuota: 'recordings' as const }
+    const other = await admission.reserve('capture', senders(), recordings)
+    expect(other.deadLetters).toHaveLength(2)
   })
 })
 
 describe('overflow', () => {
   test('diverts events of the main route above the rate of their key', () => {
-    const { admission } = createTestAdmission()
+    const admission = createTestAdmission()
     const events = ['a', 'b', 'c', 'd'].map((name) => eventOf('plain', name))
     expect(admission.divert(events, 1e12)).toBe(2)
     expect(events.map(({ route }) => route)).toEqual(['main', 'main', 'overflow', 'overflow'])
@@ -185,7 +300,7 @@ describe('overflow', () => {
     ['recordings', { kind: 'recording' }],
     ['link events', { kind: 'link' }],
   ])('never diverts or counts %s', (_, changes) => {
-    const { admission } = createTestAdmission()
+    const admission = createTestAdmission()
     const others = ['a', 'b', 'c'].map(
       (name) => ({ ...eventOf('plain', name), ...changes }) as CanonicalEvent,
     )

@@ -2,12 +2,12 @@ import { describe, expect, test } from 'bun:test'
 import type { ErrorCode } from '../../../src/core/errors.ts'
 import { createTestPipeline, type Fault, refusal } from './test-pipeline.ts'
 
-const nothing = { requests: 0, bytes: 0, reservations: 0, claims: 0 }
+const nothing = { requests: 0, bytes: 0, reservations: 0, quotas: 0, claims: 0 }
 const zero = { received: 0, committed: 0, accepted: 0, duplicate: 0, dropped: 0 }
 const noCounts = { ...zero, quotaDropped: 0, overflowed: 0, rejected: {} }
 
 describe('an accepted request', () => {
-  test('is marked as seen, counted and charged only once it is durable', async () => {
+  test('is charged, counted and marked as seen only once it is durable', async () => {
     const { send, steps, stored, counters, held } = createTestPipeline()
     expect(await send(['a', 'b'])).toEqual({
       status: 200,
@@ -16,7 +16,7 @@ describe('an accepted request', () => {
       duplicates: 0,
       quotaLimited: [],
     })
-    const order = ['append', 'durable', 'mark seen', 'charge 2', 'release reservation']
+    const order = ['append', 'durable', 'charge 2', 'mark seen', 'release reservation']
     expect(steps).toEqual(order)
     expect(stored.map(({ event }) => event)).toEqual(['a', 'b'])
     expect(counters).toEqual({ ...noCounts, received: 2, committed: 2, accepted: 2 })
@@ -37,7 +37,7 @@ describe('an accepted request', () => {
     await send(['a'])
     steps.length = 0
     expect(await send(['a'])).toMatchObject({ status: 200, accepted: [], duplicates: 1 })
-    expect(steps).toEqual(['mark seen', 'charge 0', 'release reservation'])
+    expect(steps).toEqual(['charge 0', 'mark seen', 'release reservation'])
   })
 
   test('stores rejected events as dead letters and counts dropped ones', async () => {
@@ -62,6 +62,20 @@ describe('an accepted request', () => {
       dropped: 1,
       rejected: { invalid_event: 1 },
     })
+    expect(held()).toEqual(nothing)
+  })
+
+  test('stores 100 dead letters, and one that counts the other rejected events', async () => {
+    const { send, stored, counters, held } = createTestPipeline()
+    const bad = Array.from({ length: 250 }, (_, index) => `bad ${index}`)
+    expect(await send([...bad, 'a'])).toMatchObject({ status: 200, accepted: ['a'] })
+    expect(stored).toHaveLength(1 + 100 + 1)
+    expect(JSON.parse(String(stored.at(-1)!.line))).toMatchObject({
+      reason: 'more_rejected',
+      detail: '150 more events of this request were rejected; raw counts them by code',
+      raw: '{"invalid_event":150}',
+    })
+    expect(counters).toMatchObject({ received: 251, accepted: 1, rejected: { invalid_event: 250 } })
     expect(held()).toEqual(nothing)
   })
 
@@ -157,23 +171,6 @@ test('refuses a body that is not JSON, and holds nothing', async () => {
   })
   expect(counters).toEqual(noCounts)
   expect(held()).toEqual(nothing)
-})
-
-test.each([
-  ['https://shop', 200],
-  ['HTTPS://SHOP', 200],
-  ['https://other', 403],
-])('origin %s of a project that allows https://shop: %i', async (origin, expected) => {
-  const { send, counters, held } = createTestPipeline()
-  expect(await send(['a'], { origin })).toMatchObject({ status: expected })
-  expect(counters.rejected).toEqual(expected === 403 ? { origin_not_allowed: 1 } : {})
-  expect(counters.received).toBe(1)
-  expect(held()).toEqual(nothing)
-})
-
-test('accepts a request without an origin for a project that restricts origins', async () => {
-  const { send } = createTestPipeline()
-  expect(await send(['a'])).toMatchObject({ status: 200 })
 })
 
 test('if marking as seen fails, events are committed and a retry is a duplicate', async () => {

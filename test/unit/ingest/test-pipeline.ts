@@ -3,6 +3,7 @@ import type { CanonicalEvent, EventRow, Rejection } from '../../../src/core/even
 import type { Contract, Project, Submission } from '../../../src/core/protocol.ts'
 import type { JournalRecord } from '../../../src/core/record.ts'
 import type { Admission } from '../../../src/ingest/admission.ts'
+import { toDeadLetters } from '../../../src/ingest/dead-letters.ts'
 import { createDedup, type Dedup } from '../../../src/ingest/dedup/dedup.ts'
 import { createDedupTable } from '../../../src/ingest/dedup/seen-table.ts'
 import { createMemoryAdmission } from '../../../src/ingest/load-shedding/admission-ticket.ts'
@@ -52,10 +53,11 @@ function createTestContract(at: (point: Point) => void): Contract<TestSubmission
         dropped: events.filter(isDropped).length,
       }
     },
-    reply(_, __, { events, rejections, duplicates, quotaLimited }) {
+    reply(_, __, { events, rejections, moreRejected, duplicates, quotaLimited }) {
       const accepted = events.map(({ row }) => (row as EventRow).event)
       const rejected = rejections.map(({ raw }) => raw)
-      return reply(200, { accepted, rejected, duplicates, quotaLimited })
+      const more = moreRejected ? { moreRejected } : {}
+      return reply(200, { accepted, rejected, ...more, duplicates, quotaLimited })
     },
     refuse: ({ status, code }) => reply(status, { code }),
   }
@@ -114,7 +116,7 @@ export function createTestPipeline() {
   const steps: string[] = []
   const logged: object[] = []
   const stored: JournalRecord[] = []
-  const held = { reservations: 0 }
+  const held = { reservations: 0, quotas: 0 }
   const memory = createMemoryAdmission({ bytesMax: 10_000_000, requestsMax: 10 })
   const table = createDedupTable({ bytesMax: 4096, now: createTestClock().now })
   const dedup = createDedup({ table })
@@ -122,14 +124,32 @@ export function createTestPipeline() {
   const quota = { left: Number.POSITIVE_INFINITY }
 
   const admission: Admission = {
-    takeRate: () => at('rate'),
-    underQuota(events) {
-      const decision = { kept: events.slice(0, quota.left), limited: [] as 'events'[] }
-      if (decision.kept.length < events.length) decision.limited.push('events')
-      const failing = at('quota')
-      return failing ? failing.then(() => decision) : decision
+    admit() {
+      at('find project')
+      const senders = { project: shop }
+      const failing = at('rate')
+      return failing ? failing.then(() => senders) : senders
     },
-    charge: (events) => void steps.push(`charge ${events.length}`),
+    reserve(_, { project }, normalised) {
+      const { events } = normalised
+      const verdict = {
+        kept: events.slice(0, quota.left),
+        deadLetters: toDeadLetters(normalised, project.id),
+        limited: [] as 'events'[],
+        settle(newEvents: readonly unknown[]) {
+          steps.push(`charge ${newEvents.length}`)
+          verdict.release()
+        },
+        release() {
+          held.quotas -= 1
+          verdict.release = () => {}
+        },
+      }
+      if (verdict.kept.length < events.length) verdict.limited.push('events')
+      const failing = at('quota')
+      if (failing === undefined) held.quotas += 1
+      return failing ? failing.then(() => verdict) : verdict
+    },
     divert(events) {
       at('divert')
       return events.filter(({ key }) => key === 'hot').length
@@ -159,12 +179,6 @@ export function createTestPipeline() {
     assertOpen: () => at('assertOpen'),
     memory: { admit: (bytes) => admit(memory, bytes, at) },
     scheduler: { take: () => at('turn') ?? undefined },
-    projects: {
-      find() {
-        at('find project')
-        return shop
-      },
-    },
     admission,
     dedup: withFaults(dedup, steps, at),
     journal,
@@ -200,6 +214,7 @@ export function createTestPipeline() {
       requests: memory.used().requests,
       bytes: memory.used().bytes,
       reservations: held.reservations,
+      quotas: held.quotas,
       claims: dedup.pending(),
     }),
   }

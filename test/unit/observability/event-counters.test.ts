@@ -12,6 +12,7 @@ const outcome = fc.record({
   rejections: fc.array(
     fc.constantFrom({ code: 'missing_event_name' as const }, { code: 'event_too_large' as const }),
   ),
+  moreRejected: fc.record({ missing_event_name: count, event_too_large: count }),
 })
 
 test('counts as received the sum of all outcomes, in any order of calls', () => {

@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import { originRuleText } from '../../../src/core/cors.ts'
 import { ProjectsFileError, parseProjectsFile } from '../../../src/projects/file.ts'
 
 function findFaults(text: string, path = 'projects.toml'): readonly string[] {
@@ -68,7 +69,37 @@ test.each([
   [
     'an origin with a path',
     project('origins = ["https://a.example/x"]'),
-    ['projects[0].origins[0] must be an origin such as https://shop.example'],
+    [`projects[0].origins[0] must be ${originRuleText}`],
+  ],
+  [
+    'any origin beside another',
+    project('origins = ["*", "https://a.example"]'),
+    ['projects[0].origins: "*" allows any origin, so it must stand alone'],
+  ],
+  [
+    'a key that is required of nobody',
+    project('require_key = true'),
+    ['projects[0] must have api_keys, because of require_key = true'],
+  ],
+  [
+    'an app of two projects',
+    `${project('apps = ["ios"]\n')}[[projects]]\nid = "b"\napps.ios = {}`,
+    ['projects[1].apps.ios is the same as projects[0].apps.ios'],
+  ],
+  [
+    'an app with the id of another project',
+    `${project('apps = ["b"]\n')}[[projects]]\nid = "b"`,
+    ['projects[1].id is the same as projects[0].apps.b'],
+  ],
+  [
+    'an app without a name',
+    project('apps = ["a", ""]'),
+    ['projects[0].apps. must be a name of 1 to 200 characters'],
+  ],
+  [
+    'apps that are one name',
+    project('apps = "ios"'),
+    ['projects[0].apps must be a list of app names, or a table with settings for each app'],
   ],
   [
     'a sample rate above 1',
@@ -163,4 +194,17 @@ test('the default of burst is twice the rate, and at least 1', () => {
 test('passes on any SDK setting of a known section', () => {
   const { projects } = parseProjectsFile(project('sdk.telemetry = { debug = true }'), 'a.toml')
   expect(projects[0]?.sdk).toEqual({ telemetry: { debug: true } })
+})
+
+test('writes origins as browsers do', () => {
+  const origins = ['HTTPS://A.example:443/', 'capacitor://localhost', 'null']
+  const { projects } = parseProjectsFile(
+    project(`origins = ${JSON.stringify(origins)}`),
+    'projects.toml',
+  )
+  expect(projects[0]?.project.origins).toEqual([
+    'https://a.example',
+    'capacitor://localhost',
+    'null',
+  ])
 })

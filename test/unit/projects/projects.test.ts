@@ -1,9 +1,9 @@
-import { expect, test } from 'bun:test'
+import { describe, expect, test } from 'bun:test'
 import { readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { silentLog } from '../../../src/core/log.ts'
 import type { ProtocolName } from '../../../src/core/protocol.ts'
-import { createProjects } from '../../../src/projects/projects.ts'
+import { createProjects, type Projects } from '../../../src/projects/projects.ts'
 import { temporaryFolder } from '../../support/folder.ts'
 import { until } from '../../support/until.ts'
 
@@ -26,8 +26,6 @@ test.each<[string, ProtocolName, string, string]>([
   ['an API key', 'report', 'sk_shop', 'shop'],
   ['an API key that the file gives as a hash', 'report', 'sk_blog', 'blog'],
   ['a project id of a link', 'link', 'shop', 'shop'],
-  ['an id that the file does not name', 'link', 'default', 'default'],
-  ['an app of telemetry', 'telemetry', 'my-app', 'my-app'],
 ])('with a file, %s finds its project', (_, protocol, credential, id) => {
   const projects = example()
   expect(projects.find(protocol, credential).id).toBe(id)
@@ -42,10 +40,72 @@ test.each<[string, ProtocolName, string, string]>([
   ['a token as an API key', 'report', 'phc_shop_web', 'invalid_api_key'],
   ['the hash of an API key', 'report', `sha256:${'0'.repeat(64)}`, 'invalid_api_key'],
   ['an inherited name', 'capture', '__proto__', 'unknown_token'],
+  ['a link of an unknown project', 'link', 'default', 'unknown_project'],
+  ['a link of an inherited name', 'link', '__proto__', 'unknown_project'],
 ])('with a file, %s is refused', (_, protocol, credential, code) => {
   const projects = example()
   expect(toCode(() => projects.find(protocol, credential))).toBe(code)
   projects.close()
+})
+
+describe('apps and keys', () => {
+  const file = {
+    projects: [
+      { id: 'shop', apps: ['ios', 'android'], api_keys: ['sk_shop'] },
+      { id: 'bank', apps: { web: {} }, api_keys: ['sk_bank', 'sk_new'], require_key: true },
+    ],
+  }
+  function load(projects: object = file) {
+    using folder = temporaryFolder()
+    const path = join(folder.path, 'projects.json')
+    writeFileSync(path, JSON.stringify(projects))
+    return createProjects({ path, log: silentLog })
+  }
+  const toVerdict = (found: ReturnType<Projects['findByApp']>) =>
+    found && ('code' in found ? found.code : found.id)
+
+  test.each<[string, string | null, string]>([
+    ['ios', null, 'shop'],
+    ['android', null, 'shop'],
+    ['shop', null, 'shop'],
+    ['ios', 'sk_wrong', 'shop'],
+    ['web', 'sk_bank', 'bank'],
+    ['bank', ' "sk_new"', 'bank'],
+    ['web', null, 'invalid_api_key'],
+    ['web', 'sk_shop', 'invalid_api_key'],
+    ['web', '', 'invalid_api_key'],
+    ['tv', null, 'unknown_app'],
+    ['constructor', null, 'unknown_app'],
+  ])('telemetry of %s with the key %j: %s', (app, key, expected) => {
+    const projects = load()
+    expect(toVerdict(projects.findByApp(app, key))).toBe(expected)
+    projects.close()
+  })
+
+  test.each<[string, string | null, string]>([
+    ['shop', null, 'found'],
+    ['bank', 'sk_bank', 'found'],
+    ['bank', null, 'invalid_api_key'],
+    ['bank', 'sk_shop', 'invalid_api_key'],
+    ['ios', null, 'unknown_project'],
+  ])('a link of %s with the key %j: %s', (id, key, expected) => {
+    const projects = load()
+    expect(toCode(() => projects.find('link', id, key))).toBe(expected)
+    projects.close()
+  })
+
+  test('without a file every app and every link project is one of its own', () => {
+    expect(withoutFile().findByApp('tv', null)).toBeUndefined()
+    expect(withoutFile().find('link', 'default').id).toBe('default')
+  })
+
+  test('the settings of an app stay those of the SDK', () => {
+    const apps = { ios: { telemetry: { sampleRate: 1 } } }
+    const projects = load({ projects: [{ id: 'shop', apps }] })
+    expect(projects.sdkOverrides('shop', 'ios')).toEqual(apps.ios)
+    expect(toVerdict(projects.findByApp('ios', null))).toBe('shop')
+    projects.close()
+  })
 })
 
 test.each<[string, ProtocolName, string, string]>([

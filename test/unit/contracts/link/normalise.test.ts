@@ -126,6 +126,42 @@ describe('an absent field of a link event becomes', () => {
   })
 })
 
+describe('a link event takes', () => {
+  const short = [
+    ...['event_type', 'event_id', 'project_id', 'visitor_id', 'session_id', 'link_id'],
+    ...['user_id', 'user_name', 'team_id', 'team_name', 'project_name', 'qr_code_id'],
+    ...['qr_code_name', 'country', 'device_type', 'browser', 'os', 'conversion_type'],
+  ]
+  const long = [
+    ...['ip_address', 'user_agent', 'referrer', 'city', 'user_email'],
+    ...['link_slug', 'link_label', 'link_title', 'link_original_url'],
+    ...['utm_source', 'utm_medium', 'utm_campaign', 'utm_term', 'utm_content'],
+  ]
+  test('a limit for every text', () => {
+    const all = [...texts, ...generated, 'event_type', 'event_id', 'project_id']
+    const others = ['ip_address', 'user_agent', 'referrer']
+    expect([...short, ...long].sort()).toEqual([...all, ...others].sort())
+  })
+
+  const tags = (bytes: number) => ['x'.repeat(bytes - '[""]'.length)]
+  const object = (bytes: number) => ({ a: 'x'.repeat(bytes - '{"a":""}'.length) })
+  const kib8 = 8 * 1024
+  test.each<[string, unknown, unknown]>([
+    ...short.map((field): [string, string, string] => [field, '🎉'.repeat(200), 'x'.repeat(201)]),
+    ...long.map((field): [string, string, string] => [field, 'x'.repeat(kib8), 'é'.repeat(4097)]),
+    ['link_tags', tags(kib8), tags(kib8 + 1)],
+    ['link_tags', JSON.stringify(tags(kib8)), JSON.stringify(tags(kib8 + 1))],
+    ...attributes.flatMap((field): [string, unknown, unknown][] => [
+      [field, object(kib8), object(kib8 + 1)],
+      [field, JSON.stringify(object(kib8)), JSON.stringify(object(kib8 + 1))],
+    ]),
+  ])('%s up to its limit', (field, longest, tooLong) => {
+    expect(toRow({ [field]: longest })[field as Field]).toBeDefined()
+    const refused = expect.objectContaining({ code: 'invalid_field', details: { field } })
+    expect(() => toRow({ [field]: tooLong })).toThrow(refused)
+  })
+})
+
 describe('a link event is refused for', () => {
   const nested = `${'['.repeat(201)}${']'.repeat(201)}`
   test.each<[string, unknown]>([

@@ -148,6 +148,19 @@ test('one bad event refuses the report', () => {
   )
 })
 
+test.each([
+  ['name', 'Event name'],
+  ['user', 'User'],
+  ['sessionId', 'Session ID'],
+])('%s has at most 200 characters', (field, label) => {
+  expect(normalise([{ ...event, [field]: '🎉'.repeat(200) }])).toHaveLength(1)
+  const message = `${label} must have at most 200 characters`
+  const fault = { index: 0, field, code: 'invalid_field', message }
+  expect(() => normalise([{ ...event, [field]: 'x'.repeat(201) }])).toThrow(
+    expect.objectContaining({ code: 'invalid_field', details: { field, faults: [fault] } }),
+  )
+})
+
 describe('the examples of the contract', () => {
   const opened = { ...event, extra: { source: 'push_notification' } }
   const premium = { product_id: 'premium_monthly', price: 9.99, currency: 'USD' }

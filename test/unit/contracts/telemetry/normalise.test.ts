@@ -2,7 +2,9 @@ import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { toRecord } from '../../../../src/contracts/encode.ts'
 import { normaliseTelemetry } from '../../../../src/contracts/telemetry/normalise.ts'
+import type { Fault } from '../../../../src/core/errors.ts'
 import type { EventRow } from '../../../../src/core/event.ts'
+import type { Project } from '../../../../src/core/protocol.ts'
 import { parseJson } from '../../../../src/ingest/decode/parse-json.ts'
 import { toLine } from '../../../support/line.ts'
 import { receivedMs, toRequest } from '../link-report-telemetry.ts'
@@ -107,14 +109,26 @@ describe('a telemetry event is rejected for', () => {
     ['user', [], 'invalid_field', 'must be an object'],
     ['props', 5, 'invalid_field', 'must be an object'],
     ['props', [], 'invalid_field', 'must be an object'],
+    ['user', { name: 'x'.repeat(8192) }, 'invalid_field', 'must have at most 8192 bytes of JSON'],
   ])('%s: %j', (field, value, code, rule) => {
     const raw = { ...event, [field]: value }
     const { events, rejections } = normalise(event, raw, event)
     expect(events).toHaveLength(2)
+    const project = field === 'app' ? '' : 'my-app'
     expect(rejections as unknown[]).toEqual([
-      { index: 1, code, field, message: `${field} ${rule}`, raw },
+      { index: 1, code, field, message: `${field} ${rule}`, raw, project },
     ])
   })
+
+  test.each([['x'.repeat(201)], [(parseJson(`[${'9'.repeat(201)}]`) as unknown[])[0]]])(
+    'the id of its user: %j',
+    (id) => {
+      const { rejections } = normalise({ ...event, user: { id } })
+      const message = 'user.id must have at most 200 characters'
+      expect(rejections).toMatchObject([{ code: 'invalid_field', field: 'user.id', message }])
+      expect(normalise({ ...event, user: { id: '9'.repeat(200) } }).rejections).toEqual([])
+    },
+  )
 
   test('large numbers instead of objects', () => {
     const props = (parseJson('[12345678901234567890]') as unknown[])[0]
@@ -125,7 +139,7 @@ describe('a telemetry event is rejected for', () => {
 
   test.each([[null], [5], ['x'], [[]]])('being %j', (raw) => {
     expect(normalise(raw).rejections).toEqual([
-      { index: 0, code: 'invalid_event', message: 'an event must be an object', raw },
+      { index: 0, code: 'invalid_event', message: 'an event must be an object', raw, project: '' },
     ])
   })
 
@@ -168,6 +182,30 @@ describe('app and id identify a telemetry event', () => {
   test('an id that is a uuid becomes the uuid of the row', () => {
     const id = 'F47AC10B-58CC-4372-A567-0E02B2C3D479'
     expect(toRow({ id }).uuid).toBe(id.toLowerCase())
+  })
+})
+
+describe('with a projects file, a telemetry event', () => {
+  const shop: Project = { id: 'shop', origins: undefined, rate: undefined, quotas: {} }
+  const refused: Fault = { code: 'unknown_app', message: 'app is not an app of any project' }
+  const apps = new Map<string, Project | Fault>([
+    ['ios', shop],
+    ['shop', shop],
+    ['nobody', refused],
+  ])
+  const send = (...events: unknown[]) => normaliseTelemetry(request, { events }, { apps })
+
+  test('belongs to the project of its app, which is a property', () => {
+    const [ios, web] = send({ ...event, app: 'ios' }, { ...event, app: 'shop' }).events
+    expect(ios).toMatchObject({ key: 'shop:sess_xyz789', row: { project: 'shop' } })
+    expect(JSON.parse((ios!.row as EventRow).properties)).toMatchObject({ $app: 'ios' })
+    expect(JSON.parse((web!.row as EventRow).properties)).not.toHaveProperty('$app')
+  })
+
+  test('is rejected if its app may not send, and leaves the others', () => {
+    const { events, rejections } = send({ ...event, app: 'nobody' }, { ...event, app: 'ios' })
+    expect(events).toHaveLength(1)
+    expect(rejections).toMatchObject([{ ...refused, index: 0, project: '' }])
   })
 })
 
