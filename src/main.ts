@@ -1,5 +1,7 @@
 import { dlopen, FFIType } from 'bun:ffi'
-import { startServer } from './app/server.ts'
+import { version } from '../package.json'
+import { watchLauncher } from './app/launcher.ts'
+import { type StopReport, startServer } from './app/server.ts'
 import { toRole } from './cluster/messages.ts'
 import { startSupervisor } from './cluster/supervisor.ts'
 import { startSupervised } from './cluster/worker.ts'
@@ -8,7 +10,18 @@ import { type Config, loadConfig } from './config/config.ts'
 /** Closing may take this long beyond SHUTDOWN_MS_MAX: the embedded ClickHouse completes a running insert. */
 const closeMsMax = 20_000
 
-type Running = { stop(signal: NodeJS.Signals): Promise<void> }
+/** Ctrl-C reaches the process twice when `bun run` passes it on. A later signal asks to end at once. */
+const sameSignalMs = 1000
+const exitCodes = { stopped: 0, failed: 1, undelivered: 3, usage: 64 }
+
+const usage = `usage: bun run start
+
+Starts Spillway. Settings are environment variables; README.md lists them.
+
+  --help       print this text
+  --version    print the version`
+
+type Running = { stop(reason: string): Promise<StopReport> }
 
 /** Runs a single process, the supervisor of several, or, if the first argument names a role, one of those. */
 function start(config: Config, warnings: readonly string[]): Promise<Running> {
@@ -19,32 +32,55 @@ function start(config: Config, warnings: readonly string[]): Promise<Running> {
   return startSupervisor({ config, warnings, command, environment: process.env })
 }
 
-/** Starts, and stops in order on SIGTERM and SIGINT. A second signal ends the process at once. */
+/** Starts, and stops in order on SIGTERM, SIGINT, and when npx ends. */
 async function main(): Promise<void> {
-  const { config, warnings } = loadConfig(process.env)
   const isSupervised = toRole(process.argv[2]) !== undefined
-  let stopping: Promise<void> | undefined
+  if (!isSupervised) readArguments(process.argv.slice(2))
+  const { config, warnings } = loadConfig(process.env)
+  let stoppingSinceMs: number | undefined
   const starting = start(config, warnings)
-  const stop = async (signal: NodeJS.Signals) => {
-    if (stopping) exitNow(1)
-    setTimeout(() => exitNow(1), config.SHUTDOWN_MS_MAX + closeMsMax)
-    stopping = starting.then((server) => server.stop(signal))
-    await stopping.catch((error) => console.error(error))
-    exitNow(0)
+  const stop = async (reason: string) => {
+    if (stoppingSinceMs !== undefined) {
+      if (performance.now() - stoppingSinceMs > sameSignalMs) exitNow(exitCodes.failed)
+      return
+    }
+    stoppingSinceMs = performance.now()
+    setTimeout(() => exitNow(exitCodes.failed), config.SHUTDOWN_MS_MAX + closeMsMax)
+    try {
+      const { undelivered } = await (await starting).stop(reason)
+      exitNow(undelivered > 0 ? exitCodes.undelivered : exitCodes.stopped)
+    } catch (error) {
+      // A failed start reports its error itself.
+      await starting
+      console.error(toComplaint(error))
+      exitNow(exitCodes.failed)
+    }
   }
   process.on('SIGTERM', () => stop('SIGTERM'))
   // Ctrl-C reaches every process of the terminal. Supervised ones are stopped by their supervisor instead.
   process.on('SIGINT', () => isSupervised || stop('SIGINT'))
   // Without its supervisor a process would never be restarted, and would hold port and journal against the next one.
   if (isSupervised) process.on('disconnect', () => stop('SIGTERM'))
+  else watchLauncher(() => stop('npx ended'))
   await starting
+}
+
+function readArguments(args: readonly string[]): void {
+  if (args.length === 0) return
+  if (args.includes('--version')) console.log(`spillway ${version}`)
+  else if (args.includes('--help')) console.log(usage)
+  else {
+    console.error(`unknown argument ${JSON.stringify(args[0])}\n\n${usage}`)
+    exitNow(exitCodes.usage)
+  }
+  exitNow(exitCodes.stopped)
 }
 
 try {
   await main()
 } catch (error) {
   console.error(toComplaint(error))
-  exitNow(1)
+  exitNow(exitCodes.failed)
 }
 
 /** An operator needs the message only. A bug in the server needs its stack. */

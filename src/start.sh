@@ -7,5 +7,8 @@ export UV_THREADPOOL_SIZE="${UV_THREADPOOL_SIZE:-8}"
 # Keep freed memory for later allocations instead of returning it to the system.
 export MIMALLOC_PURGE_DELAY="${MIMALLOC_PURGE_DELAY:--1}"
 
-[ $# -gt 0 ] || set -- "$(dirname "$0")/main.ts"
+# Options such as --version are for the server.
+case "${1:-}" in
+  '' | -*) set -- "$(dirname "$0")/main.ts" "$@" ;;
+esac
 exec bun "$@"

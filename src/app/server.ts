@@ -34,9 +34,16 @@ type RunningServer = {
   port: number
   url: string
   /** Finishes requests in flight and ships for at most SHUTDOWN_MS_MAX. The rest stays in the journal. */
-  stop(reason: string): Promise<void>
+  stop(reason: string): Promise<StopReport>
   metrics: Metrics['text']
 }
+
+/** `undelivered`: records in the journal that a sink does not have yet. The next start ships them. */
+export type StopReport = { undelivered: number }
+
+/** The last line of the log. */
+export const toStopText = (undelivered: number, folder: string) =>
+  `stopped; ${undelivered} events undelivered${undelivered > 0 ? `; they stay in the journal in ${folder}, and the next start delivers them` : ''}`
 
 /** What the supervisor gives to one of WORKERS processes. */
 type WorkerContext = {
@@ -119,10 +126,13 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
   log.info({ durability: config.DURABILITY, dataDir: config.dataDir }, 'ready')
   await querying
   orphans.start()
-  async function stop(reason: string): Promise<void> {
+  async function stop(reason: string): Promise<StopReport> {
     log.info({ reason }, 'stopping')
     await closer.close(config.SHUTDOWN_MS_MAX)
-    log.info({}, 'stopped')
+    const waiting = Object.values(storage.shipping.stats().sinks).map((sink) => sink.waiting)
+    const undelivered = Math.max(0, ...waiting)
+    log.info({ undelivered }, toStopText(undelivered, config.dataDir))
+    return { undelivered }
   }
   return { port, url, stop, metrics: metrics.text }
 }

@@ -1,7 +1,8 @@
+import type { StopReport } from '../app/server.ts'
 import type { Metrics } from '../observability/metrics.ts'
 
 /** A running process, as its entry point sees it. */
-export type Supervised = { metrics: Metrics['text']; stop(reason: string): Promise<void> }
+export type Supervised = { metrics: Metrics['text']; stop(reason: string): Promise<StopReport> }
 
 /** Messages of a child to its supervisor. */
 export type FromChild =
@@ -10,6 +11,8 @@ export type FromChild =
   | { type: 'metrics'; id: number; text: string }
   /** A client asked this child for the metrics of all processes. */
   | { type: 'gather'; id: number }
+  /** This child has stopped. */
+  | { type: 'stopped'; report: StopReport }
 
 export type ToChild =
   | { type: 'metrics'; id: number }

@@ -27,7 +27,8 @@ export async function startRealtimeProcess(config: Config): Promise<Supervised> 
     // The shutdown notice goes out while the port is still open.
     closer.add('sockets', () => closer.closeEarly('realtime'))
     log.info({ port: listening.port, url: listening.url }, 'realtime listens')
-    return { metrics: metrics.text, stop: () => close(config.SHUTDOWN_MS_MAX) }
+    const stop = () => close(config.SHUTDOWN_MS_MAX).then(() => ({ undelivered: 0 }))
+    return { metrics: metrics.text, stop }
   } catch (error) {
     await close(0)
     throw error

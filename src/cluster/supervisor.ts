@@ -1,3 +1,4 @@
+import { type StopReport, toStopText } from '../app/server.ts'
 import type { Config } from '../config/config.ts'
 import { SettingsError } from '../config/environment.ts'
 import { createLogs } from '../observability/log.ts'
@@ -7,7 +8,7 @@ import { type FromChild, type Role, toArgument } from './messages.ts'
 
 type Supervisor = {
   /** Every process finishes its own work. The rest stays in the journals. */
-  stop(signal: NodeJS.Signals): Promise<void>
+  stop(signal: NodeJS.Signals): Promise<StopReport>
 }
 
 type SupervisorOptions = {
@@ -34,10 +35,12 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   }
   const gatherer = createMetricsGatherer()
   const members = new Map<string, Member>()
+  let undelivered = 0
 
   function onMessage(key: string, message: FromChild): void {
     if (message.type === 'metrics') gatherer.answered(key, message)
     if (message.type === 'gather') void reply(key, message.id)
+    if (message.type === 'stopped') undelivered += message.report.undelivered
   }
 
   async function reply(key: string, id: number): Promise<void> {
@@ -61,10 +64,12 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     return child.started
   }
 
-  async function stop(signal: NodeJS.Signals): Promise<void> {
+  async function stop(signal: NodeJS.Signals): Promise<StopReport> {
     log.info({ signal }, 'stopping every process')
     await Promise.all([...members.values()].map(({ child }) => child.stop(signal)))
+    log.info({ undelivered }, toStopText(undelivered, config.dataDir))
     closeLog()
+    return { undelivered }
   }
 
   log.info({ port, realtimePort, workers: config.WORKERS, pid: process.pid }, 'supervising')

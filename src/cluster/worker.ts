@@ -30,9 +30,16 @@ export async function startSupervised(config: Config, role: Role): Promise<Super
     role.kind === 'realtime'
       ? startRealtimeProcess(config)
       : startServer({ config, warnings: [], worker: { index: role.index, gather } })
-  await running
+  const { metrics, stop } = await running
   post({ type: 'ready' })
-  return running
+  return {
+    metrics,
+    async stop(reason) {
+      const report = await stop(reason)
+      post({ type: 'stopped', report })
+      return report
+    },
+  }
 }
 
 /** The content type of Prometheus' text format. */

@@ -177,7 +177,7 @@ describe('WORKERS', () => {
     await server.kill()
     const isGone = (pid: number) => !existsSync(`/proc/${pid}`)
     await until(() => workersOf(server).every(isGone), patience)
-    const stops = linesOf(server).filter(({ msg }) => msg === 'stopped').length
+    const stops = linesOf(server).filter(({ msg }) => msg?.startsWith('stopped;')).length
     expect(stops).toBe(2)
   }, 60_000)
 })
