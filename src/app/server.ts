@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs'
 import type { Config } from '../config/config.ts'
 import { SettingsError } from '../config/environment.ts'
 import { findOrphanedJournals, toShare } from '../config/per-worker.ts'
+import { createPosthogBoot } from '../contracts/capture/posthog-boot.ts'
 import { createContracts } from '../contracts/registry.ts'
-import { IngestError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import { toEmbeddedFolder } from '../delivery/clickhouse/store.ts'
 import { startQueryServer } from '../embedded/query-api/server.ts'
@@ -14,10 +14,12 @@ import { listen } from '../http/listen.ts'
 import { createSocketElsewhere } from '../http/realtime-port.ts'
 import { createAnswer, createRespond, type RespondOptions } from '../http/respond.ts'
 import { createApp } from '../http/routes.ts'
+import { createScripts } from '../http/scripts.ts'
 import type { Ingest } from '../ingest/pipeline.ts'
 import { createLogs, type Logs } from '../observability/log.ts'
 import { createMetrics, type Metrics } from '../observability/metrics.ts'
 import { toRealtimeReadings } from '../observability/realtime-readings.ts'
+import { createBootIngest } from './boot-ingest.ts'
 import { type Closer, createCloser } from './closer.ts'
 import {
   createBootChecks,
@@ -78,8 +80,8 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
 type Opening = StartOptions & { logs: Logs; closer: Closer }
 
 /**
- * Requests are answered from the first moment. Until the journal is open, events are refused with `starting`; then the
- * app with all services replaces the boot app.
+ * Requests are accepted from the first moment. Until the journal is open, the boot app holds events; then the app with
+ * all services replaces it.
  */
 async function open({ config: given, warnings, worker, logs, closer }: Opening) {
   const { log } = logs
@@ -87,9 +89,13 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
   const base = await openBaseServices({ config, nodeDataDir: given.dataDir, log, closer })
   const metrics = createMetrics(toRealtimeReadings(base.platform.realtime.stats))
   const toApp = createToApp(base, { logs, metrics, worker, closer })
-  const bootApp = toApp(refuseWhileStarting, createBootChecks(base))
+  const boot = createBootIngest()
+  const bootApp = toApp(boot.ingest, createBootChecks(base))
   const listening = openListener(base, bootApp, worker)
-  closer.add('listener', listening.stop)
+  closer.add('listener', (withinMs) => {
+    boot.close()
+    return listening.stop(withinMs)
+  })
   const { port, url } = listening
   // The first line: with PORT=0 it is the only source of the port.
   log.info({ port, url, pid: process.pid }, 'listening')
@@ -123,6 +129,7 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
   })
   metrics.add(toServerReadings(services))
   listening.replaceApp(toApp(services.ingest, createChecks(services)))
+  boot.open(services.ingest)
   log.info({ durability: config.DURABILITY, dataDir: config.dataDir }, 'ready')
   await querying
   orphans.start()
@@ -165,21 +172,19 @@ function createToApp(base: BaseServices, { logs, metrics, worker, closer }: Shel
     telemetryEventsMax: config.TELEMETRY_EVENTS_MAX,
   })
   const isForwardedTls = createIsForwardedTls(config.TRUSTED_PROXIES)
+  const { POSTHOG_JS_DIR: scriptsDir } = config
+  const scripts = scriptsDir === undefined ? undefined : createScripts(scriptsDir)
+  const boot = createPosthogBoot({ hasScripts: scripts !== undefined })
   return (ingest: Ingest, { health, platformHealth }: HealthChecks) =>
     createApp({
       contracts,
       respond: createRespond({ ...options, ingest }),
       answer: createAnswer(options),
-      health,
+      ...{ boot, scripts, health },
       metrics: worker?.gather ?? metrics.text,
       platform: { ...platform, isForwardedTls, health: platformHealth },
     })
 }
-
-const refuseWhileStarting: Ingest = async (contract, incoming) =>
-  contract.refuse(starting, incoming)
-
-const starting = new IngestError('starting', 'the server is starting', { retryAfterSeconds: 1 })
 
 function openListener(
   { config, isOriginAllowed, platform: { realtime } }: BaseServices,

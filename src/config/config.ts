@@ -113,6 +113,11 @@ export const settingsSchema = Type.Object({
   TRUSTED_PROXIES: list(
     'addresses or CIDR ranges of proxies whose X-Forwarded-For and -Proto are trusted, comma-separated',
   ),
+  POSTHOG_JS_DIR: optional(
+    text(
+      '`dist` folder of posthog-js, served under `/static/`; unset announces no session recording to browsers',
+    ),
+  ),
   CORS_ORIGINS: list('origins whose pages may call the server, comma-separated; empty allows any'),
 
   CLICKHOUSE_URL: optional(

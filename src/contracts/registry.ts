@@ -2,6 +2,7 @@ import type { Contract, Submission } from '../core/protocol.ts'
 import { normaliseCapture } from './capture/normalise.ts'
 import { captureProtocol, recordingProtocol } from './capture/protocol.ts'
 import { normaliseRecording } from './capture/recording.ts'
+import { captureV1 } from './capture/v1.ts'
 import { normaliseLink } from './link/normalise.ts'
 import { linkProtocol } from './link/protocol.ts'
 import { normaliseReport } from './report/normalise.ts'
@@ -24,6 +25,7 @@ export function createContracts({
   const telemetry = createTelemetryProtocol({ eventsMax: telemetryEventsMax })
   return {
     capture: toContract({ ...captureProtocol, normalise: normaliseCapture }),
+    captureV1,
     recording: toContract({ ...recordingProtocol, normalise: normaliseRecording }),
     link: toContract({ ...linkProtocol, normalise: normaliseLink }),
     report: toContract({ ...report, normalise: normaliseReport }),

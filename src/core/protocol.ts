@@ -108,6 +108,8 @@ export type Outcome = {
   duplicates: number
   /** The categories whose quota is used up. Their events were dropped. */
   quotaLimited: readonly Category[]
+  /** Those events. */
+  overQuota: readonly CanonicalEvent[]
 }
 
 /** An HTTP reply without the headers that all replies share. */
@@ -120,9 +122,11 @@ export type Reply = { status: number; body: string | null; headers?: Record<stri
 export type Protocol<S extends Submission> = {
   name: ProtocolName
   decode: DecodeRules
+  /** Throws an IngestError to refuse a request by its head, before its body is read. */
+  assertHead?(request: Pick<IngestRequest, 'headers'>): void
   parse(request: IngestRequest, body: DecodedBody): S
   reply(request: IngestRequest, submission: S, outcome: Outcome): Reply
-  refuse(error: IngestError, request: Pick<IngestRequest, 'path' | 'query'>): Reply
+  refuse(error: IngestError, request: Pick<IngestRequest, 'path' | 'query' | 'headers'>): Reply
 }
 
 /**

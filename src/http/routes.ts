@@ -1,5 +1,5 @@
 import { Elysia } from 'elysia'
-import { toConfig, toConfigScript, toFlags } from '../contracts/capture/posthog-boot.ts'
+import type { PosthogBoot } from '../contracts/capture/posthog-boot.ts'
 import { IngestError, statusOf } from '../core/errors.ts'
 import type { Contract } from '../core/protocol.ts'
 import type { Health, PlatformHealth } from '../observability/health.ts'
@@ -8,6 +8,7 @@ import type { SdkConfig } from '../platform/sdk-config/config.ts'
 import type { IsForwardedTls } from './client-ip.ts'
 import { parseTarget } from './incoming.ts'
 import { type Answer, type Context, type Respond, send } from './respond.ts'
+import type { Scripts } from './scripts.ts'
 
 /** The routes of the server, without CORS. `listen.ts` adds CORS and Socket.IO. */
 export function createApp(options: AppOptions): App {
@@ -35,6 +36,9 @@ type AppOptions = {
   contracts: Contracts
   respond: Respond
   answer: Answer
+  boot: PosthogBoot
+  /** Undefined without POSTHOG_JS_DIR. */
+  scripts: Scripts | undefined
   health: Health
   metrics(): Promise<{ type: string; text: string }>
   platform: {
@@ -47,7 +51,7 @@ type AppOptions = {
 
 type Contracts = {
   // biome-ignore lint/suspicious/noExplicitAny: each contract has its own type of submission.
-  [name in 'capture' | 'recording' | 'link' | 'report' | 'telemetry']: Contract<any>
+  [name in 'capture' | 'captureV1' | 'recording' | 'link' | 'report' | 'telemetry']: Contract<any>
 }
 
 type RouteContext = Context & { params: Record<string, string> }
@@ -64,17 +68,27 @@ const withSlash = (...paths: string[]) => paths.flatMap((path) => [path, `${path
  * handler to learn which parts of the context it must build.
  */
 function toRoutes(options: AppOptions): Route[] {
-  return [...eventRoutes(options), ...healthRoutes(options), ...platformRoutes(options), ...sdkBoot]
+  return [
+    ...eventRoutes(options),
+    ...healthRoutes(options),
+    ...platformRoutes(options),
+    ...sdkRoutes(options),
+  ]
 }
 
 /** Every contract that takes events. PostHog-compatible capture takes GET, too. */
 function eventRoutes({ contracts, respond }: AppOptions): Route[] {
-  const { capture, recording, link, report, telemetry } = contracts
+  const { capture, captureV1, recording, link, report, telemetry } = contracts
   return [
     [
       'GET POST',
       withSlash('/e', '/engage', '/track', '/i/v0/e', '/capture', '/batch'),
       ({ request, server }) => respond(capture, { request, server }),
+    ],
+    [
+      'POST',
+      withSlash('/i/v1/analytics/events'),
+      ({ request, server }) => respond(captureV1, { request, server }),
     ],
     [
       'GET POST',
@@ -153,11 +167,29 @@ function platformRoutes({ platform, answer }: AppOptions): Route[] {
   ]
 }
 
-/** PostHog's browser SDKs fetch these before their first event. */
-const sdkBoot: readonly Route[] = [
-  ['GET', ['/array/:token/config.js'], ({ params }) => send(toConfigScript(params.token ?? ''))],
-  ['GET', ['/array/:token/config'], ({ params }) => send(toConfig(params.token ?? ''))],
-  ['GET POST', withSlash('/flags', '/decide'), () => send(toFlags(Bun.randomUUIDv7()))],
+/** PostHog's SDKs fetch these before their first event. */
+function sdkRoutes({ boot, scripts }: AppOptions): Route[] {
+  return [
+    [
+      'GET',
+      ['/array/:token/config.js'],
+      ({ params }) => send(boot.toConfigScript(params.token ?? '')),
+    ],
+    ['GET', ['/array/:token/config'], ({ params }) => send(boot.toConfig(params.token ?? ''))],
+    ['GET POST', withSlash('/flags', '/decide'), () => send(boot.toFlags(Bun.randomUUIDv7()))],
+    [
+      'GET',
+      withSlash('/flags/definitions', '/api/feature_flag/local_evaluation'),
+      () => send(boot.flagDefinitions),
+    ],
+    ...(scripts ? [scriptRoute(scripts)] : []),
+  ]
+}
+
+const scriptRoute = (scripts: Scripts): Route => [
+  'GET',
+  ['/static/*'],
+  ({ request, params }) => scripts(request, params['*'] ?? ''),
 ]
 
 type Failure = { request: Request; code: string | number; error: unknown }

@@ -41,6 +41,7 @@ export function createIngest(options: IngestOptions): Ingest {
     let received = 0
     try {
       options.assertOpen()
+      contract.assertHead?.(incoming)
       ticket = memory.admit(incoming.announcedBytes)
       const bytes = await incoming.read(contract.decode.bodyBytesMax, ticket)
       const turn = scheduler.take()
@@ -172,7 +173,15 @@ function settle(
   const counts = { accepted, duplicates, dropped, quotaDropped, diverted, rejections, moreRejected }
   const more = counters.addOutcome(protocol, counts) - rejections.length
   const quotaLimited = quota.limited
-  return { events: newEvents, rejections, moreRejected: more, duplicates, quotaLimited }
+  const overQuota = quotaDropped > 0 ? toOverQuota(events, quota.kept) : none
+  return { events: newEvents, rejections, moreRejected: more, duplicates, quotaLimited, overQuota }
+}
+
+const none: readonly CanonicalEvent[] = []
+
+function toOverQuota(events: readonly CanonicalEvent[], kept: readonly CanonicalEvent[]) {
+  const allowed = new Set(kept)
+  return events.filter((event) => !allowed.has(event))
 }
 
 const toCode = (error: unknown) => (error instanceof IngestError ? error.code : 'internal_error')

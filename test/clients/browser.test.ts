@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { join } from 'node:path'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { requireCommand } from '../services/install.ts'
 import { firstToken } from '../services/platform/support.ts'
@@ -13,7 +14,10 @@ let browser: Browser
 beforeAll(async () => {
   await requireCommand('chromium', 'chromium')
   site = startPage()
-  server = await startSpillway({ RATE_TELEMETRY_PER_MINUTE: '0' })
+  server = await startSpillway({
+    RATE_TELEMETRY_PER_MINUTE: '0',
+    POSTHOG_JS_DIR: join(import.meta.dir, '../../node_modules/posthog-js/dist'),
+  })
   browser = await chromium.launch({
     executablePath: Bun.which('chromium') ?? 'chromium',
     args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],

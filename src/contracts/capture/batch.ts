@@ -83,6 +83,7 @@ type Partitioned<T> = {
   dropped: number
 }
 
-function isDropped(raw: unknown): boolean {
+/** Whether the contract ignores the event without an error. */
+export function isDropped(raw: unknown): boolean {
   return (raw as { event?: unknown } | null | undefined)?.event === '$performance_event'
 }

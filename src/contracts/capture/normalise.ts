@@ -30,7 +30,8 @@ export function normaliseCapture(
   return { events: accepted, ...rest }
 }
 
-function toEvent(raw: unknown, batch: CaptureBatch): CanonicalEvent | Fault {
+/** One event of a batch, or the reason to reject it. */
+export function toEvent(raw: unknown, batch: CaptureBatch): CanonicalEvent | Fault {
   if (batch.isMeasured && isTooLarge(raw)) return tooLarge
   const parsed = toRawEvent(raw)
   if ('code' in parsed) return parsed

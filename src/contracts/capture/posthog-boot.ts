@@ -2,47 +2,64 @@ import type { Reply } from '../../core/protocol.ts'
 import { tokenRule, toToken } from '../../core/token.ts'
 
 /**
- * The replies to the requests of posthog-js before its first event: its remote configuration and
- * feature flags. They offer capture and session replay and nothing else. `surveys` is absent
- * because even `false` makes posthog-js fetch a script. See docs/contracts/capture.md.
+ * The replies to the requests of PostHog's SDKs before their first event: remote configuration and
+ * feature flags. They offer capture and no more, and session replay if the server has the script
+ * that records (`hasScripts`): an SDK fetches the script of each feature that is offered. `surveys`
+ * is absent because even `false` makes posthog-js fetch a script. See docs/contracts/capture.md.
  */
-const config = {
-  supportedCompression: ['gzip', 'gzip-js'],
-  hasFeatureFlags: false,
-  autocapture_opt_out: false,
-  sessionRecording: { endpoint: '/s/' },
+export function createPosthogBoot({ hasScripts }: { hasScripts: boolean }): PosthogBoot {
+  const supportedCompression = ['gzip', 'gzip-js']
+  const sessionRecording = hasScripts ? { endpoint: '/s/' } : false
+  const shared = {
+    supportedCompression,
+    autocapture_opt_out: false,
+    autocaptureExceptions: false,
+    capturePerformance: false,
+    sessionRecording,
+  }
+  const config = { ...shared, hasFeatureFlags: false }
+  return {
+    toConfig(written) {
+      const token = toToken(written)
+      return token === undefined ? invalidToken : toJson({ token, ...config })
+    },
+    toConfigScript(written) {
+      const token = toToken(written)
+      return token === undefined ? invalidToken : toScript(token, config)
+    },
+    toFlags: (requestId) =>
+      toJson({
+        ...shared,
+        flags: {},
+        featureFlags: {},
+        featureFlagPayloads: {},
+        errorsWhileComputingFlags: false,
+        requestId,
+        // posthog-js before 1.117 starts autocapture by this key only.
+        config: { enable_collect_everything: true },
+        toolbarParams: {},
+        isAuthenticated: false,
+        siteApps: [],
+      }),
+    flagDefinitions: toJson({ flags: [], group_type_mapping: {}, cohorts: {} }),
+  }
 }
 
-/** `GET /array/<token>/config` */
-export function toConfig(written: string): Reply {
-  const token = toToken(written)
-  return token === undefined ? invalidToken : toJson({ token, ...config })
+export type PosthogBoot = {
+  /** `GET /array/<token>/config` */
+  toConfig(token: string): Reply
+  /** `GET /array/<token>/config.js` */
+  toConfigScript(token: string): Reply
+  /** `POST /flags` and `/decide`: one reply for every version of posthog-js. */
+  toFlags(requestId: string): Reply
+  /** `GET /flags/definitions` and `/api/feature_flag/local_evaluation`: there are no flags. */
+  flagDefinitions: Reply
 }
 
-/** `GET /array/<token>/config.js` */
-export function toConfigScript(written: string): Reply {
-  const token = toToken(written)
-  if (token === undefined) return invalidToken
+function toScript(token: string, config: object): Reply {
   const document = toScriptText({ config: { token, ...config }, siteApps: [] })
   const body = `(function(){window._POSTHOG_REMOTE_CONFIG=window._POSTHOG_REMOTE_CONFIG||{};window._POSTHOG_REMOTE_CONFIG[${toScriptText(token)}]=${document}})();`
   return { status: 200, body, headers: { 'content-type': 'application/javascript' } }
-}
-
-/** `POST /flags` and `/decide`: one reply for every version of posthog-js. */
-export function toFlags(requestId: string): Reply {
-  return toJson({
-    flags: {},
-    featureFlags: {},
-    featureFlagPayloads: {},
-    errorsWhileComputingFlags: false,
-    requestId,
-    supportedCompression: config.supportedCompression,
-    config: {},
-    sessionRecording: config.sessionRecording,
-    toolbarParams: {},
-    isAuthenticated: false,
-    siteApps: [],
-  })
 }
 
 const toJson = (document: object): Reply => ({ status: 200, body: JSON.stringify(document) })

@@ -44,7 +44,7 @@ export type CaptureSubmission = Submission & {
  * Bounds memory: a row takes more of it than `{}` takes in a body. Equals 20 MB of events of 200
  * bytes.
  */
-const eventsMax = 100_000
+export const eventsMax = 100_000
 
 function toDecodeRules(bytesMax: number): DecodeRules {
   return { bodyBytesMax: bytesMax, forms: true, base64: true }

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../support/folder.ts'
 import { startSpillway } from '../../support/spillway.ts'
+import { until } from '../../support/until.ts'
 import { askToken, firstClientOf, run } from '../platform/support.ts'
 
 const main = 'src/main.ts'
@@ -121,4 +122,26 @@ test('logs its address first and the first client second', async () => {
   await server.start()
   // The same after a restart: the client is stored in the data folder.
   expect(server.log().split(before.secret)).toHaveLength(3)
+}, 60_000)
+
+test('stores an event that arrives between listening and ready', async () => {
+  await using server = await startSpillway()
+  await server.stop()
+  const starting = server.start()
+  const send = () =>
+    fetch(`${server.url}/e`, {
+      method: 'POST',
+      body: JSON.stringify({ token: 'phc_a', event: 'early', distinct_id: 'u1' }),
+    }).catch(() => undefined)
+  // The first connection that is not refused: the journal is not open yet.
+  const reply = await until(send, { timeoutMs: 20_000, pauseMs: 1, what: 'a reply' })
+  expect(reply.status).toBe(200)
+  await starting
+  const lines = server
+    .log()
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  const messages = lines.map(({ msg, path }) => path ?? msg)
+  expect(messages.lastIndexOf('listening')).toBeLessThan(messages.indexOf('/e'))
 }, 60_000)

@@ -173,7 +173,11 @@ test.each<[keyof typeof contracts, string, object]>([
   ['telemetry', '/api/telemetry/events', { success: false, error: 'full' }],
 ])('refuses a request at full memory in the words of %s, with Retry-After', (name, path, words) => {
   const { refuse } = contracts[name]
-  const { status, body, headers } = refuse(busy, { path, query: new URLSearchParams() })
+  const { status, body, headers } = refuse(busy, {
+    path,
+    query: new URLSearchParams(),
+    headers: new Headers(),
+  })
   expect({ status, headers }).toEqual({ status: 503, headers: { 'retry-after': '2' } })
   expect(JSON.parse(body ?? '')).toMatchObject(words)
 })

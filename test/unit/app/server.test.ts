@@ -87,7 +87,7 @@ test('opens the parts in order, and closes requests before the parts that serve 
 
 const event = JSON.stringify({ api_key: 'phc_t', event: 'e', distinct_id: 'd' })
 
-test('refuses events with `starting` until the journal is open, and serves the rest', async () => {
+test('holds events until the journal is open, and serves the rest', async () => {
   using folder = temporaryFolder()
   const port = freePort()
   const url = `http://127.0.0.1:${port}`
@@ -106,18 +106,17 @@ test('refuses events with `starting` until the journal is open, and serves the r
     }),
   })
   const replies = await Promise.all(early)
-  expect(replies.map(({ status }) => status)).toEqual([503, 503, 503, 200, 503, 200, 200])
-  expect(replies.slice(0, 2).map(({ headers }) => headers.get('retry-after'))).toEqual(['1', '1'])
-  expect(await replies[0]!.json()).toMatchObject({ status: 'error', error: 'starting' })
-  expect(await replies[1]!.json()).toMatchObject({ details: 'the server is starting' })
+  expect(replies.map(({ status }) => status)).toEqual([200, 400, 503, 200, 503, 200, 200])
+  expect(await replies[0]!.json()).toEqual({ code: 1, status: 'ok' })
+  expect(await replies[1]!.json()).toEqual({ error: 'Missing required field: event_type' })
   expect(await replies[2]!.json()).toMatchObject({ status: 'unavailable', phase: 'starting' })
 
   expect((await fetch(`${url}/e`, { method: 'POST', body: event })).status).toBe(200)
   expect((await fetch(`${url}/_readiness`)).status).toBe(200)
   const metrics = await (await fetch(`${url}/metrics`)).text()
-  expect(metrics).toContain('spillway_events_accepted_total{contract="capture"} 1')
+  expect(metrics).toContain('spillway_events_accepted_total{contract="capture"} 2')
   // Requests of the boot app are counted in the same histogram.
-  expect(metrics).toContain('spillway_request_seconds_count{contract="capture",status="503"} 1')
+  expect(metrics).toContain('spillway_request_seconds_count{contract="capture",status="200"} 2')
   await server.stop('test')
 })
 

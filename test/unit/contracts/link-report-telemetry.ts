@@ -51,7 +51,7 @@ export function exchange<S extends Submission>(
     try {
       const submission = protocol.parse(request, { value, decodedBytes: 2 })
       const { events, rejections } = normalise(request, submission, context)
-      const outcome = { events, rejections, duplicates: 0, quotaLimited: [] }
+      const outcome = { events, rejections, duplicates: 0, quotaLimited: [], overQuota: [] }
       return protocol.reply(request, submission, outcome)
     } catch (error) {
       if (error instanceof IngestError) return protocol.refuse(error, request)

@@ -124,7 +124,7 @@ function run(value: unknown, from: typeof request extends fc.Arbitrary<infer R> 
         toDeadLetter({ rejection, project: 'p', protocol: 'capture', request: incoming }),
       ),
     ]
-    const outcome = { events, rejections, duplicates: 0, quotaLimited: [] }
+    const outcome = { events, rejections, duplicates: 0, quotaLimited: [], overQuota: [] }
     return { records, reply: captureProtocol.reply(incoming, submission, outcome) }
   } catch (error) {
     if (!(error instanceof IngestError)) throw error

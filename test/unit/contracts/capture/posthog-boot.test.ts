@@ -1,5 +1,9 @@
 import { describe, expect, test } from 'bun:test'
-import { toConfig, toConfigScript } from '../../../../src/contracts/capture/posthog-boot.ts'
+import { createPosthogBoot } from '../../../../src/contracts/capture/posthog-boot.ts'
+
+const { toConfig, toConfigScript, toFlags, flagDefinitions } = createPosthogBoot({
+  hasScripts: false,
+})
 
 /** Runs the script as a browser does. Returns the configurations by token. */
 function run(script: string): Record<string, { config: { token: string } }> {
@@ -39,4 +43,24 @@ describe('config.js', () => {
 
 test('config contains the token', () => {
   expect(JSON.parse(toConfig("'phc_a'").body!)).toMatchObject({ token: 'phc_a' })
+})
+
+test('flags start autocapture of posthog-js before 1.117', () => {
+  expect(JSON.parse(toFlags('id').body!).config).toEqual({ enable_collect_everything: true })
+})
+
+test.each([
+  [true, { endpoint: '/s/' }],
+  [false, false],
+])('offers session recording only with the scripts for it: %p', (hasScripts, sessionRecording) => {
+  const boot = createPosthogBoot({ hasScripts })
+  const extras = { sessionRecording, autocaptureExceptions: false, capturePerformance: false }
+  expect(JSON.parse(boot.toConfig('phc_a').body!)).toMatchObject(extras)
+  expect(JSON.parse(boot.toFlags('id').body!)).toMatchObject(extras)
+  expect(run(boot.toConfigScript('phc_a').body!).phc_a?.config).toMatchObject(extras)
+})
+
+test('there are no flag definitions', () => {
+  const empty = { flags: [], group_type_mapping: {}, cohorts: {} }
+  expect(JSON.parse(flagDefinitions.body!)).toEqual(empty)
 })

@@ -167,7 +167,8 @@ describe('the reply', () => {
   })
   const reply = (outcome: Partial<Outcome> = {}, query = '') => {
     const submission = parse([plain('t'), plain('t')])
-    const whole = { events: [], rejections: [], duplicates: 0, quotaLimited: [], ...outcome }
+    const none = { events: [], rejections: [], duplicates: 0, quotaLimited: [], overQuota: [] }
+    const whole = { ...none, ...outcome }
     return captureProtocol.reply(toRequest({ query }), submission, whole)
   }
 

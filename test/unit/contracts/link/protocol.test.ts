@@ -35,7 +35,8 @@ describe('link tracking answers', () => {
       decodedBytes: 2,
     })
     for (const duplicates of [0, 1]) {
-      const outcome = { events: [], rejections: [], duplicates, quotaLimited: ['events'] as const }
+      const limited = { quotaLimited: ['events'] as const, overQuota: [] }
+      const outcome = { events: [], rejections: [], duplicates, ...limited }
       const reply = linkProtocol.reply(toRequest(), submission, outcome)
       expect(reply.status).toBe(201)
       expect(JSON.parse(reply.body!).event_id).toBe('evt 1')

@@ -44,7 +44,7 @@ describe('a report is answered', () => {
   test('as success if every event is a duplicate', () => {
     const request = toRequest({ path: v2, headers })
     const submission = protocol.parse(request, { value: { events: [event] }, decodedBytes: 2 })
-    const outcome = { events: [], rejections: [], duplicates: 1, quotaLimited: [] }
+    const outcome = { events: [], rejections: [], duplicates: 1, quotaLimited: [], overQuota: [] }
     expect(protocol.reply(request, submission, outcome).body).toContain('"received":1')
   })
 

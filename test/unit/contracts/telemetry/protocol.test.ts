@@ -62,7 +62,7 @@ describe('telemetry answers', () => {
   ])('%s', (_, outcome, processed) => {
     const body = { value: [event, event, event], decodedBytes: 2 }
     const submission = protocol.parse(toRequest(), body)
-    const none = { events: [], rejections: [], duplicates: 0, quotaLimited: [] }
+    const none = { events: [], rejections: [], duplicates: 0, quotaLimited: [], overQuota: [] }
     const reply = protocol.reply(toRequest(), submission, { ...none, ...outcome })
     expect(reply.status).toBe(200)
     expect(JSON.parse(reply.body!)).toEqual({ success: true, received: 3, processed })
