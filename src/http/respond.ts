@@ -32,6 +32,8 @@ export type Answer = (
 export function createRespond(options: RespondOptions & { ingest: Ingest }): Respond {
   const { ingest } = options
   return async (contract, { request, server }) => {
+    // Link previews send HEAD for a pixel. It gets the headers of GET, and stores nothing.
+    if (request.method === 'HEAD') return send(headReply)
     const startedMs = performance.now()
     const incoming = options.toIncoming(request, server)
     const reply = await ingest(contract, incoming)
@@ -73,3 +75,4 @@ export function send({ status, body, headers }: Reply): Response {
 }
 
 const json = { 'content-type': 'application/json' }
+const headReply: Reply = { status: 200, body: null, headers: json }

@@ -63,6 +63,10 @@ const raw = { parse: 'none' } as const
 
 const withSlash = (...paths: string[]) => paths.flatMap((path) => [path, `${path}/`])
 
+/** A host setting that ends with a slash makes clients send `//batch/`. */
+const withSlashes = (...paths: string[]) =>
+  withSlash(...paths).flatMap((path) => [path, `/${path}`])
+
 /**
  * The table of routes. Each handler destructures its context in its parameters, because Elysia reads the source of a
  * handler to learn which parts of the context it must build.
@@ -82,7 +86,7 @@ function eventRoutes({ contracts, respond }: AppOptions): Route[] {
   return [
     [
       'GET POST',
-      withSlash('/e', '/engage', '/track', '/i/v0/e', '/capture', '/batch'),
+      withSlashes('/e', '/engage', '/track', '/i/v0/e', '/capture', '/batch'),
       ({ request, server }) => respond(capture, { request, server }),
     ],
     [
@@ -92,7 +96,7 @@ function eventRoutes({ contracts, respond }: AppOptions): Route[] {
     ],
     [
       'GET POST',
-      withSlash('/s', '/capture/recording'),
+      withSlashes('/s', '/capture/recording'),
       ({ request, server }) => respond(recording, { request, server }),
     ],
     ['POST', ['/api/events/track'], ({ request, server }) => respond(link, { request, server })],

@@ -1,6 +1,6 @@
 import type { Fault } from '../../core/errors.ts'
 import { distinctIdLengthMax } from '../../core/limits.ts'
-import { isJsonObject, type Json } from '../shared/json.ts'
+import { fromPhp, isJsonObject, type Json } from '../shared/json.ts'
 import { cutText } from '../shared/text.ts'
 import { correctTimestamp, parseSentAt } from '../shared/time.ts'
 import type { CaptureBatch } from './batch.ts'
@@ -16,7 +16,7 @@ export type RawEvent = {
 /** Validates all but the name. Faults: invalid_event, invalid_properties, missing_distinct_id. */
 export function toRawEvent(raw: unknown): RawEvent | Fault {
   if (!isJsonObject(raw)) return notAnObject
-  const properties = raw.properties ?? noProperties
+  const properties = fromPhp(raw.properties ?? noProperties)
   if (!isJsonObject(properties)) return invalidProperties
   const distinctId = toDistinctId(raw, properties)
   return distinctId === '' ? missingDistinctId : { root: raw, properties, distinctId }

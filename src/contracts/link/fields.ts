@@ -1,12 +1,12 @@
 import { IngestError } from '../../core/errors.ts'
 import type { JsonText } from '../../core/event.ts'
 import { columnBytesMax, nestingMax, shortTextLengthMax } from '../../core/limits.ts'
-import { isJsonObject, toFiniteNumber } from '../shared/json.ts'
+import { fromPhp, isJsonObject, toFiniteNumber } from '../shared/json.ts'
 import { isLargerThan, isLongerThan } from '../shared/text.ts'
 import { parseTime } from '../shared/time.ts'
 
 /**
- * Reads the fields of a link event by type. Null counts as absent. Each method throws invalid_field
+ * Reads the fields of a link event by type. Null and an empty text count as absent. Each method throws invalid_field
  * if the value is not of its type, or longer than its column takes.
  */
 export type LinkFields = {
@@ -26,7 +26,7 @@ export type LinkFields = {
 export function createLinkFields(event: Readonly<Record<string, unknown>>): LinkFields {
   function read<T>(name: string, absent: T, parse: (value: unknown) => T | undefined): T {
     const value = event[name]
-    if (value === undefined || value === null) return absent
+    if (value === undefined || value === null || value === '') return absent
     const parsed = parse(value)
     if (parsed === undefined) throw toInvalid(name)
     return parsed
@@ -79,7 +79,8 @@ function toTime(value: unknown): number | undefined {
   return ms !== undefined && ms >= timeMin && ms <= timeMax ? ms : undefined
 }
 
-function toJsonText(value: unknown): JsonText | undefined {
+function toJsonText(given: unknown): JsonText | undefined {
+  const value = fromPhp(given)
   if (isJsonObject(value)) return within(JSON.stringify(value))
   if (typeof value !== 'string' || isLargerThan(value, columnBytesMax)) return undefined
   const inner = parseInner(value)

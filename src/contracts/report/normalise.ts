@@ -4,7 +4,7 @@ import { shortTextLengthMax } from '../../core/limits.ts'
 import type { IngestRequest, NormaliseContext, Normalised } from '../../core/protocol.ts'
 import { identify } from '../shared/event-id.ts'
 import { toHeaderText } from '../shared/headers.ts'
-import { isJsonObject, type Json } from '../shared/json.ts'
+import { fromPhp, isJsonObject, type Json } from '../shared/json.ts'
 import { isLongerThan } from '../shared/text.ts'
 import type { ReportSubmission } from './protocol.ts'
 
@@ -55,7 +55,7 @@ function toFaults(raw: unknown, index: number): EventFault[] {
     }
   }
   const extra = raw.extra ?? undefined
-  if (extra !== undefined && !isJsonObject(extra)) {
+  if (extra !== undefined && !isJsonObject(fromPhp(extra))) {
     const message = 'Extra must be an object'
     faults.push({ index, field: 'extra', code: 'invalid_field', message })
   }

@@ -13,14 +13,28 @@ export function toRetryAfter({ status, details }: IngestError): Record<string, s
 
 /**
  * The value of a header, cut at `charactersMax` (1,024 by default); empty if the request has none.
+ * Clients send bytes: UTF-8 where they are valid UTF-8, else Latin-1.
  */
 export function toHeaderText(
   headers: Headers,
   name: string,
   charactersMax = headerCharactersMax,
 ): string {
-  return cutText(headers.get(name) ?? '', charactersMax)
+  return cutText(decodeHeader(headers.get(name) ?? ''), charactersMax)
 }
+
+/** `Headers` gives each byte as one character. Plain ASCII, which nearly all headers are, is not copied. */
+export function decodeHeader(value: string): string {
+  if (!beyondAscii.test(value)) return value
+  try {
+    return utf8.decode(Buffer.from(value, 'latin1'))
+  } catch {
+    return value
+  }
+}
+
+const beyondAscii = /[\x80-\xff]/
+const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 /** A group commit or a burst is over by then. */
 const retryAfterSecondsDefault = 5

@@ -7,6 +7,11 @@ export function isJsonObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !isRawJSON(value)
 }
 
+/** PHP writes an empty object as `[]`. Any other value stays as it is. */
+export function fromPhp(value: unknown): unknown {
+  return Array.isArray(value) && value.length === 0 ? {} : value
+}
+
 /**
  * A JSON number as text, exactly as sent. Decoding keeps a number that a double cannot hold as
  * `JSON.rawJSON`. Undefined if `value` is not a number.

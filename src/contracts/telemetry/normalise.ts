@@ -4,7 +4,7 @@ import { columnBytesMax, shortTextLengthMax } from '../../core/limits.ts'
 import type { IngestRequest, NormaliseContext, Normalised } from '../../core/protocol.ts'
 import { identify, toClientUuid } from '../shared/event-id.ts'
 import { toHeaderText } from '../shared/headers.ts'
-import { isJsonObject, type Json, toFiniteNumber, toNumberText } from '../shared/json.ts'
+import { fromPhp, isJsonObject, type Json, toFiniteNumber, toNumberText } from '../shared/json.ts'
 import { isLargerThan, isLongerThan, isShortText } from '../shared/text.ts'
 import { toPlausibleTime } from '../shared/time.ts'
 import type { TelemetrySubmission } from './protocol.ts'
@@ -99,7 +99,7 @@ const toTextRule = (field: string): Rule => ({
 
 const toObjectRule = (field: string): Rule => ({
   field,
-  isValid: (value) => value === undefined || value === null || isJsonObject(value),
+  isValid: (value) => value === undefined || value === null || isJsonObject(fromPhp(value)),
   rule: 'must be an object',
 })
 
@@ -145,7 +145,7 @@ function toEvent(
       user_agent: userAgent,
       library: '',
       properties: JSON.stringify({ ...raw.props, ...toOwnProperties(raw, project) }),
-      user: raw.user ? JSON.stringify(raw.user) : '{}',
+      user: raw.user ? JSON.stringify(fromPhp(raw.user)) : '{}',
       historical: false,
     },
     route: 'main',

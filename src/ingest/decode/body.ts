@@ -2,7 +2,7 @@ import { IngestError } from '../../core/errors.ts'
 import type { DecodedBody, DecodeRules, IngestRequest } from '../../core/protocol.ts'
 import type { AdmissionTicket } from '../load-shedding/admission-ticket.ts'
 import { type Codec, decompress, isGzip, toCodec } from './decompress.ts'
-import { type Hint, isFormLike, parseForm, toHint } from './form.ts'
+import { type Hint, isFormLike, parseForm, parseMultipart, toHint } from './form.ts'
 import { decompressLz64 } from './lz64.ts'
 import { parseJson, toWorkBytes } from './parse-json.ts'
 import { discard, isBlank, isJsonLike, type Payload, payloadBytes, toText } from './payload.ts'
@@ -90,8 +90,14 @@ function toWrapped({ request, body, rules, ticket }: DecodeInput): Wrapped {
   const hinted = { ...bare, hint, headerHint: toHint(encoding) }
   const field = request.query.get('data')
   if (field) return { ...hinted, payload: field, inField: true }
-  const type = request.headers.get('content-type')?.toLowerCase()
-  return { ...hinted, form: type?.includes('x-www-form-urlencoded') ? 'declared' : 'possible' }
+  const type = request.headers.get('content-type')
+  const parts = parseMultipart(body, type)
+  if (parts?.data) {
+    const partHint = hint ?? toHint(parts.compression)
+    return { ...hinted, hint: partHint, payload: parts.data, inField: true }
+  }
+  const isForm = type?.toLowerCase().includes('x-www-form-urlencoded')
+  return { ...hinted, form: isForm ? 'declared' : 'possible' }
 }
 
 /** Work that starts when it is called, on another thread. */
@@ -189,11 +195,12 @@ function toLayer(wrapped: Wrapped, changes: Partial<Wrapped>): Wrapped {
 /** Enough to recognise base64 without reading a large body twice. */
 const headLength = 128
 const strictHead = /^[A-Za-z0-9+/]+={0,2}\s*$/
-const looseHead = /^[A-Za-z0-9+/ \r\n]+={0,2}\s*$/
+const looseHead = /^[A-Za-z0-9+/_ \r\n-]+={0,2}\s*$/
 
 /**
  * Undefined if the payload is not base64. A body must consist of whole groups of four characters.
- * `isLoose`, for fields, also accepts missing padding, and spaces where a `+` was not escaped.
+ * `isLoose`, for fields, also accepts missing padding, spaces where a `+` was not escaped, and the
+ * alphabet of base64url.
  */
 function decodeBase64(payload: Payload, isLoose: boolean): Uint8Array | undefined {
   const head = toText(payload.slice(0, headLength))
@@ -201,11 +208,14 @@ function decodeBase64(payload: Payload, isLoose: boolean): Uint8Array | undefine
   const text = toText(payload).trimEnd()
   if (!isLoose && text.length % 4 !== 0) return undefined
   try {
-    return Uint8Array.fromBase64(withoutPadding(isLoose ? text.replaceAll(' ', '+') : text))
+    return Uint8Array.fromBase64(withoutPadding(isLoose ? toStandardBase64(text) : text))
   } catch {
     return undefined
   }
 }
+
+const toStandardBase64 = (text: string) =>
+  text.replaceAll(' ', '+').replaceAll('-', '+').replaceAll('_', '/')
 
 function withoutPadding(text: string): string {
   let end = text.length

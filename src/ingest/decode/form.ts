@@ -11,6 +11,38 @@ export function parseForm(text: string): Form {
 }
 
 /**
+ * Reads the same fields of a `multipart/form-data` body, which beacons send for a `FormData`.
+ * Undefined for any other content type. A field's bytes are a view on the body.
+ */
+export function parseMultipart(
+  body: Uint8Array,
+  contentType: string | null,
+): { data: Uint8Array | undefined; compression: string | undefined } | undefined {
+  const boundary = boundaryPattern.exec(contentType ?? '')?.[1]
+  if (boundary === undefined) return undefined
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+  const delimiter = `--${boundary}`
+  const fields: Record<string, Uint8Array> = {}
+  let at = bytes.indexOf(delimiter)
+  for (let part = 0; part < partsMax && at >= 0; part += 1) {
+    const headEnd = bytes.indexOf('\r\n\r\n', at)
+    const end = bytes.indexOf(`\r\n${delimiter}`, at + delimiter.length)
+    if (headEnd < 0 || end < headEnd) break
+    const head = bytes.toString('latin1', at, Math.min(headEnd, at + partHeadBytesMax))
+    const name = /\bname="(data|compression)"/.exec(head)?.[1]
+    if (name) fields[name] ??= bytes.subarray(headEnd + 4, end)
+    at = end + 2
+  }
+  const compression = fields.compression && Buffer.from(fields.compression).toString('latin1')
+  return { data: fields.data, compression }
+}
+
+const boundaryPattern = /^\s*multipart\/form-data\s*;.*?\bboundary="?([\w'()+,./:=?-]{1,70})"?/i
+/** A beacon has two fields. */
+const partsMax = 20
+const partHeadBytesMax = 1024
+
+/**
  * For forms that browsers' beacons send as text/plain. Neither JSON nor base64 starts with these
  * names.
  */

@@ -145,7 +145,7 @@ describe('an event is rejected', () => {
     ['without a distinct_id', 'missing_distinct_id', { ...sound, distinct_id: undefined }],
     ['with an empty one', 'missing_distinct_id', { ...sound, distinct_id: '' }],
     ['with properties in a string', 'invalid_properties', { ...sound, properties: '{}' }],
-    ['with properties in an array', 'invalid_properties', { ...sound, properties: [] }],
+    ['with properties in an array', 'invalid_properties', { ...sound, properties: [1] }],
     ['with a number for them', 'invalid_properties', { ...sound, properties: large }],
   ])('%s, and the other events of the batch are not', (_, code, bad) => {
     const { events, rejections } = capture([sound, bad, { ...sound, uuid: undefined }])

@@ -99,7 +99,7 @@ describe.each([
     ['a user that is a number', [{ ...event, user: 5 }]],
     ['a session that is an object', [{ ...event, sessionId: {} }]],
     ['extra that is text', [{ ...event, extra: 'a' }]],
-    ['extra that is an array', [{ ...event, extra: [] }]],
+    ['extra that is an array', [{ ...event, extra: [1] }]],
   ])('%s', (_, events) => {
     expect(report(path, events)).toMatchObject({
       status: 400,

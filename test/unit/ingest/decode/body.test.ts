@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import lz from 'lz-string'
 import {
   base64,
+  base64url,
   browser,
   capture,
   codeOf,
@@ -14,6 +15,8 @@ import {
   gzip64,
   json,
   lz64,
+  multipart,
+  multipartType,
   type Sent,
   server,
   value,
@@ -65,6 +68,10 @@ describe.each([
   test.each<[string, Sent]>([
     ['?data= with JSON', { query: form(json) }],
     ['?data= with base64', { query: form(base64) }],
+    ['?data= with base64url', { query: `data=${base64url}` }],
+    ['multipart/form-data', { body: multipart(json), type: multipartType }],
+    ['multipart/form-data with base64', { body: multipart(base64), type: multipartType }],
+    ['multipart/form-data with gzip', { body: multipart(gzip), type: multipartType }],
     ['?data= with base64 whose + is not escaped', { query: `data=${base64}` }],
     ['?data= with gzip in base64', { query: form(gzip64, '&compression=gzip-js') }],
     ['?data= with lz64', { query: form(lz64, '&compression=lz64') }],

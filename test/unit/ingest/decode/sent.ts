@@ -14,6 +14,15 @@ export const base64 = Buffer.from(json).toString('base64')
 export const gzip = zlib.gzipSync(json)
 export const gzip64 = gzip.toString('base64')
 export const lz64 = lz.compressToBase64(json)
+export const base64url = base64.replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '')
+
+/** A body as browsers send a `FormData`. */
+export function multipart(data: string | Uint8Array): Uint8Array {
+  const head = 'Content-Disposition: form-data; name='
+  const start = `--b0und\r\n${head}"other"\r\n\r\nx\r\n--b0und\r\n${head}"data"; filename="blob"\r\n\r\n`
+  return Buffer.concat([Buffer.from(start), Buffer.from(data), Buffer.from('\r\n--b0und--\r\n')])
+}
+export const multipartType = 'multipart/form-data; boundary=b0und'
 export const formType = 'application/x-www-form-urlencoded'
 
 export type Sent = {
