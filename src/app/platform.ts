@@ -47,6 +47,7 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
   const realtime = openRealtime(options, auth)
   closer.add('realtime', realtime.close)
   auth.onRevoked((session) => realtime.endSession(session))
+  projects.onChange(realtime.checkIdentities)
   const sdk = createSdkConfig({
     overrides: (project, app) =>
       project === undefined ? undefined : projects.sdkOverrides(project, app),
@@ -80,6 +81,8 @@ async function openAuth(options: PlatformOptions): Promise<Auth> {
         issuer: config.AUTH_ISSUER,
         accessSeconds: config.AUTH_ACCESS_SECONDS,
         refreshSeconds: config.AUTH_REFRESH_SECONDS,
+        sessionSeconds: config.AUTH_SESSION_SECONDS,
+        publicUrl: config.PUBLIC_URL,
         production: config.NODE_ENV === 'production',
         dataDir: config.dataDir,
       },
@@ -108,6 +111,6 @@ function openRealtime({ config, log, now, ...options }: PlatformOptions, auth: A
   })
 }
 
-function toWaitSeconds(limiter: Limiter): (clientIp: string) => Promise<number> {
-  return async (clientIp) => (await limiter.take(clientIp)).retryAfterSeconds
+function toWaitSeconds(limiter: Limiter): (sender: string) => Promise<number> {
+  return async (sender) => (await limiter.take(sender)).retryAfterSeconds
 }

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import type { Config } from '../config/config.ts'
+import { toSender } from '../core/address.ts'
 import { createGarbageCollector } from '../core/collect-garbage.ts'
 import { type OriginRule, toOriginRule } from '../core/cors.ts'
 import { IngestError } from '../core/errors.ts'
@@ -151,13 +152,15 @@ function createQuotaStore(
   return createQuotaFile({ path: join(dataDir, 'quotas.json'), now, log })
 }
 
+/** Limits client addresses. */
 function createMinuteLimiter(
   redis: RedisHandle | undefined,
   name: string,
   perMinute: number,
 ): Limiter {
   const shared = redis && createSharedLimit({ redis, name })
-  return createLimiter({ perSecond: perMinute / 60, burst: perMinute, now, shared })
+  const limiter = createLimiter({ perSecond: perMinute / 60, burst: perMinute, now, shared })
+  return { take: (address, options) => limiter.take(toSender(address), options) }
 }
 
 function createServerIngest(services: Omit<Services, 'ingest'>): Ingest {

@@ -188,6 +188,10 @@ export const settingsSchema = Type.Object({
   AUTH_ISSUER: text('`iss` and `aud` of tokens', 'spillway'),
   AUTH_ACCESS_SECONDS: integer('lifetime of an access token, seconds', [3600, 1, 86_400]),
   AUTH_REFRESH_SECONDS: integer('lifetime of a refresh token, seconds', [2_592_000, 1, 31_536_000]),
+  AUTH_SESSION_SECONDS: integer(
+    'time from a login until its refresh tokens end, however often they are renewed, seconds',
+    [7_776_000, 1, 315_360_000],
+  ),
   REALTIME_PORT: integer('port of Socket.IO if WORKERS is above 1', [3001, 0, 65535]),
   PUBLIC_URL: optional(
     text('URL under which clients reach the server; unset uses the Host header'),

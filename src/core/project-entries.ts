@@ -1,9 +1,10 @@
 /** Entries of the projects file that token requests and `/api/sdk/config` use. */
 
-/** A program that may ask for tokens. It has a `secretHash` (argon2id) or is marked `public`. */
+/** A program that may ask for tokens. It has secrets or is marked `public`. */
 export type ClientEntry = {
   id: string
-  secretHash?: string | undefined
+  /** argon2id. Two while a secret is replaced: both are valid. */
+  secretHashes?: readonly string[] | undefined
   public?: boolean | undefined
   permissions: readonly string[]
 }

@@ -42,7 +42,7 @@ type AppOptions = {
   health: Health
   metrics(): Promise<{ type: string; text: string }>
   platform: {
-    auth: Pick<Auth, 'token' | 'refresh' | 'verify' | 'jwks'>
+    auth: Pick<Auth, 'token' | 'refresh' | 'verify' | 'revoke' | 'jwks' | 'metadata'>
     sdk: SdkConfig
     isForwardedTls: IsForwardedTls
     health: PlatformHealth
@@ -147,6 +147,12 @@ function platformRoutes({ platform, answer }: AppOptions): Route[] {
         answer('auth', { request, server }, (ip) => auth.refresh(request, ip)),
     ],
     [
+      'POST',
+      ['/api/auth/revoke'],
+      ({ request, server }) =>
+        answer('auth', { request, server }, (ip) => auth.revoke(request, ip)),
+    ],
+    [
       'GET',
       ['/api/auth/verify'],
       ({ request, server }) =>
@@ -156,6 +162,14 @@ function platformRoutes({ platform, answer }: AppOptions): Route[] {
       'GET',
       ['/.well-known/jwks.json'],
       ({ request, server }) => answer('auth', { request, server }, () => auth.jwks()),
+    ],
+    [
+      'GET',
+      ['/.well-known/oauth-authorization-server'],
+      ({ request, server }) =>
+        answer('auth', { request, server }, () =>
+          auth.metadata(request, isByTls({ request, server })),
+        ),
     ],
     [
       'GET',

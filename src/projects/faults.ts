@@ -129,11 +129,12 @@ function findClientFaults(
   place: string,
   projects: readonly { id: string }[],
 ): string[] {
-  const { project, secret_hash: hash, public: isPublic = false } = client
-  const hasOne = (hash === undefined) === isPublic
+  const { project, secret_hash: hash, secret_hashes: hashes, public: isPublic = false } = client
+  const ways = [hash !== undefined, hashes !== undefined, isPublic].filter(Boolean)
+  const hasOne = ways.length === 1
   const isKnown = project === undefined || projects.some(({ id }) => id === project)
   return [
-    ...(hasOne ? [] : [`${place} must have either secret_hash or public = true`]),
+    ...(hasOne ? [] : [`${place} must have one of secret_hash, secret_hashes and public = true`]),
     ...(isKnown ? [] : [`${place}.project is none of the projects`]),
   ]
 }

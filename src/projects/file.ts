@@ -24,7 +24,7 @@ import { toStoredHash, type WrittenFile, type WrittenProject } from './schema.ts
  *
  * [[clients]]
  * id = "backend"
- * secret_hash = "$argon2id$…"                # or public = true
+ * secret_hash = "$argon2id$…"                # or public = true; or secret_hashes = ["new", "old"]
  * permissions = ["private:orders"]
  * project = "shop"                           # optional; must exist, and has no effect yet
  *
@@ -46,7 +46,7 @@ export function parseProjectsFile(text: string, path: string): ProjectsFile {
     projects: projects.map(toEntry),
     clients: clients.map((client) => ({
       id: client.id,
-      secretHash: client.secret_hash,
+      secretHashes: client.secret_hashes ?? toList(client.secret_hash),
       public: client.public ?? false,
       permissions: client.permissions ?? [],
     })),
@@ -57,6 +57,8 @@ export function parseProjectsFile(text: string, path: string): ProjectsFile {
     })),
   }
 }
+
+const toList = (value: string | undefined) => (value === undefined ? [] : [value])
 
 export class ProjectsFileError extends Error {
   readonly faults: readonly string[]

@@ -37,7 +37,10 @@ const origin = Type.Refine(
   Type.String({ description: originRuleText }),
   (written) => toOrigin(written) !== undefined,
 )
-const argon2id = matching('^\\$argon2id\\$', 'an argon2id hash, as `bun run hash-secret` makes it')
+const argon2id = matching(
+  '^\\$argon2id\\$v=19\\$m=[0-9]+,t=[0-9]+,p=[0-9]+\\$[A-Za-z0-9+/]{11,}\\$[A-Za-z0-9+/]{22,}$',
+  'an argon2id hash, as `bun run hash-secret` makes it',
+)
 
 const quota = Type.Object(
   { max: Type.Integer({ minimum: 0 }), period: Type.Enum(['day', 'month']) },
@@ -113,6 +116,7 @@ const client = Type.Object(
   {
     id: name,
     secret_hash: Type.Optional(argon2id),
+    secret_hashes: Type.Optional(Type.Array(argon2id, { minItems: 1, maxItems: 2 })),
     public: flag,
     permissions: names,
     // Accepted and checked, because existing files have it. Nothing reads it.

@@ -14,7 +14,7 @@ const instantVerifier: Verifier = {
 
 export const shop: ClientEntry = {
   id: 'shop',
-  secretHash: 'hash:shop-secret',
+  secretHashes: ['hash:shop-secret'],
   permissions: ['private:orders', 'private:stock:subscribe', 'system:notify'],
 }
 export const page: ClientEntry = { id: 'page', public: true, permissions: ['private:orders'] }
@@ -52,6 +52,8 @@ export async function startAuth(overrides: Partial<AuthOptions> = {}): Promise<T
       issuer: 'spillway',
       accessSeconds: 3600,
       refreshSeconds: 86_400,
+      sessionSeconds: 604_800,
+      publicUrl: undefined,
       production: false,
       dataDir: folder.path,
     },

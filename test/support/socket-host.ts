@@ -107,7 +107,8 @@ export function toIdentity(changes: Partial<Identity>, nowMs = 0): Identity {
     name: undefined,
     permissions: [],
     expiresAtMs: nowMs + 3_600_000,
-    session: undefined,
+    session: 'session',
+    generation: 'generation',
     keyId: 'key',
     ...changes,
   }

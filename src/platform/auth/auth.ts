@@ -1,10 +1,12 @@
 import type { Clock } from '../../core/clock.ts'
 import type { Log } from '../../core/log.ts'
 import type { ClientEntry } from '../../core/project-entries.ts'
-import type { Directory } from './directory.ts'
+import { createAuthenticator } from './authenticator.ts'
+import { type Directory, toGeneration } from './directory.ts'
 import { createGrants } from './grants.ts'
 import { createIdentities, type Identities } from './identity.ts'
 import { createKeys } from './keys.ts'
+import { createLoginDelays } from './login-delays.ts'
 import { type FirstClient, loadFirstClient } from './private-file.ts'
 import { createRefreshTokens, type RefreshStore } from './refresh.ts'
 import { createRoutes, type Routes } from './routes.ts'
@@ -32,13 +34,17 @@ export type AuthOptions = {
     issuer: string
     accessSeconds: number
     refreshSeconds: number
+    /** From the login on; no refresh extends it. */
+    sessionSeconds: number
+    /** Of the server's metadata; undefined: the address of the request. */
+    publicUrl: string | undefined
     production: boolean
     dataDir: string
   }
   directory: Directory
   store: RefreshStore
-  /** Seconds until this address may send the next request; 0: at once. */
-  waitSeconds: (clientIp: string) => number | Promise<number>
+  /** Seconds until this address, or /64, may send the next request; 0: at once. */
+  waitSeconds: (sender: string) => number | Promise<number>
   log: Log
   now: Clock
   verifier?: Verifier
@@ -54,12 +60,14 @@ export async function createAuth(options: AuthOptions): Promise<Auth> {
   const identities = createIdentities({ tokens, keys, directory, store, log })
   const listeners: ((session: string) => void)[] = [identities.revoked]
   const onRevoked = (session: string) => {
-    log.warn({ session }, 'session revoked')
+    log.warn({ security: 'session_revoked', session }, 'session revoked')
     for (const listener of listeners) listener(session)
   }
   const refreshTokens = createRefreshTokens({ store, ...settings, now, log, onRevoked })
   const secrets = createSecrets({ verifier: options.verifier ?? createPasswordThread() })
-  const grants = createGrants({ directory, secrets, tokens, refreshTokens, log })
+  const delays = createLoginDelays({ now })
+  const authenticator = createAuthenticator({ directory, secrets, delays, log })
+  const grants = createGrants({ directory, authenticator, tokens, refreshTokens, log })
   const maintenance = setInterval(() => void maintain(), maintenanceMs)
   maintenance.unref()
 
@@ -76,7 +84,7 @@ export async function createAuth(options: AuthOptions): Promise<Auth> {
       grants,
       identities,
       keys,
-      accessSeconds: settings.accessSeconds,
+      settings,
     }),
     authenticate: identities.authenticate,
     isCurrent: identities.isCurrent,
@@ -112,7 +120,8 @@ function withFirstClient(directory: Directory, first: ClientEntry | undefined): 
 async function isHealthy(tokens: Tokens, store: RefreshStore): Promise<boolean> {
   try {
     const probe = { kind: 'client', subject: 'probe', clientId: 'probe', permissions: [] } as const
-    const read = await tokens.read(await tokens.issue({ ...probe, session: undefined }))
+    const generation = toGeneration(undefined, undefined)
+    const read = await tokens.read(await tokens.issue({ ...probe, generation, session: 'probe' }))
     await store.isRevoked('probe')
     return 'claims' in read
   } catch {

@@ -1,11 +1,12 @@
+import { randomUUID } from 'node:crypto'
 import type { Log } from '../../core/log.ts'
-import type { ClientEntry, UserEntry } from '../../core/project-entries.ts'
-import { type Directory, findHolder } from './directory.ts'
+import type { UserEntry } from '../../core/project-entries.ts'
+import type { AuthenticatedClient, Authenticator, Caller } from './authenticator.ts'
+import { type Directory, findHolder, toGeneration } from './directory.ts'
 import { OAuthError } from './oauth-error.ts'
 import { grantedTo, narrow } from './permissions.ts'
 import type { Grant, RefreshTokens } from './refresh.ts'
-import type { Secrets } from './secrets.ts'
-import type { TokenRequest } from './token-request.ts'
+import type { RefreshRequest, RevokeRequest, TokenRequest } from './token-request.ts'
 import type { Tokens } from './tokens.ts'
 
 /**
@@ -17,40 +18,53 @@ export type Granted = {
   permissions: readonly string[]
 }
 
+/** All throw OAuthError. */
 export type Grants = {
-  /** Answers a token request. Throws OAuthError. */
-  exchange(request: TokenRequest): Promise<Granted>
-  /** Answers a refresh token that comes without client credentials. Throws OAuthError. */
-  refresh(refreshToken: string): Promise<Granted>
+  /** Answers a token request. */
+  exchange(request: TokenRequest, caller: Caller): Promise<Granted>
+  /** Answers a refresh token. Client credentials are optional, and must be right if they are there. */
+  refresh(request: RefreshRequest, caller: Caller): Promise<Granted>
+  /** Ends the session of a token. A token that is not valid needs no revocation. */
+  revoke(request: RevokeRequest, caller: Caller): Promise<void>
 }
 
-/** The three grants of RFC 6749: client credentials, password and refresh token. */
-export function createGrants({
-  directory,
-  secrets,
-  tokens,
-  refreshTokens,
-  log,
-}: {
+export type GrantsOptions = {
   directory: Directory
-  secrets: Secrets
+  authenticator: Authenticator
   tokens: Tokens
   refreshTokens: RefreshTokens
   log: Log
-}): Grants {
-  const authenticator = createAuthenticator({ directory, secrets, log })
+}
 
-  async function exchange(request: TokenRequest): Promise<Granted> {
+/**
+ * The three grants of RFC 6749 (client credentials, password and refresh token), and the revocation
+ * of RFC 7009.
+ */
+export function createGrants({
+  directory,
+  authenticator,
+  tokens,
+  refreshTokens,
+  log,
+}: GrantsOptions): Grants {
+  async function exchange(request: TokenRequest, caller: Caller): Promise<Granted> {
     if (!grantTypes.has(request.grantType))
       throw new OAuthError('unsupported_grant_type', `there is no grant "${request.grantType}"`)
-    const client = await authenticator.client(request)
+    const authenticated = await authenticator.client(request.credentials, caller)
+    const { client } = authenticated
     if (request.grantType === 'refresh_token') return await renew(request, client.id)
-    const user = request.grantType === 'password' ? await authenticator.user(request) : undefined
-    return await grant(client, user, request.scope)
+    const user =
+      request.grantType === 'password'
+        ? await authenticator.user({ ...request, client }, caller)
+        : undefined
+    const granted = await grant(authenticated, user, request.scope)
+    const holder = { client: client.id, ...(user ? { user: user.id } : {}) }
+    log.info({ security: 'login', ...holder, ip: caller.ip }, 'login')
+    return granted
   }
 
   async function grant(
-    client: ClientEntry,
+    { client, secretHash }: AuthenticatedClient,
     user: UserEntry | undefined,
     scope: Scope,
   ): Promise<Granted> {
@@ -59,11 +73,14 @@ export function createGrants({
       kind: user ? 'user' : 'client',
       subject: user?.id ?? client.id,
       clientId: client.id,
+      generation: toGeneration(secretHash, user),
       permissions,
     }
     // A public client without a user can request another access token at any time without a secret.
     const refresh = client.public && !user ? undefined : await issueRefreshToken(holder)
-    const accessToken = await tokens.issue({ ...holder, session: refresh?.session })
+    // Every token has a session, so that every token can be revoked.
+    const session = refresh?.session ?? randomUUID()
+    const accessToken = await tokens.issue({ ...holder, session })
     return { accessToken, refreshToken: refresh?.token, permissions }
   }
 
@@ -85,7 +102,10 @@ export function createGrants({
     const holder = findHolder(directory, { ...family, id: family.subject })
     if (!holder) {
       await refreshTokens.revoke(family.id)
-      throw new OAuthError('invalid_grant', "the token's client or user no longer exists")
+      throw new OAuthError(
+        'invalid_grant',
+        "the token's client or user no longer exists or has another secret",
+      )
     }
     const granted = narrow(grantedTo(holder.client, holder.user), family.permissions)
     const permissions = toScope(granted, asked.scope)
@@ -93,9 +113,39 @@ export function createGrants({
     return { accessToken, refreshToken: token, permissions }
   }
 
-  return {
-    exchange,
-    refresh: (refreshToken) => renew({ refreshToken, scope: undefined }, undefined),
+  async function refresh(request: RefreshRequest, caller: Caller): Promise<Granted> {
+    const { refreshToken, credentials } = request
+    const clientId = await checkCredentials(request, caller)
+    return await renew({ refreshToken, scope: undefined }, clientId ?? credentials[0]?.id)
+  }
+
+  /** An id without a secret is no proof, so it only has to be the id of the token's client. */
+  async function checkCredentials({ credentials }: RefreshRequest, caller: Caller) {
+    if (credentials.every(({ secret }) => secret === undefined)) return undefined
+    return (await authenticator.client(credentials, caller)).client.id
+  }
+
+  const revoke = createRevoke({ authenticator, tokens, refreshTokens })
+  return { exchange, refresh, revoke }
+}
+
+function createRevoke({
+  authenticator,
+  tokens,
+  refreshTokens,
+}: Pick<GrantsOptions, 'authenticator' | 'tokens' | 'refreshTokens'>): Grants['revoke'] {
+  async function findByAccessToken(token: string) {
+    const read = await tokens.read(token)
+    return 'claims' in read ? read.claims : undefined
+  }
+
+  return async ({ token, credentials }, caller) => {
+    const { client } = await authenticator.client(credentials, caller)
+    const found = (await refreshTokens.find(token)) ?? (await findByAccessToken(token))
+    if (!found) return
+    if (found.clientId !== client.id)
+      throw new OAuthError('invalid_grant', 'the token was issued to another client')
+    await refreshTokens.revoke(found.session)
   }
 }
 
@@ -109,43 +159,4 @@ function toScope(granted: readonly string[], asked: Scope): readonly string[] {
   if (scope.length === 0)
     throw new OAuthError('invalid_scope', 'no permission of this scope is granted')
   return scope
-}
-
-/** Both throw OAuthError: the same one for an unknown name as for a wrong secret. */
-type Authenticator = {
-  client(request: TokenRequest): Promise<ClientEntry>
-  user(request: TokenRequest): Promise<UserEntry>
-}
-
-function createAuthenticator({
-  directory,
-  secrets,
-  log,
-}: {
-  directory: Directory
-  secrets: Secrets
-  log: Log
-}): Authenticator {
-  async function client({ clientId, clientSecret }: TokenRequest): Promise<ClientEntry> {
-    const found = directory.findClient(clientId)
-    if (found?.public) return found
-    const isGenuine =
-      clientSecret !== undefined && (await secrets.verify(clientSecret, found?.secretHash))
-    if (found && isGenuine) return found
-    log.info({ client: found?.id ?? '(unknown)' }, 'client authentication failed')
-    throw new OAuthError('invalid_client', 'unknown client or wrong secret')
-  }
-
-  async function user({ username, password }: TokenRequest): Promise<UserEntry> {
-    if (!username) throw new OAuthError('invalid_request', 'username is missing')
-    if (!password) throw new OAuthError('invalid_request', 'password is missing')
-    const found = directory.findUser(username)
-    const isGenuine = await secrets.verify(password, found?.passwordHash)
-    if (found && isGenuine) return found
-    // Never log the submitted name: users type their password into that field by mistake.
-    log.info({ user: found?.id ?? '(unknown)' }, 'login failed')
-    throw new OAuthError('invalid_grant', 'unknown user or wrong password')
-  }
-
-  return { client, user }
 }

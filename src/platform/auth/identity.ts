@@ -14,8 +14,10 @@ export type Identity = {
   name: string | undefined
   permissions: readonly string[]
   expiresAtMs: number
-  /** The public id of the refresh family that the token came with. */
-  session: string | undefined
+  /** The public id of the refresh family that the token came with, or an id of its own. */
+  session: string
+  /** The secrets that the token was issued for (`toGeneration`). */
+  generation: string
   keyId: string
 }
 
@@ -54,8 +56,7 @@ export function createIdentities({
 }): Identities {
   const revokedHere = new Set<string>()
 
-  async function isRevoked(session: string | undefined): Promise<boolean> {
-    if (session === undefined) return false
+  async function isRevoked(session: string): Promise<boolean> {
     if (revokedHere.has(session)) return true
     try {
       return await store.isRevoked(session)
@@ -87,13 +88,14 @@ export function createIdentities({
         permissions: narrow(grantedTo(holder.client, holder.user), claims.permissions),
         expiresAtMs: claims.expiresAtMs,
         session: claims.session,
+        generation: claims.generation,
         keyId: claims.keyId,
       },
     }
   }
 
   function isCurrent(identity: Identity): boolean {
-    if (identity.session !== undefined && revokedHere.has(identity.session)) return false
+    if (revokedHere.has(identity.session)) return false
     const holder = findHolder(directory, identity)
     if (!holder || !keys.has(identity.keyId)) return false
     return coversAll(grantedTo(holder.client, holder.user), identity.permissions)

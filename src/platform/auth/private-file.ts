@@ -33,12 +33,15 @@ export type FirstClient = ClientEntry & { secret: string }
  */
 export async function loadFirstClient(dataDir: string): Promise<FirstClient> {
   const content = await loadOrCreate(dataDir, 'first-client.json', createFirstClient)
-  return JSON.parse(content) as FirstClient
+  const { secretHash, ...client } = JSON.parse(content) as StoredClient
+  return { ...client, secretHashes: [secretHash] }
 }
+
+type StoredClient = Omit<FirstClient, 'secretHashes'> & { secretHash: string }
 
 async function createFirstClient(): Promise<string> {
   const secret = randomBytes(24).toString('base64url')
-  const client: FirstClient = {
+  const client: StoredClient = {
     id: 'first-client',
     secret,
     secretHash: await Bun.password.hash(secret),

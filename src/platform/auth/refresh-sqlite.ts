@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Family, RefreshStore, Rotated, Rotation } from './refresh.ts'
 
-/** A family takes about 250 bytes, so the file has at most 250 MB. */
+/** A family takes about 300 bytes, so the file has at most 300 MB; a revocation takes about 50. */
 const familiesMaxDefault = 1_000_000
 /** Deleting 1000 rows blocks the HTTP thread for about 1 ms. */
 const purgeRowsMax = 1000
@@ -34,11 +34,18 @@ export function createSqliteRefreshStore({
     if (!row || row.expires_at <= rotation.nowMs) return { outcome: 'unknown' }
     if ((rotation.clientId ?? row.client_id) !== row.client_id) return { outcome: 'unknown' }
     if (row.revoked === 1 || !isSame(row.token_hash, rotation.presentedHash)) {
-      statements.revoke.run(rotation.id)
+      revoke(rotation.id, rotation.accessUntilMs)
       return { outcome: 'reused' }
     }
-    statements.replace.run(rotation.nextHash, rotation.expiresAtMs, rotation.id)
+    const expiresAtMs = Math.min(rotation.expiresAtMs, row.ends_at)
+    statements.replace.run(rotation.nextHash, expiresAtMs, rotation.id)
     return { outcome: 'rotated', family: toFamily(row) }
+  }
+
+  /** A revocation outlives its family if access tokens may, also when the store is full. */
+  function revoke(id: string, untilMs: number): void {
+    statements.revoke.run(id)
+    statements.addRevocation.run(id, untilMs)
   }
 
   return {
@@ -48,11 +55,12 @@ export function createSqliteRefreshStore({
       count += 1
     },
     rotate: async (rotation) => rotate(rotation),
-    async revoke(id) {
-      statements.revoke.run(id)
-    },
-    isRevoked: async (id) => statements.find.get(id)?.revoked === 1,
+    clientOf: async (id) => statements.find.get(id)?.client_id,
+    revoke: async (id, untilMs) => revoke(id, untilMs),
+    isRevoked: async (id) =>
+      statements.findRevocation.get(id) !== null || statements.find.get(id)?.revoked === 1,
     async purge(nowMs) {
+      statements.purgeRevocations.run(nowMs, purgeRowsMax)
       count -= statements.purge.run(nowMs, purgeRowsMax).changes
     },
     close: () => database.close(),
@@ -65,8 +73,10 @@ type Row = {
   client_id: string
   kind: Family['kind']
   subject: string
+  generation: string
   permissions: string
   expires_at: number
+  ends_at: number
   revoked: 0 | 1
 }
 
@@ -79,13 +89,32 @@ function openDatabase(folder: string): Database {
   // none. A sync would block the HTTP thread.
   database.run('PRAGMA journal_mode = WAL')
   database.run('PRAGMA synchronous = NORMAL')
-  database.run(`CREATE TABLE IF NOT EXISTS families (
-    id TEXT PRIMARY KEY, token_hash TEXT NOT NULL, client_id TEXT NOT NULL, kind TEXT NOT NULL,
-    subject TEXT NOT NULL, permissions TEXT NOT NULL, expires_at INTEGER NOT NULL,
-    revoked INTEGER NOT NULL DEFAULT 0
-  ) STRICT, WITHOUT ROWID`)
-  database.run('CREATE INDEX IF NOT EXISTS families_by_expiry ON families (expires_at)')
+  migrate(database)
   return database
+}
+
+/**
+ * Version 0 had families without a generation, which no secret could end: they are dropped, and their
+ * holders log in again.
+ */
+const schemaVersion = 1
+
+function migrate(database: Database): void {
+  const found = database.query<{ user_version: number }, []>('PRAGMA user_version').get()
+  database.transaction(() => {
+    if (found?.user_version !== schemaVersion) database.run('DROP TABLE IF EXISTS families')
+    database.run(`CREATE TABLE IF NOT EXISTS families (
+      id TEXT PRIMARY KEY, token_hash TEXT NOT NULL, client_id TEXT NOT NULL, kind TEXT NOT NULL,
+      subject TEXT NOT NULL, generation TEXT NOT NULL, permissions TEXT NOT NULL,
+      expires_at INTEGER NOT NULL, ends_at INTEGER NOT NULL, revoked INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID`)
+    database.run('CREATE INDEX IF NOT EXISTS families_by_expiry ON families (expires_at)')
+    database.run(`CREATE TABLE IF NOT EXISTS revocations (
+      id TEXT PRIMARY KEY, until INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID`)
+    database.run('CREATE INDEX IF NOT EXISTS revocations_by_end ON revocations (until)')
+    database.run(`PRAGMA user_version = ${schemaVersion}`)
+  })()
 }
 
 function prepare(database: Database) {
@@ -95,13 +124,24 @@ function prepare(database: Database) {
     count: database.query<{ count: number }, []>('SELECT count(*) AS count FROM families'),
     find: database.query<Row, [string]>('SELECT * FROM families WHERE id = ?'),
     insert: database.query<unknown, ReturnType<typeof toRow>>(
-      `INSERT INTO families (id, token_hash, client_id, kind, subject, permissions, expires_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO families (id, token_hash, client_id, kind, subject, generation, permissions,
+         expires_at, ends_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
     replace: database.query<unknown, [string, number, string]>(
       'UPDATE families SET token_hash = ?, expires_at = ? WHERE id = ?',
     ),
     revoke: database.query<unknown, [string]>('UPDATE families SET revoked = 1 WHERE id = ?'),
+    addRevocation: database.query<unknown, [string, number]>(
+      `INSERT INTO revocations (id, until) VALUES (?, ?)
+       ON CONFLICT (id) DO UPDATE SET until = max(until, excluded.until)`,
+    ),
+    findRevocation: database.query<{ id: string }, [string]>(
+      'SELECT id FROM revocations WHERE id = ?',
+    ),
+    purgeRevocations: database.query<unknown, [number, number]>(
+      `DELETE FROM revocations WHERE id IN
+       (SELECT id FROM revocations WHERE until <= ? ORDER BY until LIMIT ?)`,
+    ),
     evict: database.query<unknown, [number]>(
       `DELETE FROM families WHERE id IN (${earliest} LIMIT ?)`,
     ),
@@ -111,9 +151,12 @@ function prepare(database: Database) {
   }
 }
 
-function toRow(family: Family): [string, string, string, Family['kind'], string, string, number] {
-  const { id, tokenHash, clientId, kind, subject, permissions, expiresAtMs } = family
-  return [id, tokenHash, clientId, kind, subject, JSON.stringify(permissions), expiresAtMs]
+type Values = [string, string, string, Family['kind'], string, string, string, number, number]
+
+function toRow({ permissions, ...family }: Family): Values {
+  const { id, tokenHash, clientId, kind, subject, generation, expiresAtMs, endsAtMs } = family
+  const list = JSON.stringify(permissions)
+  return [id, tokenHash, clientId, kind, subject, generation, list, expiresAtMs, endsAtMs]
 }
 
 function toFamily(row: Row): Family {
@@ -123,8 +166,10 @@ function toFamily(row: Row): Family {
     clientId: row.client_id,
     kind: row.kind,
     subject: row.subject,
+    generation: row.generation,
     permissions: JSON.parse(row.permissions) as string[],
     expiresAtMs: row.expires_at,
+    endsAtMs: row.ends_at,
   }
 }
 

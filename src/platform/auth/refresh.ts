@@ -12,10 +12,16 @@ export type RefreshTokens = {
    * is unavailable.
    */
   redeem(token: string, clientId?: string): Promise<{ token: string; family: Family }>
+  /** The family of a refresh token, current or replaced. Throws `temporarily_unavailable`. */
+  find(token: string): Promise<{ clientId: string; session: string } | undefined>
+  /**
+   * Ends a session: its refresh token and its access tokens. Throws `temporarily_unavailable` if that
+   * could not be stored; on this node the session has ended all the same.
+   */
   revoke(session: string): Promise<void>
 }
 
-export type Grant = Pick<Family, 'clientId' | 'kind' | 'subject' | 'permissions'>
+export type Grant = Pick<Family, 'clientId' | 'kind' | 'subject' | 'generation' | 'permissions'>
 
 /**
  * A refresh token and all tokens that replace it. `id` is public (the `sid` claim); no token can be
@@ -27,8 +33,12 @@ export type Family = {
   clientId: string
   kind: 'user' | 'client'
   subject: string
+  /** The secrets that the family was issued for (`toGeneration`). */
+  generation: string
   permissions: readonly string[]
   expiresAtMs: number
+  /** No rotation extends the family beyond this time. */
+  endsAtMs: number
 }
 
 /** The replacement of a token. If `clientId` is given, it must be the family's. */
@@ -36,7 +46,10 @@ export type Rotation = {
   id: string
   presentedHash: string
   nextHash: string
+  /** Cut to the end of the family. */
   expiresAtMs: number
+  /** Until when the family's access tokens may be valid: a revocation is kept until then. */
+  accessUntilMs: number
   clientId: string | undefined
   nowMs: number
 }
@@ -51,7 +64,9 @@ export type Rotated = { outcome: 'rotated'; family: Family } | { outcome: 'reuse
 export type RefreshStore = {
   create(family: Family): Promise<void>
   rotate(rotation: Rotation): Promise<Rotated>
-  revoke(id: string): Promise<void>
+  clientOf(id: string): Promise<string | undefined>
+  /** Kept at least until `untilMs`, also for a session that has no family. */
+  revoke(id: string, untilMs: number): Promise<void>
   isRevoked(id: string): Promise<boolean>
   /** Deletes a bounded number of expired families, so that it can be called often. */
   purge(nowMs: number): Promise<void>
@@ -65,47 +80,50 @@ export type RefreshStore = {
  */
 export function createRefreshTokens({
   store,
+  accessSeconds,
   refreshSeconds,
+  sessionSeconds,
   now,
   log,
   onRevoked,
 }: {
   store: RefreshStore
+  accessSeconds: number
   refreshSeconds: number
+  /** From the login on; no rotation extends it. */
+  sessionSeconds: number
   now: Clock
   log: Log
   onRevoked: (session: string) => void
 }): RefreshTokens {
   const toExpiryMs = () => now() + refreshSeconds * 1000
+  const toAccessUntilMs = () => now() + accessSeconds * 1000
 
   async function redeem(token: string, clientId?: string) {
     const parsed = toParts(token)
     if (!parsed) throw invalidGrant()
     const id = toSession(parsed.handle)
     const secret = createSecret()
-    const rotated = await rotate({
-      id,
-      presentedHash: toHash(parsed.secret),
-      nextHash: toHash(secret),
-      expiresAtMs: toExpiryMs(),
-      clientId,
-      nowMs: now(),
-    })
+    const rotation = {
+      ...{ id, presentedHash: toHash(parsed.secret), nextHash: toHash(secret), clientId },
+      ...{ expiresAtMs: toExpiryMs(), accessUntilMs: toAccessUntilMs(), nowMs: now() },
+    }
+    const rotated = await ask(() => store.rotate(rotation))
     if (rotated.outcome === 'reused') onRevoked(id)
     if (rotated.outcome !== 'rotated') throw invalidGrant()
     return { token: `${parsed.handle}.${secret}`, family: rotated.family }
   }
 
   /**
-   * While the store is unavailable, the validity of a token is unknown, so the client has to wait.
+   * While the store is unavailable, the state of a token is unknown, so the client has to wait.
    */
-  async function rotate(rotation: Rotation): Promise<Rotated> {
+  async function ask<T>(call: () => Promise<T>): Promise<T> {
     try {
-      return await store.rotate(rotation)
+      return await call()
     } catch (error) {
       log.warn(
         { error: String(error) },
-        'cannot look up a refresh token; the client is asked to retry',
+        'the store of refresh tokens is unavailable; the client is asked to retry',
       )
       throw new OAuthError('temporarily_unavailable', 'try again shortly', 1)
     }
@@ -116,18 +134,27 @@ export function createRefreshTokens({
       const handle = randomBytes(18).toString('base64url')
       const secret = createSecret()
       const session = toSession(handle)
+      const endsAtMs = now() + sessionSeconds * 1000
       await store.create({
         ...grant,
         id: session,
         tokenHash: toHash(secret),
-        expiresAtMs: toExpiryMs(),
+        expiresAtMs: Math.min(toExpiryMs(), endsAtMs),
+        endsAtMs,
       })
       return { token: `${handle}.${secret}`, session }
     },
     redeem,
+    async find(token) {
+      const parsed = toParts(token)
+      if (!parsed) return undefined
+      const session = toSession(parsed.handle)
+      const clientId = await ask(() => store.clientOf(session))
+      return clientId === undefined ? undefined : { clientId, session }
+    },
     async revoke(session) {
       onRevoked(session)
-      await store.revoke(session)
+      await ask(() => store.revoke(session, toAccessUntilMs()))
     },
   }
 }

@@ -1,11 +1,14 @@
+import { toSender } from '../../core/address.ts'
 import { withTimeLimit } from '../../core/async.ts'
 import type { Log } from '../../core/log.ts'
 import type { Reply } from '../../core/protocol.ts'
+import { toBaseUrl } from '../sdk-config/config.ts'
+import type { Caller } from './authenticator.ts'
 import type { Granted, Grants } from './grants.ts'
 import type { Identities, Identity } from './identity.ts'
 import type { Keys } from './keys.ts'
 import { jsonHeaders, OAuthError, toErrorReply } from './oauth-error.ts'
-import { parseRefreshRequest, parseTokenRequest } from './token-request.ts'
+import { parseRefreshRequest, parseRevokeRequest, parseTokenRequest } from './token-request.ts'
 
 /** The handlers of the auth routes. They never throw. */
 export type Routes = {
@@ -15,31 +18,39 @@ export type Routes = {
   refresh(request: Request, clientIp: string): Promise<Reply>
   /** GET /api/auth/verify */
   verify(request: Request, clientIp: string): Promise<Reply>
+  /** POST /api/auth/revoke */
+  revoke(request: Request, clientIp: string): Promise<Reply>
   /** GET /.well-known/jwks.json */
   jwks(): Reply
+  /** GET /.well-known/oauth-authorization-server. `https`: a proxy received the request over TLS. */
+  metadata(request: Request, https?: boolean): Reply
 }
 
 export function createRoutes({
   grants,
   identities,
   keys,
-  accessSeconds,
+  settings,
   waitSeconds,
   log,
 }: {
   grants: Grants
   identities: Identities
   keys: Keys
-  accessSeconds: number
-  waitSeconds: (clientIp: string) => number | Promise<number>
+  settings: { accessSeconds: number; issuer: string; publicUrl: string | undefined }
+  waitSeconds: (sender: string) => number | Promise<number>
   log: Log
 }): Routes {
   /** Converts every error of these routes to a reply. */
-  async function answer(clientIp: string, reply: () => Promise<Reply>): Promise<Reply> {
+  async function answer(
+    clientIp: string,
+    reply: (caller: Caller) => Promise<Reply>,
+  ): Promise<Reply> {
     try {
-      const seconds = await waitSeconds(clientIp)
+      const sender = toSender(clientIp)
+      const seconds = await waitSeconds(sender)
       if (seconds > 0) throw new OAuthError('rate_limited', 'too many requests', seconds)
-      return await reply()
+      return await reply({ ip: clientIp, sender })
     } catch (error) {
       if (error instanceof OAuthError) return toErrorReply(error)
       log.error({ error: String(error) }, 'a token request failed; the client gets server_error')
@@ -50,24 +61,29 @@ export function createRoutes({
   const toTokens = ({ accessToken, refreshToken }: Granted) => ({
     access_token: accessToken,
     token_type: 'Bearer',
-    expires_in: accessSeconds,
+    expires_in: settings.accessSeconds,
     ...(refreshToken === undefined ? {} : { refresh_token: refreshToken }),
   })
 
   return {
     token: (request, clientIp) =>
-      answer(clientIp, async () => {
-        const body = await readSmallBody(request)
-        const granted = await grants.exchange(parseTokenRequest(body, request.headers))
-        return toReply(200, { ...toTokens(granted), scope: granted.permissions })
+      answer(clientIp, async (caller) => {
+        const asked = parseTokenRequest(await readSmallBody(request), request.headers)
+        const granted = await grants.exchange(asked, caller)
+        const { permissions } = granted
+        const scope = asked.isForm ? permissions.join(' ') : permissions
+        return toReply(200, { ...toTokens(granted), scope })
       }),
     refresh: (request, clientIp) =>
-      answer(clientIp, async () => {
-        const body = await readSmallBody(request)
-        return toReply(
-          200,
-          toTokens(await grants.refresh(parseRefreshRequest(body, request.headers))),
-        )
+      answer(clientIp, async (caller) => {
+        const asked = parseRefreshRequest(await readSmallBody(request), request.headers)
+        return toReply(200, toTokens(await grants.refresh(asked, caller)))
+      }),
+    revoke: (request, clientIp) =>
+      answer(clientIp, async (caller) => {
+        const asked = parseRevokeRequest(await readSmallBody(request), request.headers)
+        await grants.revoke(asked, caller)
+        return toReply(200, {})
       }),
     verify: (request, clientIp) =>
       answer(clientIp, async () => {
@@ -79,6 +95,8 @@ export function createRoutes({
       body: JSON.stringify(keys.jwks()),
       headers: { 'content-type': 'application/json', 'cache-control': 'public, max-age=300' },
     }),
+    metadata: (request, https = false) =>
+      toMetadata(toBaseUrl(request, { ...settings, https }), settings.issuer),
   }
 }
 
@@ -99,6 +117,28 @@ const notVerified: Reply = {
   body: JSON.stringify({ valid: false }),
   headers: { ...jsonHeaders, 'www-authenticate': 'Bearer error="invalid_token"' },
 }
+
+/**
+ * RFC 8414. The issuer must be the URL that the client asked; AUTH_ISSUER has to be that URL where
+ * other programs verify tokens by this document.
+ */
+function toMetadata(base: string, issuer: string): Reply {
+  const body = {
+    issuer: /^https?:\/\//.test(issuer) ? issuer : base,
+    token_endpoint: `${base}/api/auth/token`,
+    revocation_endpoint: `${base}/api/auth/revoke`,
+    jwks_uri: `${base}/.well-known/jwks.json`,
+    response_types_supported: [],
+    grant_types_supported: ['client_credentials', 'password', 'refresh_token'],
+    token_endpoint_auth_methods_supported: authMethods,
+    revocation_endpoint_auth_methods_supported: authMethods,
+  }
+  // Private: the URLs may come from the Host header of this request.
+  const headers = { 'content-type': 'application/json', 'cache-control': 'private, max-age=300' }
+  return { status: 200, body: JSON.stringify(body), headers }
+}
+
+const authMethods = ['client_secret_basic', 'client_secret_post', 'none']
 
 const bodyBytesMax = 16 * 1024
 const bodyMsMax = 10_000

@@ -1,14 +1,15 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { createRequestThread } from '../../core/worker-thread.ts'
+import type { Attempt } from './login-delays.ts'
 import { OAuthError } from './oauth-error.ts'
 
 export type Secrets = {
   /**
-   * Whether `secret` matches `hash`. Without a hash the result is false after the same time, so
-   * that the time does not reveal which names exist. Throws OAuthError `temporarily_unavailable`
-   * when the queue is full.
+   * The hash of the first pair that matches; undefined if none does. Counts the failure of the
+   * attempt before the next verification begins. Throws OAuthError `rate_limited` while the sender
+   * must wait, and `temporarily_unavailable` when the queue is full.
    */
-  verify(secret: string, hash: string | undefined): Promise<boolean>
+  verify(pairs: readonly PasswordCheck[], attempt: Attempt): Promise<string | undefined>
   close(): void
 }
 
@@ -18,17 +19,22 @@ export type Verifier = {
   close(): void
 }
 
-/** The hash of discarded random bytes, at the usual cost. No secret matches it. */
-const dummyHash =
-  '$argon2id$v=19$m=65536,t=2,p=1$iQpxWpZdGdpXlF0LOUSpNjlWBZu5ZEDwUDz5T/nh6WE$Y/MTp4oWg3nIhh+SUFjyVkZtL7oYvwfSVK3vZH+M4FY'
+export type PasswordCheck = { secret: string; hash: string }
 
 /** A verification takes about 100 ms, so the last in the queue waits about 3 s. */
 const waitingMaxDefault = 32
 const rememberedMaxDefault = 1000
 
+type Job = {
+  pairs: readonly PasswordCheck[]
+  attempt: Attempt
+  outcome: PromiseWithResolvers<string | undefined>
+}
+
 /**
- * Verifies secrets one after the other, with a bounded queue. It remembers a pair that matched, as
- * a digest under a key that exists in this process only: a fleet that reconnects with one client
+ * Verifies secrets one after the other. The queue is bounded, and fair: the senders take turns, and
+ * when it is full the sender with the most jobs loses its last one. It remembers a pair that matched,
+ * as a digest under a key that exists in this process only: a fleet that reconnects with one client
  * secret costs one verification.
  */
 export function createSecrets({
@@ -42,33 +48,78 @@ export function createSecrets({
 }): Secrets {
   const digestKey = randomBytes(32)
   const matched = new Set<string>()
-  const running = new Map<string, Promise<boolean>>()
+  const running = new Map<string, Promise<string | undefined>>()
+  const queue = createFairQueue<Job>()
+  let isWorking = false
 
-  function verify(secret: string, hash = dummyHash): Promise<boolean> {
-    const pair = createHmac('sha256', digestKey).update(`${hash}\n${secret}`).digest('base64')
-    if (matched.has(pair)) return Promise.resolve(true)
-    const alreadyRunning = running.get(pair)
-    if (alreadyRunning) return alreadyRunning
-    if (running.size >= waitingMax) return Promise.reject(tooMany())
-    const outcome = verifyPair(pair, secret, hash)
-    running.set(pair, outcome)
-    return outcome
+  const toDigest = (pairs: readonly PasswordCheck[]) => {
+    const hmac = createHmac('sha256', digestKey)
+    for (const { secret, hash } of pairs) hmac.update(`${hash}\n${secret.length}\n${secret}`)
+    return hmac.digest('base64')
   }
 
-  async function verifyPair(pair: string, secret: string, hash: string): Promise<boolean> {
+  async function verify(
+    pairs: readonly PasswordCheck[],
+    attempt: Attempt,
+  ): Promise<string | undefined> {
+    // Also before a remembered pair: otherwise a sender that must wait could go on guessing.
+    attempt.check()
+    const known = pairs.find((pair) => matched.has(toDigest([pair])))
+    if (known) {
+      attempt.succeeded()
+      return known.hash
+    }
+    const digest = toDigest(pairs)
+    const alreadyRunning = running.get(digest)
+    if (alreadyRunning) return await alreadyRunning
+    const outcome = enqueue(pairs, attempt)
+    running.set(digest, outcome)
     try {
-      const isMatch = await verifier.verify(secret, hash)
-      if (isMatch) remember(pair)
-      return isMatch
+      return await outcome
     } finally {
-      running.delete(pair)
+      running.delete(digest)
     }
   }
 
-  function remember(pair: string): void {
+  function enqueue(pairs: readonly PasswordCheck[], attempt: Attempt) {
+    const job: Job = { pairs, attempt, outcome: Promise.withResolvers() }
+    const dropped = queue.size < waitingMax ? undefined : queue.dropFor(attempt.sender)
+    if (queue.size >= waitingMax) return Promise.reject(tooMany())
+    dropped?.outcome.reject(tooMany())
+    queue.add(attempt.sender, job)
+    if (!isWorking) void work()
+    return job.outcome.promise
+  }
+
+  async function work(): Promise<void> {
+    isWorking = true
+    for (let job = queue.next(); job; job = queue.next()) {
+      try {
+        job.outcome.resolve(await run(job))
+      } catch (error) {
+        job.outcome.reject(error)
+      }
+    }
+    isWorking = false
+  }
+
+  async function run({ pairs, attempt }: Job): Promise<string | undefined> {
+    // The sender may have failed while this job waited.
+    attempt.check()
+    for (const pair of pairs) {
+      if (!(await verifier.verify(pair.secret, pair.hash))) continue
+      remember(toDigest([pair]))
+      attempt.succeeded()
+      return pair.hash
+    }
+    attempt.failed()
+    return undefined
+  }
+
+  function remember(digest: string): void {
     const [oldest] = matched
     if (matched.size >= rememberedMax && oldest !== undefined) matched.delete(oldest)
-    matched.add(pair)
+    matched.add(digest)
   }
 
   return { verify, close: () => verifier.close() }
@@ -87,7 +138,57 @@ export function createPasswordThread(): Verifier {
   return { verify: (secret, hash) => thread.request({ secret, hash }), close: thread.close }
 }
 
-export type PasswordCheck = { secret: string; hash: string }
+/**
+ * A hash of random bytes with the parameters of `hash`. No secret matches it, and a verification
+ * takes as long as with `hash`.
+ */
+export function toDecoyHash(hash: string): string {
+  return hash.replace(/\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)$/, (_, salt: string, digest: string) =>
+    [salt, digest].map((part) => `$${toRandom(part.length)}`).join(''),
+  )
+}
+
+/** `length` characters of base64 without padding, as a whole number of bytes encodes to. */
+const toRandom = (length: number) =>
+  randomBytes(Math.floor((length * 3) / 4))
+    .toString('base64')
+    .replace(/=+$/, '')
+
+/** Items by sender. `next` takes one item of each sender in turn. */
+function createFairQueue<T>() {
+  /** The sender whose turn is next comes first. */
+  const bySender = new Map<string, T[]>()
+  let size = 0
+  return {
+    get size() {
+      return size
+    },
+    add(sender: string, item: T): void {
+      const items = bySender.get(sender)
+      if (items) items.push(item)
+      else bySender.set(sender, [item])
+      size += 1
+    },
+    next(): T | undefined {
+      for (const [sender, items] of bySender) {
+        bySender.delete(sender)
+        if (items.length > 1) bySender.set(sender, items.slice(1))
+        size -= 1
+        return items[0]
+      }
+      return undefined
+    },
+    /** Removes the last item of the sender with the most, if `sender` would still have fewer. */
+    dropFor(sender: string): T | undefined {
+      const own = bySender.get(sender)?.length ?? 0
+      let longest: T[] = []
+      for (const items of bySender.values()) if (items.length > longest.length) longest = items
+      if (longest.length <= own + 1) return undefined
+      size -= 1
+      return longest.pop()
+    },
+  }
+}
 
 const tooMany = () =>
   new OAuthError('temporarily_unavailable', 'too many logins at once, try again shortly', 2)

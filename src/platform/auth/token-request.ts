@@ -3,13 +3,27 @@ import { OAuthError } from './oauth-error.ts'
 /** A token request. Types and lengths of its fields are checked, the credentials are not. */
 export type TokenRequest = {
   grantType: string
-  clientId: string
-  clientSecret: string | undefined
+  /** At least one reading of the client's credentials. */
+  credentials: readonly ClientCredentials[]
   username: string | undefined
   password: string | undefined
   refreshToken: string | undefined
   scope: readonly string[] | undefined
+  /** A form gets `scope` as a string (RFC 6749 §5.1), JSON as the contract's array. */
+  isForm: boolean
 }
+
+/**
+ * A client's id and secret. A Basic header has up to three readings, because clients disagree about
+ * its encoding; the right secret decides which one was meant.
+ */
+export type ClientCredentials = { id: string; secret: string | undefined }
+
+/** A refresh token, and the credentials that came with it; none for the contract's own request. */
+export type RefreshRequest = { refreshToken: string; credentials: readonly ClientCredentials[] }
+
+/** The token to revoke, and the client that asks (RFC 7009 §2.1). */
+export type RevokeRequest = { token: string; credentials: readonly ClientCredentials[] }
 
 /**
  * Parses the body of `/api/auth/token`: JSON or a form, with the client's credentials in it or in a
@@ -17,58 +31,74 @@ export type TokenRequest = {
  * docs/contracts/platform.md.
  */
 export function parseTokenRequest(body: string, headers: Headers): TokenRequest {
-  const fields = parseFields(body, headers.get('content-type') ?? '')
-  const basic = parseBasic(headers.get('authorization'))
-  const inBody = fields.text('client_id')
-  const inBodySecret = fields.text('client_secret')
-  if (basic && (inBodySecret !== undefined || (inBody ?? basic.id) !== basic.id))
-    throw invalid('the client must authenticate in one way only')
+  const fields = parseFields(body, headers)
+  const credentials = readCredentials(fields, headers)
   const grantType = fields.text('grant_type')
-  const clientId = basic?.id ?? inBody
   if (!grantType) throw invalid('grant_type is missing')
-  if (!clientId) throw invalid('client_id is missing')
+  if (credentials.length === 0) throw invalid('client_id is missing')
   return {
     grantType,
-    clientId,
-    clientSecret: (basic ? basic.secret : inBodySecret) || undefined,
+    credentials,
     username: fields.text('username'),
     password: fields.text('password'),
     refreshToken: fields.text('refresh_token'),
     scope: fields.scope(),
+    isForm: fields.isForm,
   }
 }
 
-/**
- * Parses the body of `/api/auth/refresh`, which has only `refresh_token`. Throws OAuthError
- * `invalid_request`.
- */
-export function parseRefreshRequest(body: string, headers: Headers): string {
-  const token = parseFields(body, headers.get('content-type') ?? '').text('refresh_token')
-  if (!token) throw invalid('refresh_token is missing')
-  return token
+/** Parses the body of `/api/auth/refresh`. Throws OAuthError `invalid_request`. */
+export function parseRefreshRequest(body: string, headers: Headers): RefreshRequest {
+  const fields = parseFields(body, headers)
+  const refreshToken = fields.text('refresh_token')
+  if (!refreshToken) throw invalid('refresh_token is missing')
+  return { refreshToken, credentials: readCredentials(fields, headers) }
 }
 
-type Fields = { text(name: string): string | undefined; scope(): string[] | undefined }
+/** Parses the body of `/api/auth/revoke`. Throws OAuthError `invalid_request`. */
+export function parseRevokeRequest(body: string, headers: Headers): RevokeRequest {
+  const fields = parseFields(body, headers)
+  const token = fields.text('token', tokenLengthMax)
+  if (!token) throw invalid('token is missing')
+  const credentials = readCredentials(fields, headers)
+  if (credentials.length === 0) throw invalid('client_id is missing')
+  return { token, credentials }
+}
+
+type Fields = {
+  isForm: boolean
+  text(name: string, lengthMax?: number): string | undefined
+  scope(): string[] | undefined
+}
 
 /** Longer than any real credential, and short enough to hash. */
 const fieldLengthMax = 1024
+/** An access token may be longer than a credential. */
+const tokenLengthMax = 8192
 const scopesMax = 100
+/**
+ * A request has at most nine fields. The bound keeps a body of many different names from the parser,
+ * whose hash of names a sender can make collide.
+ */
+const namesMax = 50
 
 const invalid = (message: string) => new OAuthError('invalid_request', message)
 
-function parseFields(body: string, contentType: string): Fields {
-  const isForm = contentType.includes('x-www-form-urlencoded')
-  return isForm && !body.trimStart().startsWith('{') ? formFields(body) : jsonFields(body)
+function parseFields(body: string, headers: Headers): Fields {
+  const type = headers.get('content-type')?.toLowerCase() ?? ''
+  const isForm = type.includes('x-www-form-urlencoded') && !body.trimStart().startsWith('{')
+  return isForm ? formFields(body) : jsonFields(body)
 }
 
 function jsonFields(body: string): Fields {
   const fields = parseObject(body)
   return {
-    text(name) {
+    isForm: false,
+    text(name, lengthMax) {
       const value = Object.hasOwn(fields, name) ? fields[name] : undefined
       if (value === undefined || value === null) return undefined
       if (typeof value !== 'string') throw invalid(`${name} must be a string`)
-      return toBounded(name, value)
+      return toBounded(name, value, lengthMax)
     },
     scope() {
       const value = Object.hasOwn(fields, 'scope') ? fields.scope : undefined
@@ -82,6 +112,8 @@ function jsonFields(body: string): Fields {
 }
 
 function parseObject(body: string): Record<string, unknown> {
+  if ((body.match(/"\s*:/g)?.length ?? 0) > namesMax)
+    throw invalid(`the body must not have more than ${namesMax} fields`)
   let value: unknown
   try {
     value = JSON.parse(body)
@@ -96,17 +128,18 @@ function parseObject(body: string): Record<string, unknown> {
 function formFields(body: string): Fields {
   const form = new URLSearchParams(body)
   return {
-    text(name) {
+    isForm: true,
+    text(name, lengthMax) {
       const values = form.getAll(name)
       if (values.length > 1) throw invalid(`${name} must not be repeated`)
-      return values[0] === undefined ? undefined : toBounded(name, values[0])
+      return values[0] === undefined ? undefined : toBounded(name, values[0], lengthMax)
     },
     scope: () => (form.has('scope') ? toScopes(form.getAll('scope')) : undefined),
   }
 }
 
-function toBounded(name: string, value: string): string {
-  if (value.length > fieldLengthMax) throw invalid(`${name} is too long`)
+function toBounded(name: string, value: string, lengthMax = fieldLengthMax): string {
+  if (value.length > lengthMax) throw invalid(`${name} is too long`)
   return value
 }
 
@@ -117,24 +150,51 @@ function toScopes(values: readonly string[]): string[] {
   return scopes
 }
 
-/**
- * `Basic base64(id:secret)`, both percent-encoded (RFC 6749 §2.3.1). Undefined for other schemes.
- */
-function parseBasic(header: string | null): { id: string; secret: string } | undefined {
-  const encoded = /^Basic +([A-Za-z0-9+/=_-]+)$/i.exec(header ?? '')?.[1]
-  if (encoded === undefined) return undefined
-  const pair = Buffer.from(encoded, 'base64').toString()
-  const colon = pair.indexOf(':')
-  if (colon < 0) throw invalid('the Authorization header is not id:secret')
-  const [id, secret] = [toDecoded(pair.slice(0, colon)), toDecoded(pair.slice(colon + 1))]
-  return { id: toBounded('client_id', id), secret: toBounded('client_secret', secret) }
+/** Empty if the request names no client. */
+function readCredentials(fields: Fields, headers: Headers): ClientCredentials[] {
+  const basic = parseBasic(headers.get('authorization'))
+  const id = fields.text('client_id')
+  const secret = fields.text('client_secret') || undefined
+  if (basic) {
+    if (secret !== undefined || (id && !basic.some((reading) => reading.id === id)))
+      throw invalid('the client must authenticate in one way only')
+    return basic
+  }
+  if (!id && secret !== undefined) throw invalid('client_id is missing')
+  return id ? [{ id, secret }] : []
 }
 
 /**
- * Many clients omit the percent-encoding. A part that does not decode is used as it is, and `+` is
- * not a space.
+ * All readings of `Basic base64(id:secret)`. RFC 6749 §2.3.1 encodes both parts as in a form; many
+ * clients encode them as in a URL, where `+` stands for itself, or not at all. Undefined for other
+ * schemes.
  */
-function toDecoded(part: string): string {
+function parseBasic(header: string | null): ClientCredentials[] | undefined {
+  const encoded = /^Basic(?: +(.*))?$/i.exec(header?.trim() ?? '')
+  if (!encoded) return undefined
+  const pair = /^[A-Za-z0-9+/=_-]+$/.test(encoded[1] ?? '')
+    ? Buffer.from(encoded[1]!, 'base64').toString()
+    : ''
+  const colon = pair.indexOf(':')
+  if (colon < 0) throw invalid('the Authorization header is not id:secret')
+  const [id, secret] = [pair.slice(0, colon), pair.slice(colon + 1)]
+  toBounded('client_id', id)
+  toBounded('client_secret', secret)
+  const readings = [fromForm, fromUrl, (part: string) => part].map((decode) => ({
+    id: decode(id),
+    secret: decode(secret) || undefined,
+  }))
+  return readings.filter(
+    (one, at) =>
+      one.id !== '' &&
+      readings.findIndex((other) => other.id === one.id && other.secret === one.secret) === at,
+  )
+}
+
+const fromForm = (part: string) => fromUrl(part.replaceAll('+', ' '))
+
+/** A part with a `%` that encodes nothing was not encoded. */
+function fromUrl(part: string): string {
   try {
     return decodeURIComponent(part)
   } catch {

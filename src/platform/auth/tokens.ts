@@ -3,13 +3,17 @@ import { errors, type JWTPayload, jwtVerify, SignJWT } from 'jose'
 import type { Clock } from '../../core/clock.ts'
 import type { Keys } from './keys.ts'
 
-/** The claims of an access token. `session` is the id of the refresh family that it came with. */
+/**
+ * The claims of an access token. `session` is the id of the refresh family that it came with, or an
+ * id of its own. `generation` identifies the secrets that it was issued for (`toGeneration`).
+ */
 type Claims = {
   kind: 'user' | 'client'
   subject: string
   clientId: string
+  generation: string
   permissions: readonly string[]
-  session: string | undefined
+  session: string
   tokenId: string
   keyId: string
   expiresAtMs: number
@@ -27,6 +31,11 @@ export type Tokens = {
 
 /** Longer than any token that this server issues. A longer one is rejected without parsing. */
 const tokenLengthMax = 16 * 1024
+/**
+ * The header is parsed before the signature is verified. Ours has about 120 characters; the bound
+ * keeps a header of many names from the parser.
+ */
+const headerLengthMax = 512
 
 /**
  * Access tokens by RFC 9068. A token names its key, and the key determines the algorithm. The
@@ -58,14 +67,16 @@ export function createTokens({
   }
 
   async function read(token: string): Promise<{ claims: Claims } | { fault: TokenFault }> {
-    if (token.length > tokenLengthMax) return { fault: 'token_invalid' }
+    const headerLength = token.indexOf('.')
+    if (token.length > tokenLengthMax || headerLength > headerLengthMax)
+      return { fault: 'token_invalid' }
     try {
       const { payload, protectedHeader } = await jwtVerify(token, keyOf, {
         algorithms: ['EdDSA', 'RS256'],
         issuer,
         audience: issuer,
         typ: 'at+jwt',
-        requiredClaims: ['sub', 'exp', 'jti', 'client_id', 'kind', 'scope'],
+        requiredClaims: ['sub', 'exp', 'jti', 'client_id', 'kind', 'scope', 'sid', 'gen'],
         currentDate: new Date(now()),
       })
       return { claims: toClaims(payload, protectedHeader.kid!) }
@@ -82,9 +93,9 @@ export function createTokens({
   return { issue, read }
 }
 
-function toPayload({ kind, clientId, permissions, session }: NewClaims): JWTPayload {
-  const payload = { client_id: clientId, kind, scope: permissions.join(' ') }
-  return session === undefined ? payload : { ...payload, sid: session }
+function toPayload({ kind, clientId, generation, permissions, session }: NewClaims): JWTPayload {
+  const scope = permissions.join(' ')
+  return { client_id: clientId, kind, scope, sid: session, gen: generation }
 }
 
 /** Total: the signature is verified, so this server wrote the claims. */
@@ -93,8 +104,9 @@ function toClaims(payload: JWTPayload, keyId: string): Claims {
     kind: payload.kind as Claims['kind'],
     subject: payload.sub!,
     clientId: payload.client_id as string,
+    generation: payload.gen as string,
     permissions: (payload.scope as string).split(' ').filter((scope) => scope !== ''),
-    session: payload.sid as string | undefined,
+    session: payload.sid as string,
     tokenId: payload.jti!,
     keyId,
     expiresAtMs: payload.exp! * 1000,

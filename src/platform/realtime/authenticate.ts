@@ -4,7 +4,7 @@ import { join } from './actions.ts'
 import { notificationsTopic } from './channels.ts'
 import { recover, toHolder } from './cluster.ts'
 import type { RealtimeCounters } from './counters.ts'
-import type { AuthErrorCode, Emitter } from './emitter.ts'
+import { type AuthErrorCode, type Emitter, toAuthError } from './emitter.ts'
 import type { Engine, TransportConnection } from './engine.ts'
 import type { RealtimeLimits } from './limits.ts'
 import { createMember, type Member, type Members, toConnection } from './members.ts'
@@ -18,8 +18,9 @@ export const sessionRoom = (session: string) => `session ${session}`
 
 /**
  * Authenticates each new socket and makes it a member. The contract reports a rejected token by an
- * event, so a rejected client is connected without any message listener, receives the event, and is
- * disconnected.
+ * event, and clients handle events of a connected socket only. So a rejected client is sent the event,
+ * is connected without any message listener, and is disconnected. A client that connects with
+ * `auth: { connectError: true }` gets Socket.IO's `connect_error` instead.
  */
 export function authenticateSockets({
   io,
@@ -54,11 +55,14 @@ export function authenticateSockets({
     }
   }
 
+  function note(connection: TransportConnection, fault: AuthErrorCode): void {
+    counters.incrementReason('refused', fault)
+    const ip = engine.addressOf(connection)
+    log.info({ security: 'socket_rejected', socket: connection.id, ip, fault }, 'socket rejected')
+  }
+
   function reject(socket: IoSocket, fault: AuthErrorCode): void {
     const connection = toConnection(socket)
-    counters.incrementReason('refused', fault)
-    log.info({ socket: socket.id, ip: engine.addressOf(connection), fault }, 'socket rejected')
-    emitter.authError(socket, fault)
     // A client reconnects after its transport closed, but not after `disconnect`: it needs another
     // token first.
     if (fault === 'unavailable') connection.close()
@@ -71,7 +75,8 @@ export function authenticateSockets({
     const { lost } = socket.data
     socket.data = { holder: toHolder(identity) }
     members.add(member)
-    if (identity.session !== undefined) void socket.join(sessionRoom(identity.session))
+    engine.admit(member.connection)
+    void socket.join(sessionRoom(identity.session))
     void socket.join(notificationsTopic)
     socket.onAny((event: string, ...args: unknown[]) => dispatch(member, event, args))
     socket.on('disconnect', (reason) => leave(member, String(reason)))
@@ -95,9 +100,16 @@ export function authenticateSockets({
     // One socket a connection: otherwise a client could request any number during the verification.
     if (authenticated.has(connection)) return next(new Error('already connected'))
     authenticated.add(connection)
-    outcomes.set(socket, await authenticate(socket.handshake.auth.token))
+    const { token, connectError } = socket.handshake.auth
+    const outcome = await authenticate(token)
+    outcomes.set(socket, outcome)
     // Socket.IO keeps the handshake for the life of the socket. Do not keep the token.
     socket.handshake.auth = {}
+    if ('identity' in outcome) return next()
+    note(connection, outcome.fault)
+    // Socket.IO's own refusal: the client gets `connect_error` and no other event.
+    if (connectError === true) return next(toConnectError(outcome.fault))
+    emitter.authErrorEarly(connection, outcome.fault)
     next()
   })
   io.on('connection', (socket) => {
@@ -105,6 +117,12 @@ export function authenticateSockets({
     if ('identity' in outcome) admit(socket, outcome.identity)
     else reject(socket, outcome.fault)
   })
+}
+
+/** Socket.IO sends `data` to the client beside the message. */
+function toConnectError(fault: AuthErrorCode): Error & { data: object } {
+  const error = toAuthError(fault)
+  return Object.assign(new Error(error.message), { data: error })
 }
 
 type Outcome = Authentication | { fault: 'unavailable' }

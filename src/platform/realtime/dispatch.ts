@@ -1,9 +1,11 @@
 import type { Clock } from '../../core/clock.ts'
+import { nestingMax } from '../../core/limits.ts'
 import type { Log } from '../../core/log.ts'
 import type { Actions } from './actions.ts'
 import type { Emitter } from './emitter.ts'
+import type { RealtimeLimits } from './limits.ts'
 import type { EndReason, Member } from './members.ts'
-import { idOf, MessageFault, topicOf } from './messages.ts'
+import { estimateBytes, idOf, MessageFault, topicOf } from './messages.ts'
 import type { Ack, ErrorBody } from './protocol.ts'
 
 /**
@@ -15,20 +17,28 @@ export function createDispatch({
   actions,
   emitter,
   end,
+  limits,
   onFault,
   log,
   now,
 }: {
   actions: Actions
+  limits: RealtimeLimits
   emitter: Emitter
   end: (member: Member, why: EndReason) => void
   onFault: (code: MessageFault['code']) => void
   log: Log
   now: Clock
 }): (member: Member, event: string, args: readonly unknown[]) => void {
+  /** A message that is larger or deeper than any valid one is charged like the largest. */
+  const bounds = { bytesMax: 2 * limits.payloadBytesMax, depthMax: nestingMax + 2 }
+  const toCharge = (data: unknown) => Math.min(estimateBytes(data, bounds), bounds.bytesMax)
+
   function act(member: Member, event: string, data: unknown): void {
     if (!member.takeMessage(now()))
       throw new MessageFault('invalid_message', 'too many messages a second')
+    if (!member.takeBytes(now(), toCharge(data)))
+      throw new MessageFault('invalid_message', 'too many bytes a second')
     const action = actions.get(event)
     if (!action) throw new MessageFault('invalid_message', 'there is no such event')
     action(member, data)

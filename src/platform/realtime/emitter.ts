@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Clock } from '../../core/clock.ts'
 import type { TokenFault } from '../auth/tokens.ts'
 import { notificationsTopic } from './channels.ts'
+import type { TransportConnection } from './engine.ts'
 import type { Announcement, ClientMessage, FaultCode } from './messages.ts'
 import type { Ack, ErrorBody, Io, IoSocket, ServerEvents } from './protocol.ts'
 
@@ -19,6 +20,11 @@ export type Emitter = {
   /** Sends a packet that a recovered connection missed. */
   repeat(socket: IoSocket, packet: readonly unknown[]): void
   authError(socket: IoSocket, fault: AuthErrorCode): void
+  /**
+   * Sends an auth error to a connection that has no socket yet. Clients handle it before or after
+   * their event `connect`, by their version; those of Socket.IO 4.5 and later before it.
+   */
+  authErrorEarly(connection: TransportConnection, fault: AuthErrorCode): void
   /** Sends an auth error to every socket of a room, on every node. */
   authErrorIn(room: string, fault: TokenFault): void
 }
@@ -52,9 +58,16 @@ export function createEmitter({ io, now }: { io: Io; now: Clock }): Emitter {
       to(socket).emit(event as 'message', ...(args as Parameters<ServerEvents['message']>))
     },
     authError: (socket, fault) => void to(socket).emit('auth_error', toAuthError(fault)),
+    authErrorEarly(connection, fault) {
+      const event = JSON.stringify(['auth_error', toAuthError(fault)])
+      connection.write(`${eventPacket}${event}`)
+    },
     authErrorIn: (room, fault) => void io.to(room).emit('auth_error', toAuthError(fault)),
   }
 }
+
+/** The type of an event in Socket.IO's protocol 5. */
+const eventPacket = 2
 
 const authErrorMessages = {
   token_missing: 'a token is needed',
@@ -64,6 +77,6 @@ const authErrorMessages = {
   unavailable: 'the token could not be verified, try again shortly',
 } as const satisfies Record<AuthErrorCode, string>
 
-function toAuthError(fault: AuthErrorCode): Parameters<ServerEvents['auth_error']>[0] {
+export function toAuthError(fault: AuthErrorCode): Parameters<ServerEvents['auth_error']>[0] {
   return { code: fault, message: authErrorMessages[fault] }
 }

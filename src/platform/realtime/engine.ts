@@ -1,6 +1,14 @@
 import { Server as BunEngine, type BunWebSocket, type WebSocketData } from '@socket.io/bun-engine'
 import type { Clock } from '../../core/clock.ts'
-import { createBucket, frameBytesMax, packetsBurst, packetsPerSecond } from './limits.ts'
+import {
+  createBucket,
+  earlyBytesMax,
+  earlyPacketsMax,
+  frameBytesMax,
+  packetsBurst,
+  packetsPerSecond,
+  type RealtimeLimits,
+} from './limits.ts'
 
 /** The type of `ws.data`, for the caller of `Bun.serve`. */
 export type EngineData = WebSocketData
@@ -14,10 +22,13 @@ export type TransportConnection = {
   readonly id: string
   readonly transport: { readonly name: string; close(): void }
   readonly writeBuffer: readonly { data?: string | Uint8Array }[]
-  on(event: 'packet', listener: () => void): void
+  on(event: 'packet', listener: (packet: TransportPacket) => void): void
   on(event: 'close', listener: (reason: string) => void): void
+  write(data: string): unknown
   close(): void
 }
+
+type TransportPacket = { type: string; data?: string | Uint8Array }
 
 export type Engine = {
   /** For Socket.IO to bind to. */
@@ -29,6 +40,17 @@ export type Engine = {
   /** Connections that were opened since the start. */
   opened(): number
   addressOf(connection: TransportConnection): string
+  /** Lifts the bounds of a connection that is not authenticated yet. */
+  admit(connection: TransportConnection): void
+  /** The largest body of a polling request; small before authentication. */
+  bodyBytesMax(sid: string): number
+  /**
+   * Whether a session may open a websocket. True once: the engine would keep every later one open,
+   * without a limit.
+   */
+  startUpgrade(sid: string): boolean
+  /** Terminates the connection of a session that sent too much. */
+  endFlood(sid: string): void
   /** Bytes in the send buffer of a connection. */
   bufferedBytes(connection: TransportConnection): number
   /** Ends a connection at once and discards its send buffer. */
@@ -46,56 +68,66 @@ export type Engine = {
 const pingIntervalMs = 25_000
 const pingTimeoutMs = 20_000
 
+export type EngineOptions = {
+  /** Headers of every reply, such as CORS. */
+  headersOf: (request: Request) => Record<string, string>
+  clientIp: (request: Request, server: EngineServer) => string
+  limits: Pick<RealtimeLimits, 'bufferedBytesMax' | 'bytesPerSecond' | 'bytesBurst'>
+  onTerminated: (why: 'slow' | 'flood') => void
+  now: Clock
+}
+
 /**
  * Engine.IO on Bun's sockets. The engine itself ignores a full send buffer. Here a connection is
  * terminated when its send buffer exceeds `bufferedBytesMax` (`slow`) or when it sends too many
- * packets (`flood`).
+ * packets or bytes (`flood`).
  */
 export function createEngine({
   headersOf,
   clientIp,
-  bufferedBytesMax,
+  limits,
   onTerminated,
   now,
-}: {
-  /** Headers of every reply, such as CORS. */
-  headersOf: (request: Request) => Record<string, string>
-  clientIp: (request: Request, server: EngineServer) => string
-  bufferedBytesMax: number
-  onTerminated: (why: 'slow' | 'flood') => void
-  now: Clock
-}): Engine {
+}: EngineOptions): Engine {
   const raw = createRaw(headersOf)
   const sockets = new WeakMap<object, BunWebSocket>()
   const requestIps = new WeakMap<Request, string>()
+  const intakes = new WeakMap<TransportConnection, Intake>()
   const ips = new WeakMap<TransportConnection, string>()
-  const connections = new Set<TransportConnection>()
+  const connections = new Map<string, TransportConnection>()
   let opened = 0
 
   raw.on('connection', (socket, request) => {
     const connection = socket as unknown as TransportConnection
-    const takePacket = createBucket({ perSecond: packetsPerSecond, burst: packetsBurst })
+    const intake = createIntake(limits, now)
+    intakes.set(connection, intake)
     ips.set(connection, requestIps.get(request) ?? '')
-    connections.add(connection)
+    connections.set(connection.id, connection)
     opened += 1
-    connection.on('close', () => void connections.delete(connection))
-    connection.on('packet', () => {
-      if (takePacket(now())) return
-      onTerminated('flood')
-      terminate(connection)
+    connection.on('close', () => void connections.delete(connection.id))
+    connection.on('packet', (packet) => {
+      if (intake.take(packet.data?.length ?? 0)) return
+      // The engine closes a connection at an invalid packet. Without this it would still parse it.
+      packet.type = 'error'
+      endFlood(connection)
     })
   })
+
+  function endFlood(connection: TransportConnection): void {
+    onTerminated('flood')
+    terminate(connection)
+  }
+
+  const intakeOf = (sid: string) => {
+    const connection = connections.get(sid)
+    return connection && intakes.get(connection)
+  }
 
   /** Not `connection.close()`: it waits until the client has read its send buffer. */
   function terminate({ transport }: TransportConnection): void {
     const ws = sockets.get(transport)
     if (ws) ws.terminate()
     else transport.close()
-  }
-
-  function onSlow(ws: BunWebSocket): void {
-    onTerminated('slow')
-    ws.terminate()
   }
 
   return {
@@ -105,22 +137,17 @@ export function createEngine({
       requestIps.set(request, clientIp(request, server))
       return raw.handleRequest(request, server)
     },
-    websocket: {
-      open(ws) {
-        const { transport } = ws.data
-        sockets.set(transport, ws)
-        transport.onOpen(withSlowCheck(ws, onSlow))
-      },
-      message: (ws, message) => raw.onWebSocketMessage(ws, message),
-      close: (ws, code, reason) => raw.onWebSocketClose(ws, code, reason),
-      maxPayloadLength: frameBytesMax,
-      backpressureLimit: bufferedBytesMax,
-      // Engine.IO pings every 25 s, so a silent connection has missed two pings.
-      idleTimeout: 60,
-    },
+    websocket: toWebsocketHandler({ raw, sockets, limits, onTerminated }),
     open: () => connections.size,
     opened: () => opened,
     addressOf: (connection) => ips.get(connection) ?? '',
+    admit: (connection) => intakes.get(connection)?.admit(),
+    bodyBytesMax: (sid) => (intakeOf(sid)?.isEarly() === false ? frameBytesMax : earlyBytesMax),
+    startUpgrade: (sid) => intakeOf(sid)?.startUpgrade() ?? true,
+    endFlood(sid) {
+      const connection = connections.get(sid)
+      if (connection) endFlood(connection)
+    },
     bufferedBytes: (connection) =>
       sockets.get(connection.transport)?.getBufferedAmount() ?? toBytes(connection.writeBuffer),
     terminate,
@@ -128,10 +155,81 @@ export function createEngine({
   }
 }
 
+/** What a connection has sent. */
+type Intake = {
+  /** Counts one packet; false if it is too much. */
+  take(bytes: number): boolean
+  /** True until `admit`. */
+  isEarly(): boolean
+  admit(): void
+  startUpgrade(): boolean
+}
+
+/**
+ * A member's messages are limited by `dispatch`, with an error for the client. The bounds here are
+ * twice as high, because they end the connection.
+ */
+function createIntake({ bytesPerSecond, bytesBurst }: EngineOptions['limits'], now: Clock): Intake {
+  const takePacket = createBucket({ perSecond: packetsPerSecond, burst: packetsBurst })
+  const takeBytes = createBucket({ perSecond: 2 * bytesPerSecond, burst: 2 * bytesBurst })
+  let early: { packets: number; bytes: number } | undefined = { packets: 0, bytes: 0 }
+  let hasUpgrade = false
+  return {
+    take(bytes) {
+      if (!early) return takePacket(now()) && takeBytes(now(), bytes)
+      early.packets += 1
+      early.bytes += bytes
+      return early.packets <= earlyPacketsMax && early.bytes <= earlyBytesMax
+    },
+    isEarly: () => early !== undefined,
+    admit() {
+      early = undefined
+    },
+    startUpgrade() {
+      const isFirst = !hasUpgrade
+      hasUpgrade = true
+      return isFirst
+    },
+  }
+}
+
+/** `sockets` gets the websocket of each transport. */
+function toWebsocketHandler({
+  raw,
+  sockets,
+  limits,
+  onTerminated,
+}: Pick<EngineOptions, 'limits' | 'onTerminated'> & {
+  raw: BunEngine
+  sockets: WeakMap<object, BunWebSocket>
+}): Bun.WebSocketHandler<EngineData> {
+  function onSlow(ws: BunWebSocket): void {
+    onTerminated('slow')
+    ws.terminate()
+  }
+
+  return {
+    open(ws) {
+      const { transport } = ws.data
+      // The engine closed the transport before its websocket was open, and would forget the socket.
+      if ((transport as unknown as { readyState: string }).readyState !== 'open')
+        return ws.terminate()
+      sockets.set(transport, ws)
+      transport.onOpen(withSlowCheck(ws, onSlow))
+    },
+    message: (ws, message) => raw.onWebSocketMessage(ws, message),
+    close: (ws, code, reason) => raw.onWebSocketClose(ws, code, reason),
+    maxPayloadLength: frameBytesMax,
+    backpressureLimit: limits.bufferedBytesMax,
+    // Engine.IO pings every 25 s, so a silent connection has missed two pings.
+    idleTimeout: 60,
+  }
+}
+
 const flushPollMs = 10
 
 async function untilFlushed(
-  connections: ReadonlySet<TransportConnection>,
+  connections: ReadonlyMap<string, TransportConnection>,
   msMax: number,
 ): Promise<void> {
   const endMs = performance.now() + msMax

@@ -1,55 +1,88 @@
+import { toSender } from '../../core/address.ts'
+import { withTimeLimit } from '../../core/async.ts'
 import type { Engine, EngineServer } from './engine.ts'
-import { frameBytesMax } from './limits.ts'
+import {
+  bodiesBytesMax,
+  bodyMsMax,
+  frameBytesMax,
+  packetsBurst,
+  queryNamesMax,
+  urlLengthMax,
+} from './limits.ts'
 
 export type Handshake = {
   /** Answers any request of `/socket.io`, preflights included. Never throws. */
   handleRequest(request: Request, server: EngineServer): Promise<Response>
 }
 
-/** The HTTP side of realtime. Rejects a handshake before the server holds any state for it. */
-export function createHandshake({
-  engine,
-  headersOf,
-  isAllowedOrigin,
-  clientIp,
-  waitSeconds,
-  hasCapacity,
-  onRejected,
-}: {
+export type HandshakeOptions = {
   engine: Engine
   headersOf: (request: Request) => Record<string, string>
   isAllowedOrigin: (origin: string) => boolean
   clientIp: (request: Request, server: EngineServer) => string
-  /** Seconds until this address may connect again; 0: at once. */
-  waitSeconds: (clientIp: string) => number | Promise<number>
+  /** Seconds until this address, or /64, may connect again; 0: at once. */
+  waitSeconds: (sender: string) => number | Promise<number>
   hasCapacity: () => boolean
   onRejected: (reason: HandshakeRejection) => void
-}): Handshake {
-  async function check(request: Request, server: EngineServer): Promise<Response | undefined> {
+}
+
+/** The HTTP side of realtime. Rejects a handshake before the server holds any state for it. */
+export function createHandshake(options: HandshakeOptions): Handshake {
+  const { engine, headersOf, isAllowedOrigin, clientIp, waitSeconds, onRejected } = options
+  let bodiesBytes = 0
+
+  async function answer(request: Request, server: EngineServer): Promise<Response> {
     const origin = request.headers.get('origin')
     // CORS does not cover websockets: any page may open one. So the server checks the origin
     // itself.
     if (origin !== null && !isAllowedOrigin(origin) && !isSameOrigin(origin, request))
-      return reject(request, 'origin')
-    if (request.method === 'POST') return checkBody(request)
-    if (new URL(request.url).searchParams.has('sid')) return undefined
-    if (!hasCapacity()) return reject(request, 'full', 5)
-    const seconds = await waitSeconds(clientIp(request, server))
-    return seconds > 0 ? reject(request, 'rate', seconds) : undefined
+      throw new Rejection('origin')
+    const sid = parseSid(request.url)
+    if (request.method === 'POST') return await takeBody(request, { sid, server })
+    if (request.headers.has('upgrade')) checkUpgrade(request, sid)
+    // The engine decides in the same way what is a handshake: an empty sid is none.
+    if (sid === '') {
+      if (!options.hasCapacity()) throw new Rejection('full', 5)
+      const seconds = await waitSeconds(toSender(clientIp(request, server)))
+      if (seconds > 0) throw new Rejection('rate', seconds)
+    }
+    return await engine.handle(request, server)
   }
 
-  /** The engine reads a whole body before it checks its size. */
-  function checkBody(request: Request): Response | undefined {
-    const bytes = request.headers.get('content-length')
-    if (bytes === null) return reject(request, 'length')
-    return Number(bytes) > frameBytesMax ? reject(request, 'size') : undefined
+  function checkUpgrade({ headers }: Request, sid: string): void {
+    const isWebsocket = headers.get('upgrade')?.toLowerCase() === 'websocket'
+    if (!isWebsocket || !headers.has('sec-websocket-key')) throw new Rejection('upgrade')
+    if (sid !== '' && !engine.startUpgrade(sid)) throw new Rejection('upgrade')
   }
 
-  function reject(
+  /** The engine would read a whole body, and split it into packets, before it checks anything. */
+  async function takeBody(
     request: Request,
-    reason: HandshakeRejection,
-    retryAfterSeconds?: number,
-  ): Response {
+    { sid, server }: { sid: string; server: EngineServer },
+  ): Promise<Response> {
+    const announced = request.headers.get('content-length')
+    if (announced === null) throw new Rejection('length')
+    const bytes = Number(announced)
+    if (!(bytes <= Math.min(frameBytesMax, engine.bodyBytesMax(sid)))) throw new Rejection('size')
+    if (bodiesBytes + bytes > bodiesBytesMax) throw new Rejection('full', 1)
+    bodiesBytes += bytes
+    let body: string
+    try {
+      body = await withTimeLimit(request.text(), bodyMsMax, () => {
+        throw new Rejection('timeout')
+      })
+    } finally {
+      bodiesBytes -= bytes
+    }
+    if (countPackets(body) > packetsBurst) {
+      engine.endFlood(sid)
+      throw new Rejection('packets')
+    }
+    const { url, headers, signal } = request
+    return await engine.handle(new Request(url, { method: 'POST', headers, signal, body }), server)
+  }
+
+  function reject(request: Request, { reason, retryAfterSeconds }: Rejection): Response {
     onRejected(reason)
     const { status, message } = rejections[reason]
     const headers = { ...headersOf(request), 'content-type': 'application/json' }
@@ -64,13 +97,37 @@ export function createHandshake({
     if (request.method === 'OPTIONS')
       return new Response(null, { status: 204, headers: headersOf(request) })
     try {
-      return (await check(request, server)) ?? (await engine.handle(request, server))
-    } catch {
-      onRejected('error')
-      return new Response(null, { status: 500, headers: headersOf(request) })
+      return await answer(request, server)
+    } catch (error) {
+      return reject(request, error instanceof Rejection ? error : new Rejection('error'))
     }
   }
   return { handleRequest }
+}
+
+class Rejection extends Error {
+  readonly reason: HandshakeRejection
+  readonly retryAfterSeconds: number | undefined
+
+  constructor(reason: HandshakeRejection, retryAfterSeconds?: number) {
+    super(reason)
+    this.reason = reason
+    this.retryAfterSeconds = retryAfterSeconds
+  }
+}
+
+/** Empty if the request names no session. */
+function parseSid(url: string): string {
+  if (url.length > urlLengthMax || url.split('&', queryNamesMax + 1).length > queryNamesMax)
+    throw new Rejection('query')
+  return new URL(url).searchParams.get('sid') ?? ''
+}
+
+/** Engine.IO separates the packets of a body by the character U+001E. */
+function countPackets(body: string): number {
+  let count = 1
+  for (let at = body.indexOf('\u001e'); at >= 0; at = body.indexOf('\u001e', at + 1)) count += 1
+  return count
 }
 
 type HandshakeRejection = keyof typeof rejections
@@ -86,5 +143,9 @@ const rejections = {
   full: { status: 503, message: 'the server takes no more connections at the moment' },
   length: { status: 411, message: 'a polling body needs a Content-Length' },
   size: { status: 413, message: 'the body is too large' },
+  timeout: { status: 408, message: 'the body did not arrive in time' },
+  packets: { status: 400, message: 'the body has too many packets' },
+  query: { status: 400, message: 'the query is too long or has too many parameters' },
+  upgrade: { status: 400, message: 'only one websocket a session is possible' },
   error: { status: 500, message: 'the request could not be answered' },
 } as const satisfies Record<string, { status: number; message: string }>

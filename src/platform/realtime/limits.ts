@@ -6,6 +6,9 @@ export type RealtimeLimits = {
   payloadBytesMax: number
   messagesPerSecond: number
   messagesBurst: number
+  /** Estimated size of a socket's messages, attachments included. */
+  bytesPerSecond: number
+  bytesBurst: number
   subscriptionsMax: number
   /** Burst of invalid messages before the socket is disconnected. The rate is one a second. */
   strikesMax: number
@@ -33,6 +36,8 @@ export const defaultLimits: RealtimeLimits = {
   payloadBytesMax: mib,
   messagesPerSecond: 100,
   messagesBurst: 200,
+  bytesPerSecond: 2 * mib,
+  bytesBurst: 8 * mib,
   subscriptionsMax: 200,
   strikesMax: 100,
   socketsMax: 50_000,
@@ -55,8 +60,26 @@ export const frameBytesMax = 2 * mib
 export const packetsPerSecond = 1200
 export const packetsBurst = 2400
 
-/** Takes one token; false if none is left. */
-export type Bucket = (nowMs: number) => boolean
+/**
+ * A connection may send this much before it is authenticated: a token, and what clients send while it
+ * is verified.
+ */
+export const earlyBytesMax = 32 * 1024
+export const earlyPacketsMax = 20
+
+/** Bodies of polling requests that are read at the same time, as announced. */
+export const bodiesBytesMax = 64 * mib
+export const bodyMsMax = 10_000
+
+/**
+ * Parameters in the query of a handshake, and its length. Socket.IO copies them to an object whose
+ * names a sender could make collide. Socket.IO itself needs four.
+ */
+export const queryNamesMax = 20
+export const urlLengthMax = 4096
+
+/** Takes `cost` tokens, or 1; false and takes none if fewer are left. */
+export type Bucket = (nowMs: number, cost?: number) => boolean
 
 /** Allows `burst` at once and `perSecond` on average. */
 export function createBucket({ perSecond, burst }: { perSecond: number; burst: number }): Bucket {
@@ -64,13 +87,13 @@ export function createBucket({ perSecond, burst }: { perSecond: number; burst: n
   const burstMs = burst * intervalMs
   let startMs: number | undefined
   let usedUntilMs = 0
-  return (nowMs) => {
+  return (nowMs, cost = 1) => {
     startMs ??= nowMs
     const sinceMs = nowMs - startMs
     // A clock that goes back costs at most one burst: do not wait until the old time is reached
     // again.
     usedUntilMs = Math.min(usedUntilMs, sinceMs + burstMs)
-    const untilMs = toUsedUntilMs(usedUntilMs, sinceMs, intervalMs)
+    const untilMs = toUsedUntilMs(usedUntilMs, sinceMs, cost * intervalMs)
     if (toEarlyMs(untilMs, sinceMs, burstMs) > 0) return false
     usedUntilMs = untilMs
     return true

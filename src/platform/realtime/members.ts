@@ -18,6 +18,8 @@ export type Members = {
    * too large.
    */
   sweep(): void
+  /** Makes the next sweep check every identity: call it when the projects file has changed. */
+  checkIdentities(): void
   /** The time of the last sweep, in ms since 1970. */
   sweptMs(): number
 }
@@ -31,6 +33,7 @@ export type Member = {
   /** Channels that the client subscribed to. */
   topics: Set<string>
   takeMessage: Bucket
+  takeBytes: Bucket
   takeStrike: Bucket
   /**
    * Time of the last heartbeat. Undefined while the client has sent none; Engine.IO pings then
@@ -60,13 +63,15 @@ export function createMembers({
 }): Members {
   const members = new Map<string, Member>()
   let sweeps = 0
+  let isCheckDue = false
   let sweptMs = now()
 
   function sweep(): void {
     const nowMs = now()
     sweptMs = nowMs
     sweeps += 1
-    const checksIdentity = sweeps % sweepsPerIdentityCheck === 0
+    const checksIdentity = isCheckDue || sweeps % sweepsPerIdentityCheck === 0
+    isCheckDue = false
     for (const member of members.values()) {
       const why = findEndReason(member, { nowMs, limits })
       if (why) end(member, why)
@@ -107,6 +112,9 @@ export function createMembers({
       return count
     },
     sweep,
+    checkIdentities() {
+      isCheckDue = true
+    },
     sweptMs: () => sweptMs,
   }
 }
@@ -129,6 +137,7 @@ export function createMember({
     ip,
     topics: new Set(),
     takeMessage: createBucket({ perSecond: limits.messagesPerSecond, burst: limits.messagesBurst }),
+    takeBytes: createBucket({ perSecond: limits.bytesPerSecond, burst: limits.bytesBurst }),
     takeStrike: createBucket({ perSecond: 1, burst: limits.strikesMax }),
     heartbeatMs: undefined,
   }

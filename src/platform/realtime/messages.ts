@@ -43,7 +43,8 @@ export function parseSubscription(data: unknown, limits: RealtimeLimits): Client
 /** Parses `{topic, messageId, payload}` of publish. Throws MessageFault `invalid_message`. */
 export function parsePublication(data: unknown, limits: RealtimeLimits): ClientMessage {
   const message = parseSubscription(data, limits)
-  const { payload = null } = data as { payload?: unknown }
+  const { payload } = data as { payload?: unknown }
+  if (payload === undefined) throw invalid('payload is missing')
   const bounds = { bytesMax: limits.payloadBytesMax, depthMax: nestingMax }
   if (estimateBytes(payload, bounds) === Number.POSITIVE_INFINITY)
     throw invalid(

@@ -23,6 +23,8 @@ export type Realtime = Handshake & {
   announce(announcement: Announcement): void
   /** Ends the sockets of a revoked session, on every node. */
   endSession(session: string): void
+  /** Ends the sockets whose identity the projects file no longer allows, within one sweep. */
+  checkIdentities(): void
   stats(): RealtimeStats
   /** True while it takes connections and its sweep runs on time. */
   isHealthy(): boolean
@@ -37,7 +39,8 @@ export type RealtimeOptions = {
   auth: Pick<Identities, 'authenticate' | 'isCurrent'>
   isAllowedOrigin: (origin: string) => boolean
   clientIp: (request: Request, server: EngineServer) => string
-  waitSeconds: (clientIp: string) => number | Promise<number>
+  /** Seconds until this address, or /64, may connect again; 0: at once. */
+  waitSeconds: (sender: string) => number | Promise<number>
   /** Shares rooms with other nodes, and enables the recovery of lost connections. */
   cluster?: { redis: RedisStreams; prefix: string } | undefined
   limits?: Partial<RealtimeLimits>
@@ -57,7 +60,7 @@ export function createRealtime(options: RealtimeOptions): Realtime {
   const counters = createCounters()
   const headersOf = (request: Request) => toCorsHeaders(request, isAllowedOrigin)
   const onTerminated = (why: string) => counters.incrementReason('ended', why)
-  const engine = createEngine({ ...options, ...limits, headersOf, onTerminated })
+  const engine = createEngine({ ...options, limits, headersOf, onTerminated })
   const { io, close: closeIo } = createIo({ ...options, engine, counters })
   const emitter = createEmitter({ io, now })
   const end = createEndSocket({ engine, emitter, counters, log })
@@ -65,7 +68,7 @@ export function createRealtime(options: RealtimeOptions): Realtime {
   const onPublished = () => counters.increment('published')
   const actions = createActions({ emitter, limits, now, onPublished })
   const onFault = (code: string) => counters.incrementReason('faults', code)
-  const dispatch = createDispatch({ actions, emitter, end, onFault, log, now })
+  const dispatch = createDispatch({ actions, emitter, end, limits, onFault, log, now })
   authenticateSockets({ io, auth, emitter, members, limits, engine, dispatch, counters, log })
   const sweeping = setInterval(members.sweep, limits.sweepMs)
   sweeping.unref()
@@ -81,6 +84,7 @@ export function createRealtime(options: RealtimeOptions): Realtime {
       emitter.authErrorIn(sessionRoom(session), 'token_revoked')
       io.in(sessionRoom(session)).disconnectSockets(true)
     },
+    checkIdentities: members.checkIdentities,
     stats: () => ({
       sockets: members.size,
       subscriptions: members.subscriptions(),

@@ -26,13 +26,22 @@ export function createSdkConfig({
 }): SdkConfig {
   function reply(request: Request, https = false): Reply {
     const url = new URL(request.url)
-    if (https) url.protocol = 'https:'
-    const base = new URL(publicUrl ?? url.origin)
+    const base = new URL(toBaseUrl(request, { publicUrl, https }))
     const app = url.searchParams.get('app') ?? undefined
     const project = url.searchParams.get('project') ?? app
     return toReply(toDocument(toAddresses(base, realtimePort), overrides(project, app)), request)
   }
   return { reply }
+}
+
+/** The address of the server as clients see it, without a slash at the end. */
+export function toBaseUrl(
+  request: Request,
+  { publicUrl, https }: { publicUrl: string | undefined; https: boolean },
+): string {
+  const url = new URL(publicUrl ?? new URL(request.url).origin)
+  if (publicUrl === undefined && https) url.protocol = 'https:'
+  return `${url.origin}${url.pathname.replace(/\/+$/, '')}`
 }
 
 /**
@@ -43,7 +52,7 @@ const maxAgeSeconds = 60
 
 /** Keeps a path of PUBLIC_URL for HTTP only: Socket.IO clients would take a path as a namespace. */
 function toAddresses(base: URL, realtimePort: number | undefined) {
-  const root = `${base.origin}${base.pathname === '/' ? '' : base.pathname.replace(/\/$/, '')}`
+  const root = `${base.origin}${base.pathname.replace(/\/+$/, '')}`
   const realtime = new URL(base.origin)
   if (realtimePort !== undefined) realtime.port = `${realtimePort}`
   return { endpoint: `${root}/api/telemetry/events`, url: realtime.origin }

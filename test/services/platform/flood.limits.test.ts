@@ -14,13 +14,20 @@ test('capture stays fast during a flood of logins', async () => {
   await using server = await startSpillway({
     PROJECTS_FILE: projectsFile,
     RATE_AUTH_PER_MINUTE: '0',
+    TRUSTED_PROXIES: '127.0.0.1',
   })
+  let addresses = 0
+  // An address that fails has to wait, so the flood comes from many.
+  const fromAnother = () => {
+    addresses += 1
+    return { headers: { 'x-forwarded-for': `10.0.${addresses >> 8}.${addresses & 255}` } }
+  }
   let isFlooding = true
   const statuses = new Map<number, number>()
   const attackers = Array.from({ length: 50 }, async (_, attacker) => {
     for (let guess = 0; isFlooding; guess += 1) {
       const password = `guess-${attacker}-${guess}`
-      const { status } = await askToken(server.url, { ...login, password })
+      const { status } = await askToken(server.url, { ...login, password }, fromAnother())
       statuses.set(status, (statuses.get(status) ?? 0) + 1)
     }
   })
@@ -39,7 +46,8 @@ test('capture stays fast during a flood of logins', async () => {
   expect([...statuses.keys()].filter((status) => ![400, 503].includes(status))).toEqual([])
   const median = latencies.sort((a, b) => a - b)[100]!
   expect(median).toBeLessThan(200)
-  expect((await askToken(server.url, login)).status).toBe(200)
+  // However often the account failed, its owner is not locked out.
+  expect((await askToken(server.url, login, fromAnother())).status).toBe(200)
   const sql = `SELECT 1 FROM events WHERE event = 'kept'`
   await until(async () => (await server.query(sql)).length >= 200, { timeoutMs: 20_000 })
   expect(await server.query(sql)).toHaveLength(200)

@@ -1,4 +1,6 @@
+import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import type { Family, RefreshStore, Rotation } from '../../../src/platform/auth/refresh.ts'
 import { createRedisRefreshStore } from '../../../src/platform/auth/refresh-redis.ts'
@@ -13,14 +15,17 @@ const family: Family = {
   clientId: 'shop',
   kind: 'user',
   subject: 'u1',
+  generation: 'generation',
   permissions: ['public:*', 'private:orders'],
   expiresAtMs: nowMs + 60_000,
+  endsAtMs: nowMs + 90_000,
 }
 const rotation: Rotation = {
   id: 'f',
   presentedHash: 'first',
   nextHash: 'second',
-  expiresAtMs: nowMs + 120_000,
+  expiresAtMs: nowMs + 70_000,
+  accessUntilMs: nowMs + 3_600_000,
   clientId: undefined,
   nowMs,
 }
@@ -109,7 +114,7 @@ describe.each(stores)('refresh families in %s', (_, prepare) => {
   test('survive a restart, revoked or not', () =>
     inStore(async (store, reopen) => {
       await store.create({ ...family, id: 'g' })
-      await store.revoke('g')
+      await store.revoke('g', nowMs + 3_600_000)
       const reopened = reopen()
       expect(await reopened.rotate(rotation)).toMatchObject({ outcome: 'rotated' })
       expect(await reopened.isRevoked('g')).toBe(true)
@@ -119,8 +124,24 @@ describe.each(stores)('refresh families in %s', (_, prepare) => {
   test('are unknown if they were never created', () =>
     inStore(async (store) => {
       expect(await store.rotate({ ...rotation, id: 'other' })).toEqual({ outcome: 'unknown' })
-      await store.revoke('other')
       expect(await store.isRevoked('other')).toBe(false)
+      expect(await store.clientOf('other')).toBeUndefined()
+    }))
+
+  test('name their client and their generation', () =>
+    inStore(async (store) => {
+      expect(await store.clientOf('f')).toBe('shop')
+      expect(await store.rotate(rotation)).toMatchObject({ family: { generation: 'generation' } })
+    }))
+
+  test('keep a revocation of a session that has no family', () =>
+    inStore(async (store, reopen) => {
+      await store.revoke('token', nowMs + 3_600_000)
+      expect(await store.isRevoked('token')).toBe(true)
+      expect(await store.rotate({ ...rotation, id: 'token' })).toEqual({ outcome: 'unknown' })
+      const reopened = reopen()
+      expect(await reopened.isRevoked('token')).toBe(true)
+      reopened.close()
     }))
 })
 
@@ -134,6 +155,50 @@ describe('refresh families in SQLite', () => {
     await store.purge(late)
     expect(await store.rotate(rotation)).toEqual({ outcome: 'unknown' })
     store.close()
+  })
+
+  test('stay revoked after they expired, until their access tokens have', async () => {
+    using folder = temporaryFolder()
+    const store = createSqliteRefreshStore({ folder: folder.path, familiesMax: 1 })
+    await store.create(family)
+    await store.rotate(rotation)
+    expect(await store.rotate(rotation)).toEqual({ outcome: 'reused' })
+    // Both delete the family: its expiry, and another one in a full store.
+    await store.purge(family.endsAtMs)
+    await store.create({ ...family, id: 'g', expiresAtMs: nowMs + 80_000 })
+    expect(await store.isRevoked('f')).toBe(true)
+    await store.purge(rotation.accessUntilMs)
+    expect(await store.isRevoked('f')).toBe(false)
+    store.close()
+  })
+
+  test('end at their absolute end, however often they are rotated', async () => {
+    using folder = temporaryFolder()
+    const store = createSqliteRefreshStore({ folder: folder.path })
+    await store.create(family)
+    await store.rotate({ ...rotation, expiresAtMs: nowMs + 120_000 })
+    const late = { ...rotation, presentedHash: 'second', nowMs: family.endsAtMs }
+    expect(await store.rotate(late)).toEqual({ outcome: 'unknown' })
+    store.close()
+  })
+
+  test('of a version without generations are dropped', async () => {
+    using folder = temporaryFolder()
+    const old = new Database(join(folder.path, 'refresh.sqlite'), { create: true })
+    old.run(`CREATE TABLE families (id TEXT PRIMARY KEY, token_hash TEXT NOT NULL,
+      client_id TEXT NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, permissions TEXT NOT NULL,
+      expires_at INTEGER NOT NULL, revoked INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID`)
+    old.run(`INSERT INTO families VALUES ('f', 'first', 'shop', 'user', 'u1', '[]', ?, 0)`, [
+      family.expiresAtMs,
+    ])
+    old.close()
+    const store = createSqliteRefreshStore({ folder: folder.path })
+    expect(await store.rotate(rotation)).toEqual({ outcome: 'unknown' })
+    await store.create(family)
+    store.close()
+    const reopened = createSqliteRefreshStore({ folder: folder.path })
+    expect(await reopened.rotate(rotation)).toMatchObject({ outcome: 'rotated' })
+    reopened.close()
   })
 
   test('delete the first to expire when the store is full', async () => {
@@ -162,5 +227,23 @@ describe('refresh families in Redis', () => {
     const leftMs = await connection.pttl('expiry:refresh:f')
     expect(leftMs).toBeGreaterThan(0)
     expect(leftMs).toBeLessThanOrEqual(60_000)
+  })
+
+  test('end at their absolute end, however often they are rotated', async () => {
+    const store = redisStore('end')
+    await store.create(family)
+    await store.rotate({ ...rotation, expiresAtMs: nowMs + 120_000 })
+    expect(await connection.pttl('end:refresh:f')).toBeLessThanOrEqual(90_000)
+  })
+
+  test('stay revoked as long as their access tokens last', async () => {
+    const store = redisStore('kept')
+    await store.create(family)
+    await store.rotate(rotation)
+    await store.rotate(rotation)
+    expect(await connection.pttl('kept:refresh:f')).toBeGreaterThan(3_000_000)
+    await store.create({ ...family, id: 'g', expiresAtMs: nowMs + 7_200_000 })
+    await store.revoke('g', nowMs + 3_600_000)
+    expect(await connection.pttl('kept:refresh:g')).toBeGreaterThan(4_000_000)
   })
 })

@@ -12,6 +12,7 @@ function findFaults(text: string, path = 'projects.toml'): readonly string[] {
   }
 }
 
+const hash = `$argon2id$v=19$m=65536,t=2,p=1$${'s'.repeat(43)}$${'h'.repeat(43)}`
 const project = (lines: string) => `[[projects]]\nid = "a"\n${lines}`
 
 test.each([
@@ -122,14 +123,29 @@ test.each([
     ['clients[0].secret_hash must be an argon2id hash, as `bun run hash-secret` makes it'],
   ],
   [
+    'a placeholder instead of a hash',
+    '[[clients]]\nid = "c"\nsecret_hash = "$argon2id$…"',
+    ['clients[0].secret_hash must be an argon2id hash, as `bun run hash-secret` makes it'],
+  ],
+  [
+    'a third secret',
+    `[[clients]]\nid = "c"\nsecret_hashes = ["${hash}", "${hash}", "${hash}"]`,
+    ['clients[0].secret_hashes must not have more than 2 items'],
+  ],
+  [
+    'one secret and a list of secrets',
+    `[[clients]]\nid = "c"\nsecret_hash = "${hash}"\nsecret_hashes = ["${hash}"]`,
+    ['clients[0] must have one of secret_hash, secret_hashes and public = true'],
+  ],
+  [
     'a client without secret',
     '[[clients]]\nid = "c"',
-    ['clients[0] must have either secret_hash or public = true'],
+    ['clients[0] must have one of secret_hash, secret_hashes and public = true'],
   ],
   [
     'a public client with secret',
-    '[[clients]]\nid = "c"\npublic = true\nsecret_hash = "$argon2id$x"',
-    ['clients[0] must have either secret_hash or public = true'],
+    `[[clients]]\nid = "c"\npublic = true\nsecret_hash = "${hash}"`,
+    ['clients[0] must have one of secret_hash, secret_hashes and public = true'],
   ],
   [
     'a client of an unknown project',
@@ -155,7 +171,7 @@ test.each([
   ],
   [
     'two users of one name',
-    '[[users]]\nid="1"\nusername="s3cret"\npassword_hash="$argon2id$"\n[[users]]\nid="2"\nusername="s3cret"\npassword_hash="$argon2id$"',
+    `[[users]]\nid="1"\nusername="s3cret"\npassword_hash="${hash}"\n[[users]]\nid="2"\nusername="s3cret"\npassword_hash="${hash}"`,
     ['users[1].username is the same as users[0].username'],
   ],
   [

@@ -170,10 +170,10 @@ test('clients and users have hashes that verify', async () => {
   const projects = example()
   const [backend, website] = projects.clients()
   const [ada] = projects.users()
-  expect(await Bun.password.verify('backend-secret', backend!.secretHash!)).toBe(true)
+  expect(await Bun.password.verify('backend-secret', backend!.secretHashes![0]!)).toBe(true)
   expect(website).toEqual({
     id: 'website',
-    secretHash: undefined,
+    secretHashes: [],
     public: true,
     permissions: [],
   })

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { OAuthError } from '../../../../src/platform/auth/oauth-error.ts'
 import {
   parseRefreshRequest,
+  parseRevokeRequest,
   parseTokenRequest,
 } from '../../../../src/platform/auth/token-request.ts'
 
@@ -14,7 +15,8 @@ const basic = (id: string, secret: string) => ({
   authorization: `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`,
 })
 
-const asked = { grantType: 'client_credentials', clientId: 'shop', clientSecret: 's' }
+const credentials = [{ id: 'shop', secret: 's' }]
+const asked = { grantType: 'client_credentials', credentials }
 
 describe('a token request', () => {
   test.each([
@@ -27,22 +29,40 @@ describe('a token request', () => {
     ['as a form', 'grant_type=client_credentials&client_id=shop&client_secret=s', form(), asked],
     ['with Basic', 'grant_type=client_credentials', form(basic('shop', 's')), asked],
     [
-      'with Basic, percent-encoded',
+      'with Basic, in each encoding that clients use',
       'grant_type=client_credentials',
       form(basic('sh%3Aop', 'a+b%25')),
-      { clientId: 'sh:op', clientSecret: 'a+b%' },
+      {
+        credentials: [
+          { id: 'sh:op', secret: 'a b%' },
+          { id: 'sh:op', secret: 'a+b%' },
+          { id: 'sh%3Aop', secret: 'a+b%25' },
+        ],
+      },
+    ],
+    [
+      'with Basic, with a percent sign that encodes nothing',
+      'grant_type=client_credentials',
+      form(basic('shop', '100%')),
+      { credentials: [{ id: 'shop', secret: '100%' }] },
+    ],
+    [
+      'as a form whose media type is in upper case',
+      'grant_type=client_credentials&client_id=shop&client_secret=s',
+      new Headers({ 'content-type': 'application/X-WWW-Form-URLEncoded; charset=UTF-8' }),
+      { ...asked, isForm: true },
     ],
     [
       'with Basic and the same client_id',
       'grant_type=password&client_id=shop',
       form(basic('shop', 's')),
-      { clientId: 'shop' },
+      { credentials },
     ],
     [
       'with Basic and no secret',
       'grant_type=client_credentials',
       form(basic('page', '')),
-      { clientId: 'page', clientSecret: undefined },
+      { credentials: [{ id: 'page', secret: undefined }] },
     ],
     [
       'as JSON with the content type of a form',
@@ -81,6 +101,18 @@ describe('a token request', () => {
     ['a repeated field', 'grant_type=password&client_id=a&client_id=b', form()],
     ['two ways to authenticate', 'grant_type=password&client_secret=s', form(basic('shop', 's'))],
     ['two different clients', 'grant_type=password&client_id=page', form(basic('shop', 's'))],
+    ['Basic without base64', 'grant_type=password', form({ authorization: 'Basic sh:op' })],
+    ['Basic without credentials', 'grant_type=password', form({ authorization: 'Basic' })],
+    ['a secret without client_id', '{"grant_type":"password","client_secret":"s"}', json()],
+    [
+      '51 fields',
+      JSON.stringify({
+        grant_type: 'password',
+        client_id: 'a',
+        x: Object.fromEntries(Array.from({ length: 48 }, (_, at) => [`x${at}`, at])),
+      }),
+      json(),
+    ],
     ['Basic without a colon', 'grant_type=password', form({ authorization: 'Basic c2hvcA==' })],
     [
       'a secret of 1025 characters',
@@ -110,9 +142,29 @@ describe('a token request', () => {
     )
   })
 
-  test('for a refresh has the refresh token only', () => {
-    expect(parseRefreshRequest('{"refresh_token":"r"}', json())).toBe('r')
-    expect(parseRefreshRequest('refresh_token=r', form())).toBe('r')
+  test('for a refresh needs the refresh token only', () => {
+    const contract = { refreshToken: 'r', credentials: [] }
+    expect(parseRefreshRequest('{"refresh_token":"r"}', json())).toEqual(contract)
+    expect(parseRefreshRequest('refresh_token=r', form())).toEqual(contract)
+    const bearer = json({ authorization: 'Bearer old' })
+    expect(parseRefreshRequest('{"refresh_token":"r"}', bearer)).toEqual(contract)
+    expect(parseRefreshRequest('refresh_token=r', form(basic('shop', 's')))).toEqual({
+      refreshToken: 'r',
+      credentials,
+    })
     expect(() => parseRefreshRequest('{}', json())).toThrow('refresh_token is missing')
+    expect(() => parseRefreshRequest('{"refresh_token":"r","client_secret":"s"}', json())).toThrow(
+      'client_id is missing',
+    )
+  })
+
+  test('for a revocation needs a token and a client', () => {
+    const body = 'token=t&token_type_hint=access_token&client_id=page'
+    expect(parseRevokeRequest(body, form())).toEqual({
+      token: 't',
+      credentials: [{ id: 'page', secret: undefined }],
+    })
+    expect(() => parseRevokeRequest('client_id=page', form())).toThrow('token is missing')
+    expect(() => parseRevokeRequest('token=t', form())).toThrow('client_id is missing')
   })
 })

@@ -35,11 +35,13 @@ const claims = {
   clientId: 'shop',
   permissions: ['public:*', 'private:orders'],
   session: 'session',
+  generation: 'generation',
 }
 const genuine = await tokens.issue(claims)
 
 const payload: JWTPayload = {
   ...{ iss: 'spillway', aud: 'spillway', sub: 'u1', jti: 'j', client_id: 'shop', kind: 'user' },
+  ...{ sid: 'session', gen: 'generation' },
   ...{ scope: 'private:*', iat: nowSeconds, exp: nowSeconds + 60 },
 }
 const header: JWTHeaderParameters = { alg: 'EdDSA', kid: key!.kid, typ: 'at+jwt' }
@@ -78,6 +80,8 @@ const forgeries: [string, string | Promise<string>][] = [
   ['of another issuer', signed({ iss: 'elsewhere' })],
   ['of another type', signed({}, { typ: 'JWT' })],
   ['without a subject', signed({ sub: undefined as never })],
+  ['without a generation', signed({ gen: undefined as never })],
+  ['with a header of 600 characters', signed({}, { x: 'x'.repeat(400) })],
   ['without an expiry', signed({ exp: undefined as never })],
   ['not valid yet', signed({ nbf: nowSeconds + 10 })],
   [

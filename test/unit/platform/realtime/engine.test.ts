@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test'
+import { rawHttp } from '../../../support/raw-http.ts'
 import { rawMember, rawSocket } from '../../../support/raw-socket.ts'
 import { collect, send, startHost } from '../../../support/socket-host.ts'
 import { until } from '../../../support/until.ts'
@@ -76,8 +77,8 @@ describe('a malformed packet', () => {
     }
     await using host = startHost({ auth: { authenticate, isCurrent: () => true } })
     const raw = await rawSocket(host.url)
-    for (let i = 0; i < 100; i += 1) raw.send('40{"token":"alice"}')
-    await until(() => raw.packets.filter((packet) => packet.startsWith('44')).length === 99)
+    for (let i = 0; i < 15; i += 1) raw.send('40{"token":"alice"}')
+    await until(() => raw.packets.filter((packet) => packet.startsWith('44')).length === 14)
     expect(asked).toBe(1)
     verified.resolve({ fault: 'token_invalid' })
     await until(() => raw.isClosed())
@@ -99,6 +100,78 @@ describe('a flood', () => {
   })
 })
 
+describe('before authentication', () => {
+  test.each([
+    ['21 packets', new Array(21).fill('40/nowhere,')],
+    ['33 KiB in one packet', [`40${JSON.stringify({ token: 'x'.repeat(33 * 1024) })}`]],
+    [
+      '36 KiB in three packets',
+      new Array(3).fill(`40/nowhere,${JSON.stringify({ x: 'x'.repeat(12 * 1024) })}`),
+    ],
+  ])('%s end the connection without a verification', async (_, packets) => {
+    let asked = 0
+    const authenticate = async () => {
+      asked += 1
+      return { fault: 'token_invalid' as const }
+    }
+    await using host = startHost({ auth: { authenticate, isCurrent: () => true } })
+    const raw = await rawSocket(host.url)
+    for (const packet of packets) raw.send(packet)
+    await until(() => raw.isClosed())
+    expect(host.realtime.stats().ended).toEqual({ flood: 1 })
+    expect(asked).toBe(0)
+  })
+
+  test('a polling body is at most 32 KiB', async () => {
+    await using host = startHost({ guests })
+    const base = `${host.url}/socket.io/?EIO=4&transport=polling`
+    const { sid } = JSON.parse((await (await fetch(base)).text()).slice(1))
+    const post = async (body: string) =>
+      (await fetch(`${base}&sid=${sid}`, { method: 'POST', body })).status
+    expect(await post(`40${JSON.stringify({ token: 'x'.repeat(33 * 1024) })}`)).toBe(413)
+    expect(await post('40{"token":"alice"}')).toBe(200)
+    await until(() => host.realtime.stats().sockets === 1)
+    expect(await post(`42${JSON.stringify(['x', 'x'.repeat(33 * 1024)])}`)).toBe(200)
+  })
+})
+
+describe('an upgrade', () => {
+  const base = (host: { url: string }, transport: string) =>
+    `${host.url}/socket.io/?EIO=4&transport=${transport}`
+
+  test('is possible once for a session, and later websockets are refused', async () => {
+    await using host = startHost({ guests })
+    const { sid } = JSON.parse((await (await fetch(base(host, 'polling'))).text()).slice(1))
+    const closed: boolean[] = []
+    const open = async () => {
+      const ws = new WebSocket(`${base(host, 'websocket').replace('http', 'ws')}&sid=${sid}`)
+      return await new Promise<boolean>((resolve) => {
+        ws.onopen = () => resolve(true)
+        ws.onerror = () => resolve(false)
+        ws.onclose = () => void closed.push(true)
+      })
+    }
+    expect(await open()).toBe(true)
+    for (let at = 0; at < 20; at += 1) expect(await open()).toBe(false)
+    expect(host.realtime.stats().refused).toEqual({ upgrade: 20 })
+  })
+
+  test.each([
+    ['to another protocol', { upgrade: 'h2c', connection: 'upgrade' }],
+    ['without a key', { upgrade: 'websocket', connection: 'upgrade' }],
+  ])('%s gets 400', async (_, headers) => {
+    await using host = startHost({ guests })
+    const client = await rawHttp(host.url)
+    const lines = Object.entries({ host: '127.0.0.1', ...headers }).map((pair) => pair.join(': '))
+    client.send(
+      `GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`,
+    )
+    expect(await client.status()).toBe(400)
+    client.destroy()
+    expect(host.realtime.stats()).toMatchObject({ refused: { upgrade: 1 }, connections: 0 })
+  })
+})
+
 describe('a request', () => {
   test.each([
     ['with a body beyond the frame', { body: 'x'.repeat(2 * 1024 * 1024 + 1) }, 413],
@@ -112,6 +185,16 @@ describe('a request', () => {
       body: body as string,
     })
     expect(reply.status).toBe(status)
+  })
+
+  test.each([
+    ['of 21 parameters', Array.from({ length: 18 }, (_, at) => `p${at}=1`).join('&')],
+    ['of 5 KB', `x=${'x'.repeat(5000)}`],
+  ])('with a query %s is rejected', async (_, query) => {
+    await using host = startHost({ guests })
+    const reply = await fetch(`${host.url}/socket.io/?EIO=4&transport=polling&${query}&y=1`)
+    expect([reply.status, await reply.json()]).toMatchObject([400, { code: 'query' }])
+    expect(host.realtime.stats().connections).toBe(0)
   })
 
   test.each([

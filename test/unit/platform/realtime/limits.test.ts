@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { createBucket } from '../../../../src/platform/realtime/limits.ts'
+import { rawMember } from '../../../support/raw-socket.ts'
 import { silentSubscriber } from '../../../support/silent-subscriber.ts'
 import { collect, next, send, startHost } from '../../../support/socket-host.ts'
 import { until } from '../../../support/until.ts'
@@ -71,14 +72,53 @@ describe('a socket', () => {
   })
 })
 
+describe('the bytes of a socket', () => {
+  const payload = 'x'.repeat(100_000)
+  const limits = { bytesPerSecond: 100_100, bytesBurst: 1_001_000 }
+
+  test('beyond a burst get invalid_message, and are accepted at the rate', async () => {
+    await using host = startHost({ guests, limits })
+    const alice = await host.connected('alice')
+    const publish = async () =>
+      (await send(alice, 'publish', { topic: 'public:a', payload })).status
+    const statuses: string[] = []
+    for (let i = 0; i < 12; i += 1) statuses.push(await publish())
+    expect(statuses).toEqual([...new Array(10).fill('success'), ...new Array(2).fill('error')])
+    host.clock.nowMs += 2000
+    expect(await publish()).toBe('success')
+    expect(await send(alice, 'subscribe', { topic: 'public:a' })).toMatchObject({
+      status: 'success',
+    })
+  })
+
+  test('count whatever the event and wherever the message has them', async () => {
+    await using host = startHost({ guests, limits })
+    const alice = await host.connected('alice')
+    const acks = collect<{ error?: string }>(alice, 'ack')
+    for (let i = 0; i < 8; i += 1)
+      alice.emit('subscribe', { topic: 'public:a', messageId: `${i}`, [`x${payload}`]: payload })
+    await until(() => acks.length === 8)
+    expect(acks.at(-1)).toMatchObject({ error: 'too many bytes a second' })
+  })
+
+  test('beyond twice the limit end the connection before they are parsed', async () => {
+    await using host = startHost({ guests, limits })
+    const alice = await rawMember(host.url, 'alice')
+    for (let i = 0; i < 22; i += 1) alice.send(`42["publish",${JSON.stringify({ payload })}]`)
+    await until(() => alice.isClosed())
+    expect(host.realtime.stats().ended).toEqual({ flood: 1 })
+  })
+})
+
 describe('a subscriber that does not read', () => {
   const payload = 'x'.repeat(200_000)
   const neverMs = 600_000
+  const bytesBurst = 64 * 1024 * 1024
 
   test('over websocket is terminated by the send beyond its bound, and delays no other socket', async () => {
     await using host = startHost({
       guests,
-      limits: { bufferedBytesMax: 2_000_000, messagesBurst: 10_000, sweepMs: neverMs },
+      limits: { bufferedBytesMax: 2_000_000, messagesBurst: 10_000, bytesBurst, sweepMs: neverMs },
     })
     const slow = await silentSubscriber(host.url, { token: 'alice', topics: ['public:a'] })
     const bob = await host.connected('bob')
@@ -102,7 +142,7 @@ describe('a subscriber that does not read', () => {
   test('over polling is terminated as well', async () => {
     await using host = startHost({
       guests,
-      limits: { bufferedBytesMax: 2_000_000, messagesBurst: 10_000 },
+      limits: { bufferedBytesMax: 2_000_000, messagesBurst: 10_000, bytesBurst },
     })
     await silentPoller(host.url)
     const alice = await host.connected('alice')
@@ -112,7 +152,7 @@ describe('a subscriber that does not read', () => {
   })
 
   test('over polling is terminated when all buffers together exceed their bound, the largest first', async () => {
-    const limits = { bufferedBytesTotalMax: 3_000_000, messagesBurst: 10_000 }
+    const limits = { bufferedBytesTotalMax: 3_000_000, messagesBurst: 10_000, bytesBurst }
     await using host = startHost({ guests, limits })
     await silentPoller(host.url, 'public:b')
     await silentPoller(host.url)
@@ -124,7 +164,7 @@ describe('a subscriber that does not read', () => {
   })
 
   test('over websocket is terminated when all buffers together exceed their bound', async () => {
-    const limits = { bufferedBytesMax: 100_000_000, bufferedBytesTotalMax: 1_000_000 }
+    const limits = { bufferedBytesMax: 100_000_000, bufferedBytesTotalMax: 1_000_000, bytesBurst }
     await using host = startHost({ guests, limits: { ...limits, messagesBurst: 10_000 } })
     const small = await silentSubscriber(host.url, { token: 'alice', topics: ['public:b'] })
     const large = await silentSubscriber(host.url, { token: 'alice', topics: ['public:a'] })
@@ -157,6 +197,30 @@ describe('connections', () => {
     expect(await next<Error>(refused, 'connect_error')).toBeInstanceOf(Error)
     expect(asked).toEqual(['127.0.0.1', '127.0.0.1', '127.0.0.1'])
     expect(host.realtime.stats().refused).toEqual({ rate: 2 })
+  })
+
+  test('with an empty or unknown session id count for the rate, too', async () => {
+    await using host = startHost({ guests, waitSeconds: () => 7 })
+    const statusOf = async (query: string) =>
+      (await fetch(`${host.url}/socket.io/?EIO=4&transport=polling&${query}`)).status
+    expect(await statusOf('sid=')).toBe(429)
+    expect(await statusOf('sid=&sid=x')).toBe(429)
+    expect(await statusOf('sid')).toBe(429)
+    expect(await statusOf('sid=x')).toBe(400)
+    expect(host.realtime.stats().connections).toBe(0)
+  })
+
+  test('from one /64 count together', async () => {
+    const asked: string[] = []
+    const waitSeconds = (sender: string) => asked.push(sender) * 0
+    let at = 0
+    const clientIp = () => {
+      at += 1
+      return `2001:db8:0:1::${at}`
+    }
+    await using host = startHost({ guests, clientIp, waitSeconds })
+    for (let i = 0; i < 2; i += 1) await fetch(`${host.url}/socket.io/?EIO=4&transport=polling`)
+    expect(new Set(asked)).toEqual(new Set(['2001:db8:0:1::/64']))
   })
 
   test('count once for the rate, however many requests polling makes', async () => {

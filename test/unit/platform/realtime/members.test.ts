@@ -1,4 +1,8 @@
 import { describe, expect, test } from 'bun:test'
+import type { Engine } from '../../../../src/platform/realtime/engine.ts'
+import { defaultLimits } from '../../../../src/platform/realtime/limits.ts'
+import { createMember, createMembers } from '../../../../src/platform/realtime/members.ts'
+import type { IoSocket } from '../../../../src/platform/realtime/protocol.ts'
 import { collect, next, send, startHost, toIdentity } from '../../../support/socket-host.ts'
 import { until } from '../../../support/until.ts'
 
@@ -102,4 +106,28 @@ describe('a live socket', () => {
     isBroken = false
     await until(() => alice.connected && host.realtime.stats().sockets === 1)
   })
+})
+
+test('a sweep checks identities when it is told to, else every fifth time', () => {
+  let checks = 0
+  const members = createMembers({
+    engine: { bufferedBytes: () => 0 } as unknown as Engine,
+    limits: defaultLimits,
+    isCurrent() {
+      checks += 1
+      return true
+    },
+    end() {},
+    now: () => 0,
+  })
+  const identity = toIdentity({})
+  const socket = { id: 's', conn: {} } as unknown as IoSocket
+  members.add(createMember({ socket, identity, ip: '', limits: defaultLimits }))
+  members.sweep()
+  expect(checks).toBe(0)
+  members.checkIdentities()
+  members.sweep()
+  expect(checks).toBe(1)
+  for (let sweep = 3; sweep <= 5; sweep += 1) members.sweep()
+  expect(checks).toBe(2)
 })

@@ -53,7 +53,12 @@ describe('parsePublication', () => {
     )
   })
 
-  test('takes a missing payload as null', () => {
-    expect(parsePublication({ topic: 'public:a' }, defaultLimits).payload).toBeNull()
+  test('rejects a missing payload, and accepts null', () => {
+    const parse = (fields: object) =>
+      parsePublication({ topic: 'public:a', ...fields }, defaultLimits)
+    expect(() => parse({})).toThrow(
+      expect.objectContaining({ code: 'invalid_message', message: 'payload is missing' }),
+    )
+    expect(parse({ payload: null }).payload).toBeNull()
   })
 })

@@ -74,6 +74,34 @@ describe.each([
   })
 })
 
+describe('a client with a rejected token', () => {
+  const guests = { old: 'token_expired' as const }
+
+  test.each(['websocket', 'polling'])(
+    'gets auth_error before connect, over %s',
+    async (transport) => {
+      await using host = startHost({ guests })
+      const client = host.client('old', { transports: [transport] })
+      const events: string[] = []
+      for (const event of ['auth_error', 'connect', 'disconnect'])
+        client.on(event, () => void events.push(event))
+      await until(() => events.includes('disconnect'))
+      expect(events).toEqual(['auth_error', 'connect', 'disconnect'])
+    },
+  )
+
+  test('gets connect_error and no connect if it asks for it', async () => {
+    await using host = startHost({ guests })
+    const client = host.client('old', { auth: { token: 'old', connectError: true } })
+    const connects = collect(client, 'connect')
+    const error = await next<Error & { data: unknown }>(client, 'connect_error')
+    expect(error.message).toBe('the token has expired')
+    expect(error.data).toEqual({ code: 'token_expired', message: 'the token has expired' })
+    expect(connects).toEqual([])
+    expect(host.realtime.stats()).toMatchObject({ sockets: 0, refused: { token_expired: 1 } })
+  })
+})
+
 describe('a socket', () => {
   test.each([
     ['subscribe', { topic: 'private:orders' }, 'permission_denied', 'Permission denied'],
