@@ -21,6 +21,7 @@ const projects = `
 id = "open"
 tokens = ["phc_open"]
 api_keys = ["sk_open"]
+apps = ["web"]
 
 [[projects]]
 id = "small"
@@ -90,7 +91,7 @@ async function sendEveryOutcome(): Promise<number[]> {
     await send('/batch/', batchOf('phc_open', bulky)),
     await send('/batch/', batchOf('phc_unknown', makeEvent('u1'), makeEvent('u2'))),
     await send('/api/telemetry/events', telemetry),
-    await send('/api/events/track', { event_type: 'click', event_id: 'e1' }),
+    await send('/api/events/track', { event_type: 'click', event_id: 'e1', project_id: 'open' }),
     await send('/users/report/events', report, {
       ...reportHead,
       'X-PLATFORM': 'ios',

@@ -1,4 +1,3 @@
-import { IngestError } from '../../core/errors.ts'
 import type { CanonicalEvent, LinkRow } from '../../core/event.ts'
 import type { IngestRequest, Normalised } from '../../core/protocol.ts'
 import { type IdentifiedEvent, identify } from '../shared/event-id.ts'
@@ -9,7 +8,7 @@ import type { LinkSubmission } from './protocol.ts'
 
 /**
  * Converts a link event to its row: one typed column for each field of the contract. One bad field
- * refuses the request: throws missing_field and invalid_field. See docs/contracts/link.md.
+ * refuses the request: throws invalid_field. See docs/contracts/link.md.
  */
 export function normaliseLink(request: IngestRequest, submission: LinkEvent): Normalised {
   const fields = createLinkFields(submission.event)
@@ -48,17 +47,13 @@ type RowSource = {
 }
 
 function toRow({ request, fields, project, eventId, uuid }: RowSource): LinkRow {
-  const eventType = fields.given('event_type')
-  if (eventType === undefined) {
-    throw new IngestError('missing_field', 'event_type is required', { field: 'event_type' })
-  }
   fields.text('event_id')
   const { receivedMs } = request
   return {
     uuid,
     received_at: receivedMs,
     event_id: eventId,
-    event_type: eventType,
+    event_type: fields.text('event_type'),
     event_time: toPlausibleTime(fields.time('event_time') ?? receivedMs, receivedMs),
     event_attributes: fields.json('event_attributes'),
     ...toTarget(fields),

@@ -29,7 +29,7 @@ export type LinkSubmission = Submission & {
   hasOwnId: boolean
 }
 
-/** The project id takes the place of a credential. Throws invalid_event and invalid_field. */
+/** The project id takes the place of a credential. Throws invalid_event, missing_field and invalid_field. */
 function parseLink(_request: IngestRequest, { value }: DecodedBody): LinkSubmission {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new IngestError('invalid_event', 'the body must be one event, a JSON object')
@@ -38,7 +38,12 @@ function parseLink(_request: IngestRequest, { value }: DecodedBody): LinkSubmiss
   const own = event.event_id
   const hasOwnId = typeof own === 'string' && own !== ''
   const eventId = hasOwnId ? own : Bun.randomUUIDv7()
-  const credential = createLinkFields(event).given('project_id') ?? 'default'
+  const fields = createLinkFields(event)
+  // A developer who tries the route learns what is missing before whose project it is.
+  if (fields.given('event_type') === undefined) {
+    throw new IngestError('missing_field', 'event_type is required', { field: 'event_type' })
+  }
+  const credential = fields.given('project_id') ?? 'default'
   return { credential, received: 1, event, eventId, hasOwnId }
 }
 

@@ -44,7 +44,7 @@ const rows: Row[] = [
   ]),
   ['POST', '/batch', 401, '{"event":"e","distinct_id":"d"}'],
   ['POST', '/batch', 401, '{"api_key":"nobody","event":"e","distinct_id":"d"}'],
-  ['POST', '/api/events/track', 201, '{"event_type":"click"}'],
+  ['POST', '/api/events/track', 201, '{"event_type":"click","project_id":"blog"}'],
   ['POST', '/api/events/track/', 400, '{}'],
   ['GET', '/api/events/track', 405],
   ['POST', '/users/report/events', 400, '{}'],

@@ -33,7 +33,7 @@ test('two processes share channels and sessions over Redis, also after a restart
   })
   writeFileSync(
     projectsFile,
-    `[[clients]]\nid = "app"\nsecret_hash = "${hash}"\npermissions = ["system:notify"]\n`,
+    `[[projects]]\nid = "shop"\n[[clients]]\nid = "app"\nsecret_hash = "${hash}"\npermissions = ["system:notify"]\n`,
   )
   const environment = {
     REDIS_URL: redis.url,
@@ -66,7 +66,7 @@ test('two processes share channels and sessions over Redis, also after a restart
   // Without Redis each node serves its own clients, and accepts events.
   const alone = await fetch(`${one.url}/api/events/track`, {
     method: 'POST',
-    body: '{"event_type":"click"}',
+    body: '{"event_type":"click","project_id":"shop"}',
   })
   expect(alone.status).toBe(201)
   const near = await connect(one)

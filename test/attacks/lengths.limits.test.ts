@@ -1,0 +1,36 @@
+import { expect, test } from 'bun:test'
+import { gzipSync } from 'node:zlib'
+import { sendBeside } from '../support/beside.ts'
+import { memoryOf } from '../support/intake.ts'
+import { startSpillway } from '../support/spillway.ts'
+
+const mib = 1024 * 1024
+
+test('150 link events with texts of 18 MB take no memory', async () => {
+  await using server = await startSpillway()
+  const bodies = ['event_type', 'city', 'event_attributes'].map((field) => {
+    const text = 'x'.repeat(18 * mib)
+    const value = field === 'event_attributes' ? { text } : text
+    return gzipSync(JSON.stringify({ event_type: 'click', [field]: value }))
+  })
+  // About 2.7 MB in all.
+  const body = (index: number) => bodies[index % bodies.length]!
+  const memory = memoryOf(server.pid())
+  memory.reset()
+  const beside = sendBeside(server)
+  const statuses = new Map<number, number>()
+  for (let sent = 0; sent < 150; sent += 5) {
+    const burst = Array.from({ length: 5 }, async (_, index) => {
+      const sending = { method: 'POST', body: body(sent + index) }
+      const { status } = await fetch(`${server.url}/api/events/track`, sending)
+      statuses.set(status, (statuses.get(status) ?? 0) + 1)
+    })
+    await Promise.all(burst)
+  }
+  const { failures, slowestMs } = await beside.end()
+  expect(Object.fromEntries(statuses)).toEqual({ 400: 150 })
+  expect(failures).toEqual([])
+  expect(slowestMs).toBeLessThan(300)
+  expect(memoryOf(server.pid()).peakBytes - memory.nowBytes).toBeLessThan(700 * mib)
+  expect(await server.query('SELECT 1 FROM link_events')).toEqual([])
+}, 120_000)

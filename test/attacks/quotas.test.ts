@@ -1,0 +1,116 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Beside, sendBeside } from '../support/beside.ts'
+import { temporaryFolder } from '../support/folder.ts'
+import { scrape, toImbalances } from '../support/metrics.ts'
+import { type Spillway, startSpillway } from '../support/spillway.ts'
+import { until } from '../support/until.ts'
+
+const quota = (max: number) => `{ max = ${max}, period = "month" }`
+const projects = `
+[[projects]]
+id = "phc_beside"
+tokens = ["phc_beside"]
+
+[[projects]]
+id = "parallel"
+tokens = ["phc_parallel"]
+quotas.events = ${quota(50)}
+
+[[projects]]
+id = "bad"
+tokens = ["phc_bad"]
+
+[[projects]]
+id = "bad_limited"
+tokens = ["phc_bad_limited"]
+quotas.events = ${quota(30)}
+`
+
+const folder = temporaryFolder()
+let server: Spillway
+let beside: Beside
+beforeAll(async () => {
+  const path = join(folder.path, 'projects.toml')
+  writeFileSync(path, projects)
+  server = await startSpillway({ PROJECTS_FILE: path })
+  beside = sendBeside(server)
+}, 60_000)
+afterAll(async () => {
+  await server?.[Symbol.asyncDispose]()
+  folder[Symbol.dispose]()
+})
+
+async function sendBatch(api_key: string, batch: object[]) {
+  const body = JSON.stringify({ api_key, batch })
+  const response = await fetch(`${server.url}/batch`, { method: 'POST', body })
+  return { status: response.status, body: (await response.json()) as Record<string, unknown> }
+}
+
+const eventsOf = (count: number, changes: object = {}) =>
+  Array.from({ length: count }, () => {
+    return { event: 'e', uuid: crypto.randomUUID(), distinct_id: 'u', ...changes }
+  })
+
+const numberOf = async (sql: string) => (await server.query<{ n: number }>(sql))[0]?.n
+const storedOf = (project: string, table = 'events') =>
+  numberOf(`SELECT toUInt32(count()) AS n FROM ${table} WHERE project = '${project}'`)
+/** Rows are inserted in the order of the journal, so what was sent before is there, too. */
+async function isDelivered(): Promise<void> {
+  const name = crypto.randomUUID()
+  await sendBatch('phc_beside', eventsOf(1, { event: name }))
+  await until(() => numberOf(`SELECT toUInt32(count()) AS n FROM events WHERE event = '${name}'`))
+}
+
+test('40 batches in parallel cannot exceed a quota', async () => {
+  // The connections are open before, so that all batches arrive together.
+  const probes = Array.from({ length: 40 }, () => fetch(`${server.url}/_readiness`))
+  await Promise.all((await Promise.all(probes)).map((response) => response.text()))
+  const batches = Array.from({ length: 40 }, () => eventsOf(50))
+  const answers = await Promise.all(batches.map((batch) => sendBatch('phc_parallel', batch)))
+  expect(answers.every(({ status }) => status === 200)).toBe(true)
+  const limited = answers.filter(({ body }) => 'quota_limited' in body)
+  expect(limited).toHaveLength(39)
+  await isDelivered()
+  expect(await storedOf('parallel')).toBe(50)
+})
+
+test('a request of 20,000 bad events leaves 101 dead letters and a short reply', async () => {
+  const bad = Array.from({ length: 20_000 }, (_, index) => ({ distinct_id: `${index}` }))
+  const { status, body } = await sendBatch('phc_bad', [...bad, ...eventsOf(1)])
+  expect(status).toBe(200)
+  expect(body.rejected).toHaveLength(100)
+  expect(body.rejected).toContainEqual({ index: 99, error: 'missing_event_name' })
+  expect(body.rejected_count).toBe(20_000)
+  await isDelivered()
+  expect(await storedOf('bad')).toBe(1)
+  expect(await storedOf('bad', 'dead_letters')).toBe(101)
+  const [last] = await server.query<{ raw: string }>(
+    `SELECT raw FROM dead_letters WHERE project = 'bad' AND reason = 'more_rejected'`,
+  )
+  expect(last).toEqual({ raw: '{"missing_event_name":19900}' })
+})
+
+test('dead letters use up the quota of their project', async () => {
+  for (let count = 0; count < 5; count += 1)
+    await sendBatch('phc_bad_limited', [...eventsOf(1), ...eventsOf(20, { event: '' })])
+  await isDelivered()
+  const events = (await storedOf('bad_limited')) ?? 0
+  const letters = (await storedOf('bad_limited', 'dead_letters')) ?? 0
+  expect(events + letters).toBe(30)
+})
+
+test('the balance holds, and a sender beside them loses nothing', async () => {
+  const { acknowledged, failures } = await beside.end()
+  expect(failures).toEqual([])
+  expect(acknowledged).toBeGreaterThan(10)
+  expect(toImbalances(await scrape(server.url), [])).toEqual({ intake: 0, commits: 0 })
+})
+
+test('a restart keeps what was charged, and nothing of what was only reserved', async () => {
+  expect((await sendBatch('phc_parallel', eventsOf(1))).body).toHaveProperty('quota_limited')
+  await server.stop()
+  await server.start()
+  expect((await sendBatch('phc_parallel', eventsOf(1))).body).toHaveProperty('quota_limited')
+}, 60_000)
