@@ -6,6 +6,7 @@ import { toRole } from './cluster/messages.ts'
 import { startSupervisor } from './cluster/supervisor.ts'
 import { startSupervised } from './cluster/worker.ts'
 import { type Config, loadConfig } from './config/config.ts'
+import { findOriginFaults } from './core/cors.ts'
 
 /** Closing may take this long beyond SHUTDOWN_MS_MAX: the embedded ClickHouse completes a running insert. */
 const closeMsMax = 20_000
@@ -34,9 +35,11 @@ function start(config: Config, warnings: readonly string[]): Promise<Running> {
 
 /** Starts, and stops in order on SIGTERM, SIGINT, and when npx ends. */
 async function main(): Promise<void> {
+  // As in start.sh: only this user may read what the server writes.
+  process.umask(0o077)
   const isSupervised = toRole(process.argv[2]) !== undefined
   if (!isSupervised) readArguments(process.argv.slice(2))
-  const { config, warnings } = loadConfig(process.env)
+  const { config, warnings } = loadConfig(process.env, findOriginFaults)
   let stoppingSinceMs: number | undefined
   const starting = start(config, warnings)
   const stop = async (reason: string) => {

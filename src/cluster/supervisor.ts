@@ -1,6 +1,5 @@
 import { type StopReport, toStopText } from '../app/server.ts'
 import type { Config } from '../config/config.ts'
-import { SettingsError } from '../config/environment.ts'
 import { createLogs } from '../observability/log.ts'
 import { type Child, startChild } from './child.ts'
 import { createMetricsGatherer } from './gather.ts'
@@ -24,7 +23,6 @@ type Member = { key: string; child: Child }
 /** Starts WORKERS processes on one port, and one for realtime. Rejects when one of them cannot start. */
 export async function startSupervisor(options: SupervisorOptions): Promise<Supervisor> {
   const { config, warnings } = options
-  assertShared(config)
   const { log, close: closeLog } = createLogs({ level: config.LOG_LEVEL, access: false })
   const port = config.PORT || freePort(config.HOST)
   const realtimePort = config.REALTIME_PORT || freePort(config.HOST)
@@ -87,20 +85,6 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   }
   log.info({ port, workers: config.WORKERS }, 'every process is ready')
   return { stop }
-}
-
-/** Several processes need services that they can share. */
-function assertShared({ WORKERS, CLICKHOUSE_URL, REDIS_URL }: Config): void {
-  const needs = { CLICKHOUSE_URL, REDIS_URL }
-  const reasons = {
-    CLICKHOUSE_URL: 'only one process can open the embedded ClickHouse',
-    REDIS_URL: 'processes share dedup keys, limits and realtime rooms through Redis',
-  }
-  const missing = (Object.keys(needs) as (keyof typeof needs)[]).filter((name) => !needs[name])
-  if (missing.length === 0) return
-  throw new SettingsError(
-    missing.map((name) => `WORKERS=${WORKERS} needs ${name}: ${reasons[name]}`),
-  )
 }
 
 /** The children share one port, so it is chosen before the first of them listens. */

@@ -1,17 +1,21 @@
 import { resolve } from 'node:path'
 import Type, { type Static } from 'typebox'
-import { type Environment, parseSettings } from './environment.ts'
+import type { Check } from './checks.ts'
+import * as checks from './checks.ts'
+import { type Environment, parseSettings, SettingsError } from './environment.ts'
 
 const kib = 1024
 const mib = 1024 * kib
 const gib = 1024 * mib
 
-const text = (description: string, fallback?: string) =>
-  Type.String({ description, ...(fallback === undefined ? {} : { default: fallback }) })
-const secret = (description: string) => Type.String({ description, secret: true })
+const text = (description: string, fallback?: string, check?: Check) =>
+  Type.String({ description, ...(fallback === undefined ? {} : { default: fallback }), check })
+const secret = (description: string, check?: Check) =>
+  Type.String({ description, secret: true, check })
 const integer = (description: string, [fallback, minimum, maximum]: [number, number, number]) =>
   Type.Integer({ description, default: fallback, minimum, maximum })
-const list = (description: string) => Type.Array(Type.String(), { description, default: [] })
+const list = (description: string, check?: Check) =>
+  Type.Array(Type.String(), { description, default: [], check })
 const choice = <const T extends string>(description: string, options: readonly T[], fallback: T) =>
   Type.Enum([...options], { description, default: fallback })
 const flag = (description: string, fallback: boolean) =>
@@ -21,9 +25,13 @@ const optional = Type.Optional
 /** Every setting: its meaning with units, its default and its bounds. The table in README.md is generated from it. */
 export const settingsSchema = Type.Object({
   PORT: integer('HTTP port; 0 picks a free one, which the first log line names', [3000, 0, 65535]),
-  HOST: text('address to listen on', '0.0.0.0'),
+  HOST: text('address to listen on', '0.0.0.0', checks.host),
   DATA_DIR: text('folder of the journal, the dedup keys and the embedded ClickHouse', './data'),
-  NODE_ENV: text('`production` refuses to start with development keys and clients', 'development'),
+  NODE_ENV: choice(
+    '`production` refuses to start with development keys and clients, and closes what the table above names',
+    ['development', 'test', 'production'],
+    'development',
+  ),
   LOG_LEVEL: choice(
     'least severe level that is logged',
     ['debug', 'info', 'warn', 'error', 'silent'],
@@ -33,6 +41,22 @@ export const settingsSchema = Type.Object({
   SHUTDOWN_MS_MAX: integer(
     'time limit on SIGTERM to finish requests and ship events, ms',
     [10_000, 0, 600_000],
+  ),
+
+  KEEP_ALIVE_SECONDS: integer(
+    'a silent connection is closed after this many seconds; more than the load balancer’s own time',
+    // Socket.IO pings each 25 s. Bun's bound is 255.
+    [75, 30, 255],
+  ),
+  ADMIN_TOKEN: optional(
+    secret(
+      'bearer token for `/metrics` and the details of health, at least 16 characters',
+      checks.adminToken,
+    ),
+  ),
+  ADMIN_PORT: integer(
+    'another port for `/metrics` and health, without a token; keep it from the internet; 0 = off',
+    [0, 0, 65535],
   ),
 
   DURABILITY: choice(
@@ -112,6 +136,7 @@ export const settingsSchema = Type.Object({
   PROJECTS_FILE: optional(text('TOML or JSON file of projects, clients and users')),
   TRUSTED_PROXIES: list(
     'addresses or CIDR ranges of proxies whose X-Forwarded-For and -Proto are trusted, comma-separated',
+    checks.addressRange,
   ),
   POSTHOG_JS_DIR: optional(
     text(
@@ -121,7 +146,10 @@ export const settingsSchema = Type.Object({
   CORS_ORIGINS: list('origins whose pages may call the server, comma-separated; empty allows any'),
 
   CLICKHOUSE_URL: optional(
-    secret('http(s)://user:password@host:8123/database; unset runs the embedded ClickHouse'),
+    secret(
+      'http(s)://user:password@host:8123/database; unset runs the embedded ClickHouse',
+      checks.clickhouseUrl,
+    ),
   ),
   CLICKHOUSE_CLUSTER: optional(
     text('cluster name; creates tables ON CLUSTER with Replicated engines'),
@@ -136,7 +164,7 @@ export const settingsSchema = Type.Object({
   ),
   EVENTS_TTL_DAYS: integer('events are deleted after this many days; 0 = never', [0, 0, 36_500]),
 
-  KAFKA_BROKERS: list('host:port, comma-separated; empty turns Kafka off'),
+  KAFKA_BROKERS: list('host:port, comma-separated; empty turns Kafka off', checks.broker),
   KAFKA_TOPIC_EVENTS: text('topic of events', 'events'),
   KAFKA_TOPIC_OVERFLOW: text('topic of events above OVERFLOW_PER_SECOND', 'events_overflow'),
   KAFKA_TOPIC_HISTORICAL: text('topic of migrated events', 'events_historical'),
@@ -174,6 +202,7 @@ export const settingsSchema = Type.Object({
   REDIS_URL: optional(
     secret(
       'redis(s)://…; several URLs, comma-separated, are nodes of one cluster; unset runs without Redis',
+      checks.redisUrls,
     ),
   ),
   REDIS_TIMEOUT_MS: integer(
@@ -194,7 +223,11 @@ export const settingsSchema = Type.Object({
   ),
   REALTIME_PORT: integer('port of Socket.IO if WORKERS is above 1', [3001, 0, 65535]),
   PUBLIC_URL: optional(
-    text('URL under which clients reach the server; unset uses the Host header'),
+    text(
+      'URL under which clients reach the server; unset uses the Host header, and turns off `/api/sdk/config` in production',
+      undefined,
+      checks.publicUrl,
+    ),
   ),
   TLS_CERT_FILE: optional(text('certificate chain, PEM; together with TLS_KEY_FILE serves HTTPS')),
   TLS_KEY_FILE: optional(text('private key of the certificate, PEM')),
@@ -206,9 +239,35 @@ export const settingsSchema = Type.Object({
 
 export type Config = Static<typeof settingsSchema> & { dataDir: string }
 
-/** Reads the settings from the environment. Throws SettingsError, which lists every fault. */
-export function loadConfig(environment: Environment): { config: Config; warnings: string[] } {
-  const { values, warnings } = parseSettings(settingsSchema, environment)
+/**
+ * Reads the settings from the environment. Throws SettingsError, which lists every fault.
+ * `findOriginFaults` checks CORS_ORIGINS by the rule that the projects file has, too.
+ */
+export function loadConfig(
+  environment: Environment,
+  findOriginFaults: (origins: readonly string[]) => string[] = () => [],
+): { config: Config; warnings: string[] } {
+  const { values, warnings, faults } = parseSettings(settingsSchema, environment)
   const config = values as Static<typeof settingsSchema>
+  const originFaults = findOriginFaults(config.CORS_ORIGINS)
+  faults.push(...originFaults.map((fault) => `CORS_ORIGINS ${fault}`))
+  faults.push(...findConflicts(environment))
+  if (faults.length > 0) throw new SettingsError(faults)
   return { config: { ...config, dataDir: resolve(config.DATA_DIR) }, warnings }
+}
+
+const worksAlone: Record<string, string> = {
+  CLICKHOUSE_URL: 'only one process can open the embedded ClickHouse',
+  REDIS_URL: 'processes share dedup keys, limits and realtime rooms through Redis',
+}
+
+/** Settings that need each other. */
+function findConflicts(environment: Environment): string[] {
+  const { TLS_CERT_FILE, TLS_KEY_FILE, WORKERS = '1' } = environment
+  const faults: string[] = []
+  if (!TLS_CERT_FILE !== !TLS_KEY_FILE) faults.push('TLS_CERT_FILE and TLS_KEY_FILE go together')
+  if (!/^\d+$/.test(WORKERS) || Number(WORKERS) === 1) return faults
+  for (const [name, reason] of Object.entries(worksAlone))
+    if (!environment[name]) faults.push(`WORKERS=${WORKERS} needs ${name}: ${reason}`)
+  return faults
 }

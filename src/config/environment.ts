@@ -12,13 +12,13 @@ export class SettingsError extends Error {
 }
 
 /**
- * Reads a flat table of settings from the environment. Throws SettingsError, which lists every fault with setting, value
- * and bound. An empty variable counts as unset.
+ * Reads a flat table of settings from the environment. `faults` names setting, value and bound of every fault. An empty
+ * variable counts as unset.
  */
 export function parseSettings(
   schema: TObject,
   environment: Environment,
-): { values: Record<string, unknown>; warnings: string[] } {
+): { values: Record<string, unknown>; warnings: string[]; faults: string[] } {
   const faults: string[] = []
   const values: Record<string, unknown> = {}
   for (const [name, field] of Object.entries(schema.properties)) {
@@ -26,10 +26,21 @@ export function parseSettings(
     const value =
       text === undefined || text === '' ? (field as Described).default : toValue(field, text)
     if (value !== undefined && !Value.Check(field, value)) faults.push(toFault(name, field, text))
+    else faults.push(...findFaults(name, field, value))
     values[name] = value
   }
-  if (faults.length > 0) throw new SettingsError(faults)
-  return { values, warnings: toWarnings(Object.keys(schema.properties), environment) }
+  return { values, warnings: toWarnings(Object.keys(schema.properties), environment), faults }
+}
+
+/** What the setting's own check finds, for each item of a list. */
+function findFaults(name: string, { check, secret }: Described, value: unknown): string[] {
+  if (!check || value === undefined) return []
+  const items = Array.isArray(value) ? value : [value]
+  return items.flatMap((item) => {
+    const expected = check(item)
+    const shown = secret ? '(hidden)' : JSON.stringify(item)
+    return expected === undefined ? [] : [`${name} ${shown} is not ${expected}`]
+  })
 }
 
 type Described = TSchema & {
@@ -40,6 +51,7 @@ type Described = TSchema & {
   enum?: readonly unknown[]
   secret?: boolean
   description?: string
+  check?: (value: string) => string | undefined
 }
 
 const unitBytes: Record<string, number> = {
@@ -65,7 +77,14 @@ function toInteger(text: string): number | string {
 
 function toFault(name: string, field: Described, text: string | undefined): string {
   const shown = field.secret ? '(hidden)' : JSON.stringify(text ?? '')
-  return `${name} ${shown} is not ${toBound(field)}`
+  return `${name} ${shown} is not ${toBound(field)}${toHint(field, text ?? '')}`
+}
+
+/** Other systems write 10GB or 10g for what is 10GiB here. */
+function toHint({ type }: Described, text: string): string {
+  const [, digits, letter] = /^(\d+)\s*([kmgt])(?:i?b)?$/i.exec(text) ?? []
+  if (type !== 'integer' || letter === undefined) return ''
+  return `; did you mean ${digits}${letter.toUpperCase()}iB?`
 }
 
 function toBound(field: Described): string {

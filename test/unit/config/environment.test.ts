@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'bun:test'
 import { type Config, loadConfig } from '../../../src/config/config.ts'
 import { SettingsError } from '../../../src/config/environment.ts'
+import { findOriginFaults } from '../../../src/core/cors.ts'
 
 const faultsOf = (environment: Record<string, string>): string => {
   try {
-    loadConfig(environment)
+    loadConfig(environment, findOriginFaults)
     return ''
   } catch (error) {
     expect(error).toBeInstanceOf(SettingsError)
@@ -44,8 +45,59 @@ describe('settings', () => {
     expect(faultsOf(environment)).toBe(expected)
   })
 
+  test.each([
+    ['CLICKHOUSE_URL', 'localhost:8123', 'CLICKHOUSE_URL (hidden) is not a URL such as'],
+    ['CLICKHOUSE_URL', 'tcp://localhost:9000', 'CLICKHOUSE_URL (hidden) is not'],
+    ['REDIS_URL', 'localhost:6379', 'REDIS_URL (hidden) is not a URL such as redis://host:6379'],
+    ['REDIS_URL', 'redis://a:1,http://b:2', 'REDIS_URL (hidden) is not'],
+    ['PUBLIC_URL', 'events.example.com', 'PUBLIC_URL "events.example.com" is not a URL such as'],
+    ['PUBLIC_URL', 'https://u:p@events.example.com', 'PUBLIC_URL '],
+    ['KAFKA_BROKERS', 'a:1,b', 'KAFKA_BROKERS "b" is not host:port'],
+    ['KAFKA_BROKERS', 'kafka://a:1', 'KAFKA_BROKERS "kafka://a:1" is not host:port'],
+    ['TRUSTED_PROXIES', '10.0.0.0/8,balancer', 'TRUSTED_PROXIES "balancer" is not an IP address'],
+    ['TRUSTED_PROXIES', '10.0.0.0/33', 'TRUSTED_PROXIES "10.0.0.0/33" is not an IP address'],
+    ['HOST', '300.1.1.1', 'HOST "300.1.1.1" is not an IP address or a host name'],
+    ['HOST', '127.0.0.1:3000', 'HOST "127.0.0.1:3000" is not'],
+    ['ADMIN_TOKEN', 'short', 'ADMIN_TOKEN (hidden) is not at least 16 characters'],
+    ['CORS_ORIGINS', 'https://a.example,b.example', 'CORS_ORIGINS "b.example" is not'],
+  ])('refuses %s=%s', (name, value, fault) => {
+    const faults = faultsOf({ [name]: value }).split('\n')
+    expect(faults).toEqual([expect.stringContaining(fault)])
+  })
+
+  test.each([
+    ['CLICKHOUSE_URL', 'https://u:p@clickhouse.internal:8443/spillway'],
+    ['REDIS_URL', 'redis://:p@a:1, rediss://b:2/3'],
+    ['PUBLIC_URL', 'https://events.example.com/sdk'],
+    ['KAFKA_BROKERS', 'kafka-0.svc:9092,10.0.0.1:9092,[2001:db8::1]:9092'],
+    ['TRUSTED_PROXIES', '10.0.0.0/8, 2001:db8::/32, 127.0.0.1'],
+    ['HOST', '::'],
+    ['HOST', 'localhost'],
+  ])('takes %s=%s', (name, value) => expect(faultsOf({ [name]: value })).toBe(''))
+
+  test.each([
+    ['JOURNAL_MAX_BYTES', '10GB', '10GiB'],
+    ['JOURNAL_MAX_BYTES', '10G', '10GiB'],
+    ['INTAKE_BYTES_MAX', '512 mb', '512MiB'],
+    ['RING_BYTES_MAX', '64m', '64MiB'],
+  ])('hints at the unit for %s=%s', (name, value, meant) => {
+    expect(faultsOf({ [name]: value })).toEndWith(`; did you mean ${meant}?`)
+  })
+
   test('reports all faults at once', () => {
-    expect(faultsOf({ PORT: 'x', WORKERS: '0', LOG_LEVEL: 'loud' }).split('\n')).toHaveLength(3)
+    const faults = faultsOf({
+      ...{ PORT: 'x', WORKERS: '2', LOG_LEVEL: 'loud', PUBLIC_URL: 'x', TLS_CERT_FILE: 'c' },
+      ...{ REDIS_URL: 'x', TRUSTED_PROXIES: 'x', CORS_ORIGINS: 'x', NODE_ENV: 'prod' },
+    })
+    const names = ['PORT', 'LOG_LEVEL', 'NODE_ENV', 'PUBLIC_URL', 'REDIS_URL', 'TRUSTED_PROXIES']
+    for (const name of [
+      ...names,
+      'CORS_ORIGINS',
+      'TLS_CERT_FILE',
+      'WORKERS=2 needs CLICKHOUSE_URL',
+    ])
+      expect(faults).toContain(name)
+    expect(faults.split('\n')).toHaveLength(9)
   })
 
   test.each([

@@ -31,7 +31,10 @@ test('finds no orphaned journal in a missing folder', () => {
 })
 
 test('divides the limits of a node among its workers, down to their minimum', () => {
-  const { config } = loadConfig({ WORKERS: '8', JOURNAL_MAX_BYTES: '8GiB', DATA_DIR: '/data' })
+  const { config } = loadConfig({
+    ...{ WORKERS: '8', JOURNAL_MAX_BYTES: '8GiB', DATA_DIR: '/data' },
+    ...{ CLICKHOUSE_URL: 'http://localhost:8123', REDIS_URL: 'redis://localhost' },
+  })
   const share = toShare(config, 3)
   expect(share.dataDir).toBe('/data/worker-3')
   expect(share.JOURNAL_MAX_BYTES).toBe(1024 * mib)

@@ -1,0 +1,68 @@
+import { isIP } from 'node:net'
+
+/**
+ * Checks of settings whose type is narrower than text. Each returns what the value has to be, or
+ * undefined if it is that.
+ */
+export type Check = (value: string) => string | undefined
+
+const expecting =
+  (expected: string, isValid: (value: string) => boolean): Check =>
+  (value) =>
+    isValid(value) ? undefined : expected
+
+/** Undefined if the text is no URL. */
+function parseUrl(text: string): URL | undefined {
+  return URL.canParse(text) ? new URL(text) : undefined
+}
+
+function isHttp(text: string): boolean {
+  const url = parseUrl(text)
+  return url !== undefined && /^https?:$/.test(url.protocol) && url.hostname !== ''
+}
+
+export const clickhouseUrl = expecting(
+  'a URL such as http://user:password@host:8123/database',
+  (text) => isHttp(text) && /^\/[^/]*$/.test(new URL(text).pathname),
+)
+
+export const publicUrl = expecting(
+  'a URL such as https://events.example.com, without user, query and fragment',
+  (text) => isHttp(text) && !/[@?#]/.test(text),
+)
+
+/** Several nodes of a cluster are separated by commas. */
+export const redisUrls = expecting('a URL such as redis://host:6379, or several of them', (text) =>
+  text.split(',').every((part) => {
+    const url = parseUrl(part.trim())
+    return url !== undefined && /^rediss?:$/.test(url.protocol) && url.hostname !== ''
+  }),
+)
+
+export const broker = expecting('host:port', (text) => {
+  const [, port] = /^(?:[\w.-]+|\[[\da-f:.]+\]):(\d{1,5})$/i.exec(text) ?? []
+  return port !== undefined && Number(port) > 0 && Number(port) <= 65_535
+})
+
+/** An address, or a range as address and prefix length. */
+export const addressRange = expecting('an IP address or a range such as 10.0.0.0/8', (text) => {
+  const [address = '', prefix, ...rest] = text.split('/')
+  const family = isIP(address)
+  if (family === 0 || rest.length > 0) return false
+  if (prefix === undefined) return true
+  return /^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128)
+})
+
+export const host = expecting('an IP address or a host name', (text) => {
+  if (isIP(text) !== 0) return true
+  const labels = text.split('.')
+  // Digits and dots only would be a mistyped address.
+  return !/^[\d.]+$/.test(text) && labels.every((label) => /^[a-z\d_](?:[\w-]{0,62})$/i.test(label))
+})
+
+const tokenCharsMin = 16
+
+export const adminToken = expecting(
+  `at least ${tokenCharsMin} characters without white space`,
+  (text) => text.length >= tokenCharsMin && /^[!-~]+$/.test(text),
+)
