@@ -13,9 +13,9 @@ COPY --from=dependencies /home/bun/app/node_modules ./node_modules
 COPY package.json ./
 COPY src ./src
 # A new volume gets the owner of the folder on which it is mounted.
-RUN install -d -o bun -g bun -m 0750 /data
+RUN install -d -o bun -g bun -m 0700 /data
 
-ENV DATA_DIR=/data
+ENV NODE_ENV=production DATA_DIR=/data
 # Numeric UID: Kubernetes `runAsNonRoot` cannot verify a user name.
 USER 1000:1000
 VOLUME /data

@@ -7,6 +7,11 @@ export UV_THREADPOOL_SIZE="${UV_THREADPOOL_SIZE:-8}"
 # Keep freed memory for later allocations instead of returning it to the system.
 export MIMALLOC_PURGE_DELAY="${MIMALLOC_PURGE_DELAY:--1}"
 
+# Each connection takes a file descriptor. Any process may raise its limit up to the hard one.
+ulimit -S -n "$(ulimit -H -n)" 2>/dev/null || true
+# Only this user may read what the server writes: events, tokens, keys.
+umask 077
+
 # Options such as --version are for the server.
 case "${1:-}" in
   '' | -*) set -- "$(dirname "$0")/main.ts" "$@" ;;

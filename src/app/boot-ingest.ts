@@ -24,7 +24,8 @@ export function createBootIngest(bounds: BootBounds = bootBounds): BootIngest {
   return {
     async ingest(contract, incoming) {
       const ingest = await hold(incoming)
-      return ingest ? ingest(contract, incoming) : contract.refuse(starting, incoming)
+      if (ingest) return ingest(contract, incoming)
+      return { ...contract.refuse(starting, incoming), reason: starting.code }
     },
     open: opened.resolve,
     close: () => opened.resolve(undefined),

@@ -11,7 +11,10 @@ import type { BaseServices, Services } from './services.ts'
 
 export type HealthChecks = { health: Health; platformHealth: PlatformHealth }
 
-const emptyJournal = { bytes: 0, bytesMax: 0, isFull: false, isFailing: false, stuckMs: 0 }
+const emptyJournal = {
+  ...{ bytes: 0, bytesMax: 0, isFull: false, isFailing: false, stuckMs: 0 },
+  faultCode: undefined,
+}
 
 /** The health checks until the journal is open. */
 export function createBootChecks(base: BaseServices): HealthChecks {
@@ -41,7 +44,7 @@ export function createChecks(services: Services): HealthChecks {
     sinks: () => storage.shipping.health(),
     redis: () => toRedisState(services),
   })
-  const isReady = () => health.readiness().status === 200
+  const isReady = () => health.readiness(false).status === 200
   const isStored = () => storage.shipping.health().clickhouse?.state === 'healthy'
   return { health, platformHealth: createServerPlatformHealth(services, isReady, isStored) }
 }

@@ -9,11 +9,13 @@ import { type Auth, createAuth } from '../platform/auth/auth.ts'
 import { createDirectory } from '../platform/auth/directory.ts'
 import { createRedisRefreshStore } from '../platform/auth/refresh-redis.ts'
 import { createSqliteRefreshStore } from '../platform/auth/refresh-sqlite.ts'
+import { defaultLimits } from '../platform/realtime/limits.ts'
 import { createRealtime, type Realtime } from '../platform/realtime/realtime.ts'
 import { createSdkConfig, type SdkConfig } from '../platform/sdk-config/config.ts'
 import type { Projects } from '../projects/projects.ts'
 import type { RedisHandle, RedisStreams } from '../redis/redis.ts'
 import type { Closer } from './closer.ts'
+import { readOpenFilesMax } from './descriptors.ts'
 
 /** The services of the BMT platform SDK beside telemetry: tokens, realtime and configuration. */
 export type Platform = Readonly<{
@@ -52,6 +54,8 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
     overrides: (project, app) =>
       project === undefined ? undefined : projects.sdkOverrides(project, app),
     publicUrl: config.PUBLIC_URL,
+    // A client could otherwise have the addresses of others cached for a Host of its choice.
+    needsPublicUrl: config.NODE_ENV === 'production',
     realtimePort: config.WORKERS > 1 ? config.REALTIME_PORT : undefined,
   })
   return {
@@ -106,6 +110,8 @@ function openRealtime({ config, log, now, ...options }: PlatformOptions, auth: A
     clientIp: (request, server) => clientIp(request, server.requestIP(request)?.address ?? ''),
     waitSeconds: toWaitSeconds(options.connections),
     cluster: streams && { redis: streams, prefix: config.REDIS_PREFIX },
+    // Sockets stay open, so they must leave descriptors for events.
+    limits: { socketsMax: Math.min(defaultLimits.socketsMax, Math.floor(readOpenFilesMax() / 2)) },
     log,
     now,
   })

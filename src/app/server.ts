@@ -1,26 +1,27 @@
-import { readFileSync } from 'node:fs'
 import type { Config } from '../config/config.ts'
-import { SettingsError } from '../config/environment.ts'
 import { findOrphanedJournals, toShare } from '../config/per-worker.ts'
 import { createPosthogBoot } from '../contracts/capture/posthog-boot.ts'
 import { createContracts } from '../contracts/registry.ts'
+import { shareFor } from '../core/async.ts'
 import type { Log } from '../core/log.ts'
 import { toEmbeddedFolder } from '../delivery/clickhouse/store.ts'
 import { startQueryServer } from '../embedded/query-api/server.ts'
 import { createDeadlines } from '../http/body.ts'
 import { createIsForwardedTls } from '../http/client-ip.ts'
-import { createToIncoming } from '../http/incoming.ts'
-import { listen } from '../http/listen.ts'
-import { createSocketElsewhere } from '../http/realtime-port.ts'
-import { createAnswer, createRespond, type RespondOptions } from '../http/respond.ts'
-import { createApp } from '../http/routes.ts'
+import { createRequestIds, createToIncoming } from '../http/incoming.ts'
+import { createIsOperator } from '../http/operators.ts'
+import { createAnswer, createRefuse, createRespond, createTrace } from '../http/respond.ts'
+import { createAdminApp, createApp } from '../http/routes.ts'
 import { createScripts } from '../http/scripts.ts'
+import type { TurnScheduler } from '../ingest/load-shedding/turn-scheduler.ts'
 import type { Ingest } from '../ingest/pipeline.ts'
 import { createLogs, type Logs } from '../observability/log.ts'
 import { createMetrics, type Metrics } from '../observability/metrics.ts'
 import { toRealtimeReadings } from '../observability/realtime-readings.ts'
 import { createBootIngest } from './boot-ingest.ts'
 import { type Closer, createCloser } from './closer.ts'
+import { keepDescriptors } from './descriptors.ts'
+import { type Apps, openListener } from './listener.ts'
 import {
   createBootChecks,
   createChecks,
@@ -28,6 +29,7 @@ import {
   toServerReadings,
 } from './observability.ts'
 import { createOrphanDelivery } from './orphaned-journals.ts'
+import { warnOfReadable } from './private-files.ts'
 import { type BaseServices, openBaseServices, openServices } from './services.ts'
 
 const now = Date.now
@@ -88,10 +90,10 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
   const config = worker ? toShare(given, worker.index) : given
   const base = await openBaseServices({ config, nodeDataDir: given.dataDir, log, closer })
   const metrics = createMetrics(toRealtimeReadings(base.platform.realtime.stats))
-  const toApp = createToApp(base, { logs, metrics, worker, closer })
+  const shell = createShell(base, { logs, metrics, worker, closer })
   const boot = createBootIngest()
-  const bootApp = toApp(boot.ingest, createBootChecks(base))
-  const listening = openListener(base, bootApp, worker)
+  const bootApps = shell.toApps(boot.ingest, createBootChecks(base))
+  const listening = openListener(base, shell, bootApps)
   closer.add('listener', (withinMs) => {
     boot.close()
     return listening.stop(withinMs)
@@ -100,7 +102,11 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
   // The first line: with PORT=0 it is the only source of the port.
   log.info({ port, url, pid: process.pid }, 'listening')
   base.platform.introduce()
+  closer.add('descriptors', keepDescriptors({ ...listening, log }))
+  warnOfReadable(config, given.dataDir, log)
   for (const warning of warnings) log.warn({}, warning)
+  if (config.NODE_ENV === 'production' && config.PUBLIC_URL === undefined)
+    log.warn({}, 'PUBLIC_URL is not set: /api/sdk/config answers 503 in production')
   if (config.DURABILITY === 'memory') log.warn({}, 'DURABILITY=memory: a crash loses events')
 
   let draining = false
@@ -128,7 +134,8 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
     await closer.closeEarly('listener')
   })
   metrics.add(toServerReadings(services))
-  listening.replaceApp(toApp(services.ingest, createChecks(services)))
+  shell.paceMetrics(services.scheduler)
+  listening.replaceApps(shell.toApps(services.ingest, createChecks(services)))
   boot.open(services.ingest)
   log.info({ durability: config.DURABILITY, dataDir: config.dataDir }, 'ready')
   await querying
@@ -150,64 +157,78 @@ function findOrphansOf({ dataDir, WORKERS: workers }: Config, worker?: WorkerCon
   return worker ? all.filter((_, at) => at % workers === worker.index) : all
 }
 
-type Shell = {
+type ShellOptions = {
   logs: Logs
   metrics: Metrics
   worker: WorkerContext | undefined
   closer: Closer
 }
 
-/** Makes the boot app and the real app, which differ in the pipeline and in the health checks only. */
-function createToApp(base: BaseServices, { logs, metrics, worker, closer }: Shell) {
+/**
+ * What surrounds the pipeline. `toApps` makes the boot apps and the real apps, which differ in the pipeline and in the
+ * health checks only.
+ */
+function createShell(base: BaseServices, { logs, metrics, worker, closer }: ShellOptions) {
   const { config, clientIp, platform } = base
   const deadlines = createDeadlines(config.BODY_TIMEOUT_MS)
   closer.add('body deadlines', deadlines.close)
-  const options: RespondOptions = {
-    toIncoming: createToIncoming({ clientIp, now, deadlines }),
+  const nextId = createRequestIds()
+  const options = {
+    toIncoming: createToIncoming({ clientIp, now, deadlines, nextId }),
     access: logs.access,
     observe: metrics.observe,
   }
+  const { isOperator, isForwardedTls } = toPeerRules(config)
+  const refuse = createRefuse(options)
+  const paced = createPacedMetrics(worker?.gather ?? metrics.text)
   const contracts = createContracts({
     reportEventsMax: config.REPORT_EVENTS_MAX,
     telemetryEventsMax: config.TELEMETRY_EVENTS_MAX,
   })
-  const isForwardedTls = createIsForwardedTls(config.TRUSTED_PROXIES)
   const { POSTHOG_JS_DIR: scriptsDir } = config
   const scripts = scriptsDir === undefined ? undefined : createScripts(scriptsDir)
   const boot = createPosthogBoot({ hasScripts: scripts !== undefined })
-  return (ingest: Ingest, { health, platformHealth }: HealthChecks) =>
-    createApp({
+  const trace = createTrace(options)
+  const toApps = (ingest: Ingest, { health, platformHealth }: HealthChecks): Apps => {
+    const appOptions = {
       contracts,
       respond: createRespond({ ...options, ingest }),
       answer: createAnswer(options),
-      ...{ boot, scripts, health },
-      metrics: worker?.gather ?? metrics.text,
+      ...{ refuse, trace, isOperator, boot, scripts, health },
+      metrics: paced.text,
       platform: { ...platform, isForwardedTls, health: platformHealth },
-    })
+    }
+    return { app: createApp(appOptions), adminApp: createAdminApp(appOptions) }
+  }
+  return { toApps, paceMetrics: paced.pace, refuse, trace, nextId, worker }
 }
 
-function openListener(
-  { config, isOriginAllowed, platform: { realtime } }: BaseServices,
-  app: ReturnType<typeof createApp>,
-  worker: WorkerContext | undefined,
-) {
-  const socket = worker ? createSocketElsewhere(realtime, config.REALTIME_PORT) : realtime
-  return listen(
-    { app, isOriginAllowed, socket },
-    {
-      port: config.PORT,
-      hostname: config.HOST,
-      tls: loadTls(config),
-      reusePort: worker !== undefined,
+function toPeerRules({ ADMIN_TOKEN: token, TRUSTED_PROXIES: trustedProxies }: Config) {
+  return {
+    isOperator: createIsOperator({ token, trustedProxies }),
+    isForwardedTls: createIsForwardedTls(trustedProxies),
+  }
+}
+
+const metricsFreshMs = 1000
+
+/** One text a second, whoever asks. Measured: a text takes the serving thread 1 to 5 ms, so it waits for its turn, as events do. */
+function createPacedMetrics(read: Metrics['text']) {
+  let scheduler: Pick<TurnScheduler, 'take'> | undefined
+  const text = shareFor(metricsFreshMs, async () => {
+    try {
+      await scheduler?.take()
+    } catch {
+      // Events are shed now. An overload must be visible, and this is one text a second.
+    }
+    return await read()
+  })
+  return {
+    text,
+    pace(by: Pick<TurnScheduler, 'take'>) {
+      scheduler = by
     },
-  )
-}
-
-export function loadTls({ TLS_CERT_FILE: cert, TLS_KEY_FILE: key }: Config) {
-  if (cert === undefined && key === undefined) return
-  if (cert === undefined || key === undefined)
-    throw new SettingsError(['TLS_CERT_FILE and TLS_KEY_FILE go together'])
-  return { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') }
+  }
 }
 
 /** The query interface is optional: the server also runs when its port is taken. */

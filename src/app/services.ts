@@ -29,6 +29,7 @@ import {
 } from '../redis/redis.ts'
 import type { Closer } from './closer.ts'
 import { openPlatform, type Platform } from './platform.ts'
+import { openDataFolder } from './private-files.ts'
 import { openStorage, type Storage } from './storage.ts'
 
 const now = Date.now
@@ -68,6 +69,7 @@ type BaseServicesOptions = {
 /** Rejects with a message for the operator, for example when production has no signing keys. */
 export async function openBaseServices(options: BaseServicesOptions): Promise<BaseServices> {
   const { config, nodeDataDir, log, closer } = options
+  openDataFolder(nodeDataDir)
   const { redis, streams } = connectRedis(config, log, closer)
   const projects = createProjects({ path: config.PROJECTS_FILE, log })
   closer.add('projects', projects.close)

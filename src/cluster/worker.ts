@@ -1,5 +1,6 @@
 import { startServer } from '../app/server.ts'
 import type { Config } from '../config/config.ts'
+import { shareFor } from '../core/async.ts'
 import type { FromChild, Role, Supervised, ToChild } from './messages.ts'
 import { startRealtimeProcess } from './realtime-process.ts'
 
@@ -21,9 +22,11 @@ export async function startSupervised(config: Config, role: Role): Promise<Super
     return { type: textFormat, text }
   }
 
+  // Every worker asks for the metrics of all, once a second at most.
+  const ownMetrics = shareFor(freshMs, async () => (await running).metrics())
   process.on('message', async (message: ToChild) => {
     if (message.type === 'gathered') return gathered.get(message.id)?.(message.text)
-    const { text } = await (await running).metrics()
+    const { text } = await ownMetrics()
     post({ type: 'metrics', id: message.id, text })
   })
   const running: Promise<Supervised> =
@@ -41,6 +44,8 @@ export async function startSupervised(config: Config, role: Role): Promise<Super
     },
   }
 }
+
+const freshMs = 500
 
 /** The content type of Prometheus' text format. */
 const textFormat = 'text/plain; version=0.0.4; charset=utf-8'

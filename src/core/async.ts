@@ -120,3 +120,21 @@ export function createGate(): Gate {
       }),
   }
 }
+
+/**
+ * Calls `make` at most once in `ms`; callers in between share its last result. A call that fails is
+ * not kept.
+ */
+export function shareFor<T>(ms: number, make: () => Promise<T>): () => Promise<T> {
+  let last: { atMs: number; result: Promise<T> } | undefined
+  return () => {
+    const atMs = performance.now()
+    if (last !== undefined && atMs - last.atMs < ms) return last.result
+    const made = { atMs, result: make() }
+    made.result.catch(() => {
+      if (last === made) last = undefined
+    })
+    last = made
+    return made.result
+  }
+}

@@ -58,34 +58,49 @@ export function findOriginFaults(origins: readonly string[]): string[] {
  */
 export const corsPolicy = {
   methods: ['GET', 'POST', 'OPTIONS'],
-  exposeHeaders: ['Retry-After'],
+  exposeHeaders: ['Retry-After', 'X-Request-Id'],
   /** How long a browser may cache the answer to a preflight. */
   maxAgeSeconds: 600,
 }
 
 /**
- * Without a list any origin may send events. Throws an Error for the operator, which names each
+ * Without a list any origin may send events. No page may read metrics. Throws an Error for the operator, which names each
  * entry of CORS_ORIGINS that is not an origin.
  */
 export function toOriginRule(origins: readonly string[], isProduction: boolean): OriginRule {
   const faults = findOriginFaults(origins)
   if (faults.length > 0) throw new Error(faults.map((fault) => `CORS_ORIGINS ${fault}`).join('\n'))
   const allowed = origins.map((origin) => toOrigin(origin) ?? origin)
-  if (allowed.length > 0) return (origin) => isOriginAmong(allowed, origin)
-  return (_, path) => !isProduction || !guarded.some((prefix) => path.startsWith(prefix))
+  if (allowed.length > 0)
+    return (origin, path) => path !== '/metrics' && isOriginAmong(allowed, origin)
+  return (_, path) =>
+    path !== '/metrics' && !(isProduction && guarded.some((prefix) => path.startsWith(prefix)))
 }
+
+/**
+ * Browsers send beacons with credentials, and refuse the reply to a preflight that does not allow
+ * them. So the routes of events and of the SDK's boot do. The others read no cookie, and do not.
+ */
+export function needsCredentials(path: string): boolean {
+  return !withoutCredentials.some((prefix) => path.startsWith(prefix))
+}
+
+/** `/users` and `/v2`: mobile clients send reports, and no browser. */
+const withoutCredentials = [
+  ...['/api/auth/', '/api/sdk/', '/api/health', '/.well-known/', '/metrics', '/users/', '/v2/'],
+  ...['/_readiness', '/_liveness', '/health'],
+]
 
 /** Routes that return tokens or settings: in production only origins of CORS_ORIGINS may call them. */
 const guarded = ['/api/auth/', '/api/sdk/', '/socket.io/']
 
-/** CORS headers of one reply. A reply to an origin that is not allowed carries `vary` only. */
+/** CORS headers of one reply. Without an origin, or with one that is not allowed, it carries `vary` only. */
 export function toCorsHeaders(
   request: Request,
   isAllowedOrigin: (origin: string) => boolean,
 ): Record<string, string> {
   const origin = request.headers.get('origin')
-  if (origin === null) return {}
-  if (!isAllowedOrigin(origin)) return { vary: 'Origin' }
+  if (origin === null || !isAllowedOrigin(origin)) return { vary: 'Origin' }
   const headers = {
     'access-control-allow-origin': origin,
     'access-control-allow-credentials': 'true',

@@ -46,11 +46,15 @@ export const statusOf = {
   invalid_field: 400,
   // A dead letter that counts the rejected events without one of their own.
   more_rejected: 400,
+  // The request's address, and routes for operators.
+  invalid_url: 400,
+  operators_only: 403,
   // Capacity and rate.
   rate_limited: 429,
   too_busy: 503,
   journal_full: 503,
   journal_failed: 503,
+  out_of_descriptors: 503,
   starting: 503,
   shutting_down: 503,
   not_found: 404,

@@ -1,4 +1,7 @@
-/** Writes structured log lines: a message and fields. Never log secrets or bodies. */
+/**
+ * Writes structured log lines: a message and fields. Never log secrets or bodies. A line about a
+ * login, a revocation or a reload has the field `security` with the name of the event.
+ */
 export type Log = {
   debug(fields: object, message: string): void
   info(fields: object, message: string): void

@@ -113,7 +113,13 @@ export type Outcome = {
 }
 
 /** An HTTP reply without the headers that all replies share. */
-export type Reply = { status: number; body: string | null; headers?: Record<string, string> }
+export type Reply = {
+  status: number
+  body: string | null
+  headers?: Record<string, string>
+  /** Why the request was refused, as a code. The client may not see it; the access line has it. */
+  reason?: string
+}
 
 /**
  * How one wire contract reads requests and writes replies. All functions are pure. `parse` throws

@@ -11,29 +11,31 @@ export type IsForwardedTls = (request: Request, peer: string) => boolean
  */
 export function createClientIp(trusted: readonly string[]): ClientIp {
   const isTrusted = createIsTrusted(trusted)
-
   return (request, peer) => {
     const direct = toPlainIp(peer)
     if (!isTrusted(direct)) return direct
-    const hops = request.headers.get('x-forwarded-for')?.split(',') ?? []
-    let client = direct
-    for (const hop of hops.reverse()) {
-      const ip = toPlainIp(hop.trim())
-      if (isIP(ip) === 0) return client
-      client = ip
-      if (!isTrusted(ip)) return client
-    }
-    return client
+    return findClient(request, isTrusted)?.ip ?? direct
   }
 }
 
-/** Whether a trusted proxy received the request over TLS. X-Forwarded-Proto of any other peer is ignored. */
+/**
+ * Whether a trusted proxy received the request from the client over TLS. Each proxy of a chain may append to
+ * X-Forwarded-Proto, as it does to X-Forwarded-For: `https, http`. X-Forwarded-Proto of any other peer is ignored.
+ */
 export function createIsForwardedTls(trusted: readonly string[]): IsForwardedTls {
   const isTrusted = createIsTrusted(trusted)
-  return (request, peer) => request.headers.get('x-forwarded-proto') === 'https' && isTrusted(peer)
+  return (request, peer) => {
+    const written = request.headers.get('x-forwarded-proto')
+    if (written === null || !isTrusted(peer)) return false
+    const protos = written.split(',')
+    const hopsAfter = findClient(request, isTrusted)?.hopsAfter ?? 0
+    // A proxy that replaces the header leaves fewer entries than hops: its entry is then the first one.
+    const proto = protos[Math.max(0, protos.length - 1 - hopsAfter)]
+    return proto?.trim().toLowerCase() === 'https'
+  }
 }
 
-function createIsTrusted(trusted: readonly string[]): (address: string) => boolean {
+export function createIsTrusted(trusted: readonly string[]): (address: string) => boolean {
   const proxies = toBlockList(trusted)
   return (address) => {
     if (trusted.length === 0) return false
@@ -42,8 +44,28 @@ function createIsTrusted(trusted: readonly string[]): (address: string) => boole
   }
 }
 
+/** `hopsAfter`: the number of proxies in the header behind the client. */
+function findClient(request: Request, isTrusted: (ip: string) => boolean) {
+  const hops = request.headers.get('x-forwarded-for')?.split(',') ?? []
+  let client: { ip: string; hopsAfter: number } | undefined
+  for (const hop of hops.reverse()) {
+    const ip = toPlainIp(withoutPort(hop.trim()))
+    if (isIP(ip) === 0) return client
+    client = { ip, hopsAfter: client ? client.hopsAfter + 1 : 0 }
+    if (!isTrusted(ip)) return client
+  }
+  return client
+}
+
+/** Some proxies write `198.51.100.7:51234` or `[2001:db8::7]:51234`. */
+function withoutPort(hop: string): string {
+  const colon = hop.indexOf(':')
+  const isIPv4 = colon > 0 && colon === hop.lastIndexOf(':')
+  return isIPv4 && /^\d{1,5}$/.test(hop.slice(colon + 1)) ? hop.slice(0, colon) : hop
+}
+
 /** Removes the brackets of an IPv6 address and the prefix of an IPv4 address that came over an IPv6 socket. */
-function toPlainIp(address: string): string {
+export function toPlainIp(address: string): string {
   const bare = address.startsWith('[') ? address.slice(1, address.indexOf(']')) : address
   return bare.startsWith('::ffff:') && bare.includes('.') ? bare.slice(7) : bare
 }

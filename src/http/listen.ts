@@ -2,11 +2,13 @@ import { cors } from '@elysiajs/cors'
 import type { Server } from 'bun'
 import { Elysia } from 'elysia'
 import { withTimeLimit } from '../core/async.ts'
-import { corsPolicy, type OriginRule } from '../core/cors.ts'
+import { corsPolicy, needsCredentials, type OriginRule } from '../core/cors.ts'
 import { recordingBodyBytesMax } from '../core/limits.ts'
+import type { Reply } from '../core/protocol.ts'
 import type { EngineData } from '../platform/realtime/engine.ts'
-import { parseTarget } from './incoming.ts'
-import { type App, anyHostname } from './routes.ts'
+import { createIsSoundUrl, parseTarget } from './incoming.ts'
+import type { Refuse, Trace } from './respond.ts'
+import { type App, anyHostname, toRefusal } from './routes.ts'
 
 export type ListenOptions = {
   port: number
@@ -15,6 +17,8 @@ export type ListenOptions = {
   tls?: { cert: string; key: string } | undefined
   /** Several processes share one port. */
   reusePort?: boolean
+  /** A connection that is silent for so long is closed, at most 255 s. */
+  idleSeconds: number
 }
 
 /** Socket.IO answers its own requests, CORS included. */
@@ -23,26 +27,34 @@ export type SocketRoute = {
   websocket: Bun.WebSocketHandler<EngineData>
 }
 
-export type Listener = { app: App; isOriginAllowed: OriginRule; socket: SocketRoute }
+export type Listener = {
+  app: App
+  isOriginAllowed: OriginRule
+  socket: SocketRoute
+  refuse: Refuse
+  trace: Trace
+  nextId(): string
+}
 
 export type Listening = {
   port: number
   url: string
+  /** Closes the connections that wait for their next request. Returns their number. */
+  closeIdle(): number
   /** Accepts no new connection. Resolves when open requests are answered, or after `withinMs`. */
   stop(withinMs: number): Promise<void>
 }
 
-/** Bun closes a connection that is silent for this long. Socket.IO pings every 25 s, so it must be longer. */
-export const idleSeconds = 30
 /** A little above the largest body: Bun's own 413 has an empty body, so ours must come first. */
 const bodyBytesMax = recordingBodyBytesMax + 1024 * 1024
 
 /** Listens on one port. `replaceApp` hands all later requests to another app. */
 export function listen(
-  { app, isOriginAllowed, socket }: Listener,
-  { port, hostname, tls, reusePort = false }: ListenOptions,
+  { app, socket, refuse, trace, ...cors }: Listener,
+  { port, hostname, tls, reusePort = false, idleSeconds }: ListenOptions,
 ): Listening & { replaceApp(app: App): void } {
-  const toRoute = (next: App) => compose(next, { isOriginAllowed, isTls: tls !== undefined })
+  const toRoute = (next: App) => compose(next, { ...cors, isTls: tls !== undefined })
+  const isSoundUrl = createIsSoundUrl()
   let current = toRoute(app)
   const listening = startListening({ port, hostname, setting: 'PORT' }, () =>
     Bun.serve<EngineData>({
@@ -52,8 +64,12 @@ export function listen(
       ...(tls ? { tls } : {}),
       idleTimeout: idleSeconds,
       maxRequestBodySize: bodyBytesMax,
-      fetch: (request, bun) =>
-        isSocketPath(request.url) ? socket.handleRequest(request, bun) : current.route(request),
+      routes: toUnsoundRoutes(refuse),
+      fetch(request, server) {
+        if (!isSoundUrl(request.url)) return refuse({ request, server }, unsoundUrl)
+        if (!isSocketPath(request.url)) return current.route(request)
+        return trace({ request, server }, socket.handleRequest(request, server))
+      },
       websocket: socket.websocket,
     }),
   )
@@ -69,7 +85,65 @@ export function listen(
   }
 }
 
-type Place = { port: number; hostname: string; setting: 'PORT' | 'REALTIME_PORT' }
+/** Serves operators: no CORS and no sockets. */
+export function listenForOperators(
+  { app, refuse }: Pick<Listener, 'app' | 'refuse'>,
+  { port, hostname, reusePort = false, idleSeconds }: ListenOptions,
+): Listening & { replaceApp(app: App): void } {
+  const isSoundUrl = createIsSoundUrl()
+  const toHandler = (next: App) => new Elysia({ handler: anyHostname }).use(next).compile()
+  let current = toHandler(app)
+  const listening = startListening({ port, hostname, setting: 'ADMIN_PORT' }, () =>
+    Bun.serve<EngineData>({
+      port,
+      hostname,
+      reusePort,
+      idleTimeout: idleSeconds,
+      routes: toUnsoundRoutes(refuse),
+      fetch: (request, server) =>
+        isSoundUrl(request.url) ? current.fetch(request) : refuse({ request, server }, unsoundUrl),
+    }),
+  )
+  current.server = listening.server
+  return {
+    ...listening,
+    replaceApp(next) {
+      current = toHandler(next)
+      current.server = listening.server
+    },
+  }
+}
+
+/** No route has so many segments. */
+const segmentsMax = 8
+
+/**
+ * Routes of the runtime for paths with a dot segment: only its router sees them, because `request.url` has them resolved.
+ * Of a path with more segments than any route has it is not known, so it gets 404.
+ */
+export function toUnsoundRoutes(refuse: Refuse) {
+  const refuseWith = (reply: Reply) => (request: Request, server: Server<EngineData>) =>
+    refuse({ request, server }, reply)
+  const routes: Record<string, ReturnType<typeof refuseWith>> = {}
+  let prefix = ''
+  for (let depth = 0; depth < segmentsMax; depth += 1) {
+    for (const segment of dotSegments) {
+      routes[`${prefix}/${segment}`] = refuseWith(unsoundUrl)
+      routes[`${prefix}/${segment}/*`] = refuseWith(unsoundUrl)
+    }
+    prefix += `/:segment${depth}`
+  }
+  routes[`${prefix}/*`] = refuseWith(tooDeep)
+  return routes
+}
+
+const dots = ['.', '%2e', '%2E']
+const dotSegments = [...dots, ...dots.flatMap((first) => dots.map((second) => first + second))]
+const tooDeep = toRefusal('not_found', `no route has more than ${segmentsMax} segments`)
+
+export const unsoundUrl = toRefusal('invalid_url', 'the URL needs a valid host and no dot segments')
+
+type Place = { port: number; hostname: string; setting: 'PORT' | 'REALTIME_PORT' | 'ADMIN_PORT' }
 
 /** Calls `serve`. Throws an Error for the operator, which names `setting`, when the address is in use. */
 export function startListening(
@@ -81,6 +155,7 @@ export function startListening(
     server,
     port: server.port ?? port,
     url: server.url.href.replace(/\/$/, ''),
+    closeIdle: () => server.closeIdleConnections(),
     stop: async (withinMs) => {
       await withTimeLimit(server.stop(), withinMs, () => {})
       await server.stop(true)
@@ -91,8 +166,11 @@ export function startListening(
     try {
       return serve()
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
-      const reason = `address already in use; stop the other process or set ${setting}`
+      const { code, message } = error as NodeJS.ErrnoException
+      const reason =
+        code === 'EADDRINUSE'
+          ? `address already in use; stop the other process or set ${setting}`
+          : `${message}; check HOST and ${setting}`
       throw new Error(`cannot listen on ${hostname}:${port}: ${reason}`)
     }
   }
@@ -103,11 +181,11 @@ export function startListening(
  * pay for it. Measured: the plugin costs a quarter of a small request
  * (docs/decisions/0004-cors-as-second-composition.md).
  */
-function compose(app: App, { isOriginAllowed, isTls }: Composition) {
+function compose(app: App, { isTls, ...options }: Composition) {
   const handler = isTls ? secureHostname : anyHostname
   const plain = new Elysia({ name: 'plain', handler }).use(app).compile()
   const browser = new Elysia({ name: 'browser', handler })
-    .use(corsPlugin(isOriginAllowed))
+    .use(corsPlugin(options))
     .use(app)
     .compile()
   return {
@@ -123,7 +201,8 @@ function compose(app: App, { isOriginAllowed, isTls }: Composition) {
   }
 }
 
-type Composition = { isOriginAllowed: OriginRule; isTls: boolean }
+type CorsOptions = { isOriginAllowed: OriginRule; nextId(): string }
+type Composition = CorsOptions & { isTls: boolean }
 
 /**
  * Elysia looks for the path from a fixed position. Behind `https://` it must be the later one, which fits every host of
@@ -132,11 +211,11 @@ type Composition = { isOriginAllowed: OriginRule; isTls: boolean }
 const secureHostname = { standardHostname: true }
 
 /** CORS for every route and every reply, errors included. */
-function corsPlugin(isAllowed: OriginRule) {
+function corsPlugin({ isOriginAllowed, nextId }: CorsOptions) {
   const { methods, exposeHeaders, maxAgeSeconds } = corsPolicy
   const origin = (request: Request) => {
     const from = request.headers.get('origin')
-    return from !== null && isAllowed(from, parseTarget(request.url).path)
+    return from !== null && isOriginAllowed(from, parseTarget(request.url).path)
   }
   return new Elysia({ name: 'cors-with-mirrored-headers' })
     .onRequest(({ request, set }) => {
@@ -144,6 +223,10 @@ function corsPlugin(isAllowed: OriginRule) {
       // headers that it asks for.
       const wanted = request.headers.get('access-control-request-headers')
       if (wanted !== null) set.headers['access-control-allow-headers'] = wanted
+      if (needsCredentials(parseTarget(request.url).path) && origin(request))
+        set.headers['access-control-allow-credentials'] = 'true'
+      // The plugin answers preflights; all other replies have an id.
+      if (request.method === 'OPTIONS') set.headers['x-request-id'] = nextId()
     })
     .use(
       cors({
@@ -151,7 +234,7 @@ function corsPlugin(isAllowed: OriginRule) {
         methods,
         allowedHeaders: [],
         exposeHeaders,
-        credentials: true,
+        credentials: false,
         maxAge: maxAgeSeconds,
       }),
     )

@@ -1,21 +1,26 @@
-import type { Server } from 'bun'
+import type { Reply } from '../core/protocol.ts'
 import type { EngineData } from '../platform/realtime/engine.ts'
+import { createIsSoundUrl, parseTarget } from './incoming.ts'
 import {
-  idleSeconds,
   type Listening,
   type ListenOptions,
   type SocketRoute,
   startListening,
+  toUnsoundRoutes,
+  unsoundUrl,
 } from './listen.ts'
+import type { Refuse, Trace } from './respond.ts'
+import { toRefusal } from './routes.ts'
 
 const bodyBytesMax = 1024 * 1024
 const json = { 'content-type': 'application/json' }
 
 /** Socket.IO on its own port: with WORKERS, its polling sessions cannot move between processes. */
 export function listenRealtime(
-  socket: SocketRoute & { isHealthy(): boolean },
-  { port, hostname, tls }: ListenOptions,
+  { socket, refuse, trace }: RealtimeListener,
+  { port, hostname, tls, idleSeconds }: ListenOptions,
 ): Listening {
+  const isSoundUrl = createIsSoundUrl()
   return startListening({ port, hostname, setting: 'REALTIME_PORT' }, () =>
     Bun.serve<EngineData>({
       port,
@@ -23,11 +28,33 @@ export function listenRealtime(
       ...(tls ? { tls } : {}),
       idleTimeout: idleSeconds,
       maxRequestBodySize: bodyBytesMax,
-      fetch: (request, bun) => route(request, bun, socket),
+      routes: toUnsoundRoutes(refuse),
+      fetch(request, server) {
+        if (!isSoundUrl(request.url)) return refuse({ request, server }, unsoundUrl)
+        const { path } = parseTarget(request.url)
+        if (path === '/socket.io' || path.startsWith('/socket.io/'))
+          return trace({ request, server }, socket.handleRequest(request, server))
+        if (!healthPaths.has(path)) return refuse({ request, server }, noRoute)
+        return refuse({ request, server }, toHealth(socket.isHealthy()))
+      },
       websocket: socket.websocket,
     }),
   )
 }
+
+type RealtimeListener = {
+  socket: SocketRoute & { isHealthy(): boolean }
+  refuse: Refuse
+  trace: Trace
+}
+
+const noRoute = toRefusal('not_found', 'this port serves Socket.IO only')
+const healthPaths = new Set(['/', '/health', '/_readiness', '/_liveness'])
+
+const toHealth = (isHealthy: boolean): Reply =>
+  isHealthy
+    ? { status: 200, body: '{"status":"ok"}' }
+    : { status: 503, body: '{"status":"unavailable"}', reason: 'unavailable' }
 
 /** The reply of a worker to Socket.IO requests: it names the port of the realtime process. */
 export function createSocketElsewhere({ websocket }: SocketRoute, port: number): SocketRoute {
@@ -38,19 +65,3 @@ export function createSocketElsewhere({ websocket }: SocketRoute, port: number):
     handleRequest: async () => Response.json({ error }, { status: 404, headers }),
   }
 }
-
-function route(
-  request: Request,
-  server: Server<EngineData>,
-  socket: SocketRoute & { isHealthy(): boolean },
-): Promise<Response> | Response {
-  const { pathname } = new URL(request.url)
-  if (pathname.startsWith('/socket.io/')) return socket.handleRequest(request, server)
-  if (!healthPaths.has(pathname)) return new Response('{"error":"not found"}', notFound)
-  const isHealthy = socket.isHealthy()
-  const status = isHealthy ? 'ok' : 'unavailable'
-  return Response.json({ status }, { status: isHealthy ? 200 : 503 })
-}
-
-const notFound = { status: 404, headers: json }
-const healthPaths = new Set(['/', '/health', '/_readiness', '/_liveness'])

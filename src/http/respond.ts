@@ -28,17 +28,19 @@ export type Answer = (
   reply: (clientIp: string) => Reply | Promise<Reply>,
 ) => Promise<Response>
 
+/** Answers a request outside of the routes: one that no route takes, or a probe. */
+export type Refuse = (context: Context, reply: Reply) => Response
+
 /** Runs the pipeline for one request, then writes its access line and its latency. */
 export function createRespond(options: RespondOptions & { ingest: Ingest }): Respond {
   const { ingest } = options
   return async (contract, { request, server }) => {
-    // Link previews send HEAD for a pixel. It gets the headers of GET, and stores nothing.
-    if (request.method === 'HEAD') return send(headReply)
     const startedMs = performance.now()
     const incoming = options.toIncoming(request, server)
-    const reply = await ingest(contract, incoming)
+    // Link previews send HEAD for a pixel. It gets the headers of GET, and stores nothing.
+    const reply = request.method === 'HEAD' ? headReply : await ingest(contract, incoming)
     note(options, contract.name, { incoming, reply, startedMs })
-    return send(reply.status === 408 ? toLast(reply) : reply)
+    return send(reply.status === 408 ? toLast(reply) : reply, incoming.id)
   }
 }
 
@@ -49,7 +51,48 @@ export function createAnswer(options: RespondOptions): Answer {
     const incoming = options.toIncoming(request, server)
     const reply = await toReply(incoming.clientIp)
     note(options, name, { incoming, reply, startedMs })
-    return send(reply)
+    return send(reply, incoming.id)
+  }
+}
+
+export function createRefuse(options: RespondOptions): Refuse {
+  return ({ request, server }, reply) => {
+    const startedMs = performance.now()
+    const incoming = options.toIncoming(request, server)
+    note(options, reply.status < 400 ? probe : 'none', { incoming, reply, startedMs })
+    return send(reply, incoming.id)
+  }
+}
+
+/** Adds the id to a reply that another part wrote, and writes an access line if it is a refusal. */
+export type Trace = (context: Context, reply: Response | Promise<Response>) => Promise<Response>
+
+export function createTrace(options: Pick<RespondOptions, 'toIncoming' | 'access'>): Trace {
+  return async ({ request, server }, replying) => {
+    const startedMs = performance.now()
+    const incoming = options.toIncoming(request, server)
+    const reply = await replying
+    reply.headers.set('x-request-id', incoming.id)
+    reply.headers.set('vary', 'Origin')
+    if (reply.status < 400) return reply
+    const reason = toReason(await reply.clone().text())
+    const { status } = reply
+    note({ ...options, observe() {} }, 'socket', {
+      incoming,
+      reply: { status, body: null, reason },
+      startedMs,
+    })
+    return reply
+  }
+}
+
+/** `{"code":"rate","message":…}` of the handshake, `{"code":1,"message":…}` of Engine.IO. */
+function toReason(body: string): string {
+  try {
+    const { code, message, error } = JSON.parse(body)
+    return String(typeof code === 'string' ? code : (error ?? message ?? 'refused'))
+  } catch {
+    return 'refused'
   }
 }
 
@@ -60,19 +103,29 @@ function toLast(reply: Reply): Reply {
 
 type Answered = { incoming: Incoming; reply: Reply; startedMs: number }
 
+/** Load balancers and Prometheus ask these all day: only a refusal is worth a line. */
+export const probe = 'probe'
+
 function note({ access, observe }: RespondOptions, name: string, answered: Answered): void {
-  const { id, method, path, announcedBytes: bytes, clientIp: ip } = answered.incoming
-  const { status } = answered.reply
+  const { id, method, path, headers, announcedBytes: bytes, clientIp: ip } = answered.incoming
+  const { status, reason } = answered.reply
   const ms = performance.now() - answered.startedMs
   observe(name, status, ms)
-  access({ id, method, path, status, ms, bytes, ip })
+  if (name === probe && status < 400) return
+  access({ id, method, path, status, ms, bytes, ip, reason, clientId: headers.get('x-request-id') })
 }
 
-/** Bodies are JSON unless the reply names another type. */
-export function send({ status, body, headers }: Reply): Response {
-  const type = body === null ? {} : json
-  return new Response(body, { status, headers: headers ? { ...type, ...headers } : type })
+/** Bodies are JSON unless the reply names another type. Any reply can differ by its CORS headers. */
+export function send({ status, body, headers }: Reply, id: string): Response {
+  const shared =
+    body === null
+      ? { 'x-request-id': id, vary: 'Origin' }
+      : { 'content-type': 'application/json', 'x-request-id': id, vary: 'Origin' }
+  return new Response(body, { status, headers: headers ? { ...shared, ...headers } : shared })
 }
 
-const json = { 'content-type': 'application/json' }
-const headReply: Reply = { status: 200, body: null, headers: json }
+const headReply: Reply = {
+  status: 200,
+  body: null,
+  headers: { 'content-type': 'application/json' },
+}

@@ -1,23 +1,45 @@
 import { Elysia } from 'elysia'
 import type { PosthogBoot } from '../contracts/capture/posthog-boot.ts'
-import { IngestError, statusOf } from '../core/errors.ts'
-import type { Contract } from '../core/protocol.ts'
+import { type ErrorCode, IngestError, statusOf } from '../core/errors.ts'
+import type { Contract, Reply } from '../core/protocol.ts'
 import type { Health, PlatformHealth } from '../observability/health.ts'
 import type { Auth } from '../platform/auth/auth.ts'
 import type { SdkConfig } from '../platform/sdk-config/config.ts'
 import type { IsForwardedTls } from './client-ip.ts'
 import { parseTarget } from './incoming.ts'
-import { type Answer, type Context, type Respond, send } from './respond.ts'
+import type { IsOperator } from './operators.ts'
+import {
+  type Answer,
+  type Context,
+  probe,
+  type Refuse,
+  type Respond,
+  type Trace,
+} from './respond.ts'
 import type { Scripts } from './scripts.ts'
 
 /** The routes of the server, without CORS. `listen.ts` adds CORS and Socket.IO. */
 export function createApp(options: AppOptions): App {
+  return toApp(options, [
+    ...eventRoutes(options),
+    ...healthRoutes(options),
+    ...platformRoutes(options),
+    ...sdkRoutes(options),
+  ])
+}
+
+/** The routes of ADMIN_PORT: whoever reaches it is an operator. */
+export function createAdminApp(options: AppOptions): App {
+  return toApp(options, healthRoutes({ ...options, isOperator: () => true }))
+}
+
+function toApp(options: AppOptions, routes: readonly Route[]): App {
   const methods = new Map<string, string[]>()
   const app = new Elysia({ name: 'spillway', handler: anyHostname }).onError(
     { as: 'global' },
-    createErrorReply((path) => methods.get(path) ?? []),
+    createErrorReply(options.refuse, (path) => methods.get(path) ?? []),
   )
-  for (const [allowed, paths, handler] of toRoutes(options)) {
+  for (const [allowed, paths, handler] of routes) {
     for (const path of paths) {
       if (allowed.includes('GET')) app.get(path, handler, raw)
       if (allowed.includes('POST')) app.post(path, handler, raw)
@@ -39,6 +61,9 @@ type AppOptions = {
   boot: PosthogBoot
   /** Undefined without POSTHOG_JS_DIR. */
   scripts: Scripts | undefined
+  refuse: Refuse
+  isOperator: IsOperator
+  trace: Trace
   health: Health
   metrics(): Promise<{ type: string; text: string }>
   platform: {
@@ -68,19 +93,9 @@ const withSlashes = (...paths: string[]) =>
   withSlash(...paths).flatMap((path) => [path, `/${path}`])
 
 /**
- * The table of routes. Each handler destructures its context in its parameters, because Elysia reads the source of a
- * handler to learn which parts of the context it must build.
+ * Every contract that takes events. PostHog-compatible capture takes GET, too. Each handler destructures its context in
+ * its parameters, because Elysia reads the source of a handler to learn which parts of the context it must build.
  */
-function toRoutes(options: AppOptions): Route[] {
-  return [
-    ...eventRoutes(options),
-    ...healthRoutes(options),
-    ...platformRoutes(options),
-    ...sdkRoutes(options),
-  ]
-}
-
-/** Every contract that takes events. PostHog-compatible capture takes GET, too. */
 function eventRoutes({ contracts, respond }: AppOptions): Route[] {
   const { capture, captureV1, recording, link, report, telemetry } = contracts
   return [
@@ -114,26 +129,51 @@ function eventRoutes({ contracts, respond }: AppOptions): Route[] {
 }
 
 /** Readiness: whether the server accepts events. Liveness: whether it needs a restart. */
-function healthRoutes({ health, metrics }: AppOptions): Route[] {
+function healthRoutes({ answer, health, metrics, isOperator }: AppOptions): Route[] {
+  const isByOperator = ({ request, server }: Context) =>
+    isOperator(request, toPeer(request, server))
   return [
-    ['GET', ['/', ...withSlash('/_readiness', '/health')], () => send(health.readiness())],
-    ['GET', withSlash('/_liveness'), () => send(health.liveness())],
+    [
+      'GET',
+      ['/', ...withSlash('/_readiness', '/health')],
+      ({ request, server }) =>
+        answer(probe, { request, server }, () =>
+          health.readiness(isByOperator({ request, server })),
+        ),
+    ],
+    [
+      'GET',
+      withSlash('/_liveness'),
+      ({ request, server }) => answer(probe, { request, server }, () => health.liveness()),
+    ],
     [
       'GET',
       ['/metrics'],
-      async () => {
-        const { type, text } = await metrics()
-        return send({ status: 200, body: text, headers: { 'content-type': type } })
-      },
+      ({ request, server }) =>
+        answer(probe, { request, server }, () =>
+          isByOperator({ request, server }) ? toMetricsReply(metrics) : operatorsOnly,
+        ),
     ],
   ]
 }
 
-/** The routes of the BMT platform SDK beside telemetry: tokens, configuration and health. */
+const toPeer = (request: Request, server: Context['server']) =>
+  server?.requestIP(request)?.address ?? ''
+
+async function toMetricsReply(metrics: AppOptions['metrics']): Promise<Reply> {
+  const { type, text } = await metrics()
+  return { status: 200, body: text, headers: { 'content-type': type, 'cache-control': 'no-store' } }
+}
+
+const operatorsOnly = toRefusal(
+  'operators_only',
+  'ask from the server’s own machine, send ADMIN_TOKEN as bearer token, or use ADMIN_PORT',
+)
+
+/** What the BMT platform SDK needs beside telemetry: tokens, configuration and health. */
 function platformRoutes({ platform, answer }: AppOptions): Route[] {
   const { auth, sdk, health, isForwardedTls } = platform
-  const isByTls = ({ request, server }: Context) =>
-    isForwardedTls(request, server?.requestIP(request)?.address ?? '')
+  const isByTls = ({ request, server }: Context) => isForwardedTls(request, toPeer(request, server))
   return [
     [
       'POST',
@@ -186,56 +226,66 @@ function platformRoutes({ platform, answer }: AppOptions): Route[] {
 }
 
 /** PostHog's SDKs fetch these before their first event. */
-function sdkRoutes({ boot, scripts }: AppOptions): Route[] {
+function sdkRoutes({ answer, trace, boot, scripts }: AppOptions): Route[] {
   return [
     [
       'GET',
       ['/array/:token/config.js'],
-      ({ params }) => send(boot.toConfigScript(params.token ?? '')),
+      ({ request, server, params }) =>
+        answer('boot', { request, server }, () => boot.toConfigScript(params.token ?? '')),
     ],
-    ['GET', ['/array/:token/config'], ({ params }) => send(boot.toConfig(params.token ?? ''))],
-    ['GET POST', withSlash('/flags', '/decide'), () => send(boot.toFlags(Bun.randomUUIDv7()))],
+    [
+      'GET',
+      ['/array/:token/config'],
+      ({ request, server, params }) =>
+        answer('boot', { request, server }, () => boot.toConfig(params.token ?? '')),
+    ],
+    [
+      'GET POST',
+      withSlash('/flags', '/decide'),
+      ({ request, server }) =>
+        answer('boot', { request, server }, () => boot.toFlags(Bun.randomUUIDv7())),
+    ],
     [
       'GET',
       withSlash('/flags/definitions', '/api/feature_flag/local_evaluation'),
-      () => send(boot.flagDefinitions),
+      ({ request, server }) => answer('boot', { request, server }, () => boot.flagDefinitions),
     ],
-    ...(scripts ? [scriptRoute(scripts)] : []),
+    ...(scripts ? [scriptRoute(scripts, trace)] : []),
   ]
 }
 
-const scriptRoute = (scripts: Scripts): Route => [
+const scriptRoute = (scripts: Scripts, trace: Trace): Route => [
   'GET',
   ['/static/*'],
-  ({ request, params }) => scripts(request, params['*'] ?? ''),
+  ({ request, server, params }) => trace({ request, server }, scripts(request, params['*'] ?? '')),
 ]
 
-type Failure = { request: Request; code: string | number; error: unknown }
+type Failure = Context & { code: string | number; error: unknown }
 
 /**
  * The reply where no contract answered: an unknown route, an unsupported method, or a fault outside the pipeline.
  * `methodsOf` returns the methods of a path without a trailing slash.
  */
-function createErrorReply(methodsOf: (path: string) => readonly string[]) {
-  return ({ code, error, request }: Failure): Response => {
+function createErrorReply(refuse: Refuse, methodsOf: (path: string) => readonly string[]) {
+  return ({ code, error, request, server }: Failure): Response => {
     const methods = code === 'NOT_FOUND' ? methodsOf(parseTarget(request.url).path) : []
-    const allow = methods.length > 0 ? { allow: [...methods, 'OPTIONS'].join(', ') } : {}
-    const { status, name, detail } = toErrorReply(methods.length > 0 ? 'NOT_ALLOWED' : code, error)
-    const body = JSON.stringify({ code: 0, status: 'error', error: name, detail })
-    return send({ status, body, headers: allow })
+    const reply = toErrorReply(methods.length > 0 ? 'NOT_ALLOWED' : code, error)
+    if (methods.length > 0) reply.headers = { allow: [...methods, 'OPTIONS'].join(', ') }
+    return refuse({ request, server }, reply)
   }
 }
 
-function toErrorReply(code: string | number, error: unknown) {
-  if (error instanceof IngestError) {
-    return { status: statusOf[error.code], name: error.code, detail: error.message }
-  }
-  if (code === 'NOT_FOUND') {
-    return { status: 404, name: 'not_found', detail: 'there is no such route' }
-  }
-  if (code === 'NOT_ALLOWED') {
-    const detail = 'the route does not take this method'
-    return { status: 405, name: 'method_not_allowed', detail }
-  }
-  return { status: 500, name: 'internal_error', detail: 'the server failed' }
+function toErrorReply(code: string | number, error: unknown): Reply {
+  if (error instanceof IngestError) return toRefusal(error.code, error.message)
+  if (code === 'NOT_FOUND') return toRefusal('not_found', 'there is no such route')
+  if (code === 'NOT_ALLOWED')
+    return toRefusal('method_not_allowed', 'the route does not take this method')
+  return toRefusal('internal_error', 'the server failed')
+}
+
+/** A refusal outside of a contract. */
+export function toRefusal(code: ErrorCode, detail: string): Reply {
+  const body = JSON.stringify({ code: 0, status: 'error', error: code, detail })
+  return { status: statusOf[code], body, reason: code }
 }

@@ -18,7 +18,7 @@ export function createScripts(dir: string): Scripts {
     const [, wanted, name = ''] = /^(?:(\d+\.\d+\.\d+)\/)?([^/]+)$/.exec(path) ?? []
     const type = files.get(name)
     const file = type && toStat(join(dir, name))
-    if (!file) return send(notFound)
+    if (!file) return send(notFound, '')
     const etag = `"${file.size.toString(36)}-${file.mtimeMs.toString(36)}"`
     const headers = {
       'content-type': type,

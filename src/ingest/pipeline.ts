@@ -72,12 +72,16 @@ export function createIngest(options: IngestOptions): Ingest {
       const marking = claim.commit()
       if (marking) await marking
       const outcome = settle(counters, contract.name, { claimed, stored })
-      return contract.reply(incoming, submission, outcome)
+      const reply = contract.reply(incoming, submission, outcome)
+      // Every event of the request was rejected.
+      const reason = normalised.rejections[0]?.code
+      return reply.status >= 400 && reason !== undefined ? { ...reply, reason } : reply
     } catch (error) {
       // Release the claim so that a retry is accepted. No-op after `commit`.
       claim?.release()
       if (received > 0) counters.addRefused(contract.name, received, toCode(error))
-      return contract.refuse(toIngestError(error, incoming, options.log), incoming)
+      const refusal = toIngestError(error, incoming, options.log)
+      return { ...contract.refuse(refusal, incoming), reason: refusal.code }
     } finally {
       stored?.reservation.release()
       // No-op after `settle`.

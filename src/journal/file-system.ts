@@ -121,6 +121,11 @@ export function isNoSpace(error: unknown): boolean {
   return isCode(error, 'ENOSPC') || isCode(error, 'EDQUOT')
 }
 
+/** The process or the system has no free file descriptor. The disk is well. */
+export function isOutOfDescriptors(error: unknown): boolean {
+  return isCode(error, 'EMFILE') || isCode(error, 'ENFILE')
+}
+
 export function isCode(error: unknown, code: string): boolean {
   return error instanceof Error && (error as NodeJS.ErrnoException).code === code
 }

@@ -43,6 +43,8 @@ type JournalStats = CommitterStats & {
   isFull: boolean
   /** The last commit failed and no segment can be created for the next one: the disk fails. */
   isFailing: boolean
+  /** The system's error code, such as ENOSPC, while no segment can be created. */
+  faultCode: string | undefined
   /** Number of places where damage was found since the start. */
   damages: number
 }
@@ -144,6 +146,7 @@ function toStats(parts: JournalParts): JournalStats {
     ...stats,
     // The allocator keeps trying, so this ends without a request once the disk works again.
     isFailing: stats.isFailing && allocator.fault !== undefined,
+    faultCode: (allocator.fault as NodeJS.ErrnoException | undefined)?.code,
     bytes: catalog.bytes + allocator.spareBytes,
     bytesMax,
     segments: catalog.count,

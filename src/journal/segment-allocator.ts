@@ -1,6 +1,12 @@
 import { join } from 'node:path'
 import type { Log } from '../core/log.ts'
-import { type FileSystem, type OpenFile, removeIfPresent, writeAll } from './file-system.ts'
+import {
+  type FileSystem,
+  isOutOfDescriptors,
+  type OpenFile,
+  removeIfPresent,
+  writeAll,
+} from './file-system.ts'
 import { toSegmentName } from './segments.ts'
 
 /** The first segment is small, because a start waits until it is filled with zeros. */
@@ -14,6 +20,8 @@ const segmentBytesMin = 256 * 1024
  */
 const fillBytes = 4 * 1024 * 1024
 const zeros = Buffer.alloc(fillBytes)
+/** The server closes idle connections when it has no descriptor left, which takes some 100 ms. */
+const descriptorsRetryMs = 100
 
 /** Keeps one spare segment ready, which is created in the background. */
 export class SegmentAllocator {
@@ -99,14 +107,14 @@ export class SegmentAllocator {
           'cannot create a journal segment; requests are refused once the open one is full',
         )
       this.#fault = error instanceof Error ? error : new Error(String(error))
-      this.#retryLater()
+      this.#retryLater(isOutOfDescriptors(error) ? descriptorsRetryMs : this.#options.retryMs)
     }
   }
 
-  #retryLater(): void {
+  #retryLater(afterMs: number): void {
     if (this.#isClosed) return
     clearTimeout(this.#retry)
-    this.#retry = setTimeout(() => this.prepare(), this.#options.retryMs)
+    this.#retry = setTimeout(() => this.prepare(), afterMs)
     this.#retry.unref()
   }
 }

@@ -1,7 +1,7 @@
 import { IngestError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { Block } from './block.ts'
-import { isNoSpace, writeAll } from './file-system.ts'
+import { isNoSpace, isOutOfDescriptors, writeAll } from './file-system.ts'
 import { frameHeaderBytes, sealFrame, toSeed } from './frame.ts'
 import type { Catalog, CatalogEntry } from './retention.ts'
 import type { Frame } from './scanner.ts'
@@ -220,7 +220,9 @@ async function closeQuietly({ file }: OpenSegment): Promise<void> {
 }
 
 function toIngestError(error: unknown): IngestError {
-  return isNoSpace(error)
-    ? new IngestError('journal_full', 'The disk is full.', { retryAfterSeconds: 1 })
-    : new IngestError('journal_failed', 'The disk failed.', { retryAfterSeconds: 1 })
+  const retry = { retryAfterSeconds: 1 }
+  if (isNoSpace(error)) return new IngestError('journal_full', 'The disk is full.', retry)
+  if (isOutOfDescriptors(error))
+    return new IngestError('out_of_descriptors', 'The server has too many open files.', retry)
+  return new IngestError('journal_failed', 'The disk failed.', retry)
 }

@@ -1,3 +1,4 @@
+import { shareFor } from '../core/async.ts'
 import type { Reply } from '../core/protocol.ts'
 
 /** A commit that takes longer than this never ends. Only a restart helps. */
@@ -18,54 +19,97 @@ type JournalHealth = {
   isFull: boolean
   /** The last commit failed. */
   isFailing: boolean
+  /** The system's error code, such as ENOSPC, while no journal file can be created. */
+  faultCode: string | undefined
   /** How long the current commit takes. */
   stuckMs: number
   bytes: number
   bytesMax: number
 }
 
-export type Health = { readiness(): Reply; liveness(): Reply }
+export type Health = {
+  /** Only operators see more than whether the server accepts events. */
+  readiness(isOperator: boolean): Reply
+  liveness(): Reply
+}
 
 /** Readiness is 503 while starting or draining and when the journal accepts nothing, so that load balancers look elsewhere. */
 export function createHealth(options: HealthOptions): Health {
-  function readiness(): Reply {
-    const journal = options.journal()
+  const { durability } = options
+  const toDetails = createDetails(options)
+
+  function readiness(isOperator: boolean): Reply {
     const phase = options.phase()
-    const { durability } = options
-    // With DURABILITY=memory a failing disk refuses no events.
-    const isRefusing = journal.isFull || (journal.isFailing && durability === 'disk')
-    const isReady = phase === 'ready' && !isRefusing
-    const sinks = options.sinks()
-    const redis = options.redis()
-    const isDegraded =
-      redis === 'unhealthy' || Object.values(sinks).some(({ state }) => state !== 'healthy')
-    return toReply(isReady, {
-      status: isReady ? (isDegraded ? 'degraded' : 'ok') : 'unavailable',
-      phase,
-      durability,
-      journal: {
-        bytes: journal.bytes,
-        bytes_max: journal.bytesMax,
-        full: journal.isFull,
-        failing: journal.isFailing,
-      },
-      sinks,
-      redis,
-    })
+    const reason = phase === 'ready' ? toJournalReason(options.journal(), durability) : phase
+    const isReady = reason === undefined
+    const body = isOperator ? toDetails(phase, reason) : { status: isReady ? 'ok' : 'unavailable' }
+    return toReply(body, reason)
   }
 
   function liveness(): Reply {
     const isAlive = options.journal().stuckMs < commitStuckMsMax
-    return toReply(isAlive, { status: isAlive ? 'ok' : 'stuck' })
+    return toReply({ status: isAlive ? 'ok' : 'stuck' }, isAlive ? undefined : 'stuck')
   }
   return { readiness, liveness }
 }
 
-const toReply = (isFine: boolean, document: object): Reply => ({
-  status: isFine ? 200 : 503,
-  body: JSON.stringify(document),
-  ...(isFine ? {} : { headers: { 'retry-after': '1' } }),
-})
+type Reason =
+  | 'starting'
+  | 'draining'
+  | 'disk_full'
+  | 'journal_full'
+  | 'disk_failing'
+  | 'out_of_descriptors'
+
+function toJournalReason(journal: JournalHealth, durability: string): Reason | undefined {
+  // With DURABILITY=memory a failing disk refuses no events.
+  const isRefusing = journal.isFull || (journal.isFailing && durability === 'disk')
+  if (!isRefusing) return undefined
+  const { faultCode = '' } = journal
+  if (['ENOSPC', 'EDQUOT'].includes(faultCode)) return 'disk_full'
+  if (['EMFILE', 'ENFILE'].includes(faultCode)) return 'out_of_descriptors'
+  return journal.isFull ? 'journal_full' : 'disk_failing'
+}
+
+/** Requests within a second share one document, unless the state changes. */
+function createDetails(options: HealthOptions) {
+  let last: { key: string; atMs: number; document: object } | undefined
+  return (phase: Phase, reason: Reason | undefined): object => {
+    const atMs = performance.now()
+    const key = `${phase} ${reason}`
+    if (last?.key !== key || atMs - last.atMs > freshMs)
+      last = { key, atMs, document: readDetails(options, phase, reason) }
+    return last.document
+  }
+}
+
+function readDetails(options: HealthOptions, phase: Phase, reason: Reason | undefined): object {
+  const journal = options.journal()
+  const sinks = options.sinks()
+  const redis = options.redis()
+  const isDegraded =
+    redis === 'unhealthy' || Object.values(sinks).some(({ state }) => state !== 'healthy')
+  return {
+    status: reason === undefined ? (isDegraded ? 'degraded' : 'ok') : 'unavailable',
+    ...(reason === undefined ? {} : { reason }),
+    phase,
+    durability: options.durability,
+    journal: {
+      bytes: journal.bytes,
+      bytes_max: journal.bytesMax,
+      full: journal.isFull,
+      failing: journal.isFailing,
+    },
+    sinks,
+    redis,
+  }
+}
+
+function toReply(document: object, reason: string | undefined): Reply {
+  const body = JSON.stringify(document)
+  if (reason === undefined) return { status: 200, body }
+  return { status: 503, body, headers: { 'retry-after': '1' }, reason }
+}
 
 export type PlatformHealth = () => Promise<Reply>
 
@@ -77,12 +121,7 @@ const freshMs = 1000
  * `degraded`: the journal keeps events while the database is down.
  */
 export function createPlatformHealth({ probes, now }: PlatformHealthOptions): PlatformHealth {
-  let last: { atMs: number; reply: Promise<Reply> } | undefined
-  return () => {
-    if (last === undefined || now() - last.atMs > freshMs)
-      last = { atMs: now(), reply: probe(probes, now()) }
-    return last.reply
-  }
+  return shareFor(freshMs, () => probe(probes, now()))
 }
 
 type Service = 'telemetry' | 'auth' | 'websocket' | 'database'
@@ -101,6 +140,7 @@ async function probe(probes: Probes, timestamp: number): Promise<Reply> {
     status: status === 'unhealthy' ? 503 : 200,
     body: JSON.stringify({ status, services, timestamp }),
     headers: { 'cache-control': 'no-store' },
+    ...(status === 'unhealthy' ? { reason: 'telemetry_unhealthy' } : {}),
   }
 }
 

@@ -8,7 +8,10 @@ export type Logs = {
   close(): void
 }
 
-export type AccessLog = (line: {
+export type AccessLog = (line: AccessLine) => void
+
+type AccessLine = {
+  /** The reply carries it as `X-Request-Id`. */
   id: string
   method: string
   path: string
@@ -16,7 +19,11 @@ export type AccessLog = (line: {
   ms: number
   bytes: number
   ip: string
-}) => void
+  /** Why the request was refused, as a code. */
+  reason?: string | undefined
+  /** The `X-Request-Id` that the client sent. */
+  clientId?: string | null
+}
 
 type Level = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
@@ -61,17 +68,20 @@ export function createLogs({ level, access }: { level: Level; access: boolean })
   }
 }
 
-function toAccessLine({
-  id,
-  method,
-  path,
-  status,
-  ms,
-  bytes,
-  ip,
-}: Parameters<AccessLog>[0]): string {
-  return `{"level":"info","time":${Date.now()},"id":"${id}","method":"${method}","path":${toJsonText(path)},"status":${status},"ms":${ms.toFixed(2)},"bytes":${bytes},"ip":"${ip}","msg":"request"}\n`
+function toAccessLine(line: AccessLine): string {
+  const { id, method, path, status, ms, bytes, ip, reason, clientId } = line
+  const why = reason === undefined ? '' : `,"reason":${toJsonText(reason)}`
+  const client = clientId && soundId.test(clientId) ? `,"client_request_id":"${clientId}"` : ''
+  return `{"level":"info","time":${Date.now()},"id":"${id}","method":"${method}","path":${toJsonText(path)},"status":${status},"ms":${ms.toFixed(2)},"bytes":${bytes},"ip":"${ip}"${why}${client},"msg":"request"}\n`
 }
 
+/** Any client can write this header, so only short and plain ids are logged. */
+const soundId = /^[\w.:/+=-]{1,64}$/
 const plain = /^[ !#-[\]-~]*$/
-const toJsonText = (text: string) => (plain.test(text) ? `"${text}"` : JSON.stringify(text))
+const textCharsMax = 512
+
+/** Cut, because a client chooses the length of a path. */
+function toJsonText(text: string): string {
+  const cut = text.length > textCharsMax ? text.slice(0, textCharsMax) : text
+  return plain.test(cut) ? `"${cut}"` : JSON.stringify(cut)
+}

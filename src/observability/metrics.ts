@@ -48,6 +48,13 @@ export function createMetrics(readings: readonly Reading[]): Metrics {
     for (const reading of more) register(registry, reading)
   }
   add(readings)
+  add([
+    gauge(
+      'spillway_metrics_time_seconds',
+      'Unix time of this text; requests within one second share a text',
+      () => Date.now() / 1000,
+    ),
+  ])
   return {
     add,
     observe: (protocol, status, ms) => latency.observe(ms / 1000, protocol, status),

@@ -14,7 +14,10 @@ export const noSamples = (): Samples => ({ heads: new Map(), types: new Map(), v
  * processes are; and the processes share one disk.
  */
 const combineBy: readonly [RegExp, (a: number, b: number) => number][] = [
-  [/^spillway_durable$|^spillway_disk_|^process_start_time_seconds$/, Math.min],
+  [
+    /^spillway_durable$|^spillway_disk_|^(?:process_start|spillway_metrics)_time_seconds$/,
+    Math.min,
+  ],
   [/_oldest_seconds$|^nodejs_eventloop_lag|^nodejs_version_info$|_fds$/, Math.max],
 ]
 

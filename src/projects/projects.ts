@@ -32,12 +32,13 @@ export function createProjects({ path, log, checkMs = 500 }: ProjectsOptions): P
       } catch (error) {
         const faults = error instanceof ProjectsFileError ? error.faults : [String(error)]
         log.error(
-          { path, faults },
+          { security: 'projects_reload_refused', path, faults },
           'the projects file is faulty; the previous content stays in use; correct the faults',
         )
         return
       }
-      log.info({ path, projects: state.current.byId.size }, 'projects file read')
+      const projects = state.current.byId.size
+      log.info({ security: 'projects_reloaded', path, projects }, 'projects file read')
       for (const listener of listeners) listener()
     },
     onError(error) {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { type ClickHouseService, startClickHouse } from '../services/clickhouse.ts'
 import { settle } from '../support/delivery.ts'
+import { readMetrics } from '../support/metrics.ts'
 import { type Spillway, startSpillway } from '../support/spillway.ts'
 import { until } from '../support/until.ts'
 
@@ -78,7 +79,7 @@ test('accepts a retry after the process was killed before the commit', async () 
 })
 
 async function readInFlight(): Promise<number> {
-  const text = await (await fetch(`${server.url}/metrics`)).text()
+  const text = await readMetrics(server.url)
   return Number(/^spillway_intake_requests (\d+)$/m.exec(text)?.[1])
 }
 

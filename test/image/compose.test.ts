@@ -8,6 +8,9 @@ type Service = {
   environment?: Record<string, string>
   depends_on?: Record<string, unknown> | string[]
   volumes?: string[]
+  cap_drop?: string[]
+  read_only?: boolean
+  networks?: { default?: { ipv4_address?: string } }
   secrets?: { source: string }[]
 }
 type Compose = {
@@ -18,7 +21,10 @@ type Compose = {
 }
 
 const text = await Bun.file(join(import.meta.dir, '../../compose.yaml')).text()
-const compose = Bun.YAML.parse(text) as Compose
+/** `${NAME:?error}` and `${NAME:-default}`, as `docker compose` replaces them. */
+const variable = /\$\{(\w+):(?:\?[^}]*|-([^}]*))\}/g
+const filled = text.replace(variable, (_, name, otherwise) => otherwise ?? `value-of-${name}`)
+const compose = Bun.YAML.parse(filled) as Compose
 /** The schema of the Compose Specification (Apache-2.0). */
 const validator = Compile(schema as object)
 
@@ -61,4 +67,20 @@ test('the balancer keeps a polling session on one node', () => {
     expect(sticky).toContain(`server ${node} ${node}:3000 check inter 1s cookie ${node}`)
   expect(sticky).toContain('cookie node insert')
   expect(content).toContain('use_backend realtime if { path_beg /socket.io/ }')
+})
+
+test('holds no password, and gives no container a capability', () => {
+  const passwords = text
+    .split('\n')
+    .filter((line) => /password/i.test(line) && !line.startsWith('#'))
+  for (const line of passwords) expect(line).toMatch(/\$\{\w+_PASSWORD:\?|\$\$REDIS_PASSWORD/)
+  for (const { cap_drop } of Object.values(compose.services)) expect(cap_drop).toEqual(['ALL'])
+  for (const name of ['node-1', 'node-2']) expect(compose.services[name]?.read_only).toBe(true)
+})
+
+test('nodes trust the address of the balancer alone', () => {
+  const { balancer, ...others } = compose.services
+  expect(others['node-1']?.environment?.TRUSTED_PROXIES).toBe(
+    balancer?.networks?.default?.ipv4_address ?? 'none',
+  )
 })

@@ -2,7 +2,7 @@
 export type Scrape = (name: string, labels?: Record<string, string>) => number
 
 export async function scrape(url: string): Promise<Scrape> {
-  const text = await (await fetch(`${url}/metrics`)).text()
+  const text = await readMetrics(url)
   const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
   const samples = lines.map(toSample)
   return (name, labels = {}) => {
@@ -13,6 +13,21 @@ export async function scrape(url: string): Promise<Scrape> {
     return found.reduce((sum, { value }) => sum + value, 0)
   }
 }
+
+/** The text of `/metrics`, not older than this call. The server makes one a second at most. */
+export async function readMetrics(url: string): Promise<string> {
+  const calledSeconds = Date.now() / 1000
+  for (;;) {
+    // A new connection: with WORKERS a kept one may lead to a worker that has ended since.
+    const response = await fetch(`${url}/metrics`, { headers: { connection: 'close' } })
+    const text = await response.text()
+    const [, madeSeconds] = /^spillway_metrics_time_seconds (\S+)$/m.exec(text) ?? []
+    if (madeSeconds === undefined || Number(madeSeconds) >= calledSeconds) return text
+    await Bun.sleep(freshPollMs)
+  }
+}
+
+const freshPollMs = 50
 
 function toSample(line: string) {
   const [, name = '', labels = '', value = ''] = /^(\w+)(?:\{(.*)\})? (\S+)/.exec(line) ?? []

@@ -26,8 +26,14 @@ const startMsMax = 30_000
 /** The last bytes of the log, for the error of a server that did not start. */
 const logBytesMax = 4096
 
-/** Starts the real server in its own process. Its ports stay the same over restarts. */
-export async function startSpillway(environment: Record<string, string> = {}): Promise<Spillway> {
+/**
+ * Starts the real server in its own process. Its ports stay the same over restarts. `wrapper` is a
+ * command that runs the one that follows it.
+ */
+export async function startSpillway(
+  environment: Record<string, string> = {},
+  wrapper: readonly string[] = [],
+): Promise<Spillway> {
   const folder = temporaryFolder()
   const port = freePort()
   const queryPort = freePort()
@@ -38,7 +44,7 @@ export async function startSpillway(environment: Record<string, string> = {}): P
   let child: Subprocess
 
   async function start(): Promise<void> {
-    child = Bun.spawn(['sh', script], {
+    child = Bun.spawn([...wrapper, 'sh', script], {
       env: {
         PATH: process.env.PATH ?? '',
         PORT: String(port),

@@ -72,6 +72,7 @@ const toScriptText = (value: unknown) => JSON.stringify(value).replaceAll('<', '
 
 const invalidToken: Reply = {
   status: 401,
+  reason: 'invalid_token',
   body: JSON.stringify({
     code: 0,
     status: 'error',

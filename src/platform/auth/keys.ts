@@ -67,10 +67,10 @@ export async function createKeys({
       if (fingerprint === loadedFingerprint) return
       entries = await importKeySet(await read())
       loadedFingerprint = fingerprint
-      log.info({ keys: [...entries.keys()] }, 'signing keys reloaded')
+      log.info({ security: 'keys_reloaded', keys: [...entries.keys()] }, 'signing keys reloaded')
     } catch (error) {
       log.error(
-        { error: toReason(error) },
+        { security: 'keys_reload_refused', error: toReason(error) },
         'AUTH_KEYS_FILE is unusable, the current keys stay in use; correct the file',
       )
     }
@@ -119,7 +119,7 @@ type Algorithm = 'EdDSA' | 'RS256'
 
 const keysFileMissing =
   'AUTH_KEYS_FILE is not set, and NODE_ENV=production refuses to sign with a development key: ' +
-  'make one with `bun run make-key > keys.json` and name it there'
+  'make one with `bun run make-key --out keys.json` and name it there'
 
 const rsaBitsMin = 2048
 

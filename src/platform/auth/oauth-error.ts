@@ -34,7 +34,7 @@ export function toErrorReply(error: OAuthError): Reply {
   if (error.retryAfterSeconds !== undefined) headers['retry-after'] = `${error.retryAfterSeconds}`
   if (error.code === 'invalid_client') headers['www-authenticate'] = 'Basic realm="spillway"'
   const body = { error: error.code, error_description: error.message }
-  return { status: statusOf[error.code], body: JSON.stringify(body), headers }
+  return { status: statusOf[error.code], body: JSON.stringify(body), headers, reason: error.code }
 }
 
 /** RFC 6749 §5.1: a reply with tokens must not be cached. */

@@ -2,7 +2,7 @@ import { toSender } from '../../core/address.ts'
 import { withTimeLimit } from '../../core/async.ts'
 import type { Log } from '../../core/log.ts'
 import type { Reply } from '../../core/protocol.ts'
-import { toBaseUrl } from '../sdk-config/config.ts'
+import { noPublicUrl, toBaseUrl } from '../sdk-config/config.ts'
 import type { Caller } from './authenticator.ts'
 import type { Granted, Grants } from './grants.ts'
 import type { Identities, Identity } from './identity.ts'
@@ -37,7 +37,12 @@ export function createRoutes({
   grants: Grants
   identities: Identities
   keys: Keys
-  settings: { accessSeconds: number; issuer: string; publicUrl: string | undefined }
+  settings: {
+    accessSeconds: number
+    issuer: string
+    publicUrl: string | undefined
+    production: boolean
+  }
   waitSeconds: (sender: string) => number | Promise<number>
   log: Log
 }): Routes {
@@ -96,7 +101,9 @@ export function createRoutes({
       headers: { 'content-type': 'application/json', 'cache-control': 'public, max-age=300' },
     }),
     metadata: (request, https = false) =>
-      toMetadata(toBaseUrl(request, { ...settings, https }), settings.issuer),
+      settings.production && settings.publicUrl === undefined
+        ? noPublicUrl
+        : toMetadata(toBaseUrl(request, { ...settings, https }), settings.issuer),
   }
 }
 
@@ -116,6 +123,7 @@ const notVerified: Reply = {
   status: 401,
   body: JSON.stringify({ valid: false }),
   headers: { ...jsonHeaders, 'www-authenticate': 'Bearer error="invalid_token"' },
+  reason: 'invalid_token',
 }
 
 /**

@@ -14,6 +14,7 @@ export type SdkConfig = {
 export function createSdkConfig({
   overrides,
   publicUrl,
+  needsPublicUrl = false,
   realtimePort,
 }: {
   /**
@@ -21,10 +22,13 @@ export function createSdkConfig({
    */
   overrides: (project: string | undefined, app: string | undefined) => SdkOverrides | undefined
   publicUrl: string | undefined
+  /** Refuses requests without `publicUrl`, instead of building addresses from their Host header. */
+  needsPublicUrl?: boolean
   /** Set if Socket.IO has its own port. */
   realtimePort: number | undefined
 }): SdkConfig {
   function reply(request: Request, https = false): Reply {
+    if (publicUrl === undefined && needsPublicUrl) return noPublicUrl
     const url = new URL(request.url)
     const base = new URL(toBaseUrl(request, { publicUrl, https }))
     const app = url.searchParams.get('app') ?? undefined
@@ -42,6 +46,16 @@ export function toBaseUrl(
   const url = new URL(publicUrl ?? new URL(request.url).origin)
   if (publicUrl === undefined && https) url.protocol = 'https:'
   return `${url.origin}${url.pathname.replace(/\/+$/, '')}`
+}
+
+/** In production a Host header of a client's choice makes no address. */
+export const noPublicUrl: Reply = {
+  status: 503,
+  body: JSON.stringify({
+    error: 'no_public_url',
+    message: 'the server does not know its own address; its operator must set PUBLIC_URL',
+  }),
+  reason: 'no_public_url',
 }
 
 /**

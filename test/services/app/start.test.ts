@@ -20,7 +20,7 @@ test('refuses to start in production without signing keys, and names the remedy'
   expect(exitCode).toBe(1)
   expect(errors).toBe(
     'AUTH_KEYS_FILE is not set, and NODE_ENV=production refuses to sign with a development key: ' +
-      'make one with `bun run make-key > keys.json` and name it there\n',
+      'make one with `bun run make-key --out keys.json` and name it there\n',
   )
 })
 

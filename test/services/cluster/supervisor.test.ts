@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../support/folder.ts'
+import { readMetrics } from '../../support/metrics.ts'
 import { freePort } from '../../support/port.ts'
 import { nothingWrong, reconcile, type Stored } from '../../support/reconcile.ts'
 import { type Spillway, startSpillway } from '../../support/spillway.ts'
@@ -56,9 +57,7 @@ async function settle(traffic: Traffic, stored: () => Promise<Stored[]>): Promis
 }
 
 const metricOf = async (server: Spillway, name: string) => {
-  // A new connection: a kept one may lead to a worker that has ended since.
-  const response = await fetch(`${server.url}/metrics`, { headers: { connection: 'close' } })
-  const text = await response.text()
+  const text = await readMetrics(server.url)
   const lines = text.split('\n').filter((line) => line.startsWith(name))
   return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)
 }

@@ -7,6 +7,7 @@ import { makeConfig } from './support.ts'
 /** Every part of the server that is opened, in the order of opening. The first two need Redis. */
 export const partNames = [
   ...['redis streams', 'redis', 'projects', 'auth', 'realtime', 'body deadlines', 'listener'],
+  'descriptors',
   ...['quotas', 'dedup', 'journal', 'shippers', 'orphaned journals', 'query server', 'requests'],
 ] as const
 export type PartName = (typeof partNames)[number]

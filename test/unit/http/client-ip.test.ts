@@ -40,6 +40,16 @@ test.each([
     '1.2.3.4',
     '1.2.3.4',
   ],
+  ['a hop with a port', ['10.0.0.0/8'], '10.0.0.5', '198.51.100.7:51234', '198.51.100.7'],
+  ['an IPv6 hop with a port', ['10.0.0.0/8'], '10.0.0.5', '[2a00::7]:51234', '2a00::7'],
+  [
+    'the hop before a trusted hop with a port',
+    ['10.0.0.0/8'],
+    '10.0.0.5',
+    '6.6.6.6:1, 1.2.3.4:2, 10.9.9.9:3',
+    '1.2.3.4',
+  ],
+  ['the proxy if the port is none', ['10.0.0.0/8'], '10.0.0.5', '1.2.3.4:x', '10.0.0.5'],
   ['the hop before a trusted IPv6 range', ['2001:db8::/32'], '2001:db8::1', '2a00::7', '2a00::7'],
 ])('the client is %s', (_, trusted, peer, forwarded, expected) => {
   const headers = forwarded === undefined ? {} : { 'x-forwarded-for': forwarded }
@@ -61,5 +71,27 @@ test.each([
     const headers = proto === undefined ? {} : { 'x-forwarded-proto': proto }
     const request = new Request('http://localhost/', { headers })
     expect(createIsForwardedTls(trusted)(request, peer)).toBe(expected)
+  },
+)
+
+test.each([
+  ['HTTPS', undefined, true],
+  [' https ', undefined, true],
+  // One proxy received TLS, and the next one behind it did not.
+  ['https, http', '198.51.100.7, 10.0.0.9', true],
+  ['https,http', '198.51.100.7:51234,10.0.0.9:80', true],
+  ['http, https', '198.51.100.7, 10.0.0.9', false],
+  // The client wrote the first entries itself.
+  ['https, http', '6.6.6.6, 198.51.100.7', false],
+  ['https, http, http', '6.6.6.6, 198.51.100.7, 10.0.0.9', false],
+  // The second proxy passes the header on as it is.
+  ['https', '198.51.100.7, 10.0.0.9', true],
+  ['', undefined, false],
+])(
+  'TLS was forwarded by X-Forwarded-Proto %j and X-Forwarded-For %j: %p',
+  (proto, hops, expected) => {
+    const headers = { 'x-forwarded-proto': proto, ...(hops ? { 'x-forwarded-for': hops } : {}) }
+    const request = new Request('http://localhost/', { headers })
+    expect(createIsForwardedTls(['10.0.0.0/8'])(request, '10.0.0.5')).toBe(expected)
   },
 )

@@ -5,6 +5,7 @@ type State = {
   phase?: ReturnType<HealthOptions['phase']>
   isFull?: boolean
   isFailing?: boolean
+  faultCode?: string
   durability?: HealthOptions['durability']
   stuckMs?: number
   sink?: 'healthy' | 'unhealthy'
@@ -13,11 +14,11 @@ type State = {
 
 function healthOf(state: State) {
   const { phase = 'ready', durability = 'disk', sink = 'healthy', redis = 'off' } = state
-  const { isFull = false, isFailing = false, stuckMs = 0 } = state
+  const { isFull = false, isFailing = false, faultCode, stuckMs = 0 } = state
   return createHealth({
     phase: () => phase,
     durability,
-    journal: () => ({ isFull, isFailing, stuckMs, bytes: 1, bytesMax: 2 }),
+    journal: () => ({ isFull, isFailing, faultCode, stuckMs, bytes: 1, bytesMax: 2 }),
     sinks: () => ({ clickhouse: { state: sink, lagEvents: 0 } }),
     redis: () => redis,
   })
@@ -34,9 +35,32 @@ test.each<[string, State, number, string]>([
   ['Redis is down', { redis: 'unhealthy' }, 200, 'degraded'],
   ['starting and the sink is down', { phase: 'starting', sink: 'unhealthy' }, 503, 'unavailable'],
 ])('readiness: %s', (_, state, expected, word) => {
-  const { status, body, headers } = healthOf(state).readiness()
+  const { status, body, headers } = healthOf(state).readiness(true)
   expect({ status, word: JSON.parse(body ?? '').status }).toEqual({ status: expected, word })
   expect(headers?.['retry-after']).toBe(expected === 503 ? '1' : undefined)
+})
+
+test.each<[State, string | undefined]>([
+  [{}, undefined],
+  [{ phase: 'draining', isFull: true }, 'draining'],
+  [{ isFull: true }, 'journal_full'],
+  [{ isFull: true, faultCode: 'ENOSPC' }, 'disk_full'],
+  [{ isFull: true, faultCode: 'EDQUOT' }, 'disk_full'],
+  [{ isFailing: true, faultCode: 'ENOSPC' }, 'disk_full'],
+  [{ isFailing: true, faultCode: 'EMFILE' }, 'out_of_descriptors'],
+  [{ isFailing: true, faultCode: 'EIO' }, 'disk_failing'],
+])('readiness with %j has the reason %p', (state, reason) => {
+  const reply = healthOf(state).readiness(true)
+  expect([reply.reason, JSON.parse(reply.body ?? '').reason]).toEqual([reason, reason])
+})
+
+test('readiness tells others than operators nothing but the status', () => {
+  const bodies = [{}, { sink: 'unhealthy' }, { isFull: true }] as const
+  expect(bodies.map((state) => healthOf(state).readiness(false).body)).toEqual([
+    '{"status":"ok"}',
+    '{"status":"ok"}',
+    '{"status":"unavailable"}',
+  ])
 })
 
 test.each<[string, State, number]>([
