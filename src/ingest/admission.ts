@@ -23,10 +23,10 @@ export function createAdmission(options: AdmissionOptions): Admission {
       admitSenders(options, { contract, submission, request }),
     reserve(contract, { project }, normalised) {
       const deadLetters = toDeadLetters(normalised, project.id)
-      const wanted = toWanted(options, { contract, normalised, deadLetters })
-      return wanted.size === 0
-        ? { kept: normalised.events, deadLetters, limited: [], settle() {}, release() {} }
-        : reserve(options, { contract, normalised, deadLetters, wanted })
+      const request = { contract, normalised, deadLetters }
+      return hasQuota(options, request)
+        ? reserve(options, request)
+        : { kept: normalised.events, deadLetters, limited: [], settle: nothing, release: nothing }
     },
     divert: (events, nowMs) => divert(options.overflow, events, nowMs),
   }
@@ -91,7 +91,23 @@ const projectIdOf = ({ kind, row }: CanonicalEvent) =>
 
 const toKey = (name: QuotaName, projectId: string) => `${name}:${projectId}`
 
-/** The quotas that apply to the request. Empty for most requests. */
+const nothing = () => {}
+
+/** Whether any quota applies to the request. Most projects have none. */
+function hasQuota(
+  { projects }: AdmissionOptions,
+  { contract, normalised, deadLetters }: Request,
+): boolean {
+  const isLimited = (projectId: string, name: QuotaName) =>
+    quotaOf(projects.byId(projectId), name) !== undefined
+  for (const event of normalised.events) {
+    if (isLimited(projectIdOf(event), quotaNameOf(contract, event.category))) return true
+  }
+  return deadLetters.some(({ project }) =>
+    isLimited(project, deadLetterQuotaOf(contract, normalised)),
+  )
+}
+
 function toWanted(
   { projects }: AdmissionOptions,
   { contract, normalised, deadLetters }: Request,
@@ -112,13 +128,11 @@ function toWanted(
 }
 
 /** Uses up each quota in the order of the request: its events first, then its dead letters. */
-async function reserve(
-  { quotas }: AdmissionOptions,
-  { contract, normalised, deadLetters, wanted }: Request & { wanted: Wanted },
-): Promise<QuotaVerdict> {
+async function reserve(options: AdmissionOptions, request: Request): Promise<QuotaVerdict> {
+  const { contract, normalised, deadLetters } = request
   const budgets = new Map<string, Budget>()
-  const reserving = [...wanted].map(async ([key, { project, name, count }]) => {
-    const grant = await quotas.reserve(project, name, count)
+  const reserving = [...toWanted(options, request)].map(async ([key, { project, name, count }]) => {
+    const grant = await options.quotas.reserve(project, name, count)
     budgets.set(key, { grant, left: grant.count, used: 0 })
   })
   await Promise.all(reserving)

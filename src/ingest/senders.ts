@@ -1,3 +1,4 @@
+import { toSender } from '../core/address.ts'
 import { isOriginAmong } from '../core/cors.ts'
 import { type Fault, IngestError } from '../core/errors.ts'
 import type { IngestRequest, Project, ProtocolName, Senders, Submission } from '../core/protocol.ts'
@@ -15,7 +16,7 @@ export function admitSenders(
   sending: Sending,
 ): Senders | Promise<Senders> {
   const { contract, request } = sending
-  const decision = options.byAddress[contract]?.take(request.clientIp) ?? allowed
+  const decision = options.byAddress[contract]?.take(toSender(request.clientIp)) ?? allowed
   if (decision instanceof Promise) {
     return decision.then((answer) => {
       assertAllowed(answer)
@@ -30,7 +31,7 @@ export type SendersOptions = {
   projects: Pick<Projects, 'find' | 'findByApp'>
   /** By contract and project id. */
   requests: Limiter
-  /** By client address, for the contracts whose events need no credential. */
+  /** By client address, or its /64, for the contracts whose events need no credential. */
   byAddress: Partial<Record<ProtocolName, Limiter>>
 }
 
@@ -38,7 +39,8 @@ const allowed: RateDecision = { allowed: true, retryAfterSeconds: 0 }
 
 function judge(options: SendersOptions, sending: Sending): Senders | Promise<Senders> {
   const { contract, submission, request } = sending
-  const project = options.projects.find(contract, submission.credential, toApiKey(request))
+  const apiKey = contract === 'link' ? toApiKey(request) : null
+  const project = options.projects.find(contract, submission.credential, apiKey)
   if (submission.apps) return judgeApps(options, sending, { project, apps: submission.apps })
   assertOrigin(project, request)
   const decision = takeProjectRate(options, contract, project)

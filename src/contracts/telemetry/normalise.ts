@@ -1,5 +1,5 @@
 import type { Fault } from '../../core/errors.ts'
-import type { CanonicalEvent, Rejection } from '../../core/event.ts'
+import type { CanonicalEvent, JsonText, Rejection } from '../../core/event.ts'
 import { columnBytesMax, shortTextLengthMax } from '../../core/limits.ts'
 import type { IngestRequest, NormaliseContext, Normalised } from '../../core/protocol.ts'
 import { identify, toClientUuid } from '../shared/event-id.ts'
@@ -19,28 +19,30 @@ export function normaliseTelemetry(
   { apps }: Pick<NormaliseContext, 'apps'> = {},
 ): Normalised {
   const userAgent = toHeaderText(headers, 'user-agent')
-  const sender = { receivedMs, clientIp, userAgent }
+  const request = { receivedMs, clientIp, userAgent }
   const events: CanonicalEvent[] = []
   const rejections: Rejection[] = []
+  let sender = toSender(undefined, apps)
   for (const [index, raw] of raws.entries()) {
-    const { project, refusal } = toSender(raw, apps)
-    const fault = toFault(raw) ?? refusal
-    if (fault) rejections.push({ index, ...fault, raw, project })
-    else events.push(toEvent(raw as TelemetryEvent, project, sender))
+    const app = (raw as { app?: unknown } | null | undefined)?.app
+    if (app !== sender.app) sender = toSender(app, apps)
+    const { project } = sender
+    const result =
+      toFault(raw) ?? sender.refusal ?? toEvent(raw as TelemetryEvent, project, request)
+    if ('code' in result) rejections.push({ index, ...result, raw, project })
+    else events.push(result)
   }
   return { events, rejections, dropped: 0 }
 }
 
-/** The id of the event's project; empty if it has none, or may not send for it. */
-function toSender(
-  raw: unknown,
-  apps: NormaliseContext['apps'],
-): { project: string; refusal?: Fault | undefined } {
-  const app = (raw as { app?: unknown } | null | undefined)?.app
-  if (!isShortText(app)) return { project: '' }
-  if (apps === undefined) return { project: app }
-  const sender = apps.get(app)
-  return sender && 'id' in sender ? { project: sender.id } : { project: '', refusal: sender }
+/** `project` is the id of the app's project; empty if it has none, or may not send for it. */
+type Sender = { app: unknown; project: string; refusal?: Fault | undefined }
+
+function toSender(app: unknown, apps: NormaliseContext['apps']): Sender {
+  if (!isShortText(app)) return { app, project: '' }
+  if (apps === undefined) return { app, project: app }
+  const found = apps.get(app)
+  return found && 'id' in found ? { app, project: found.id } : { app, project: '', refusal: found }
 }
 
 const types = ['page', 'custom', 'error', 'api', 'perf']
@@ -64,20 +66,16 @@ function toFault(raw: unknown): Fault | undefined {
   for (const { field, isValid, rule } of rules) {
     if (!isValid(raw[field])) return toFieldFault(raw, field, rule)
   }
-  return raw.user ? toUserFault(raw.user as Json) : undefined
+  return undefined
 }
 
-/** The id is a Kafka key, and the whole user is one column. */
-function toUserFault(user: Json): Fault | undefined {
-  if (isLongerThan(toUserId(user), shortTextLengthMax)) return longUserId
-  return isLargerThan(JSON.stringify(user), columnBytesMax) ? largeUser : undefined
-}
-
+/** The id is a Kafka key. */
 const longUserId: Fault = {
   code: 'invalid_field',
   field: 'user.id',
   message: `user.id must have at most ${shortTextLengthMax} characters`,
 }
+/** The whole user is one column. */
 const largeUser: Fault = {
   code: 'invalid_field',
   field: 'user',
@@ -121,15 +119,19 @@ const rules: readonly Rule[] = [
   ...['user', 'props'].map(toObjectRule),
 ]
 
-type Sender = { receivedMs: number; clientIp: string; userAgent: string }
+type RequestValues = { receivedMs: number; clientIp: string; userAgent: string }
 
+/** The event, or the fault of its user. */
 function toEvent(
   raw: TelemetryEvent,
   project: string,
-  { receivedMs, clientIp, userAgent }: Sender,
-): CanonicalEvent {
+  { receivedMs, clientIp, userAgent }: RequestValues,
+): CanonicalEvent | Fault {
   const { dedupKey, uuid } = identify(['telemetry', project, raw.id])
   const distinctId = toUserId(raw.user) || raw.sessionId
+  if (isLongerThan(distinctId, shortTextLengthMax)) return longUserId
+  const user = raw.user ? JSON.stringify(fromPhp(raw.user)) : '{}'
+  if (isLargerThan(user, columnBytesMax)) return largeUser
   return {
     kind: 'event',
     row: {
@@ -144,8 +146,8 @@ function toEvent(
       ip: clientIp,
       user_agent: userAgent,
       library: '',
-      properties: JSON.stringify({ ...raw.props, ...toOwnProperties(raw, project) }),
-      user: raw.user ? JSON.stringify(fromPhp(raw.user)) : '{}',
+      properties: toProperties(raw, project),
+      user,
       historical: false,
     },
     route: 'main',
@@ -161,8 +163,11 @@ function toUserId(user: Json | null | undefined): string {
   return typeof id === 'string' ? id : (toNumberText(id) ?? '')
 }
 
-/** They come last, so that `props` cannot overwrite them. The project may have several apps. */
-function toOwnProperties({ type, release, app }: TelemetryEvent, project: string): Json {
-  const own = { $type: type, $release: release }
-  return app === project ? own : { ...own, $app: app }
+/** Our own come last, so that `props` cannot overwrite them. A project may have several apps. */
+function toProperties({ props, type, release, app }: TelemetryEvent, project: string): JsonText {
+  return JSON.stringify(
+    app === project
+      ? { ...props, $type: type, $release: release }
+      : { ...props, $type: type, $release: release, $app: app },
+  )
 }

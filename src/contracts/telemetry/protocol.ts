@@ -48,8 +48,11 @@ function parseTelemetry({ value }: DecodedBody, eventsMax: number): TelemetrySub
 /** The apps that the events name, each once. Names that no app can have are left out. */
 function toApps(events: readonly unknown[]): readonly string[] {
   const apps = new Set<string>()
+  let last: unknown
   for (const event of events) {
     const app = (event as { app?: unknown } | null | undefined)?.app
+    if (app === last) continue
+    last = app
     if (isShortText(app)) apps.add(app)
   }
   return [...apps]

@@ -89,6 +89,10 @@ describe('rates', () => {
       'rate_limited',
     ])
     expect(await send('203.0.113.2')).toBe('admitted')
+    expect([await send('2001:db8:0:1::1'), await send('2001:db8:0:1::2')]).toEqual([
+      'admitted',
+      'rate_limited',
+    ])
   })
 
   test('of a project count each contract by itself', async () => {
