@@ -9,7 +9,8 @@ export type ClickHouse = {
   /** Resolves once the server has proven that it received the lines under this token. */
   insert(insert: Insert, signal: AbortSignal): Promise<void>
   query<Row>(sql: string, signal?: AbortSignal): Promise<Row[]>
-  command(sql: string, signal?: AbortSignal): Promise<void>
+  /** With `longId`, the query id, it may take hours; a server refuses a second one of this id. */
+  command(sql: string, signal?: AbortSignal, longId?: string): Promise<void>
   /** Waits for running calls: chDB must not be closed during an insert. */
   close(): Promise<void>
 }
@@ -76,9 +77,10 @@ export function toStatements(
         assertProven(result)
         return data
       }),
-    command: (sql, signal) =>
+    command: (sql, signal, longId) =>
       withFailures(async () => {
-        assertProven(await client.command({ query: sql, ...abortBy(signal) }))
+        const id = longId === undefined ? {} : { query_id: longId }
+        assertProven(await client.command({ query: sql, ...abortBy(signal), ...id }))
       }),
   }
 }

@@ -95,6 +95,13 @@ export function openEmbeddedClickHouse(
     if (writes.failures !== failuresBefore) throw createWriteFailure()
   }
 
+  /** The copies of a migration must be complete before it drops a table. */
+  async function command(sql: string): Promise<void> {
+    const failuresBefore = await writes.settle()
+    await statements.command(sql)
+    if ((await writes.settle()) !== failuresBefore) throw createWriteFailure()
+  }
+
   /**
    * chDB cannot be interrupted, and ending the thread while it works would end the process. So
    * every call runs to its end, and `close` waits for it.
@@ -114,7 +121,7 @@ export function openEmbeddedClickHouse(
     stage,
     query: <Row>(sql: string, signal?: AbortSignal) =>
       runToEnd(() => statements.query<Row>(sql).catch(settleAndThrow), signal),
-    command: (sql, signal) => runToEnd(() => statements.command(sql), signal),
+    command: (sql, signal) => runToEnd(() => command(sql), signal),
     insert: (rows, signal) => runToEnd(() => insert(rows), signal),
     async close() {
       clearInterval(checking)

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import { setImmediate as nextIteration } from 'node:timers/promises'
+import { hourMs } from '../../core/clock.ts'
 import { toChunks } from './body.ts'
 import {
   type ClickHouse,
@@ -30,10 +31,13 @@ export type HttpOptions = {
 
 /** ClickHouse over HTTP. Connects on the first call. */
 export function createHttpClickHouse({ url, database, timeoutMs }: HttpOptions): ClickHouse {
-  const client = createVendorClient({
+  const connection = {
     url: database === undefined ? url : withDatabase(url, database),
-    request_timeout: timeoutMs,
     keep_alive: { idle_socket_ttl: idleSocketMsMax, eagerly_destroy_stale_sockets: true },
+  }
+  const client = createVendorClient({
+    ...connection,
+    request_timeout: timeoutMs,
     // The server ends a stuck insert soon after our timeout, so that the next attempt can start.
     clickhouse_settings: { max_execution_time: Math.ceil(timeoutMs / 1000) },
   })
@@ -61,13 +65,32 @@ export function createHttpClickHouse({ url, database, timeoutMs }: HttpOptions):
     AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal ? [signal] : [])])
   const statements = toStatements(client, assertProven)
 
+  /** The headers keep load balancers from closing a connection that is silent. */
+  async function runLong(sql: string, id: string): Promise<void> {
+    const settings = {
+      ...{ send_progress_in_http_headers: 1 as const, http_headers_progress_interval_ms: '30000' },
+      max_execution_time: 0,
+    }
+    const own = { ...connection, request_timeout: longMsMax, clickhouse_settings: settings }
+    const patient = createVendorClient(own)
+    try {
+      await toStatements(patient, assertProven).command(sql, undefined, id)
+    } finally {
+      await patient.close()
+    }
+  }
+
   return {
     query: (sql, signal) => statements.query(sql, withTimeout(signal)),
-    command: (sql, signal) => statements.command(sql, withTimeout(signal)),
+    command: (sql, signal, longId) =>
+      longId === undefined ? statements.command(sql, withTimeout(signal)) : runLong(sql, longId),
     insert: (rows, signal) => withFailures(() => insert(rows, signal)),
     close: () => client.close(),
   }
 }
+
+/** Limit of a long statement. */
+const longMsMax = 24 * hourMs
 
 const queryIdHeader = 'x-clickhouse-query-id'
 

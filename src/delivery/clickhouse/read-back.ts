@@ -83,8 +83,8 @@ type Stored = Readonly<Record<string, unknown>>
  * events of different users, and the chunks of a recording share one.
  */
 const identities: Record<TableName, readonly string[]> = {
-  events: ['uuid', 'project', 'event', 'distinct_id'],
-  recordings: ['uuid', 'project', 'session_id', 'chunk'],
+  events: ['uuid', 'project', 'source', 'event', 'distinct_id'],
+  recordings: ['uuid', 'project', 'session_id', 'distinct_id', 'chunk'],
   link_events: ['uuid', 'project_id', 'event_type', 'event_id'],
   dead_letters: ['uuid'],
 }

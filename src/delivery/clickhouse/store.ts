@@ -50,7 +50,9 @@ export const toEmbeddedFolder = (dataDir: string) => join(dataDir, 'clickhouse')
  */
 export async function createStore(settings: ClickHouseSettings, log = silentLog): Promise<Store> {
   const { CLICKHOUSE_URL: url } = settings
-  return url === undefined ? createEmbeddedStore(settings, log) : createServerStore(url, settings)
+  return url === undefined
+    ? createEmbeddedStore(settings, log)
+    : createServerStore(url, settings, log)
 }
 
 async function createEmbeddedStore(settings: ClickHouseSettings, log: Log): Promise<Store> {
@@ -66,12 +68,12 @@ async function createEmbeddedStore(settings: ClickHouseSettings, log: Log): Prom
       stage: (lines) => embedded?.stage?.(lines),
       insert: async (rows, signal) => opened().insert(rows, signal),
       query: async (sql, signal) => opened().query(sql, signal),
-      command: async (sql, signal) => opened().command(sql, signal),
+      command: async (...given) => opened().command(...given),
       close: async () => embedded?.close(),
     },
     async prepare() {
       embedded ??= openEmbeddedClickHouse(vendor, toEmbeddedFolder(settings.dataDir), log)
-      await migrate(embedded, settings)
+      await migrate(embedded, settings, log)
       await tuneTables(embedded)
     },
   }
@@ -79,17 +81,17 @@ async function createEmbeddedStore(settings: ClickHouseSettings, log: Log): Prom
 
 const unknownDatabaseCode = 81
 
-function createServerStore(url: string, settings: ClickHouseSettings): Store {
+function createServerStore(url: string, settings: ClickHouseSettings, log: Log): Store {
   const { CLICKHOUSE_TIMEOUT_MS: timeoutMs, CLICKHOUSE_CLUSTER: cluster } = settings
   const clickhouse = createHttpClickHouse({ url, timeoutMs })
 
   async function prepare(): Promise<void> {
     try {
-      await migrate(clickhouse, settings)
+      await migrate(clickhouse, settings, log)
     } catch (error) {
       if (!(error instanceof ClickHouseFailure) || error.code !== unknownDatabaseCode) throw error
       await createOwnDatabase()
-      await migrate(clickhouse, settings)
+      await migrate(clickhouse, settings, log)
     }
   }
 

@@ -32,6 +32,7 @@ const folder = temporaryFolder()
 const midnight = new Date(fixtures.receivedMs).toISOString().replace('T', ' ').replace('Z', '')
 const inserterThread = '../../../src/delivery/clickhouse/inserter-worker.ts'
 const path = toEmbeddedFolder(folder.path)
+const at = (offset: number) => new Date(fixtures.receivedMs + offset).toISOString()
 const schema = { EVENTS_TTL_DAYS: 0 }
 let store: Store
 let clickhouse: ClickHouse
@@ -145,6 +146,41 @@ describe('the embedded ClickHouse', () => {
     const report = await ship(events)
     expect(await storedUuids()).toEqual(uuidsOf(events))
     expect(report.retries).toEqual([])
+    const sql = "SELECT count() AS parts FROM system.parts WHERE active AND table = 'events'"
+    expect(await clickhouse.query<{ parts: number }>(sql)).toEqual([{ parts: 1 }])
+  })
+
+  test.each<[string, 'events' | 'link_events' | 'recordings', typeof makeEvent]>([
+    ['an event', 'events', makeEvent],
+    ['a link event', 'link_events', (offset, row) => makeLink(offset, { event_id: 'e', ...row })],
+    ['a recording', 'recordings', makeRecording],
+  ])('keeps %s that was received first', async (_, table, make) => {
+    const uuid = crypto.randomUUID()
+    const lastYear = new Date(fixtures.receivedMs - 400 * 86_400_000).toISOString()
+    // Received later, first, last, and in another partition.
+    for (const user_agent of ['b', 'a', 'c']) {
+      const offset = user_agent.charCodeAt(0)
+      await ship([make(offset, { uuid, user_agent, received_at: at(offset) })])
+    }
+    await clickhouse.command(`OPTIMIZE TABLE ${table} FINAL`)
+    expect(await column<string>(table, 'user_agent')).toEqual(['a'])
+    await ship([make(0, { uuid, user_agent: 'before', received_at: lastYear })])
+    await clickhouse.command(`OPTIMIZE TABLE ${table} FINAL`)
+    expect(await column<string>(`${table} FINAL`, 'user_agent')).toEqual(['before'])
+  })
+
+  test('keeps events that differ in one part of their identity', async () => {
+    const uuid = crypto.randomUUID()
+    const other = { uuid: crypto.randomUUID() }
+    const rows = [{}, other, { project: 'p2' }, { source: 'telemetry' }, { event: 'other' }]
+    await ship([...rows, { distinct_id: 'u2' }].map((row, at) => makeEvent(at, { uuid, ...row })))
+    await clickhouse.command('OPTIMIZE TABLE events FINAL')
+    expect((await storedUuids()).length).toBe(rows.length + 1)
+    const sql = `SELECT sorting_key FROM system.tables WHERE name = 'events'`
+    const [found] = await clickhouse.query<{ sorting_key: string }>(sql)
+    // A client can find another distinct_id with the same cityHash64.
+    for (const name of ['source', 'distinct_id', 'uuid', 'event', 'project'])
+      expect(found!.sorting_key.split(', ')).toContain(name)
   })
 
   test('stores rows of many megabytes', async () => {
@@ -227,7 +263,10 @@ describe('the schema', () => {
   test('can be migrated twice, by two nodes at once', async () => {
     await Promise.all([migrate(clickhouse, schema), migrate(clickhouse, schema)])
     const sql = 'SELECT version FROM schema_migrations FINAL ORDER BY version'
-    expect(await clickhouse.query<{ version: number }>(sql)).toEqual([{ version: 1 }])
+    expect(await clickhouse.query<{ version: number }>(sql)).toEqual([
+      { version: 1 },
+      { version: 2 },
+    ])
   })
 
   test('completes an interrupted migration', async () => {

@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import { silentLog } from '../../../../src/core/log.ts'
 import type { ClickHouse } from '../../../../src/delivery/clickhouse/client.ts'
 import { migrate } from '../../../../src/delivery/clickhouse/schema.ts'
 
@@ -16,10 +17,30 @@ function makeServer() {
 
 // The columns derive from core/event.ts. A new column needs a migration of its own, because servers
 // that have run migration 1 do not run it again.
-test('migration 1 creates the tables as released', async () => {
+test('a new database gets the tables as released', async () => {
   const { clickhouse, statements } = makeServer()
   await migrate(clickhouse, { EVENTS_TTL_DAYS: 0 })
-  const released = await Bun.file(`${import.meta.dir}/migration-1.sql`).text()
+  const released = await Bun.file(`${import.meta.dir}/new-database.sql`).text()
   const created = statements.filter((sql) => sql.startsWith('CREATE')).slice(1)
   expect(`${created.join(';\n\n')};\n`).toBe(released)
+  const versions = statements.filter((sql) => sql.startsWith('INSERT'))
+  expect(versions.map((sql) => sql.at(-1))).toEqual(['1', '2'])
+})
+
+test('a new database gets the retention when its tables are created', async () => {
+  const { clickhouse, statements } = makeServer()
+  await migrate(clickhouse, { EVENTS_TTL_DAYS: 9 })
+  const ttls = statements.map((sql) => /TTL .*toIntervalDay\((\d+)\)/.exec(sql)?.[1])
+  expect(ttls.filter((days) => days !== undefined).slice(0, 4)).toEqual(['9', '9', '9', '90'])
+})
+
+test('leaves the tables of a cluster with several shards as they are', async () => {
+  const { clickhouse, statements } = makeServer()
+  clickhouse.query = async <Row>(sql: string) =>
+    (sql.includes('system.clusters') ? [{ shards: '2' }] : []) as Row[]
+  const said: string[] = []
+  const log = { ...silentLog, warn: (_: object, text: string) => void said.push(text) }
+  await migrate(clickhouse, { EVENTS_TTL_DAYS: 0, CLICKHOUSE_CLUSTER: 'c' }, log)
+  expect(said).toEqual([expect.stringContaining('several shards')])
+  expect(statements.filter((sql) => sql.startsWith('INSERT')).length).toBe(1)
 })
