@@ -187,7 +187,7 @@ function createShell(base: BaseServices, { logs, metrics, worker, closer }: Shel
   })
   const { POSTHOG_JS_DIR: scriptsDir } = config
   const scripts = scriptsDir === undefined ? undefined : createScripts(scriptsDir)
-  const boot = createPosthogBoot({ hasScripts: scripts !== undefined })
+  const boot = createPosthogBoot({ canRecord: scripts?.canRecord === true })
   const trace = createTrace(options)
   const toApps = (ingest: Ingest, { health, platformHealth }: HealthChecks): Apps => {
     const appOptions = {

@@ -258,7 +258,8 @@ function sdkRoutes({ answer, trace, boot, scripts }: AppOptions): Route[] {
 const scriptRoute = (scripts: Scripts, trace: Trace): Route => [
   'GET',
   ['/static/*'],
-  ({ request, server, params }) => trace({ request, server }, scripts(request, params['*'] ?? '')),
+  ({ request, server, params }) =>
+    trace({ request, server }, scripts.respond(request, params['*'] ?? '')),
 ]
 
 type Failure = Context & { code: string | number; error: unknown }

@@ -3,8 +3,12 @@ import { extname, join } from 'node:path'
 import { SettingsError } from '../config/environment.ts'
 import { send } from './respond.ts'
 
-/** Answers a request for a file below `/static/`. `path` is the part after it. */
-export type Scripts = (request: Request, path: string) => Response
+export type Scripts = {
+  /** Answers a request for a file below `/static/`. `path` is the part after it. */
+  respond(request: Request, path: string): Response
+  /** Whether the script that records sessions is among them: old versions come without it. */
+  canRecord: boolean
+}
 
 /**
  * Serves the scripts in `dir`, the `dist` folder of posthog-js, as `<name>` and as
@@ -14,7 +18,10 @@ export type Scripts = (request: Request, path: string) => Response
 export function createScripts(dir: string): Scripts {
   const files = listScripts(dir)
   const version = readVersion(dir)
-  return (request, path) => {
+  const canRecord = [...files.keys()].some((name) => recorder.test(name))
+  return { canRecord, respond }
+
+  function respond(request: Request, path: string): Response {
     const [, wanted, name = ''] = /^(?:(\d+\.\d+\.\d+)\/)?([^/]+)$/.exec(path) ?? []
     const type = files.get(name)
     const file = type && toStat(join(dir, name))
@@ -42,6 +49,9 @@ const types: Record<string, string> = {
 const brief = 'public, max-age=3600'
 /** The version in the URL is the version of the folder: the file cannot change. */
 const forever = 'public, max-age=31536000, immutable'
+
+/** `recorder.js`, `recorder-v2.js`, `lazy-recorder.js` or `posthog-recorder.js`, by version. */
+const recorder = /^(?:[a-z]+-)?recorder(?:-v2)?\.js$/
 
 /** The vendor's HTML snippet loads this one. */
 const mainScript = 'array.js'

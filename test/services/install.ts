@@ -21,29 +21,56 @@ export async function requireCommand(command: string, debianPackage: string): Pr
 
 /** The folder of Apache Kafka's jars. Maven downloads them once; then they stay in the user's cache folder. */
 export async function requireKafkaJars(): Promise<string> {
-  const pom = join(import.meta.dir, 'kafka', 'pom.xml')
-  const version = Bun.hash(await Bun.file(pom).text()).toString(16)
-  const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'spillway')
-  const jars = join(cache, `kafka-${version}`)
-  await requireCommand('java', 'default-jdk-headless')
-  if (existsSync(jars)) return jars
-  await requireCommand('mvn', 'maven')
-  mkdirSync(cache, { recursive: true })
-  const fresh = mkdtempSync(join(cache, 'download-'))
-  const goal = ['dependency:copy-dependencies', `-DoutputDirectory=${fresh}`]
-  const { exitCode, output } = await run(['mvn', '-q', '-B', '-f', pom, ...goal])
-  if (exitCode !== 0) throw new Error(`Maven could not download Apache Kafka:\n${output}`)
-  try {
-    renameSync(fresh, jars)
-  } catch {
-    // Another process has put the same jars there first: use those.
-    rmSync(fresh, { recursive: true, force: true })
-  }
-  return jars
+  return requireJars('kafka', join(import.meta.dir, 'kafka', 'pom.xml'))
 }
 
-async function run(command: string[]): Promise<{ exitCode: number; output: string }> {
+/** The folder of the jars that `pom` names as dependencies, together with theirs. */
+export async function requireJars(name: string, pom: string): Promise<string> {
+  await requireCommand('java', 'default-jdk-headless')
+  return requireFolder(name, await Bun.file(pom).text(), async (folder) => {
+    await requireCommand('mvn', 'maven')
+    const goal = ['dependency:copy-dependencies', `-DoutputDirectory=${folder}`]
+    await runOrThrow(['mvn', '-q', '-B', '-f', pom, ...goal])
+  })
+}
+
+/**
+ * A folder in the user's cache folder. `fill` makes its content once for each `recipe`. The folder is moved into place
+ * then, so its content must not depend on its path.
+ */
+export async function requireFolder(
+  name: string,
+  recipe: string,
+  fill: (folder: string) => Promise<void>,
+): Promise<string> {
+  const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'spillway')
+  const folder = join(cache, `${name}-${Bun.hash(recipe).toString(16)}`)
+  if (existsSync(folder)) return folder
+  mkdirSync(cache, { recursive: true })
+  const fresh = mkdtempSync(join(cache, 'download-'))
+  try {
+    await fill(fresh)
+    renameSync(fresh, folder)
+  } catch (error) {
+    rmSync(fresh, { recursive: true, force: true })
+    // Another process may have put the same folder there first: use that.
+    if (!existsSync(folder)) throw error
+  }
+  return folder
+}
+
+/** Runs a command of an installer. Throws its output if it fails. */
+export async function runOrThrow(command: string[], cwd = process.cwd()): Promise<void> {
+  const { exitCode, output } = await run(command, cwd)
+  if (exitCode !== 0) throw new Error(`"${command.join(' ')}" failed:\n${output}`)
+}
+
+async function run(
+  command: string[],
+  cwd = process.cwd(),
+): Promise<{ exitCode: number; output: string }> {
   const child = Bun.spawn(command, {
+    cwd,
     stdin: 'ignore',
     stdout: 'pipe',
     stderr: 'pipe',

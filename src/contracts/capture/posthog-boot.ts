@@ -4,12 +4,12 @@ import { tokenRule, toToken } from '../../core/token.ts'
 /**
  * The replies to the requests of PostHog's SDKs before their first event: remote configuration and
  * feature flags. They offer capture and no more, and session replay if the server has the script
- * that records (`hasScripts`): an SDK fetches the script of each feature that is offered. `surveys`
+ * that records (`canRecord`): an SDK fetches the script of each feature that is offered. `surveys`
  * is absent because even `false` makes posthog-js fetch a script. See docs/contracts/capture.md.
  */
-export function createPosthogBoot({ hasScripts }: { hasScripts: boolean }): PosthogBoot {
+export function createPosthogBoot({ canRecord }: { canRecord: boolean }): PosthogBoot {
   const supportedCompression = ['gzip', 'gzip-js']
-  const sessionRecording = hasScripts ? { endpoint: '/s/' } : false
+  const sessionRecording = canRecord ? { endpoint: '/s/' } : false
   const shared = {
     supportedCompression,
     autocapture_opt_out: false,

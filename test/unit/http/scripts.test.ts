@@ -24,7 +24,7 @@ beforeAll(() => {
 afterAll(() => folder[Symbol.dispose]())
 
 const get = (path: string, headers: Record<string, string> = {}) =>
-  createScripts(dist)(new Request(`http://host/static/${path}`, { headers }), path)
+  createScripts(dist).respond(new Request(`http://host/static/${path}`, { headers }), path)
 
 describe('scripts', () => {
   test.each([
@@ -37,6 +37,12 @@ describe('scripts', () => {
     expect(await response.text()).toBe('main()')
     expect(response.headers.get('content-type')).toBe('text/javascript; charset=utf-8')
     expect(response.headers.get('cache-control')).toBe(cached)
+  })
+
+  test('include the one that records only if the folder has it', () => {
+    expect(createScripts(dist).canRecord).toBe(false)
+    writeFileSync(join(dist, 'lazy-recorder.js'), 'record()')
+    expect(createScripts(dist).canRecord).toBe(true)
   })
 
   test('answers 304 to a client that has the file', () => {

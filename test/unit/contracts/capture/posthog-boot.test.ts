@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { createPosthogBoot } from '../../../../src/contracts/capture/posthog-boot.ts'
 
 const { toConfig, toConfigScript, toFlags, flagDefinitions } = createPosthogBoot({
-  hasScripts: false,
+  canRecord: false,
 })
 
 /** Runs the script as a browser does. Returns the configurations by token. */
@@ -52,8 +52,8 @@ test('flags start autocapture of posthog-js before 1.117', () => {
 test.each([
   [true, { endpoint: '/s/' }],
   [false, false],
-])('offers session recording only with the scripts for it: %p', (hasScripts, sessionRecording) => {
-  const boot = createPosthogBoot({ hasScripts })
+])('offers session recording only with the script for it: %p', (canRecord, sessionRecording) => {
+  const boot = createPosthogBoot({ canRecord })
   const extras = { sessionRecording, autocaptureExceptions: false, capturePerformance: false }
   expect(JSON.parse(boot.toConfig('phc_a').body!)).toMatchObject(extras)
   expect(JSON.parse(boot.toFlags('id').body!)).toMatchObject(extras)

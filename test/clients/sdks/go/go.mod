@@ -1,0 +1,5 @@
+module spillway/clients
+
+go 1.23
+
+require github.com/posthog/posthog-go v1.5.2
