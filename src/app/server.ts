@@ -212,7 +212,7 @@ function toPeerRules({ ADMIN_TOKEN: token, TRUSTED_PROXIES: trustedProxies }: Co
 
 const metricsFreshMs = 1000
 
-/** One text a second, whoever asks. Measured: a text takes the serving thread 1 to 5 ms, so it waits for its turn, as events do. */
+/** One text a second, whoever asks. Measured: a text takes the serving thread 1 to 4 ms, so it waits for its turn, as events do. */
 function createPacedMetrics(read: Metrics['text']) {
   let scheduler: Pick<TurnScheduler, 'take'> | undefined
   const text = shareFor(metricsFreshMs, async () => {

@@ -108,6 +108,19 @@ describe.skipIf(!canMount)('a full disk', () => {
     await pass({ ...setup, harm: disk.fill, heal: disk.empty })
   })
 
+  test('is told as such by readiness', async () => {
+    using disk = mountTinyDisk(16 * mib)
+    const nowhere = { CLICKHOUSE_URL: 'http://127.0.0.1:1', DATA_DIR: disk.path }
+    await using server = await startSpillway({ ...small, ...nowhere })
+    disk.fill()
+    await fillJournal(server)
+    const readiness = await fetch(`${server.url}/_readiness`)
+    expect([readiness.status, await readiness.json()]).toEqual([
+      503,
+      expect.objectContaining({ status: 'unavailable', reason: 'disk_full' }),
+    ])
+  })
+
   test('of ClickHouse until the journal is full too: refuses, then stores all', async () => {
     using disk = mountTinyDisk(96 * mib)
     await using setup = await startRemoteClickHouse(small, disk.path)

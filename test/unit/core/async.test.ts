@@ -1,5 +1,11 @@
 import { describe, expect, jest, test } from 'bun:test'
-import { noJitter, retryUntilAborted, toBackoffMs, withTimeLimit } from '../../../src/core/async.ts'
+import {
+  noJitter,
+  retryUntilAborted,
+  shareFor,
+  toBackoffMs,
+  withTimeLimit,
+} from '../../../src/core/async.ts'
 
 const never = new Promise<string>(() => {})
 
@@ -86,4 +92,19 @@ describe('retryUntilAborted', () => {
     )
     await expect(retried).rejects.toThrow('stopped')
   })
+})
+
+test('shares one result for a time, and none that failed', async () => {
+  let calls = 0
+  const shared = shareFor(60_000, async () => {
+    calls += 1
+    if (calls === 1) throw new Error('the first call fails')
+    return calls
+  })
+  await expect(shared()).rejects.toThrow('the first call fails')
+  expect(await Promise.all([shared(), shared()])).toEqual([2, 2])
+  expect(await shared()).toBe(2)
+  let count = 0
+  const unshared = shareFor(0, async () => ++count)
+  expect([await unshared(), await unshared()]).toEqual([1, 2])
 })
