@@ -181,9 +181,14 @@ function divert(overflow: Overflow, events: readonly CanonicalEvent[], nowMs: nu
   let diverted = 0
   for (const event of events) {
     if (event.kind !== 'event' || event.route !== 'main') continue
-    if (!overflow.isOver(event.key, nowMs)) continue
+    if (!overflow.isOver(toOverflowKey(event), nowMs)) continue
     event.route = 'overflow'
     diverted += 1
   }
   return diverted
+}
+
+/** A stranger who sends telemetry for a user must not move the capture events of that user. */
+function toOverflowKey({ key, row }: Extract<CanonicalEvent, { kind: 'event' }>): string {
+  return row.source === 'capture' ? key : `${row.source}\n${key}`
 }

@@ -31,6 +31,6 @@ test('150 link events with texts of 18 MB take no memory', async () => {
   expect(Object.fromEntries(statuses)).toEqual({ 400: 150 })
   expect(failures).toEqual([])
   expect(slowestMs).toBeLessThan(300)
-  expect(memoryOf(server.pid()).peakBytes - memory.nowBytes).toBeLessThan(700 * mib)
+  expect(memoryOf(server.pid()).peakBytes - memory.nowBytes).toBeLessThan(400 * mib)
   expect(await server.query('SELECT 1 FROM link_events')).toEqual([])
 }, 120_000)

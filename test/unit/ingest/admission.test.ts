@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { type Fault, IngestError } from '../../../src/core/errors.ts'
-import type { CanonicalEvent, Category, Rejection } from '../../../src/core/event.ts'
+import type { CanonicalEvent, Category, EventRow, Rejection } from '../../../src/core/event.ts'
 import type {
   IngestRequest,
   Normalised,
@@ -297,6 +297,17 @@ describe('overflow', () => {
     const events = ['a', 'b', 'c', 'd'].map((name) => eventOf('plain', name))
     expect(admission.divert(events, 1e12)).toBe(2)
     expect(events.map(({ route }) => route)).toEqual(['main', 'main', 'overflow', 'overflow'])
+  })
+
+  test('counts each contract by itself', () => {
+    const admission = createTestAdmission()
+    const of = (source: EventRow['source']) => {
+      const event = eventOf('plain', source) as Extract<CanonicalEvent, { kind: 'event' }>
+      return { ...event, row: { ...event.row, source } }
+    }
+    const telemetry = Array.from({ length: 5 }, () => of('telemetry'))
+    expect(admission.divert(telemetry, 1e12)).toBe(3)
+    expect(admission.divert([of('capture'), of('capture')], 1e12)).toBe(0)
   })
 
   test.each<[string, Partial<CanonicalEvent>]>([
