@@ -1,14 +1,7 @@
 import { Server as BunEngine, type BunWebSocket, type WebSocketData } from '@socket.io/bun-engine'
 import type { Clock } from '../../core/clock.ts'
-import {
-  createBucket,
-  earlyBytesMax,
-  earlyPacketsMax,
-  frameBytesMax,
-  packetsBurst,
-  packetsPerSecond,
-  type RealtimeLimits,
-} from './limits.ts'
+import { createIntake, createPace, type Intake } from './intake.ts'
+import { earlyBytesMax, frameBytesMax, type RealtimeLimits } from './limits.ts'
 
 /** The type of `ws.data`, for the caller of `Bun.serve`. */
 export type EngineData = WebSocketData
@@ -155,44 +148,6 @@ export function createEngine({
   }
 }
 
-/** What a connection has sent. */
-type Intake = {
-  /** Counts one packet; false if it is too much. */
-  take(bytes: number): boolean
-  /** True until `admit`. */
-  isEarly(): boolean
-  admit(): void
-  startUpgrade(): boolean
-}
-
-/**
- * A member's messages are limited by `dispatch`, with an error for the client. The bounds here are
- * twice as high, because they end the connection.
- */
-function createIntake({ bytesPerSecond, bytesBurst }: EngineOptions['limits'], now: Clock): Intake {
-  const takePacket = createBucket({ perSecond: packetsPerSecond, burst: packetsBurst })
-  const takeBytes = createBucket({ perSecond: 2 * bytesPerSecond, burst: 2 * bytesBurst })
-  let early: { packets: number; bytes: number } | undefined = { packets: 0, bytes: 0 }
-  let hasUpgrade = false
-  return {
-    take(bytes) {
-      if (!early) return takePacket(now()) && takeBytes(now(), bytes)
-      early.packets += 1
-      early.bytes += bytes
-      return early.packets <= earlyPacketsMax && early.bytes <= earlyBytesMax
-    },
-    isEarly: () => early !== undefined,
-    admit() {
-      early = undefined
-    },
-    startUpgrade() {
-      const isFirst = !hasUpgrade
-      hasUpgrade = true
-      return isFirst
-    },
-  }
-}
-
 /** `sockets` gets the websocket of each transport. */
 function toWebsocketHandler({
   raw,
@@ -203,10 +158,15 @@ function toWebsocketHandler({
   raw: BunEngine
   sockets: WeakMap<object, BunWebSocket>
 }): Bun.WebSocketHandler<EngineData> {
-  function onSlow(ws: BunWebSocket): void {
-    onTerminated('slow')
+  const end = (why: 'slow' | 'flood') => (ws: BunWebSocket) => {
+    onTerminated(why)
     ws.terminate()
   }
+  const pace = createPace({
+    handle: (ws, message) => raw.onWebSocketMessage(ws, message),
+    end: end('flood'),
+    ownBytesMax: 2 * limits.bytesBurst,
+  })
 
   return {
     open(ws) {
@@ -215,9 +175,9 @@ function toWebsocketHandler({
       if ((transport as unknown as { readyState: string }).readyState !== 'open')
         return ws.terminate()
       sockets.set(transport, ws)
-      transport.onOpen(withSlowCheck(ws, onSlow))
+      transport.onOpen(withSlowCheck(ws, end('slow')))
     },
-    message: (ws, message) => raw.onWebSocketMessage(ws, message),
+    message: pace,
     close: (ws, code, reason) => raw.onWebSocketClose(ws, code, reason),
     maxPayloadLength: frameBytesMax,
     backpressureLimit: limits.bufferedBytesMax,

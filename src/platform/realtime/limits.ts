@@ -36,8 +36,8 @@ export const defaultLimits: RealtimeLimits = {
   payloadBytesMax: mib,
   messagesPerSecond: 100,
   messagesBurst: 200,
-  bytesPerSecond: 2 * mib,
-  bytesBurst: 8 * mib,
+  bytesPerSecond: mib,
+  bytesBurst: 4 * mib,
   subscriptionsMax: 200,
   strikesMax: 100,
   socketsMax: 50_000,
@@ -66,6 +66,13 @@ export const packetsBurst = 2400
  */
 export const earlyBytesMax = 32 * 1024
 export const earlyPacketsMax = 20
+
+/**
+ * Messages above the first bound are handled one an event-loop iteration: parsing and sending a MiB
+ * takes some 30 ms. The second bounds those that wait, over all connections.
+ */
+export const pacedBytesMin = 64 * 1024
+export const pacedBytesMax = 64 * mib
 
 /** Bodies of polling requests that are read at the same time, as announced. */
 export const bodiesBytesMax = 64 * mib

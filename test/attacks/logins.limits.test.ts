@@ -1,0 +1,103 @@
+import { afterAll, expect, test } from 'bun:test'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { askToken } from '../services/platform/support.ts'
+import { sendBeside } from '../support/beside.ts'
+import { temporaryFolder } from '../support/folder.ts'
+import { startSpillway } from '../support/spillway.ts'
+
+const folder = temporaryFolder()
+const projectsFile = join(folder.path, 'projects.toml')
+/** The secrets in this file are hashed at full cost: 64 MiB and tens of milliseconds each. */
+const fixture = readFileSync(join(import.meta.dir, '../fixtures/projects.toml'), 'utf8')
+writeFileSync(
+  projectsFile,
+  `${fixture}\n[[projects]]\nid = "phc_beside"\ntokens = ["phc_beside"]\n`,
+)
+afterAll(() => folder[Symbol.dispose]())
+
+const backend = { client_id: 'backend', client_secret: 'backend-secret' }
+const ada = { ...backend, grant_type: 'password', username: 'ada', password: 'ada-password' }
+const attackMs = 6000
+
+const start = (settings: Record<string, string> = {}) =>
+  startSpillway({ PROJECTS_FILE: projectsFile, TRUSTED_PROXIES: '127.0.0.1', ...settings })
+
+/** `parallel` guessers until `attackMs` have passed. Returns how often each status came. */
+async function attack(parallel: number, guess: () => Promise<number>) {
+  const endMs = performance.now() + attackMs
+  const statuses: Record<number, number> = {}
+  async function run(): Promise<void> {
+    while (performance.now() < endMs) {
+      const status = await guess()
+      statuses[status] = (statuses[status] ?? 0) + 1
+    }
+  }
+  await Promise.all(Array.from({ length: parallel }, run))
+  return statuses
+}
+
+const from = (address: string) => ({ headers: { 'x-forwarded-for': address } })
+
+test('addresses of one /64 share one rate', async () => {
+  await using server = await start()
+  const beside = sendBeside(server)
+  let count = 0
+  const statuses = await attack(8, async () => {
+    count += 1
+    const fields = { ...ada, password: `guess ${count}` }
+    return (await askToken(server.url, fields, from(`2001:db8:0:1::${count.toString(16)}`))).status
+  })
+  const answered = Object.entries(statuses).filter(([status]) => status !== '429')
+  // The rate of one address: 60 at once, and one a second.
+  expect(answered.reduce((sum, [, times]) => sum + times, 0)).toBeLessThanOrEqual(70)
+  expect((await askToken(server.url, ada, from('2001:db8:0:2::1'))).status).toBe(200)
+  const { slowestMs, failures } = await beside.end()
+  expect(failures).toEqual([])
+  expect(slowestMs).toBeLessThan(300)
+}, 60_000)
+
+test('a sender that guesses one password after the other has few guesses, and its victim can log in', async () => {
+  await using server = await start({ RATE_AUTH_PER_MINUTE: '0' })
+  let count = 0
+  const guessing = attack(8, async () => {
+    count += 1
+    const fields = { ...ada, password: `guess ${count}` }
+    return (await askToken(server.url, fields, from('203.0.113.7'))).status
+  })
+  const logins: number[] = []
+  for (let login = 0; login < 5; login += 1)
+    logins.push((await askToken(server.url, ada, from('198.51.100.1'))).status)
+  expect(logins).toEqual([200, 200, 200, 200, 200])
+  const statuses = await guessing
+  // 5 are free; then 1, 2 and 4 s.
+  expect(statuses[400]).toBeLessThanOrEqual(9)
+}, 60_000)
+
+test('a flood of different logins from one sender delays no other login', async () => {
+  await using server = await start({ RATE_AUTH_PER_MINUTE: '0' })
+  const beside = sendBeside(server)
+  let count = 0
+  const flood = attack(60, async () => {
+    count += 1
+    // Each is another client, so that none of them has to wait.
+    const fields = { ...ada, client_id: `client ${count}` }
+    return (await askToken(server.url, fields, from('203.0.113.7'))).status
+  })
+  const statuses: number[] = []
+  let slowestMs = 0
+  for (let login = 0; login < 5; login += 1) {
+    const startedMs = performance.now()
+    // Another password each time: one that matched before is not verified again.
+    const fields = { ...ada, password: `honest mistake ${login}` }
+    statuses.push((await askToken(server.url, fields, from(`198.51.100.${login}`))).status)
+    slowestMs = Math.max(slowestMs, performance.now() - startedMs)
+  }
+  expect(statuses).toEqual([400, 400, 400, 400, 400])
+  // Each verification takes about 0.1 s alone, and the flood has 32 of them in the queue.
+  expect(slowestMs).toBeLessThan(2000)
+  expect((await flood)[503]).toBeGreaterThan(0)
+  const { failures, ...waits } = await beside.end()
+  expect(failures).toEqual([])
+  expect(waits.slowestMs).toBeLessThan(300)
+}, 60_000)

@@ -1,0 +1,77 @@
+import { describe, expect, test } from 'bun:test'
+import { createIntake, createPace } from '../../../../src/platform/realtime/intake.ts'
+import { earlyBytesMax, earlyPacketsMax } from '../../../../src/platform/realtime/limits.ts'
+import { until } from '../../../support/until.ts'
+
+const open: { readyState: number } = { readyState: WebSocket.OPEN }
+
+describe('the intake of a connection', () => {
+  const limits = { bytesPerSecond: 1000, bytesBurst: 50_000 }
+
+  test('is small until the connection is admitted', () => {
+    const byPackets = createIntake(limits, () => 0)
+    const taken = Array.from({ length: earlyPacketsMax + 1 }, () => byPackets.take(1))
+    expect(taken).toEqual([...new Array(earlyPacketsMax).fill(true), false])
+    const byBytes = createIntake(limits, () => 0)
+    expect([byBytes.take(earlyBytesMax), byBytes.take(1)]).toEqual([true, false])
+    byBytes.admit()
+    expect([byBytes.isEarly(), byBytes.take(earlyBytesMax)]).toEqual([false, true])
+  })
+
+  test('of a member is twice the limit of its messages', () => {
+    let nowMs = 0
+    const intake = createIntake(limits, () => nowMs)
+    intake.admit()
+    expect([intake.take(100_000), intake.take(1000)]).toEqual([true, false])
+    nowMs = 500
+    expect(intake.take(1000)).toBe(true)
+  })
+})
+
+describe('pace', () => {
+  const large = 'x'.repeat(100_000)
+
+  function start() {
+    const handled: string[] = []
+    const ended: unknown[] = []
+    const pace = createPace<typeof open>({
+      handle: (_, message) => void handled.push(String(message).slice(0, 5)),
+      end: (ws) => void ended.push(ws),
+      ownBytesMax: 250_000,
+    })
+    return { pace, handled, ended }
+  }
+
+  test('handles small messages at once, and one large one an iteration', async () => {
+    const { pace, handled } = start()
+    const other = { ...open }
+    pace(open, `1${large}`)
+    pace(open, `2${large}`)
+    pace(other, 'small')
+    expect(handled).toEqual(['small'])
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(handled).toHaveLength(2)
+    await until(() => handled.length === 3)
+    expect(handled).toEqual(['small', '1xxxx', '2xxxx'])
+  })
+
+  test('keeps the order of one websocket, and drops what waits when it closes', async () => {
+    const { pace, handled } = start()
+    const ws = { ...open }
+    pace(ws, `1${large}`)
+    pace(ws, '2')
+    await until(() => handled.length === 2)
+    expect(handled).toEqual(['1xxxx', '2'])
+    pace(ws, `3${large}`)
+    ws.readyState = WebSocket.CLOSED
+    pace(open, `4${large}`)
+    await until(() => handled.length === 3)
+    expect(handled.at(-1)).toBe('4xxxx')
+  })
+
+  test('ends a websocket of which too much waits', () => {
+    const { pace, ended } = start()
+    for (let at = 0; at < 3; at += 1) pace(open, large)
+    expect(ended).toEqual([open])
+  })
+})
