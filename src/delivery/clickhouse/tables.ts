@@ -126,7 +126,7 @@ export type TableSettings = Readonly<Record<string, string | number>>
  * falls as `received_at` rises, so the row received first stays.
  */
 const firstWins =
-  'first_wins UInt64 MATERIALIZED bitNot(toUInt64(toUnixTimestamp64Milli(received_at)))'
+  'first_wins UInt64 MATERIALIZED bitNot(toUInt64(toUnixTimestamp64Milli(received_at))) CODEC(T64, LZ4)'
 
 /**
  * Partitions go by the month of receipt: the time that a client claims must not decide how many
