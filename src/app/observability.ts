@@ -68,6 +68,7 @@ export function toServerReadings(services: Services): Reading[] {
   const { storage, memory, scheduler, redis, config } = services
   return toReadings({
     byContract: services.counters.byContract,
+    duplicatesByProject: services.counters.duplicatesByProject,
     journal: () => storage.journal.stats(),
     shipping: () => toShippingReading(services),
     memory: () => memory.used(),

@@ -107,7 +107,7 @@ export async function openServices(options: ServicesOptions): Promise<Services> 
     collector: createGarbageCollector({ everyBytes: collectEveryBytes }),
   })
   const parts = {
-    counters: createEventCounters(),
+    counters: createEventCounters(base.projects.isListed),
     memory,
     scheduler: createTurnScheduler({
       ...turn,
@@ -202,6 +202,7 @@ function createServerIngest(services: Omit<Services, 'ingest'>): Ingest {
       )
       return Math.max(bytesMax - kafkaRecordOverheadBytes, recordingBytesMin)
     },
+    skewMsMin: config.SKEW_MS_MIN,
   })
 }
 

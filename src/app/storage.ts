@@ -102,7 +102,7 @@ function countRecovered({ id }: Journal, config: Config) {
   return createRecoveredCount(parseEnabledSinks(config), offsets)
 }
 
-/** One Redis script takes at most this many keys. */
+/** About as many keys as one Redis script takes. */
 const dedupKeysPerCall = 1000
 
 /**
@@ -125,9 +125,10 @@ export async function replayDedupKeys(
   }
   await journal.replay((record) => {
     visit(record)
-    const { dedupKey } = record.head()
+    const { dedupKey, payloadKey } = record.head()
     if (dedupKey !== undefined) dedupKeys.push(dedupKey)
-    if (dedupKeys.length === dedupKeysPerCall) mark()
+    if (payloadKey !== undefined) dedupKeys.push(payloadKey)
+    if (dedupKeys.length >= dedupKeysPerCall) mark()
   })
   mark()
   await marking

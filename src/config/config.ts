@@ -99,6 +99,10 @@ export const settingsSchema = Type.Object({
     ['uuid', 'contract'],
     'uuid',
   ),
+  SKEW_MS_MIN: integer(
+    'capture: the clock of a client that differs by at most this much is not corrected, ms',
+    [5000, 0, 86_400_000],
+  ),
   RATE_CAPTURE_PER_SECOND: integer(
     'capture requests per second and token; 0 = no limit',
     [0, 0, 10_000_000],

@@ -49,6 +49,8 @@ export const statusOf = {
   // The request's address, and routes for operators.
   invalid_url: 400,
   operators_only: 403,
+  // The identity of a request.
+  idempotency_key_reused: 422,
   // Capacity and rate.
   rate_limited: 429,
   too_busy: 503,

@@ -1,5 +1,5 @@
 import type { CodeCounts, Fault, IngestError } from './errors.ts'
-import type { CanonicalEvent, Category, QuotaName, Rejection, Source } from './event.ts'
+import type { CanonicalEvent, Category, DedupKey, QuotaName, Rejection, Source } from './event.ts'
 
 /** The name of a wire contract. */
 export type ProtocolName = Source
@@ -82,6 +82,8 @@ export type NormaliseContext = Senders & {
   dedupIdentity: 'uuid' | 'contract'
   /** Bound of a recording's line: the limit of a Kafka message. Longer recordings are split. */
   lineBytesMax: number
+  /** A client clock that differs by at most this much from the server's is not corrected, ms. */
+  skewMsMin: number
 }
 
 /** The result of normalisation. */
@@ -95,6 +97,11 @@ export type Normalised = {
   rejectedQuota?: QuotaName | undefined
   /** Number of events that the contract ignores, such as `$performance_event`. */
   dropped: number
+  /**
+   * The dedup key of the request's whole payload, if the contract refuses another payload whose
+   * events have the same dedup keys.
+   */
+  payloadKey?: DedupKey | undefined
 }
 
 /** The result of a request, once its events are durable. */

@@ -10,6 +10,8 @@ export type JournalRecord = {
   source: Source
   uuid: string
   dedupKey: DedupKey | undefined
+  /** Of the request, in the first of its records: a restart must know it beside the dedup keys. */
+  payloadKey?: DedupKey | undefined
   event: string
   /** Kafka partition key. */
   key: string
@@ -45,8 +47,10 @@ export type StoredRecord = StoredLine & {
   source: Source
   receivedMs: number
   line: Uint8Array
-  head(): { uuid: string; dedupKey: DedupKey | undefined; event: string; key: string }
+  head(): RecordHead
 }
+
+export type RecordHead = Pick<JournalRecord, 'uuid' | 'dedupKey' | 'payloadKey' | 'event' | 'key'>
 
 /**
  * The records that one sync made durable: `count` records from `firstOffset` on, encoded in a row.

@@ -32,7 +32,7 @@ const recordOverheadBytes = 2048
  * a chain of awaited functions takes 5 % more CPU.
  */
 export function createIngest(options: IngestOptions): Ingest {
-  const { memory, scheduler, admission, dedup, counters, dedupIdentity } = options
+  const { memory, scheduler, admission, dedup, counters, dedupIdentity, skewMsMin } = options
   return async function ingest(contract, incoming) {
     let ticket: AdmissionTicket | undefined
     let quota: QuotaVerdict | undefined
@@ -57,11 +57,13 @@ export function createIngest(options: IngestOptions): Ingest {
       received = submission.received
       const admitting = admission.admit(contract.name, submission, incoming)
       const senders = admitting instanceof Promise ? await admitting : admitting
-      const context = { ...senders, dedupIdentity, lineBytesMax: options.lineBytesMax() }
+      const lineBytesMax = options.lineBytesMax()
+      const context = { ...senders, dedupIdentity, lineBytesMax, skewMsMin }
       const normalised = contract.normalise(incoming, submission, context)
       const reserving = admission.reserve(contract.name, senders, normalised)
       quota = reserving instanceof Promise ? await reserving : reserving
-      const claiming = dedup.claim(quota.kept.map((event) => event.dedupKey))
+      const dedupKeys = quota.kept.map((event) => event.dedupKey)
+      const claiming = dedup.claim(dedupKeys, normalised.payloadKey)
       claim = claiming instanceof Promise ? await claiming : claiming
       const { decodedBytes } = body
       const claimed = { incoming, normalised, quota, claim, decodedBytes }
@@ -112,11 +114,12 @@ export type IngestOptions = {
   admission: Admission
   dedup: Pick<Dedup, 'claim'>
   journal: Pick<Journal, 'reserve' | 'append'>
-  counters: Pick<EventCounters, 'addCommitted' | 'addOutcome' | 'addRefused'>
+  counters: Pick<EventCounters, 'addCommitted' | 'addOutcome' | 'addDuplicate' | 'addRefused'>
   log: Pick<Log, 'error'>
   dedupIdentity: 'uuid' | 'contract'
   /** The largest line of a recording. It may shrink when a sink learns its limit. */
   lineBytesMax(): number
+  skewMsMin: number
 }
 
 type Claimed = {
@@ -141,7 +144,7 @@ type Stored = {
 function store(
   { admission, journal }: IngestOptions,
   protocol: ProtocolName,
-  { incoming, quota, claim, decodedBytes }: Claimed,
+  { incoming, normalised, quota, claim, decodedBytes }: Claimed,
 ): Stored {
   const newEvents = quota.kept.filter((_, index) => claim.isNew(index))
   const { deadLetters } = quota
@@ -151,6 +154,8 @@ function store(
   try {
     const diverted = admission.divert(newEvents, incoming.receivedMs)
     const records = newEvents.map(toRecord)
+    const { payloadKey } = normalised
+    if (payloadKey !== undefined && records[0]) records[0].payloadKey = payloadKey
     for (const letter of deadLetters) {
       records.push(toDeadLetter({ ...letter, protocol, request: incoming }))
     }
@@ -164,11 +169,11 @@ function store(
 
 /** Counts each event, once the new ones are durable. */
 function settle(
-  counters: Pick<EventCounters, 'addOutcome'>,
+  counters: Pick<EventCounters, 'addOutcome' | 'addDuplicate'>,
   protocol: ProtocolName,
   { claimed, stored }: { claimed: Claimed; stored: Stored },
 ): Outcome {
-  const { quota, normalised } = claimed
+  const { quota, normalised, claim } = claimed
   const { events, rejections, moreRejected = {}, dropped } = normalised
   const { newEvents, diverted } = stored
   const accepted = newEvents.length
@@ -176,10 +181,17 @@ function settle(
   const quotaDropped = events.length - quota.kept.length
   const counts = { accepted, duplicates, dropped, quotaDropped, diverted, rejections, moreRejected }
   const more = counters.addOutcome(protocol, counts) - rejections.length
+  if (duplicates > 0) {
+    for (const [index, event] of quota.kept.entries())
+      if (!claim.isNew(index)) counters.addDuplicate(toProjectId(event))
+  }
   const quotaLimited = quota.limited
   const overQuota = quotaDropped > 0 ? toOverQuota(events, quota.kept) : none
   return { events: newEvents, rejections, moreRejected: more, duplicates, quotaLimited, overQuota }
 }
+
+const toProjectId = ({ kind, row }: CanonicalEvent) =>
+  kind === 'link' ? row.project_id : row.project
 
 const none: readonly CanonicalEvent[] = []
 

@@ -7,7 +7,13 @@ import {
   type Source,
   sourceNumbers,
 } from '../core/event.ts'
-import type { CommittedBlock, JournalRecord, Line, StoredRecord } from '../core/record.ts'
+import type {
+  CommittedBlock,
+  JournalRecord,
+  Line,
+  RecordHead,
+  StoredRecord,
+} from '../core/record.ts'
 
 /**
  * A record, little-endian (docs/journal.md): u32 length of the record, u32 length of the line, f64
@@ -17,6 +23,7 @@ import type { CommittedBlock, JournalRecord, Line, StoredRecord } from '../core/
 const fixedBytes = 32
 const dedupKeyBytes = 16
 const hasDedupKey = 1
+const hasPayloadKey = 2
 const newline = 10
 
 const kinds = toNames(kindNumbers)
@@ -30,7 +37,7 @@ export type RecordBuffer = { bytes: Buffer; view: DataView }
 export function toEncodedBytesMax(record: JournalRecord): number {
   const { uuid, event, key, line } = record
   const headBytes = 3 * (uuid.length + event.length + key.length)
-  return fixedBytes + headBytes + dedupKeyBytes + toUtf8BytesMax(line) + 1
+  return fixedBytes + headBytes + 2 * dedupKeyBytes + toUtf8BytesMax(line) + 1
 }
 
 /** Writes `record` at `at`, where `toEncodedBytesMax` bytes must be free. Returns its end. */
@@ -45,7 +52,15 @@ export function encodeRecord(record: JournalRecord, into: RecordBuffer, at: numb
   end += eventBytes
   const keyBytes = bytes.utf8Write(record.key, end, length - end)
   end += keyBytes
-  if (record.dedupKey !== undefined) end += writeDedupKey(record.dedupKey, bytes, end)
+  let flags = 0
+  if (record.dedupKey !== undefined) {
+    end += writeDedupKey(record.dedupKey, bytes, end)
+    flags |= hasDedupKey
+  }
+  if (record.payloadKey !== undefined) {
+    end += writeDedupKey(record.payloadKey, bytes, end)
+    flags |= hasPayloadKey
+  }
   const lineAt = end
   for (const piece of toPieces(record.line)) end += bytes.utf8Write(piece, end, length - end)
   bytes[end] = newline
@@ -56,7 +71,7 @@ export function encodeRecord(record: JournalRecord, into: RecordBuffer, at: numb
   bytes[at + 16] = kindNumbers[record.kind]
   bytes[at + 17] = routeNumbers[record.route]
   bytes[at + 18] = sourceNumbers[record.source]
-  bytes[at + 19] = record.dedupKey === undefined ? 0 : hasDedupKey
+  bytes[at + 19] = flags
   view.setUint32(at + 20, eventBytes, true)
   view.setUint32(at + 24, keyBytes, true)
   view.setUint32(at + 28, uuidBytes, true)
@@ -154,21 +169,26 @@ class RecordView implements StoredRecord {
     return this.#block.bytes.subarray(this.#end - this.lineBytes, this.#end)
   }
 
-  head(): { uuid: string; dedupKey: DedupKey | undefined; event: string; key: string } {
+  head(): RecordHead {
     const { bytes, view } = this.#block
     const uuidAt = this.#at + fixedBytes
     const eventAt = uuidAt + view.getUint32(this.#at + 28, true)
     const keyAt = eventAt + view.getUint32(this.#at + 20, true)
     const dedupKeyAt = keyAt + view.getUint32(this.#at + 24, true)
-    const hasKey = bytes[this.#at + 19] === hasDedupKey
+    const flags = bytes[this.#at + 19]!
+    const payloadKeyAt = dedupKeyAt + (flags & hasDedupKey ? dedupKeyBytes : 0)
     return {
       uuid: bytes.toString('utf8', uuidAt, eventAt),
       event: bytes.toString('utf8', eventAt, keyAt),
       key: bytes.toString('utf8', keyAt, dedupKeyAt),
-      dedupKey: hasKey ? bytes.toString('hex', dedupKeyAt, dedupKeyAt + dedupKeyBytes) : undefined,
+      dedupKey: flags & hasDedupKey ? readDedupKey(bytes, dedupKeyAt) : undefined,
+      payloadKey: flags & hasPayloadKey ? readDedupKey(bytes, payloadKeyAt) : undefined,
     }
   }
 }
+
+const readDedupKey = (bytes: Buffer, at: number): DedupKey =>
+  bytes.toString('hex', at, at + dedupKeyBytes)
 
 /** The names of a table of numbers, by number. */
 function toNames<Name extends string>(

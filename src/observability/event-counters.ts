@@ -7,7 +7,10 @@ import type { ProtocolName } from '../core/protocol.ts'
  * received = accepted + rejected + dropped + quotaDropped + duplicate.
  * Snapshots merged into one recording count as one event.
  */
-export function createEventCounters(): EventCounters {
+export function createEventCounters(
+  isListed: (project: string) => boolean = () => false,
+): EventCounters {
+  const duplicatesByProject = new Map([[otherProjects, 0]])
   const byContract = {
     capture: createContractCounters(),
     link: createContractCounters(),
@@ -16,6 +19,13 @@ export function createEventCounters(): EventCounters {
   }
   return {
     byContract,
+    duplicatesByProject,
+    addDuplicate(project) {
+      const isKnown = duplicatesByProject.has(project)
+      const isNew = !isKnown && duplicatesByProject.size <= projectLabelsMax && isListed(project)
+      const label = isKnown || isNew ? project : otherProjects
+      duplicatesByProject.set(label, (duplicatesByProject.get(label) ?? 0) + 1)
+    },
     addCommitted(protocol, events) {
       byContract[protocol].committed += events
     },
@@ -45,8 +55,16 @@ export type EventCounters = {
   addOutcome(protocol: ProtocolName, outcome: EventOutcome): number
   /** All events of a request that was refused as a whole. */
   addRefused(protocol: ProtocolName, events: number, code: ErrorCode): void
+  /** One duplicate, by its project's id. It is counted in `addOutcome` as well. */
+  addDuplicate(project: string): void
   byContract: Readonly<Record<ProtocolName, ContractCounters>>
+  /** At most `projectLabelsMax` projects, all of the projects file; `other` counts the rest. */
+  duplicatesByProject: ReadonlyMap<string, number>
 }
+
+/** Clients choose ids of projects that no file lists, so only listed ones become labels. */
+const projectLabelsMax = 100
+const otherProjects = 'other'
 
 /** All counts are events. */
 export type ContractCounters = {

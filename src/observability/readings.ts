@@ -4,6 +4,7 @@ import { counter, gauge, type Reading } from './metrics.ts'
 /** Where the metrics read their numbers. The composition in `app/` provides it. */
 export type Sources = {
   byContract: Readonly<Record<string, ContractCounters>>
+  duplicatesByProject: ReadonlyMap<string, number>
   journal(): {
     bytes: number
     bytesMax: number
@@ -70,7 +71,7 @@ const stages = {
   overflowed: ['spillway_events_overflowed_total', 'Accepted events sent to the overflow topic'],
 } as const satisfies Record<Stage, readonly [name: string, help: string]>
 
-function eventReadings({ byContract }: Sources): Reading[] {
+function eventReadings({ byContract, duplicatesByProject }: Sources): Reading[] {
   const contracts = Object.entries(byContract)
   const byStage = (Object.keys(stages) as Stage[]).map((stage): Reading => {
     const [name, help] = stages[stage]
@@ -91,7 +92,15 @@ function eventReadings({ byContract }: Sources): Reading[] {
         })),
       ),
   }
-  return [...byStage, rejected]
+  const byProject: Reading = {
+    name: 'spillway_project_duplicates_total',
+    help: 'Duplicates by project of the projects file, at most 100; `other` counts all further ones',
+    type: 'counter',
+    labels: ['project'],
+    read: () =>
+      [...duplicatesByProject].map(([project, value]) => ({ labels: { project }, value })),
+  }
+  return [...byStage, rejected, byProject]
 }
 
 function journalReadings({ journal, shipping, isDurable, now }: Sources): Reading[] {

@@ -87,6 +87,8 @@ export type Projects = {
   findByApp(app: string, apiKey: string | null): Project | Fault | undefined
   /** Total: an id that the file does not name is a project without limits. */
   byId(id: string): Project
+  /** Whether the projects file has a project of this id. */
+  isListed(id: string): boolean
   clients(): readonly ClientEntry[]
   users(): readonly UserEntry[]
   /** The overrides of the project, overridden by those of the app. */
@@ -147,6 +149,7 @@ function toProjects(state: State, { listeners, close }: Watched): Projects {
       return current && (toSender(current.byApp.get(app), apiKey) ?? unknownApp)
     },
     byId,
+    isListed: (id) => state.current?.byId.has(id) ?? false,
     clients: () => state.current?.clients ?? [],
     users: () => state.current?.users ?? [],
     sdkOverrides(projectId, app) {

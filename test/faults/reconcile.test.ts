@@ -36,7 +36,11 @@ test.each<[string, KafkaRecord[], object]>([
     [toRecord('a'), toRecord('b', { partition: 1 }), toRecord('c', { partition: 1 })],
     { disordered: ['b'] },
   ],
-  ['an event that no client sent', ['a', 'b', 'c', 'x'].map((uuid) => toRecord(uuid)), { neverSent: ['x'] }],
+  [
+    'an event that no client sent',
+    ['a', 'b', 'c', 'x'].map((uuid) => toRecord(uuid)),
+    { neverSent: ['x'] },
+  ],
   [
     'a header of another event',
     [

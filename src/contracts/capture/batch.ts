@@ -2,16 +2,22 @@ import type { CodeCounts, Fault } from '../../core/errors.ts'
 import type { Rejection } from '../../core/event.ts'
 import { deadLettersMax, eventBytesMax } from '../../core/limits.ts'
 import type { IngestRequest, NormaliseContext } from '../../core/protocol.ts'
+import { createEventNumbering, type EventNumbering, toCaptureScope } from '../shared/event-id.ts'
 import { toHeaderText } from '../shared/headers.ts'
 import { parseSentAt } from '../shared/time.ts'
 import type { CaptureSubmission } from './protocol.ts'
 
 /** The values that all events of one capture request share. */
 export type CaptureBatch = {
-  token: string
   project: string
+  /** Contract and project, as the identity of every event contains them. */
+  identityScope: string
   dedupIdentity: NormaliseContext['dedupIdentity']
+  /** Absent if no two events of the request can need a number to tell them apart. */
+  toNumbered: EventNumbering | undefined
   lineBytesMax: number
+  /** A smaller difference between `sent_at` and the time of receipt is latency. */
+  skewMsMin: number
   receivedMs: number
   sentAtMs: number | undefined
   clientIp: string
@@ -31,11 +37,15 @@ export function toCaptureBatch(
   submission: CaptureSubmission,
   context: NormaliseContext,
 ): CaptureBatch {
+  const { project, dedupIdentity, lineBytesMax, skewMsMin } = context
+  const isNumbered = dedupIdentity === 'uuid' && submission.events.length > 1
   return {
-    token: submission.credential,
-    project: context.project.id,
-    dedupIdentity: context.dedupIdentity,
-    lineBytesMax: context.lineBytesMax,
+    project: project.id,
+    identityScope: toCaptureScope(project.id),
+    dedupIdentity,
+    toNumbered: isNumbered ? createEventNumbering() : undefined,
+    lineBytesMax,
+    skewMsMin,
     receivedMs: request.receivedMs,
     sentAtMs: parseSentAt(submission.sentAt),
     clientIp: request.clientIp,

@@ -39,33 +39,38 @@ export function toEvent(raw: unknown, batch: CaptureBatch): CanonicalEvent | Fau
   return typeof event === 'string' ? toCanonical(parsed, event, batch) : event
 }
 
-function toCanonical(raw: RawEvent, event: string, batch: CaptureBatch): CanonicalEvent {
-  const { root, properties, distinctId } = raw
+function toCanonical(raw: RawEvent, name: string, batch: CaptureBatch): CanonicalEvent {
+  const { root, properties } = raw
+  const event = name.toWellFormed()
+  const distinctId = toStoredId(raw.distinctId)
+  const content = { properties: JSON.stringify(properties), user: toUser(root, properties) }
   const uuid = toClientUuid(root.uuid)
-  const identity = { token: batch.token, distinctId, event, uuid, sent: root }
-  const dedupKey = toDedupKey(identity, batch.dedupIdentity)
+  const identity = { scope: batch.identityScope, distinctId, event, uuid, sent: root }
+  const own = toDedupKey(identity, batch.dedupIdentity)
+  const isNumbered = own !== undefined && uuid === undefined
+  const dedupKey = isNumbered ? (batch.toNumbered?.(own, content) ?? own) : own
   const row: EventRow = {
-    uuid: uuid ?? toUuid(dedupKey),
+    uuid: toUuid(uuid, dedupKey),
     project: batch.project,
     source: 'capture',
-    event: event.toWellFormed(),
-    distinct_id: toStoredId(distinctId),
+    event,
+    distinct_id: distinctId,
     session_id: toShortText(properties.$session_id),
     timestamp: toTimestamp(raw, batch),
     received_at: batch.receivedMs,
     ip: toIp(raw, batch),
     user_agent: batch.userAgent,
     library: toShortText(properties.$lib),
-    properties: JSON.stringify(properties),
-    user: toUser(root, properties),
+    properties: content.properties,
+    user: content.user,
     historical: batch.isHistorical,
   }
   return {
     kind: 'event',
     row,
     route: batch.isHistorical ? 'historical' : 'main',
-    category: event === '$exception' ? 'exceptions' : 'events',
-    key: `${row.project}:${row.distinct_id}`,
+    category: name === '$exception' ? 'exceptions' : 'events',
+    key: `${row.project}:${distinctId}`,
     dedupKey,
   }
 }

@@ -38,7 +38,9 @@ export function toTimestamp({ root, properties }: RawEvent, batch: CaptureBatch)
       timestamp: root.timestamp,
       offset: root.offset,
       sentAtMs: ownMs ?? batch.sentAtMs,
+      isAsSent: batch.isHistorical,
       ignoreSentAt: properties.$ignore_sent_at === true,
+      skewMsMin: batch.skewMsMin,
     },
     batch.receivedMs,
   )

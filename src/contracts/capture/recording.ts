@@ -89,7 +89,7 @@ function toRows(snapshots: readonly Snapshot[], batch: CaptureBatch): CanonicalE
   const own = snapshots.length === 1 ? toClientUuid(snapshots[0]!.root.uuid) : undefined
   return chunks.map((chunk, part) => {
     const dedupKey = dedupKeys && toMergedDedupKey(head.session_id, dedupKeys, part)
-    const uuid = (part === 0 ? own : undefined) ?? toUuid(dedupKey)
+    const uuid = toUuid(part === 0 ? own : undefined, dedupKey)
     const row: RecordingRow = { ...head, uuid, ...chunk }
     const key = head.session_id
     return { kind: 'recording', row, route: 'main', category: 'recordings', key, dedupKey }
@@ -130,13 +130,16 @@ function toRoundedHeadBytes(head: Head): number {
   return Math.ceil(toRecordingHeadBytes(head) / headStepBytes) * headStepBytes
 }
 
+/** The name in the identity of every snapshot: the table of recordings does not store the sent one. */
+const event = '$snapshot'
+
 /** Undefined if one of the snapshots has no identity: then their row has none. */
 function toDedupKeys(snapshots: readonly Snapshot[], batch: CaptureBatch): DedupKey[] | undefined {
   const dedupKeys: DedupKey[] = []
-  for (const { root, distinctId } of snapshots) {
-    const event = typeof root.event === 'string' ? root.event : '$snapshot'
+  for (const { root, ...snapshot } of snapshots) {
     const uuid = toClientUuid(root.uuid)
-    const identity = { token: batch.token, distinctId, event, uuid, sent: root }
+    const distinctId = toStoredId(snapshot.distinctId)
+    const identity = { scope: batch.identityScope, distinctId, event, uuid, sent: root }
     const dedupKey = toDedupKey(identity, batch.dedupIdentity)
     if (dedupKey === undefined) return undefined
     dedupKeys.push(dedupKey)

@@ -1,6 +1,6 @@
 import type { CanonicalEvent, LinkRow } from '../../core/event.ts'
 import type { IngestRequest, Normalised } from '../../core/protocol.ts'
-import { type IdentifiedEvent, identify } from '../shared/event-id.ts'
+import { identify } from '../shared/event-id.ts'
 import { toHeaderText } from '../shared/headers.ts'
 import { toPlausibleTime } from '../shared/time.ts'
 import { createLinkFields, type LinkFields } from './fields.ts'
@@ -13,7 +13,8 @@ import type { LinkSubmission } from './protocol.ts'
 export function normaliseLink(request: IngestRequest, submission: LinkEvent): Normalised {
   const fields = createLinkFields(submission.event)
   const project = fields.given('project_id') ?? 'default'
-  const { dedupKey, uuid } = toIdentity(project, submission)
+  // An id that the server generated counts too: a client that sends it back means the same event.
+  const { dedupKey, uuid } = identify(['link', project, submission.eventId])
   const row = toRow({ request, fields, project, eventId: submission.eventId, uuid })
   const key = `${project}:${row.visitor_id}`
   const event: CanonicalEvent = {
@@ -27,16 +28,7 @@ export function normaliseLink(request: IngestRequest, submission: LinkEvent): No
   return { events: [event], rejections: [], dropped: 0 }
 }
 
-type LinkEvent = Pick<LinkSubmission, 'event' | 'eventId' | 'hasOwnId'>
-
-/** An id that the server generated is a uuid already, and no duplicate of it can arrive. */
-function toIdentity(
-  project: string,
-  { eventId, hasOwnId }: LinkEvent,
-): Partial<IdentifiedEvent> & Pick<IdentifiedEvent, 'uuid'> {
-  if (!hasOwnId) return { uuid: eventId }
-  return identify(['link', project, eventId])
-}
+type LinkEvent = Pick<LinkSubmission, 'event' | 'eventId'>
 
 type RowSource = {
   request: IngestRequest

@@ -25,8 +25,6 @@ export type LinkSubmission = Submission & {
   event: Readonly<Record<string, unknown>>
   /** The client's, or a new one. The reply contains it even if a quota drops the event. */
   eventId: string
-  /** Whether the client sent the id. */
-  hasOwnId: boolean
 }
 
 /** The project id takes the place of a credential. Throws invalid_event, missing_field and invalid_field. */
@@ -36,15 +34,14 @@ function parseLink(_request: IngestRequest, { value }: DecodedBody): LinkSubmiss
   }
   const event = value as Record<string, unknown>
   const own = event.event_id
-  const hasOwnId = typeof own === 'string' && own !== ''
-  const eventId = hasOwnId ? own : Bun.randomUUIDv7()
+  const eventId = typeof own === 'string' && own !== '' ? own : Bun.randomUUIDv7()
   const fields = createLinkFields(event)
   // A developer who tries the route learns what is missing before whose project it is.
   if (fields.given('event_type') === undefined) {
     throw new IngestError('missing_field', 'event_type is required', { field: 'event_type' })
   }
   const credential = fields.given('project_id') ?? 'default'
-  return { credential, received: 1, event, eventId, hasOwnId }
+  return { credential, received: 1, event, eventId }
 }
 
 /** A duplicate gets the same reply as a new event. */

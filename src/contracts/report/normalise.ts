@@ -1,5 +1,5 @@
 import { type EventFault, IngestError } from '../../core/errors.ts'
-import type { CanonicalEvent } from '../../core/event.ts'
+import type { CanonicalEvent, DedupKey } from '../../core/event.ts'
 import { shortTextLengthMax } from '../../core/limits.ts'
 import type { IngestRequest, NormaliseContext, Normalised } from '../../core/protocol.ts'
 import { identify } from '../shared/event-id.ts'
@@ -26,7 +26,17 @@ export function normaliseReport(
   }
   const shared = toSharedValues(request, project.id)
   const events = (raws as ReportEvent[]).map((raw, index) => toEvent(raw, index, shared))
-  return { events, rejections: [], dropped: 0 }
+  return { events, rejections: [], dropped: 0, payloadKey: toPayloadKey(raws, shared) }
+}
+
+/** The dedup key of the payload under its `Idempotency-Key`: another payload has another one. */
+function toPayloadKey(
+  events: readonly unknown[],
+  { project, userId, idempotencyKey }: SharedValues,
+): DedupKey | undefined {
+  if (idempotencyKey === null) return undefined
+  const digest = Bun.SHA1.hash(JSON.stringify(events), 'hex')
+  return identify(['report payload', project, userId, idempotencyKey, digest]).dedupKey
 }
 
 /** An event without faults. */
@@ -68,6 +78,8 @@ type SharedValues = {
   receivedMs: number
   clientIp: string
   userAgent: string
+  /** `X-USER-ID`. Devices that share an API key may choose the same `Idempotency-Key`. */
+  userId: string
   idempotencyKey: string | null
   headerProperties: Record<string, string>
 }
@@ -86,6 +98,7 @@ function toSharedValues(
     receivedMs,
     clientIp,
     userAgent: properties.$user_agent ?? '',
+    userId: headers.get('x-user-id') ?? '',
     idempotencyKey: headers.get('idempotency-key') || null,
     headerProperties: properties,
   }
@@ -109,8 +122,10 @@ const propertyOf = new Map([
 const headerLengthMax = 512
 
 function toEvent(raw: ReportEvent, index: number, shared: SharedValues): CanonicalEvent {
-  const { project, receivedMs, idempotencyKey } = shared
-  const identity = idempotencyKey ? identify(['report', project, idempotencyKey, index]) : undefined
+  const { project, receivedMs, userId, idempotencyKey } = shared
+  const identity = idempotencyKey
+    ? identify(['report', project, userId, idempotencyKey, index])
+    : undefined
   return {
     kind: 'event',
     row: {

@@ -1,10 +1,13 @@
-import type { DedupKey } from '../../core/event.ts'
+import type { DedupKey, JsonText } from '../../core/event.ts'
 import type { NormaliseContext } from '../../core/protocol.ts'
 
-/** The identity of a capture event: the input of its dedup key. */
+/** The identity of a capture event: the input of its dedup key, as the sorting key holds it. */
 export type CaptureIdentity = {
-  token: string
+  /** Contract and project, by `toCaptureScope`. */
+  scope: string
+  /** As stored: cut, and without lone surrogates. */
   distinctId: string
+  /** As stored: without lone surrogates. */
   event: string
   /** The client's uuid, after `toClientUuid`. */
   uuid: string | undefined
@@ -13,33 +16,70 @@ export type CaptureIdentity = {
 }
 
 /** The dedup key and the uuid of an event that its contract identifies by an id. */
-export type IdentifiedEvent = { dedupKey: DedupKey; uuid: string }
+type IdentifiedEvent = { dedupKey: DedupKey; uuid: string }
 
 /**
- * The dedup key of a capture event: 128 bits of SHA-1 over token, distinct_id, event name, and the
- * client's uuid, else its timestamp as sent. Undefined if the client sent neither: such an event is
- * never a duplicate. See docs/contracts/capture.md.
+ * Contract and project, as all identities of a request begin. By the project and not by its token:
+ * a retry by another token of the project is a duplicate. The first line keeps the kinds of keys
+ * apart, and the lengths the parts: no name can be chosen so that two identities hash the same text.
+ */
+export const toCaptureScope = (project: string): string => `capture\n${project.length}\n${project}`
+
+/**
+ * The dedup key of a capture event: 128 bits of SHA-1 over contract, project, distinct_id, event
+ * name, and the client's uuid, else its timestamp as sent. Undefined if the client sent neither:
+ * such an event is never a duplicate. See docs/contracts/capture.md.
  */
 export function toDedupKey(
-  { token, distinctId, event, uuid, sent }: CaptureIdentity,
+  { scope, distinctId, event, uuid, sent }: CaptureIdentity,
   dedupIdentity: NormaliseContext['dedupIdentity'],
 ): DedupKey | undefined {
   const instance = dedupIdentity === 'uuid' ? toInstance(uuid, sent) : toTimeText(sent.timestamp)
   if (instance === '') return undefined
-  // The lengths keep the parts apart: no name can be chosen so that two identities hash the same
-  // text.
-  return hash(`${token}\n${distinctId.length}\n${event.length}\n${distinctId}${event}${instance}`)
+  return hash(`${scope}\n${distinctId.length}\n${event.length}\n${distinctId}${event}${instance}`)
 }
 
 /**
- * The dedup key of one row that holds several events. `part` numbers the rows of the same events.
+ * Numbers the events of one request that have the same dedup key and other contents: the nth gets a
+ * key of its own, and a retry of the request gets the same keys. Equal contents stay duplicates.
+ */
+export function createEventNumbering(): EventNumbering {
+  const firsts = new Map<DedupKey, Content>()
+  const repeats = new Map<DedupKey, Map<string, number>>()
+  return (dedupKey, content) => {
+    const first = firsts.get(dedupKey)
+    if (first === undefined) {
+      firsts.set(dedupKey, content)
+      return dedupKey
+    }
+    const numbers = repeats.get(dedupKey) ?? new Map([[digest(first), 0]])
+    repeats.set(dedupKey, numbers)
+    const text = digest(content)
+    const number = numbers.get(text) ?? numbers.size
+    numbers.set(text, number)
+    return number === 0 ? dedupKey : hash(`nth\n${dedupKey}\n${number}`)
+  }
+}
+
+export type EventNumbering = (dedupKey: DedupKey, content: Content) => DedupKey
+
+/** What the client says of an event beside its identity, as stored. */
+type Content = { properties: JsonText; user: JsonText }
+
+/** A hash, not the text: a client cannot choose texts that collide in the `Map`. */
+const digest = ({ properties, user }: Content): string =>
+  Bun.SHA1.hash(`${properties.length}\n${properties}${user}`, 'hex')
+
+/**
+ * The dedup key of one row that holds several snapshots of a session. `dedupKeys` are those of the
+ * snapshots, which contain the project. `part` numbers the rows of the same snapshots.
  */
 export function toMergedDedupKey(
   sessionId: string,
   dedupKeys: readonly DedupKey[],
   part: number,
 ): DedupKey {
-  return hash(`${sessionId}\n${part}\n${dedupKeys.join('')}`)
+  return hash(`recording\n${sessionId}\n${part}\n${dedupKeys.join('')}`)
 }
 
 /**
@@ -48,30 +88,41 @@ export function toMergedDedupKey(
  * same text.
  */
 export function identify(parts: readonly (string | number)[]): IdentifiedEvent {
-  const dedupKey = hash(namespace + JSON.stringify(parts))
-  return { dedupKey, uuid: toDerivedUuid(dedupKey) }
+  const dedupKey = hash(namespace + JSON.stringify(parts.map(toStored)))
+  return { dedupKey, uuid: toDerivedUuid(dedupKey, '5') }
 }
 
+/** A lone surrogate is stored as U+FFFD, so ids that differ in it only are the same row. */
+const toStored = (part: string | number) => (typeof part === 'string' ? part.toWellFormed() : part)
+
 /**
- * The uuid of an event without a uuid of its own. A retry gets the same one if there is a dedup
- * key.
+ * The uuid of a capture event: the client's, else one of version 8 (RFC 9562) that is derived from
+ * the dedup key, so that a retry gets the same one. A client's uuid of version 8 only counts in the
+ * dedup key: otherwise a client could send the uuid that another event derives, and take its row.
  */
-export function toUuid(dedupKey: DedupKey | undefined): string {
-  return dedupKey === undefined ? Bun.randomUUIDv7() : toDerivedUuid(dedupKey)
+export function toUuid(clientUuid: string | undefined, dedupKey: DedupKey | undefined): string {
+  if (clientUuid !== undefined && clientUuid[14] !== derivedVersion) return clientUuid
+  return dedupKey === undefined ? Bun.randomUUIDv7() : toDerivedUuid(dedupKey, derivedVersion)
 }
 
+const derivedVersion = '8'
+
 /**
- * The client's uuid in lower case. Undefined if it is not a uuid, or is the nil uuid, which means
- * "none".
+ * The client's uuid, in lower case and with hyphens. It may come without hyphens, in braces, or as
+ * urn. Undefined if it is not a uuid, or is the nil uuid, which means "none".
  */
 export function toClientUuid(uuid: unknown): string | undefined {
-  if (typeof uuid !== 'string' || uuid.length !== 36) return undefined
-  if (lowerUuid.test(uuid)) return uuid === nil ? undefined : uuid
-  return anyUuid.test(uuid) ? toClientUuid(uuid.toLowerCase()) : undefined
+  if (typeof uuid !== 'string') return undefined
+  if (uuid.length === 36 && lowerUuid.test(uuid)) return uuid === nil ? undefined : uuid
+  if (uuid.length < 32 || uuid.length > 'urn:uuid:'.length + 36) return undefined
+  const [, braced, plain] = anyUuid.exec(uuid) ?? []
+  const bare = braced ?? plain
+  return bare && toClientUuid(hyphenate(bare.replaceAll('-', '').toLowerCase()))
 }
 
 const lowerUuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
-const anyUuid = new RegExp(lowerUuid.source, 'i')
+const anyHex = '[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}'
+const anyUuid = new RegExp(`^(?:\\{(${anyHex})\\}|(?:urn:uuid:)?(${anyHex}))$`, 'i')
 const nil = '00000000-0000-0000-0000-000000000000'
 
 /**
@@ -89,10 +140,10 @@ const hash = (text: string): DedupKey => Bun.SHA1.hash(text, 'hex').slice(0, 32)
 function toInstance(uuid: string | undefined, sent: CaptureIdentity['sent']): string {
   if (uuid !== undefined) return `u${uuid}`
   const time = toTimeText(sent.timestamp)
-  if (time === '' || typeof sent.uuid !== 'string') return time
+  if (time === '' || typeof sent.uuid !== 'string' || sent.uuid === '') return time
   // An id that is not a uuid may be a constant. It tells events apart but never makes two events
   // equal.
-  return time + sent.uuid
+  return time + toExact(sent.uuid)
 }
 
 /**
@@ -101,12 +152,22 @@ function toInstance(uuid: string | undefined, sent: CaptureIdentity['sent']): st
 function toTimeText(timestamp: unknown): string {
   const { rawJSON } = (timestamp ?? {}) as { rawJSON?: unknown }
   const time = typeof timestamp === 'number' ? String(timestamp) : (rawJSON ?? timestamp)
-  return typeof time === 'string' && time !== '' ? `t${time.length}\n${time}` : ''
+  return typeof time === 'string' && time !== '' ? `t${toExact(time)}` : ''
 }
 
-/** Version 5, as defined for a truncated SHA-1, and the variant of RFC 9562. */
-function toDerivedUuid(dedupKey: DedupKey): string {
+/** The hash would replace lone surrogates. Their escapes keep different texts apart. */
+const toExact = (text: string): string =>
+  `${text.length}\n${text.isWellFormed() ? text : JSON.stringify(text)}`
+
+/** A version for hashes (5 or 8), and the variant of RFC 9562. */
+function toDerivedUuid(dedupKey: DedupKey, version: string): string {
   const variant = '89ab'[Number.parseInt(dedupKey[16]!, 16) & 3]!
   const end = `${variant}${dedupKey.slice(17, 20)}-${dedupKey.slice(20)}`
-  return `${dedupKey.slice(0, 8)}-${dedupKey.slice(8, 12)}-5${dedupKey.slice(13, 16)}-${end}`
+  const start = `${dedupKey.slice(0, 8)}-${dedupKey.slice(8, 12)}`
+  return `${start}-${version}${dedupKey.slice(13, 16)}-${end}`
+}
+
+function hyphenate(hex: string): string {
+  const start = `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}`
+  return `${start}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }

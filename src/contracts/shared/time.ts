@@ -8,7 +8,11 @@ export type ClientTime = {
   /** Milliseconds between the event and its sending. */
   offset: unknown
   sentAtMs: number | undefined
+  /** A migration of old events: a readable `timestamp` is never corrected. */
+  isAsSent: boolean
   ignoreSentAt: boolean
+  /** A smaller difference between `sentAtMs` and the time of receipt is latency. */
+  skewMsMin: number
 }
 
 /**
@@ -17,12 +21,19 @@ export type ClientTime = {
  * client's clock. See docs/contracts/capture.md.
  */
 export function correctTimestamp(client: ClientTime, receivedMs: number): number {
-  const { offset, sentAtMs } = client
-  if (typeof offset === 'number') return toPlausibleTime(receivedMs - offset, receivedMs)
   const claimedMs = parseTime(client.timestamp)
+  if (client.isAsSent && claimedMs !== undefined) return toPlausibleTime(claimedMs, receivedMs)
+  const { offset } = client
+  if (typeof offset === 'number') return toPlausibleTime(receivedMs - offset, receivedMs)
   if (claimedMs === undefined) return receivedMs
-  const isSkewKnown = sentAtMs !== undefined && !client.ignoreSentAt
-  return toPlausibleTime(isSkewKnown ? claimedMs - (sentAtMs - receivedMs) : claimedMs, receivedMs)
+  return toPlausibleTime(claimedMs - toSkewMs(client, receivedMs), receivedMs)
+}
+
+/** How far the client's clock is ahead, as far as that is known. */
+function toSkewMs({ sentAtMs, ignoreSentAt, skewMsMin }: ClientTime, receivedMs: number): number {
+  if (sentAtMs === undefined || ignoreSentAt) return 0
+  const skewMs = sentAtMs - receivedMs
+  return Math.abs(skewMs) > skewMsMin ? skewMs : 0
 }
 
 /** The time of sending by the client's clock. Undefined if it is unreadable or not after 1970. */

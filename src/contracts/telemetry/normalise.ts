@@ -2,7 +2,7 @@ import type { Fault } from '../../core/errors.ts'
 import type { CanonicalEvent, JsonText, Rejection } from '../../core/event.ts'
 import { columnBytesMax, shortTextLengthMax } from '../../core/limits.ts'
 import type { IngestRequest, NormaliseContext, Normalised } from '../../core/protocol.ts'
-import { identify, toClientUuid } from '../shared/event-id.ts'
+import { identify } from '../shared/event-id.ts'
 import { toHeaderText } from '../shared/headers.ts'
 import { fromPhp, isJsonObject, type Json, toFiniteNumber, toNumberText } from '../shared/json.ts'
 import { isLargerThan, isLongerThan, isShortText } from '../shared/text.ts'
@@ -135,7 +135,7 @@ function toEvent(
   return {
     kind: 'event',
     row: {
-      uuid: toClientUuid(raw.id) ?? uuid,
+      uuid,
       project,
       source: 'telemetry',
       event: raw.name,
@@ -163,11 +163,17 @@ function toUserId(user: Json | null | undefined): string {
   return typeof id === 'string' ? id : (toNumberText(id) ?? '')
 }
 
-/** Our own come last, so that `props` cannot overwrite them. A project may have several apps. */
-function toProperties({ props, type, release, app }: TelemetryEvent, project: string): JsonText {
+/**
+ * Our own come last, so that `props` cannot overwrite them. A project may have several apps. The
+ * client's `id` is a property only: as uuid it could name the row of another event.
+ */
+function toProperties(
+  { props, id, type, release, app }: TelemetryEvent,
+  project: string,
+): JsonText {
   return JSON.stringify(
     app === project
-      ? { ...props, $type: type, $release: release }
-      : { ...props, $type: type, $release: release, $app: app },
+      ? { ...props, $id: id, $type: type, $release: release }
+      : { ...props, $id: id, $type: type, $release: release, $app: app },
   )
 }

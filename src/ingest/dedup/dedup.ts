@@ -1,3 +1,4 @@
+import { IngestError } from '../../core/errors.ts'
 import type { DedupKey } from '../../core/event.ts'
 import { type Claim, type ClaimOptions, PendingClaims, RequestClaim } from './claim.ts'
 import type { MarkerFiles } from './marker-log.ts'
@@ -22,7 +23,7 @@ export function createDedup(dedupOptions: DedupOptions): Dedup {
   }, reservationMs)
   for (const timer of [sweeping, reserving]) timer.unref()
   return {
-    claim: (dedupKeys) => claim(options, dedupKeys),
+    claim: (dedupKeys, payloadKey) => claim(options, dedupKeys, payloadKey),
     mark: (dedupKeys) => mark(options, dedupKeys),
     sync: () => files?.sync() ?? Promise.resolve(),
     pending: () => options.pending.size,
@@ -38,8 +39,13 @@ export type Dedup = {
   /**
    * Claims all events of a request at once. An event without a key (undefined) is always new.
    * Rejects with `too_busy` if another request holds one of the events for longer than `waitMsMax`.
+   * With a `payloadKey`: throws or rejects with `idempotency_key_reused` if one of the events was
+   * seen, but under another payload key.
    */
-  claim(dedupKeys: readonly (DedupKey | undefined)[]): Claim | Promise<Claim>
+  claim(
+    dedupKeys: readonly (DedupKey | undefined)[],
+    payloadKey?: DedupKey | undefined,
+  ): Claim | Promise<Claim>
   /** Marks the events of the journal as seen after a restart. */
   mark(dedupKeys: readonly (DedupKey | undefined)[]): void | Promise<void>
   /**
@@ -66,6 +72,25 @@ export type DedupOptions = {
 type ResolvedOptions = ClaimOptions & { waitMsMax: number }
 
 function claim(
+  options: ResolvedOptions,
+  dedupKeys: readonly (DedupKey | undefined)[],
+  payloadKey: DedupKey | undefined,
+): Claim | Promise<Claim> {
+  if (payloadKey === undefined) return claimAll(options, dedupKeys)
+  // The payload key is claimed, marked and shared like the key of one more event.
+  const claimed = claimAll(options, [...dedupKeys, payloadKey])
+  const check = (claim: Claim) => assertSamePayload(claim, dedupKeys.length)
+  return claimed instanceof Promise ? claimed.then(check) : check(claimed)
+}
+
+function assertSamePayload(claim: Claim, payloadIndex: number): Claim {
+  if (claim.duplicates === 0 || !claim.isNew(payloadIndex)) return claim
+  claim.release()
+  const message = 'the Idempotency-Key was used with another payload; send a new key'
+  throw new IngestError('idempotency_key_reused', message, { field: 'Idempotency-Key' })
+}
+
+function claimAll(
   options: ResolvedOptions,
   dedupKeys: readonly (DedupKey | undefined)[],
 ): Claim | Promise<Claim> {

@@ -183,7 +183,10 @@ describe('in ClickHouse', () => {
       user: '{"id":"user_123","email":"user@example.com"}',
       historical: false,
     })
-    expect(propertiesOf(row)).toEqual({ ...example[0]?.props, $type: 'page', $release: '1.0.0' })
+    expect(propertiesOf(row)).toEqual({
+      ...example[0]?.props,
+      ...{ $id: 'evt_abc123', $type: 'page', $release: '1.0.0' },
+    })
   })
 
   test('the custom event of the contract belongs to its session', () => {
@@ -194,7 +197,10 @@ describe('in ClickHouse', () => {
       timestamp: '2023-12-21 01:51:00.000',
       user: '{}',
     })
-    expect(propertiesOf(row)).toEqual({ ...example[1]?.props, $type: 'custom', $release: '1.0.0' })
+    expect(propertiesOf(row)).toEqual({
+      ...example[1]?.props,
+      ...{ $id: 'evt_def456', $type: 'custom', $release: '1.0.0' },
+    })
   })
 
   test('the event of the curl example is stored', () => {
@@ -202,7 +208,8 @@ describe('in ClickHouse', () => {
   })
 
   test.each(typical)('a %s event keeps the properties of its type', (type, name, props) => {
-    expect(propertiesOf(rowOf(name))).toEqual({ ...props, $type: type, $release: '1.0.0' })
+    const own = { $id: `type-${type}`, $type: type, $release: '1.0.0' }
+    expect(propertiesOf(rowOf(name))).toEqual({ ...props, ...own })
   })
 
   test('a user is stored with all fields, and its id may be a number', () => {
@@ -213,13 +220,16 @@ describe('in ClickHouse', () => {
     ])
   })
 
-  test('an id that is a uuid becomes the uuid of the row', () => {
-    expect(rows.filter(({ uuid }) => uuid === ownUuid.id)).toHaveLength(1)
+  test('an id that is a uuid is a property, and never the uuid of the row', () => {
+    expect(rows.filter(({ uuid }) => uuid === ownUuid.id)).toHaveLength(0)
+    expect(rows.filter((row) => propertiesOf(row).$id === ownUuid.id)).toHaveLength(1)
   })
 
   test('null for user and props counts as absent', () => {
     expect(rowOf('n')).toMatchObject({ distinct_id: base.sessionId, user: '{}' })
-    expect(propertiesOf(rowOf('n'))).toEqual({ $type: 'page', $release: '1.0.0' })
+    expect(propertiesOf(rowOf('n'))).toEqual({
+      ...{ $id: 'nullish', $type: 'page', $release: '1.0.0' },
+    })
   })
 
   test('a rejected event is in the dead letters with its reason', async () => {

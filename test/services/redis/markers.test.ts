@@ -61,6 +61,19 @@ describe.each([
     await Promise.all([one.close(), other.close()])
   })
 
+  test('another node refuses another payload under a used key, and takes a retry for one', async () => {
+    const one = await startNode('payload', { url: url() })
+    const other = await startNode('payload', { url: url() })
+    const [event, payload, another] = toDedupKeys(3) as [DedupKey, DedupKey, DedupKey]
+    await (await one.dedup.claim([event], payload)).commit()
+    expect((await other.dedup.claim([event], payload)).isNew(0)).toBe(false)
+    const third = await startNode('payload', { url: url() })
+    await expect(Promise.resolve(third.dedup.claim([event], another))).rejects.toMatchObject({
+      code: 'idempotency_key_reused',
+    })
+    await Promise.all([one.close(), other.close(), third.close()])
+  })
+
   test('a released event is new on the other node', async () => {
     const one = await startNode('released', { url: url() })
     const other = await startNode('released', { url: url() })

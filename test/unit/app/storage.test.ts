@@ -45,6 +45,16 @@ test('recognises events of the journal after a crash that lost their dedup keys'
   await close(0)
 })
 
+test('recognises the payload key of a journal record after a crash', async () => {
+  using folder = temporaryFolder()
+  const journal = await openJournalIn(folder.path)
+  await journal.append([{ ...toRecord('a'), payloadKey: toDedupKey('payload') }])
+  await journal.close()
+  const { storage, close } = await openTestStorage(makeConfig(folder.path), createFakeShipping())
+  expect(await areSeen(storage, ['a', 'payload', 'new'])).toEqual([true, true, false])
+  await close(0)
+})
+
 test('marks the dedup keys of the journal in Redis, at most 1000 in one call', async () => {
   using folder = temporaryFolder()
   const journal = await openJournalIn(folder.path)

@@ -53,7 +53,7 @@ const recording: RecordingRow = {
 function toLink(changes: Partial<LinkRow> = {}) {
   const [blank] = normaliseLink(toRequest(), {
     ...{ event: { event_type: 'click', ip_address: '203.0.113.7', project_id: 'p' } },
-    ...{ eventId: uuid, hasOwnId: false },
+    eventId: uuid,
   }).events
   return toRecord({ kind: 'link', row: { ...(blank!.row as LinkRow), ...changes }, ...routed })
 }
@@ -164,7 +164,8 @@ test('the line of a recording keeps the bytes of its snapshots and repairs the o
 
 test('the line of a link event has all columns in order, times as ISO 8601, attributes as JSON', () => {
   const [blank] = normaliseLink(toRequest(), {
-    ...{ event: { event_type: 'click' }, eventId: uuid, hasOwnId: false },
+    event: { event_type: 'click' },
+    eventId: uuid,
   }).events
   const row = { ...(blank!.row as LinkRow), ...link }
   const record = toRecord({ kind: 'link', row, ...routed })

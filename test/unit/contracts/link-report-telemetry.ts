@@ -31,6 +31,7 @@ export const context: NormaliseContext = {
   project: { id: 'shop', origins: undefined, rate: undefined, quotas: {} },
   dedupIdentity: 'uuid',
   lineBytesMax: 1_000_000,
+  skewMsMin: 5000,
 }
 
 export type Exchange<S extends Submission> = {

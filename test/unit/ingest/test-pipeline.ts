@@ -186,6 +186,7 @@ export function createTestPipeline() {
     log: { error: (fields) => void logged.push(fields) },
     dedupIdentity: 'contract',
     lineBytesMax: () => 1_000_000,
+    skewMsMin: 5000,
   })
 
   async function send(
@@ -238,10 +239,10 @@ function admit(memory: ReturnType<typeof createMemoryAdmission>, bytes: number, 
 
 function withFaults(dedup: Dedup, steps: string[], at: At): Pick<Dedup, 'claim'> {
   return {
-    claim(dedupKeys) {
+    claim(dedupKeys, payloadKey) {
       const failing = at('claim')
-      if (failing) return failing.then(() => dedup.claim(dedupKeys))
-      const claim = dedup.claim(dedupKeys)
+      if (failing) return failing.then(() => dedup.claim(dedupKeys, payloadKey))
+      const claim = dedup.claim(dedupKeys, payloadKey)
       if (claim instanceof Promise) return claim
       return {
         duplicates: claim.duplicates,

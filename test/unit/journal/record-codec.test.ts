@@ -9,17 +9,16 @@ import { toRecord } from './support.ts'
 
 /** Any text but lone surrogates, which have no UTF-8. */
 const text = fc.string({ unit: 'binary' })
+const dedupKey = fc
+  .uint8Array({ minLength: 16, maxLength: 16 })
+  .map((bytes) => Buffer.from(bytes).toString('hex'))
 const record: fc.Arbitrary<JournalRecord> = fc.record({
   kind: fc.constantFrom('event', 'recording', 'link', 'dead_letter'),
   route: fc.constantFrom('main', 'overflow', 'historical'),
   source: fc.constantFrom('capture', 'telemetry', 'report', 'link'),
   uuid: fc.uuid(),
-  dedupKey: fc.option(
-    fc
-      .uint8Array({ minLength: 16, maxLength: 16 })
-      .map((bytes) => Buffer.from(bytes).toString('hex')),
-    { nil: undefined },
-  ),
+  dedupKey: fc.option(dedupKey, { nil: undefined }),
+  payloadKey: fc.option(dedupKey, { nil: undefined }),
   event: text,
   key: text,
   receivedMs: fc.nat({ max: Number.MAX_SAFE_INTEGER }),

@@ -12,6 +12,13 @@ export const receivedMs = Date.parse('2026-01-01T12:00:00.000Z')
 export const token = 'phc_project'
 export const project: Project = { id: token, origins: undefined, rate: undefined, quotas: {} }
 
+const context: NormaliseContext = {
+  project,
+  dedupIdentity: 'uuid',
+  lineBytesMax: 4 * 1024 * 1024,
+  skewMsMin: 5000,
+}
+
 export function toRequest({
   path = '/e',
   query = '',
@@ -65,6 +72,5 @@ export function recordAll(value: unknown, run: Run = {}) {
 function normaliseWith(normalise: typeof normaliseCapture, value: unknown, run: Run) {
   const request = toRequest(run)
   const submission = captureProtocol.parse(request, toBody(value))
-  const { dedupIdentity = 'uuid', lineBytesMax = 4 * 1024 * 1024 } = run
-  return normalise(request, submission, { project, dedupIdentity, lineBytesMax })
+  return normalise(request, submission, { ...context, ...run })
 }

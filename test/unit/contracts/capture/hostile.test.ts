@@ -112,6 +112,7 @@ function run(value: unknown, from: typeof request extends fc.Arbitrary<infer R> 
     project,
     dedupIdentity: from.dedupIdentity,
     lineBytesMax: isRecording ? lines.recording : lines.event,
+    skewMsMin: 5000,
   }
   try {
     const submission = captureProtocol.parse(incoming, toBody(value))

@@ -213,6 +213,8 @@ test('sends a historical migration to its own topic and marks its rows', () => {
   expect([event.route, event.row.historical]).toEqual(['historical', true])
   const now = captureOne({ ...batch, historical_migration: 'yes' })
   expect([now.route, now.row.historical]).toEqual(['main', false])
+  const skewed = captureOne({ ...batch, sent_at: '2026-01-01T13:00:00Z' })
+  expect(skewed.row.timestamp).toBe(receivedMs - 60_000)
 })
 
 describe('the example of the contract', () => {

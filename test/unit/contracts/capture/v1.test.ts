@@ -29,7 +29,12 @@ function refusal(call: () => unknown): ErrorCode | undefined {
   return undefined
 }
 
-const context = { project, dedupIdentity: 'uuid', lineBytesMax: 4_000_000 } as const
+const context = {
+  project,
+  dedupIdentity: 'uuid',
+  lineBytesMax: 4_000_000,
+  skewMsMin: 5000,
+} as const
 
 function run(value: unknown, headers: Record<string, string> = {}, outcome: Partial<Outcome> = {}) {
   const request = toRequest({ headers: { ...head, ...headers } })

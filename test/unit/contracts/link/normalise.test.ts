@@ -250,10 +250,15 @@ describe('project and event_id identify a link event', () => {
     expect(identity(other).dedupKey).not.toBe(first.dedupKey)
   })
 
-  test('an event without an id is never a duplicate, and its uuid is its new id', () => {
-    const { row, dedupKey } = normalise({})
-    expect(dedupKey).toBeUndefined()
-    expect(row.uuid).toBe((row as LinkRow).event_id)
+  test('an event without an id gets a new one, by which a retry can name it', () => {
+    const { event_id } = normalise({}).row as LinkRow
+    expect(event_id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7/)
+    expect(identity({}).dedupKey).not.toBe(identity({}).dedupKey)
+    expect(identity({ event_id })).toEqual(identity({ event_id, event_type: 'view' }))
+  })
+
+  test('an id is the same as stored, where lone surrogates are replaced', () => {
+    expect(identity({ event_id: '\ud800' })).toEqual(identity({ event_id: '\udfff' }))
   })
 })
 

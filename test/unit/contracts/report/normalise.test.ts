@@ -106,7 +106,7 @@ describe('properties', () => {
   })
 })
 
-describe('project, Idempotency-Key and index identify an event', () => {
+describe('project, X-USER-ID, Idempotency-Key and index identify an event', () => {
   const identities = (key: string, project?: string) =>
     normalise([event, event], key ? { 'Idempotency-Key': key } : {}, project).map(
       ({ row, dedupKey }) => ({ uuid: row.uuid, dedupKey }),
@@ -127,6 +127,34 @@ describe('project, Idempotency-Key and index identify an event', () => {
   ])('%s gives other identities', (_, key, project) => {
     const dedupKeys = identities('retry-1').map(({ dedupKey }) => dedupKey)
     for (const { dedupKey } of identities(key, project)) expect(dedupKeys).not.toContain(dedupKey)
+  })
+
+  test('the same key of another user gives other identities', () => {
+    const of = (user: string) =>
+      normalise([event], { 'Idempotency-Key': '1', 'X-USER-ID': user }).map(
+        ({ dedupKey }) => dedupKey!,
+      )
+    expect(of('device-1')).toEqual(of('device-1'))
+    expect(of('device-1')).not.toEqual(of('device-2'))
+  })
+
+  test('the payload has a key of its own, which no field of the events is outside of', () => {
+    const payloadKeyOf = (events: readonly unknown[], headers: Record<string, string> = {}) => {
+      const all = { ...contractHeaders, 'Idempotency-Key': '1', ...headers }
+      return normaliseReport(toRequest({ headers: all }), { events }, context).payloadKey
+    }
+    const payloadKey = payloadKeyOf([event])!
+    expect(payloadKey).toMatch(/^[0-9a-f]{32}$/)
+    expect(payloadKeyOf([{ ...event }])).toBe(payloadKey)
+    expect(payloadKeyOf([event], { 'User-Agent': 'later version' })).toBe(payloadKey)
+    expect(payloadKeyOf([event], { 'Idempotency-Key': '' })).toBeUndefined()
+    const others = [
+      payloadKeyOf([event, event]),
+      payloadKeyOf([{ ...event, extra: { a: 1 } }]),
+      payloadKeyOf([event], { 'X-USER-ID': 'another' }),
+      payloadKeyOf([event], { 'Idempotency-Key': '2' }),
+    ]
+    expect(new Set([payloadKey, ...others]).size).toBe(5)
   })
 
   test('without a key no event is a duplicate', () => {

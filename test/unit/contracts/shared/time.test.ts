@@ -109,6 +109,8 @@ describe('the time of an event', () => {
         offset: undefined,
         sentAtMs: undefined,
         ignoreSentAt: false,
+        isAsSent: false,
+        skewMsMin: 5000,
         ...client,
       },
       receivedMs,
@@ -133,6 +135,37 @@ describe('the time of an event', () => {
       { timestamp: '2026-01-01T13:00:00Z', sentAtMs: receivedMs + hour, ignoreSentAt: true },
       hour,
     ],
+    [
+      'takes a difference of 5 s for latency',
+      { timestamp: '2026-01-01T11:59:00Z', sentAtMs: receivedMs - 5000 },
+      -60_000,
+    ],
+    [
+      'takes a clock that is 5 s ahead for a right one',
+      { timestamp: '2026-01-01T11:59:00Z', sentAtMs: receivedMs + 5000 },
+      -60_000,
+    ],
+    [
+      'is corrected from 5.001 s on',
+      { timestamp: '2026-01-01T11:59:00Z', sentAtMs: receivedMs - 5001 },
+      -54_999,
+    ],
+    [
+      'is corrected by any difference where the setting is 0',
+      { timestamp: '2026-01-01T11:59:00Z', sentAtMs: receivedMs - 1, skewMsMin: 0 },
+      -59_999,
+    ],
+    [
+      'of a migration is not corrected',
+      { timestamp: '2026-01-01T11:59:00Z', sentAtMs: receivedMs + hour, isAsSent: true },
+      -60_000,
+    ],
+    [
+      'of a migration is not replaced by its offset',
+      { timestamp: '2026-01-01T11:59:00Z', offset: 500, isAsSent: true },
+      -60_000,
+    ],
+    ['of a migration without a time is its offset', { offset: 500, isAsSent: true }, -500],
     ['is the offset before receipt', { offset: 500 }, -500],
     ['is the offset rather than the timestamp', { timestamp: '1999-01-01', offset: 500 }, -500],
     [

@@ -31,7 +31,7 @@ describe('a telemetry event becomes a row:', () => {
     ['ip', '203.0.113.7'],
     ['user_agent', 'Mozilla/5.0'],
     ['library', ''],
-    ['properties', '{"$type":"page","$release":"1.0.0"}'],
+    ['properties', '{"$id":"evt_abc123","$type":"page","$release":"1.0.0"}'],
     ['user', '{}'],
     ['historical', false],
     ['uuid', expect.stringMatching(/^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab]/)],
@@ -56,9 +56,11 @@ describe('a telemetry event becomes a row:', () => {
     expect(toRow({ user }).user).toBe(JSON.stringify(user))
     const props = parseJson('{"__proto__":1,"id":12345678901234567890}')
     expect(toRow({ props }).properties).toBe(
-      '{"__proto__":1,"id":12345678901234567890,"$type":"page","$release":"1.0.0"}',
+      '{"__proto__":1,"id":12345678901234567890,"$id":"evt_abc123","$type":"page","$release":"1.0.0"}',
     )
-    expect(toRow({ props: null }).properties).toBe('{"$type":"page","$release":"1.0.0"}')
+    expect(toRow({ props: null }).properties).toBe(
+      '{"$id":"evt_abc123","$type":"page","$release":"1.0.0"}',
+    )
   })
 
   test.each([
@@ -179,9 +181,14 @@ describe('app and id identify a telemetry event', () => {
     expect(canonical(changes).row.uuid).not.toBe(canonical({}).row.uuid)
   })
 
-  test('an id that is a uuid becomes the uuid of the row', () => {
+  test('an id that is a uuid is a property, and never the uuid of the row', () => {
     const id = 'F47AC10B-58CC-4372-A567-0E02B2C3D479'
-    expect(toRow({ id }).uuid).toBe(id.toLowerCase())
+    expect(toRow({ id }).uuid).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-5/)
+    expect(JSON.parse(toRow({ id, props: { $id: 'forged' } }).properties).$id).toBe(id)
+  })
+
+  test('an id is the same as stored, where lone surrogates are replaced', () => {
+    expect(canonical({ id: '\ud800' }).dedupKey).toBe(canonical({ id: '\udfff' }).dedupKey!)
   })
 })
 
@@ -227,7 +234,7 @@ describe('the examples of the contract', () => {
       event: '/dashboard',
       distinct_id: 'user_123',
       timestamp: '2023-12-21T01:50:56.789Z',
-      properties: { ...own, $type: type, $release: '1.0.0' },
+      properties: { ...own, $id: 'evt_abc123', $type: type, $release: '1.0.0' },
       user,
     })
   })

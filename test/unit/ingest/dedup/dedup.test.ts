@@ -189,3 +189,46 @@ test('reserves memory until all is reserved, or until close', async () => {
   await until(isAskedBy(later.asked, 10), { timeoutMs: 5000 })
   expect([short.asked.count, endless.asked.count]).toEqual([3, askedUntilEnd])
 })
+
+test('refuses events that were seen under another payload key, and takes a retry for one', async () => {
+  const { dedup } = create()
+  const [payload, other] = toDedupKeys(2, 10) as [DedupKey, DedupKey]
+  atOnce(dedup.claim([a, b], payload)).commit()
+  const retry = atOnce(dedup.claim([a, b], payload))
+  expect(newOf(retry, 2)).toEqual([false, false])
+  retry.release()
+  const reused = expect.objectContaining({ code: 'idempotency_key_reused' })
+  expect(() => dedup.claim([a, b, c], other)).toThrow(reused)
+  expect(() => dedup.claim([a], other)).toThrow(reused)
+  // The refused request holds nothing.
+  expect(dedup.pending()).toBe(0)
+  expect(atOnce(dedup.claim([c], other)).isNew(0)).toBe(true)
+})
+
+test('with two payloads at once, refuses the second after the commit of the first', async () => {
+  const { dedup } = create()
+  const [payload, other] = toDedupKeys(2, 10) as [DedupKey, DedupKey]
+  const first = atOnce(dedup.claim([a], payload))
+  const second = dedup.claim([a, b], other)
+  const third = dedup.claim([a], payload)
+  first.commit()
+  await expect(Promise.resolve(second)).rejects.toMatchObject({ code: 'idempotency_key_reused' })
+  expect((await third).isNew(0)).toBe(false)
+})
+
+test('with two payloads at once, accepts the second if the first is not stored', async () => {
+  const { dedup } = create()
+  const [payload, other] = toDedupKeys(2, 10) as [DedupKey, DedupKey]
+  const first = atOnce(dedup.claim([a], payload))
+  const second = dedup.claim([a, b], other)
+  first.release()
+  expect(newOf(await second, 2)).toEqual([true, true])
+})
+
+test('recognises a payload key that was marked after a restart', () => {
+  const { dedup } = create()
+  const [payload, other] = toDedupKeys(2, 10) as [DedupKey, DedupKey]
+  dedup.mark([a, payload])
+  expect(atOnce(dedup.claim([a], payload)).isNew(0)).toBe(false)
+  expect(() => dedup.claim([a], other)).toThrow('used with another payload')
+})
