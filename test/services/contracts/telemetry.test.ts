@@ -288,7 +288,7 @@ const badFields: [string, unknown, string][] = [
     'ts must be a finite number, ms since 1970',
   ]),
   ...['user', 'props'].flatMap((field) =>
-    ['text', 7, []].map((value): [string, unknown, string] => [
+    ['text', 7, [1]].map((value): [string, unknown, string] => [
       field,
       value,
       `${field} must be an object`,
