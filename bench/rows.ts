@@ -7,6 +7,7 @@ export function freePort(): number {
 }
 
 const pauseMs = 250
+const metricsFreshMs = 1000
 const settleMsMax = 300_000
 
 /** Committed events that the slowest sink has not delivered yet. */
@@ -19,8 +20,8 @@ export async function readLag(url: string): Promise<number> {
 /** Resolves when every sink has delivered all events. */
 export async function settle(url: string): Promise<void> {
   const deadlineMs = performance.now() + settleMsMax
-  // The delivery thread learns of the last commit a moment later.
-  await Bun.sleep(2 * pauseMs)
+  // The delivery thread learns of the last commit a moment later, and requests of one second share a text of metrics.
+  await Bun.sleep(metricsFreshMs + pauseMs)
   while ((await readLag(url)) > 0) {
     if (performance.now() > deadlineMs) throw new Error(`the sinks lag after ${settleMsMax} ms`)
     await Bun.sleep(pauseMs)

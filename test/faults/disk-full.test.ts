@@ -112,13 +112,18 @@ describe.skipIf(!canMount)('a full disk', () => {
     using disk = mountTinyDisk(16 * mib)
     const nowhere = { CLICKHOUSE_URL: 'http://127.0.0.1:1', DATA_DIR: disk.path }
     await using server = await startSpillway({ ...small, ...nowhere })
+    expect(await refusalOf(server)).toBeUndefined()
+    // The shippers have started: they try to deliver the dead letter.
+    await until(() => server.log().includes('sink failed, retrying'), patient)
     disk.fill()
     await fillJournal(server)
-    const readiness = await fetch(`${server.url}/_readiness`)
-    expect([readiness.status, await readiness.json()]).toEqual([
-      503,
-      expect.objectContaining({ status: 'unavailable', reason: 'disk_full' }),
-    ])
+    await until(() => refusalOf(server), { ...patient, what: 'a refused request' })
+    const readReason = async () => {
+      const readiness = await fetch(`${server.url}/_readiness`)
+      const { reason } = (await readiness.json()) as { reason?: string }
+      return readiness.status === 503 ? reason : undefined
+    }
+    expect(await until(readReason, patient)).toBe('disk_full')
   })
 
   test('of ClickHouse until the journal is full too: refuses, then stores all', async () => {

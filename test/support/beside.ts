@@ -1,4 +1,3 @@
-import { connect } from 'node:net'
 import type { Spillway } from './spillway.ts'
 import { until } from './until.ts'
 
@@ -48,16 +47,31 @@ export function sendBeside(server: Spillway, token = 'phc_beside'): Beside {
   }
 }
 
-/** TCP connections that send nothing. Those that the kernel refuses count as closed. */
+/**
+ * TCP connections that send nothing. Another process holds them, so that their events do not delay
+ * those of the honest sender.
+ */
 export async function openIdle(url: string, count: number) {
-  const { port } = new URL(url)
-  const sockets = Array.from({ length: count }, () => connect(Number(port), '127.0.0.1'))
-  for (const socket of sockets) socket.on('error', () => {})
-  const isSettled = () => sockets.every(({ connecting }) => !connecting)
-  await until(isSettled, { timeoutMs: 10_000, what: 'the connections' })
+  const child = Bun.spawn(
+    [process.execPath, '-e', holdConnections, new URL(url).port, `${count}`],
+    {
+      stdin: 'ignore',
+      stderr: 'inherit',
+    },
+  )
+  await child.stdout.getReader().read()
   return {
     [Symbol.dispose]() {
-      for (const socket of sockets) socket.destroy()
+      child.kill('SIGKILL')
     },
   }
 }
+
+/** Writes a byte once every connection is open, or refused by the kernel. */
+const holdConnections = `
+  const { connect } = require('node:net')
+  const [port, count] = process.argv.slice(-2).map(Number)
+  const sockets = Array.from({ length: count }, () => connect(port, '127.0.0.1'))
+  for (const socket of sockets) socket.on('error', () => {})
+  setInterval(() => sockets.every(({ connecting }) => !connecting) && process.stdout.write('.'), 20)
+`
