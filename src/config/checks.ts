@@ -1,4 +1,6 @@
+import { existsSync } from 'node:fs'
 import { isIP } from 'node:net'
+import { join } from 'node:path'
 
 /**
  * Checks of settings whose type is narrower than text. Each returns what the value has to be, or
@@ -59,6 +61,12 @@ export const host = expecting('an IP address or a host name', (text) => {
   // Digits and dots only would be a mistyped address.
   return !/^[\d.]+$/.test(text) && labels.every((label) => /^[a-z\d_](?:[\w-]{0,62})$/i.test(label))
 })
+
+/** The vendor's HTML snippet loads `array.js`; every version has it. */
+export const scriptFolder = expecting(
+  'the dist folder of posthog-js, such as node_modules/posthog-js/dist',
+  (path) => existsSync(join(path, 'array.js')),
+)
 
 const tokenCharsMin = 16
 

@@ -145,6 +145,8 @@ export const settingsSchema = Type.Object({
   POSTHOG_JS_DIR: optional(
     text(
       '`dist` folder of posthog-js, served under `/static/`; unset announces no session recording to browsers',
+      undefined,
+      checks.scriptFolder,
     ),
   ),
   CORS_ORIGINS: list('origins whose pages may call the server, comma-separated; empty allows any'),

@@ -1,6 +1,5 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { extname, join } from 'node:path'
-import { SettingsError } from '../config/environment.ts'
 import { send } from './respond.ts'
 
 export type Scripts = {
@@ -13,7 +12,7 @@ export type Scripts = {
 /**
  * Serves the scripts in `dir`, the `dist` folder of posthog-js, as `<name>` and as
  * `<version>/<name>`. Only the names that the folder has at the start are served, so no path leads
- * out of it. Throws SettingsError if it is not such a folder.
+ * out of it.
  */
 export function createScripts(dir: string): Scripts {
   const files = listScripts(dir)
@@ -53,30 +52,14 @@ const forever = 'public, max-age=31536000, immutable'
 /** `recorder.js`, `recorder-v2.js`, `lazy-recorder.js` or `posthog-recorder.js`, by version. */
 const recorder = /^(?:[a-z]+-)?recorder(?:-v2)?\.js$/
 
-/** The vendor's HTML snippet loads this one. */
-const mainScript = 'array.js'
-
 /** The types of the regular files in `dir`, by name. Links are left out: they may lead elsewhere. */
 function listScripts(dir: string): Map<string, string> {
   const files = new Map<string, string>()
-  for (const entry of readEntries(dir)) {
+  for (const entry of readdirSync(dir, { withFileTypes: true })) {
     const type = types[extname(entry.name)]
     if (type !== undefined && entry.isFile()) files.set(entry.name, type)
   }
-  if (files.has(mainScript)) return files
-  throw new SettingsError([`POSTHOG_JS_DIR ${JSON.stringify(dir)} has no ${mainScript}; ${remedy}`])
-}
-
-const remedy = 'set it to the dist folder of posthog-js, such as node_modules/posthog-js/dist'
-
-function readEntries(dir: string) {
-  try {
-    return readdirSync(dir, { withFileTypes: true })
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    const text = `POSTHOG_JS_DIR ${JSON.stringify(dir)} cannot be read (${code}); ${remedy}`
-    throw new SettingsError([text])
-  }
+  return files
 }
 
 /** The version of the package that the folder belongs to. Undefined if it was copied alone. */

@@ -61,7 +61,7 @@ describe('scripts of posthog-js', () => {
     }
     const { exitCode, errors } = await run(['src/main.ts'], { environment })
     expect(exitCode).toBe(1)
-    expect(errors).toContain(`POSTHOG_JS_DIR "${folder.path}" has no array.js; set it to`)
+    expect(errors).toContain(`POSTHOG_JS_DIR "${folder.path}" is not the dist folder of posthog-js`)
   }, 30_000)
 })
 

@@ -68,9 +68,4 @@ describe('scripts', () => {
   ])('answers 404 to %j', (path) => {
     expect(get(path).status).toBe(404)
   })
-
-  test.each(['inner', 'none'])('refuses the folder %s at the start, by its setting', (name) => {
-    const dir = name === 'inner' ? folder.path : join(folder.path, name)
-    expect(() => createScripts(dir)).toThrow(/^POSTHOG_JS_DIR ".*node_modules\/posthog-js\/dist$/)
-  })
 })
