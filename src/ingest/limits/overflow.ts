@@ -1,5 +1,5 @@
+import { BoundedKeyMap } from '../../core/bounded-key-map.ts'
 import { toEarlyMs, toUsedUntilMs } from '../../core/gcra.ts'
-import { BoundedKeyMap } from './bounded-key-map.ts'
 import type { Rate } from './rate-limiter.ts'
 
 /**

@@ -1,7 +1,7 @@
+import { BoundedKeyMap } from '../../core/bounded-key-map.ts'
 import type { Clock } from '../../core/clock.ts'
 import { toEarlyMs, toUsedUntilMs } from '../../core/gcra.ts'
 import type { RedisHandle, RedisScript } from '../../redis/redis.ts'
-import { BoundedKeyMap } from './bounded-key-map.ts'
 
 /**
  * Limits each key to `perSecond` on average and `burst` at once (GCRA). With `shared` all nodes

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { BoundedKeyMap } from '../../../../src/ingest/limits/bounded-key-map.ts'
+import { BoundedKeyMap } from '../../../src/core/bounded-key-map.ts'
 
 test('never forgets a key in use, with more keys than capacity', () => {
   const keys = new BoundedKeyMap(100)
