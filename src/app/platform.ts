@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts'
 import type { Clock } from '../core/clock.ts'
 import type { OriginRule } from '../core/cors.ts'
 import type { Log } from '../core/log.ts'
+import type { SenderHold } from '../core/sender-hold.ts'
 import type { ClientIp } from '../http/client-ip.ts'
 import type { Limiter } from '../ingest/limits/rate-limiter.ts'
 import { type Auth, createAuth } from '../platform/auth/auth.ts'
@@ -38,6 +39,7 @@ type PlatformOptions = {
   /** By client address. */
   logins: Limiter
   connections: Limiter
+  hold: SenderHold
   closer: Closer
 }
 

@@ -5,9 +5,11 @@ import { createGarbageCollector } from '../core/collect-garbage.ts'
 import { type OriginRule, toOriginRule } from '../core/cors.ts'
 import { IngestError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
+import { createSenderHold, type SenderHold } from '../core/sender-hold.ts'
 import { type ClientIp, createClientIp } from '../http/client-ip.ts'
 import { createAdmission } from '../ingest/admission.ts'
 import { createRedisDedupKeys } from '../ingest/dedup/redis-markers.ts'
+import { type BodyThread, createBodyThread } from '../ingest/large-bodies/thread.ts'
 import { createOverflow } from '../ingest/limits/overflow.ts'
 import { createQuotaFile, createSharedQuota } from '../ingest/limits/quota-stores.ts'
 import { createQuotas, type QuotaStore, type Quotas } from '../ingest/limits/quotas.ts'
@@ -43,6 +45,8 @@ export type BaseServices = Readonly<{
   isOriginAllowed: OriginRule
   redis: RedisHandle | undefined
   streams: RedisStreams | undefined
+  /** Shared by all routes: a sender who is held back for one is held back for all. */
+  hold: SenderHold
   platform: Platform
 }>
 
@@ -52,6 +56,7 @@ export type Services = BaseServices &
     counters: EventCounters
     memory: MemoryAdmission
     scheduler: TurnScheduler
+    bodyThread: BodyThread
     quotas: Quotas
     storage: Storage
     ingest: Ingest
@@ -75,13 +80,14 @@ export async function openBaseServices(options: BaseServicesOptions): Promise<Ba
   closer.add('projects', projects.close)
   const clientIp = createClientIp(config.TRUSTED_PROXIES)
   const isOriginAllowed = toOriginRule(config.CORS_ORIGINS, config.NODE_ENV === 'production')
+  const hold = createSenderHold()
   const platform = await openPlatform({
     config: { ...config, dataDir: nodeDataDir },
-    ...{ log, now, projects, clientIp, isOriginAllowed, redis, streams, closer },
+    ...{ log, now, projects, clientIp, isOriginAllowed, redis, streams, hold, closer },
     logins: createMinuteLimiter(redis, 'auth', config.RATE_AUTH_PER_MINUTE),
     connections: createMinuteLimiter(redis, 'socket', config.RATE_SOCKET_PER_MINUTE),
   })
-  return { config, log, projects, clientIp, isOriginAllowed, redis, streams, platform }
+  return { config, log, projects, clientIp, isOriginAllowed, redis, streams, hold, platform }
 }
 
 type ServicesOptions = {
@@ -117,8 +123,16 @@ export async function openServices(options: ServicesOptions): Promise<Services> 
     }),
     quotas,
     storage,
+    bodyThread: createBodyThread({
+      workMsMax: config.BODY_WORK_MS_MAX,
+      limits: {
+        reportEventsMax: config.REPORT_EVENTS_MAX,
+        telemetryEventsMax: config.TELEMETRY_EVENTS_MAX,
+      },
+    }),
     isDraining,
   }
+  closer.add('body thread', async () => parts.bodyThread.close())
   return { ...base, ...parts, ingest: createServerIngest({ ...base, ...parts }) }
 }
 
@@ -189,6 +203,8 @@ function createServerIngest(services: Omit<Services, 'ingest'>): Ingest {
     },
     memory: parts.memory,
     scheduler: parts.scheduler,
+    hold: parts.hold,
+    thread: parts.bodyThread,
     admission,
     dedup: storage.dedup,
     journal: storage.journal,

@@ -85,6 +85,10 @@ export const settingsSchema = Type.Object({
     ],
   ),
   INFLIGHT_REQUESTS_MAX: integer('requests in flight; beyond it 503', [4096, 1, 1_000_000]),
+  BODY_WORK_MS_MAX: integer(
+    'CPU time of the work on one body above 128 KiB; beyond it 413, ms',
+    [5000, 100, 600_000],
+  ),
   BODY_TIMEOUT_MS: integer(
     'time limit to receive a whole request body, ms',
     [30_000, 100, 600_000],

@@ -20,18 +20,46 @@ import { createIsoTime } from './shared/time.ts'
 
 /** Encodes an event once: the journal, ClickHouse and Kafka carry the bytes of this line. */
 export function toRecord(canonical: CanonicalEvent): JournalRecord {
-  const { kind, row, route, key, dedupKey } = canonical
+  const { kind, row, route, key, dedupKey, encoded } = canonical
   const { uuid, received_at: receivedMs } = row
   if (kind === 'event') {
     const { source, event } = row
-    return { kind, route, source, uuid, dedupKey, event, key, receivedMs, line: toEventLine(row) }
+    return {
+      kind,
+      route,
+      source,
+      uuid,
+      dedupKey,
+      event,
+      key,
+      receivedMs,
+      line: encoded ?? toEventLine(row),
+    }
   }
   if (kind === 'recording') {
     const names = { source: 'capture', event: '$snapshot_items' } as const
-    return { kind, route, uuid, dedupKey, key, receivedMs, line: toRecordingLine(row), ...names }
+    return {
+      kind,
+      route,
+      uuid,
+      dedupKey,
+      key,
+      receivedMs,
+      line: encoded ?? toRecordingLine(row),
+      ...names,
+    }
   }
   const names = { source: 'link', event: row.event_type } as const
-  return { kind, route, uuid, dedupKey, key, receivedMs, line: toLinkLine(row), ...names }
+  return {
+    kind,
+    route,
+    uuid,
+    dedupKey,
+    key,
+    receivedMs,
+    line: encoded ?? toLinkLine(row),
+    ...names,
+  }
 }
 
 /** An event that its contract rejected. */
@@ -74,7 +102,7 @@ export function toDeadLetter(refused: RejectedEvent | RefusedRecord): JournalRec
 }
 
 function toRejectedRow({ rejection, project, protocol, request }: RejectedEvent): DeadLetterRow {
-  const { code, message, raw } = rejection
+  const { code, message, raw, rawText } = rejection
   return {
     uuid: Bun.randomUUIDv7(),
     project,
@@ -84,7 +112,7 @@ function toRejectedRow({ rejection, project, protocol, request }: RejectedEvent)
     detail: message,
     received_at: request.receivedMs,
     ip: request.clientIp,
-    raw: cutBytes(JSON.stringify(raw) ?? 'null', deadLetterRawBytesMax),
+    raw: rawText ?? cutBytes(JSON.stringify(raw) ?? 'null', deadLetterRawBytesMax),
   }
 }
 

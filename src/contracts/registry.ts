@@ -1,4 +1,4 @@
-import type { Contract, Submission } from '../core/protocol.ts'
+import type { Contract, ContractKey, Submission } from '../core/protocol.ts'
 import { normaliseCapture } from './capture/normalise.ts'
 import { captureProtocol, recordingProtocol } from './capture/protocol.ts'
 import { normaliseRecording } from './capture/recording.ts'
@@ -24,14 +24,19 @@ export function createContracts({
   const report = createReportProtocol({ eventsMax: reportEventsMax })
   const telemetry = createTelemetryProtocol({ eventsMax: telemetryEventsMax })
   return {
-    capture: toContract({ ...captureProtocol, normalise: normaliseCapture }),
-    captureV1,
-    recording: toContract({ ...recordingProtocol, normalise: normaliseRecording }),
-    link: toContract({ ...linkProtocol, normalise: normaliseLink }),
-    report: toContract({ ...report, normalise: normaliseReport }),
-    telemetry: toContract({ ...telemetry, normalise: normaliseTelemetry }),
+    capture: toContract('capture', { ...captureProtocol, normalise: normaliseCapture }),
+    captureV1: toContract('captureV1', captureV1),
+    recording: toContract('recording', { ...recordingProtocol, normalise: normaliseRecording }),
+    link: toContract('link', { ...linkProtocol, normalise: normaliseLink }),
+    report: toContract('report', { ...report, normalise: normaliseReport }),
+    telemetry: toContract('telemetry', { ...telemetry, normalise: normaliseTelemetry }),
   }
 }
 
 /** Lets the compiler check that protocol and normalisation use the same type of submission. */
-const toContract = <S extends Submission>(contract: Contract<S>): Contract<S> => contract
+function toContract<S extends Submission>(
+  key: ContractKey,
+  contract: Omit<Contract<S>, 'key'>,
+): Contract<S> {
+  return { ...contract, key }
+}

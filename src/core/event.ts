@@ -209,6 +209,11 @@ type Routed = {
   key: string
   /** Undefined if the client gave the event no identity. Such an event is never a duplicate. */
   dedupKey: DedupKey | undefined
+  /**
+   * The line, if another thread has encoded the event. Then `row` has only the columns that journal
+   * records and quotas need.
+   */
+  encoded?: Uint8Array
 }
 
 /** An event after normalisation: its row is complete and not yet encoded. */
@@ -220,5 +225,6 @@ export type CanonicalEvent =
 /**
  * One rejected event of an accepted request. `raw` is the event as sent, after JSON parsing.
  * `project` is the id of the event's own project, if a request may hold events of several.
+ * `rawText` is set instead of `raw` if another thread has parsed the event.
  */
-export type Rejection = EventFault & { raw: unknown; project?: string }
+export type Rejection = EventFault & { raw: unknown; project?: string; rawText?: JsonText }

@@ -153,4 +153,10 @@ type Normalise<S extends Submission> = (
 ) => Normalised
 
 /** A complete wire contract, as the pipeline runs it. `contracts/registry.ts` lists all of them. */
-export type Contract<S extends Submission = Submission> = Protocol<S> & { normalise: Normalise<S> }
+export type Contract<S extends Submission = Submission> = Protocol<S> & {
+  key: ContractKey
+  normalise: Normalise<S>
+}
+
+/** The name of a contract in `contracts/registry.ts`. */
+export type ContractKey = ProtocolName | 'captureV1' | 'recording'

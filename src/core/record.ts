@@ -20,14 +20,19 @@ export type JournalRecord = {
 }
 
 /**
- * The canonical JSON line without its newline, as one string or as pieces. To join many pieces
+ * The canonical JSON line without its newline, as one string, as pieces or as bytes. To join many pieces
  * costs more than to encode each. Pieces end at JSON syntax, so no surrogate pair is split between
  * two: their UTF-8 bytes in a row equal the UTF-8 bytes of the joined string.
  */
-export type Line = string | readonly string[]
+export type Line = string | readonly string[] | Uint8Array
 
 /** The line as one string. */
-export const toLineText = (line: Line): string => (typeof line === 'string' ? line : line.join(''))
+export function toLineText(line: Line): string {
+  if (typeof line === 'string') return line
+  return line instanceof Uint8Array ? utf8.decode(line) : line.join('')
+}
+
+const utf8 = new TextDecoder()
 
 /** A line with its newline, in whatever memory holds its bytes. */
 export type StoredLine = {

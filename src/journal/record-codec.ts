@@ -62,7 +62,7 @@ export function encodeRecord(record: JournalRecord, into: RecordBuffer, at: numb
     flags |= hasPayloadKey
   }
   const lineAt = end
-  for (const piece of toPieces(record.line)) end += bytes.utf8Write(piece, end, length - end)
+  end += writeLine(record.line, bytes, end)
   bytes[end] = newline
   end += 1
   view.setUint32(at, end - at, true)
@@ -222,13 +222,22 @@ function writeDedupKey(dedupKey: DedupKey, bytes: Writes, at: number): number {
   return dedupKeyBytes
 }
 
-function toPieces(line: Line): readonly string[] {
-  return typeof line === 'string' ? [line] : line
+function writeLine(line: Line, bytes: Buffer & Writes, at: number): number {
+  const { length } = bytes
+  if (typeof line === 'string') return bytes.utf8Write(line, at, length - at)
+  if (line instanceof Uint8Array) {
+    bytes.set(line, at)
+    return line.length
+  }
+  let end = at
+  for (const piece of line) end += bytes.utf8Write(piece, end, length - end)
+  return end - at
 }
 
 /** Three bytes per UTF-16 unit is a fast upper bound; for a long line it would waste megabytes. */
 function toUtf8BytesMax(line: Line): number {
-  const pieces = toPieces(line)
+  if (line instanceof Uint8Array) return line.length
+  const pieces = typeof line === 'string' ? [line] : line
   let units = 0
   for (const piece of pieces) units += piece.length
   if (units < 4096) return units * 3

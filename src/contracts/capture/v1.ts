@@ -25,7 +25,7 @@ import { type CaptureSubmission, eventsMax } from './protocol.ts'
  * for each event. Events are stored as those of the other capture routes, also under the same
  * identity. See docs/contracts/capture.md.
  */
-export const captureV1: Contract<CaptureV1Submission> = {
+export const captureV1: Omit<Contract<CaptureV1Submission>, 'key'> = {
   name: 'capture',
   decode: { bodyBytesMax, forms: false, base64: false },
   assertHead,

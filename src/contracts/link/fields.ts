@@ -1,5 +1,6 @@
 import { IngestError } from '../../core/errors.ts'
 import type { JsonText } from '../../core/event.ts'
+import { jsonGuard } from '../../core/json-guard.ts'
 import { columnBytesMax, nestingMax, shortTextLengthMax } from '../../core/limits.ts'
 import { fromPhp, isJsonObject, toFiniteNumber } from '../shared/json.ts'
 import { isLargerThan, isLongerThan } from '../shared/text.ts'
@@ -100,7 +101,7 @@ function toTags(value: unknown): readonly string[] | undefined {
 /** Undefined if `text` is not JSON, or has more levels than a body may have. */
 function parseInner(text: string): unknown {
   try {
-    const inner: unknown = JSON.parse(text)
+    const inner = jsonGuard.parse(text)
     return isWithin(inner, nestingMax) ? inner : undefined
   } catch {
     return undefined

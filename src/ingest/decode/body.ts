@@ -4,50 +4,98 @@ import type { AdmissionTicket } from '../load-shedding/admission-ticket.ts'
 import { type Codec, decompress, isGzip, toCodec } from './decompress.ts'
 import { type Hint, isFormLike, parseForm, parseMultipart, toHint } from './form.ts'
 import { decompressLz64 } from './lz64.ts'
-import { parseJson, toWorkBytes } from './parse-json.ts'
-import { discard, isBlank, isJsonLike, type Payload, payloadBytes, toText } from './payload.ts'
+import { parseSmallJson, toWorkBytes } from './parse-json.ts'
+import { isBlank, isJsonLike, type Payload, payloadBytes, toText } from './payload.ts'
 
-export type DecodeInput = {
+/**
+ * Bodies up to this size, on the wire and at each layer of decoding, are decoded by the thread that
+ * serves requests: this takes a few milliseconds at most. Larger ones are work for the body thread.
+ */
+export const smallBodyBytesMax = 128 * 1024
+
+export type WrappedBody = {
   request: Pick<IngestRequest, 'method' | 'query' | 'headers'>
   body: Uint8Array
   rules: DecodeRules
+  /** Bound of the body at each layer. */
+  bytesMax: number
   /** Charged with all bytes that stay in memory, before they are allocated where possible. */
-  ticket: Pick<AdmissionTicket, 'charge' | 'reserveWork' | 'decompressAlone'>
+  ticket: Pick<AdmissionTicket, 'charge'>
+}
+
+export type DecodeInput = Omit<WrappedBody, 'bytesMax' | 'ticket'> & {
+  ticket: Pick<AdmissionTicket, 'charge' | 'reserveWork'>
 }
 
 /**
- * Parses a request's JSON out of its layers of compression, base64 and forms. Synchronous, except
- * for a large body: it is decompressed on another thread, and may wait for memory. Throws or
- * rejects with empty_body, invalid_encoding, invalid_json, nesting_too_deep, body_too_large and the
- * ticket's too_busy. Order and leniency follow PostHog's capture service. The buffer of a large
- * `body` may be detached (empty) afterwards.
+ * Parses the JSON of a small body. Undefined if the body is large, or if parsing it would hold the
+ * thread: then it is left untouched. Synchronous, unless it waits for memory. Throws or rejects
+ * with empty_body, invalid_encoding, invalid_json, nesting_too_deep, too_many_names, body_too_large
+ * and the ticket's too_busy.
  */
-export function decodeBody(input: DecodeInput): DecodedBody | Promise<DecodedBody> {
-  const bare = isBare(input) ? input.body : unwrap(toWrapped(input))
-  if (typeof bare !== 'function') return toDecoded(bare, input)
-  return decompressAlone(bare, input)
+export function decodeSmallBody(
+  input: DecodeInput,
+): DecodedBody | undefined | Promise<DecodedBody | undefined> {
+  const payload = unwrapSmall(input)
+  if (payload === undefined) return undefined
+  assertFilled(payload)
+  const decodedBytes = payloadBytes(payload)
+  const { ticket } = input
+  const toBody = () => {
+    const value = parseSmallJson(toText(payload), ticket)
+    return value === undefined ? undefined : { value, decodedBytes }
+  }
+  if (decodedBytes <= chargedBytesMax) {
+    ticket.charge(decodedBytes)
+    return toBody()
+  }
+  const waiting = ticket.reserveWork(toWorkBytes(decodedBytes))
+  return waiting ? waiting.then(toBody) : toBody()
+}
+
+/** A larger body reserves the memory of all the work on it; a smaller one charges only its text. */
+const chargedBytesMax = 64 * 1024
+
+/** Undefined if a layer is large. */
+function unwrapSmall(input: DecodeInput): Payload | undefined {
+  if (input.body.length > smallBodyBytesMax) return undefined
+  if (isBare(input)) return input.body
+  const bytesMax = Math.min(smallBodyBytesMax, input.rules.bodyBytesMax)
+  try {
+    const payload = unwrapBody({ ...input, bytesMax })
+    return payloadBytes(payload) > bytesMax ? undefined : payload
+  } catch (error) {
+    const isLarge = error instanceof IngestError && error.code === 'body_too_large'
+    if (isLarge && bytesMax < input.rules.bodyBytesMax) return undefined
+    throw error
+  }
+}
+
+/** Throws empty_body. */
+export function assertFilled(payload: Payload): void {
+  if (isBlank(payload)) throw new IngestError('empty_body', 'the request has no body')
 }
 
 /** Fast path for plain JSON, which most bodies are; hints do not matter then. */
-function isBare({ request, body, rules }: DecodeInput): boolean {
+function isBare({ request, body, rules }: Omit<WrappedBody, 'bytesMax' | 'ticket'>): boolean {
   if (!isJsonLike(body) || (rules.forms && request.query.get('data'))) return false
   return toCodec(request.headers.get('content-encoding')) === undefined
 }
 
-async function decompressAlone(
-  unwrapLater: Later<Payload>,
-  input: DecodeInput,
-): Promise<DecodedBody> {
-  let isStarted = false
-  try {
-    return await input.ticket.decompressAlone(async () => {
-      isStarted = true
-      return toDecoded(await unwrapLater(), input)
-    })
-  } finally {
-    // Once decompression has started, zlib owns the buffer.
-    if (!isStarted) discard(input.body)
+/**
+ * Takes a request's JSON out of its layers of compression, base64 and forms. Order and leniency
+ * follow PostHog's capture service. Throws invalid_encoding, body_too_large and the ticket's
+ * too_busy.
+ */
+export function unwrapBody(input: WrappedBody): Payload {
+  if (isBare(input)) return input.body
+  let current = toWrapped(input)
+  while (current.layers <= layersMax) {
+    const next = unwrapLayer(current)
+    if (next === undefined) return current.payload
+    current = next
   }
+  throw new IngestError('invalid_encoding', `the body is wrapped more than ${layersMax} times`)
 }
 
 /**
@@ -60,6 +108,7 @@ const layersMax = 5
 type Wrapped = {
   payload: Payload
   rules: DecodeRules
+  bytesMax: number
   ticket: Pick<AdmissionTicket, 'charge'>
   /** From `?compression=`, else from the form. */
   hint: Hint | undefined
@@ -73,12 +122,13 @@ type Wrapped = {
   layers: number
 }
 
-function toWrapped({ request, body, rules, ticket }: DecodeInput): Wrapped {
+function toWrapped({ request, body, rules, bytesMax, ticket }: WrappedBody): Wrapped {
   const encoding = request.headers.get('content-encoding')
   const codec = toCodec(encoding)
   const bare = {
     payload: body,
     rules,
+    bytesMax,
     ticket,
     codec,
     form: 'done',
@@ -100,28 +150,8 @@ function toWrapped({ request, body, rules, ticket }: DecodeInput): Wrapped {
   return { ...hinted, form: isForm ? 'declared' : 'possible' }
 }
 
-/** Work that starts when it is called, on another thread. */
-type Later<T> = () => Promise<T>
-
-function unwrap(wrapped: Wrapped): Payload | Later<Payload> {
-  let current = wrapped
-  while (current.layers <= layersMax) {
-    const next = unwrapLayer(current)
-    if (next === undefined) return current.payload
-    if (typeof next === 'function') return async () => unwrapNow(await next())
-    current = next
-  }
-  throw new IngestError('invalid_encoding', `the body is wrapped more than ${layersMax} times`)
-}
-
-/** For the layers below a decompressed one: the request is already the one that decompresses. */
-function unwrapNow(wrapped: Wrapped): Payload | Promise<Payload> {
-  const payload = unwrap(wrapped)
-  return typeof payload === 'function' ? payload() : payload
-}
-
 /** Undefined if no layer is left. */
-function unwrapLayer(wrapped: Wrapped): Wrapped | Later<Wrapped> | undefined {
+function unwrapLayer(wrapped: Wrapped): Wrapped | undefined {
   const { payload } = wrapped
   if (typeof payload !== 'string') {
     if (isGzip(payload)) return unwrapCodec(wrapped, payload, 'gzip')
@@ -137,20 +167,15 @@ function unwrapLayer(wrapped: Wrapped): Wrapped | Later<Wrapped> | undefined {
 const hintOf = ({ hint, headerHint }: Wrapped) => hint ?? headerHint
 const noHints = { hint: undefined, headerHint: undefined } as const
 
-function unwrapCodec(wrapped: Wrapped, bytes: Uint8Array, codec: Codec) {
-  const { rules, ticket } = wrapped
+function unwrapCodec(wrapped: Wrapped, bytes: Uint8Array, codec: Codec): Wrapped {
   const toNext = (payload: Payload) => toLayer(wrapped, { payload, codec: undefined })
-  /** A proxy may have decompressed the body and kept Content-Encoding. */
-  const toPlain = (error: unknown) => {
+  try {
+    return toNext(decompress(codec, bytes, wrapped))
+  } catch (error) {
+    // A proxy may have decompressed the body and kept Content-Encoding.
     const isInvalid = error instanceof IngestError && error.code === 'invalid_encoding'
     if (isInvalid && isJsonLike(bytes)) return toNext(bytes)
     throw error
-  }
-  try {
-    const opened = decompress(codec, bytes, { bytesMax: rules.bodyBytesMax, ticket })
-    return typeof opened === 'function' ? () => opened().then(toNext, toPlain) : toNext(opened)
-  } catch (error) {
-    return toPlain(error)
   }
 }
 
@@ -169,9 +194,9 @@ function unwrapForm(wrapped: Wrapped): Wrapped {
 /** Any base64 decompresses to something as lz64. If the result is not JSON, the hint was wrong. */
 function unwrapLz64(wrapped: Wrapped): Wrapped | undefined {
   if (hintOf(wrapped) !== 'lz64') return undefined
-  const { payload, rules, ticket } = wrapped
+  const { payload, bytesMax, ticket } = wrapped
   const base64 = toText(payload).trimEnd().replaceAll(' ', '+')
-  const text = decompressLz64(base64, { bytesMax: rules.bodyBytesMax, ticket })
+  const text = decompressLz64(base64, { bytesMax, ticket })
   if (text === undefined || !isJsonLike(text)) return undefined
   return toLayer(wrapped, { ...noHints, payload: text, inField: false })
 }
@@ -221,30 +246,4 @@ function withoutPadding(text: string): string {
   let end = text.length
   while (end > 0 && text[end - 1] === '=') end -= 1
   return text.slice(0, end)
-}
-
-/** A larger body reserves the memory of all the work on it; a smaller one charges only its text. */
-const largeBytesMin = 64 * 1024
-
-function toDecoded(payload: Payload, input: DecodeInput): DecodedBody | Promise<DecodedBody> {
-  if (isBlank(payload)) throw new IngestError('empty_body', 'the request has no body')
-  const decodedBytes = payloadBytes(payload)
-  const { rules, ticket } = input
-  if (decodedBytes > rules.bodyBytesMax) {
-    throw new IngestError('body_too_large', `the body exceeds ${rules.bodyBytesMax} bytes`)
-  }
-  if (decodedBytes <= largeBytesMin) {
-    ticket.charge(decodedBytes)
-    return { value: parseJson(toText(payload), ticket), decodedBytes }
-  }
-  const toValue = () => ({ value: parseJson(takeText(payload), ticket), decodedBytes })
-  const waiting = ticket.reserveWork(toWorkBytes(decodedBytes))
-  return waiting ? waiting.then(toValue) : toValue()
-}
-
-/** Frees the bytes at once: text and bytes of 25 MB need not be held together. */
-function takeText(payload: Payload): string {
-  const text = toText(payload)
-  discard(payload)
-  return text
 }

@@ -1,4 +1,3 @@
-import type { Transform } from 'node:stream'
 import zlib, { type BrotliOptions, type ZlibOptions, type ZstdOptions } from 'node:zlib'
 import { IngestError } from '../../core/errors.ts'
 import type { AdmissionTicket } from '../load-shedding/admission-ticket.ts'
@@ -12,23 +11,23 @@ export type Bounds = {
 }
 
 /**
- * Decompresses at most `bytesMax`; the limit holds during decompression. A small body is
- * decompressed at once, in microseconds. For a large one the result is a function that decompresses
- * on zlib's threads, so that 20 MB do not block the event loop. Throws or rejects with
- * invalid_encoding, body_too_large and the ticket's too_busy.
+ * Decompresses at most `bytesMax`; the limit holds during decompression. Synchronous: `bytesMax` is
+ * small on the thread that serves requests. Throws invalid_encoding, body_too_large and the
+ * ticket's too_busy.
  */
-export function decompress(
-  codec: Codec,
-  bytes: Uint8Array,
-  bounds: Bounds,
-): Uint8Array | (() => Promise<Uint8Array>) {
-  const opener = codec === 'deflate' ? toInflate(bytes) : openers[codec]
-  const chunkSize = codec === 'gzip' ? toStatedBytes(bytes) + 1 : plainChunkSize
-  const limits = { chunkSize, bytesMax: bounds.bytesMax }
-  const opened = bytes.length > syncInputBytesMax ? undefined : openSync(opener, bytes, limits)
-  if (opened === undefined) return () => drain(opener.createStream(streamOptions), bytes, bounds)
-  bounds.ticket.charge(opened.length)
-  return opened
+export function decompress(codec: Codec, bytes: Uint8Array, bounds: Bounds): Uint8Array {
+  const open = codec === 'deflate' ? toInflate(bytes) : openers[codec]
+  const { bytesMax } = bounds
+  const chunkSize = codec === 'gzip' ? toChunkSize(bytes, bytesMax) : plainChunkSize
+  try {
+    const opened = open(bytes, { chunkSize, maxOutputLength: bytesMax })
+    bounds.ticket.charge(opened.length)
+    return opened
+  } catch (error) {
+    if (error instanceof IngestError) throw error
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(bytesMax)
+    throw toInvalid(error)
+  }
 }
 
 /** The codecs that only Content-Encoding identifies; gzip is recognised by its magic bytes. */
@@ -42,32 +41,25 @@ export function isGzip(bytes: Uint8Array): boolean {
 }
 
 type Options = ZlibOptions & BrotliOptions & ZstdOptions
-type Opener = {
-  open(bytes: Uint8Array, options: Options): Uint8Array
-  createStream(options: Options): Transform
-}
+type Open = (bytes: Uint8Array, options: Options) => Uint8Array
 
-/** About 1 ms on the HTTP thread: less than a round trip to another thread. */
-const syncInputBytesMax = 64 * 1024
-const syncOutputBytesMax = 1024 * 1024
 /** Most batches fit into one chunk. */
 const plainChunkSize = 64 * 1024
-const streamOptions = { chunkSize: 256 * 1024 }
+const chunkSizeMax = 1024 * 1024
 
-const openers: Record<Exclude<Codec, 'deflate'>, Opener> = {
-  gzip: { open: zlib.gunzipSync, createStream: zlib.createGunzip },
-  br: { open: zlib.brotliDecompressSync, createStream: zlib.createBrotliDecompress },
-  zstd: { open: zlib.zstdDecompressSync, createStream: zlib.createZstdDecompress },
+const openers: Record<Exclude<Codec, 'deflate'>, Open> = {
+  gzip: zlib.gunzipSync,
+  br: zlib.brotliDecompressSync,
+  zstd: zlib.zstdDecompressSync,
 }
-const inflate: Opener = { open: zlib.inflateSync, createStream: zlib.createInflate }
-const inflateRaw: Opener = { open: zlib.inflateRawSync, createStream: zlib.createInflateRaw }
 
 /**
  * `deflate` means the zlib format, but some clients send raw deflate. The first two bytes tell them
  * apart.
  */
-function toInflate([first = 0, second = 0]: Uint8Array): Opener {
-  return first % 16 === 8 && (first * 256 + second) % 31 === 0 ? inflate : inflateRaw
+function toInflate([first = 0, second = 0]: Uint8Array): Open {
+  const isZlib = first % 16 === 8 && (first * 256 + second) % 31 === 0
+  return isZlib ? zlib.inflateSync : zlib.inflateRawSync
 }
 
 /** The best ratio that deflate can reach. */
@@ -75,57 +67,16 @@ const bytesPerByteMax = 1032
 const statedBytesMin = 1023
 
 /**
- * The output size that gzip's trailer states, limited to what is possible. It covers the last
- * member only. Measured: with a chunk one byte larger than the output, a small body takes three
- * fifths of the time that it takes with 64 KiB chunks, and no memory is left over. If the size is
- * too small, further chunks follow.
+ * One byte more than the output size that gzip's trailer states, limited to what is possible. It
+ * covers the last member only. Measured: with a chunk one byte larger than the output, a small body
+ * takes three fifths of the time that it takes with 64 KiB chunks, and no memory is left over. If
+ * the size is too small, further chunks follow.
  */
-function toStatedBytes(bytes: Uint8Array): number {
+function toChunkSize(bytes: Uint8Array, bytesMax: number): number {
   const [a = 0, b = 0, c = 0, d = 0] = bytes.subarray(-4)
   const stated = a + b * 2 ** 8 + c * 2 ** 16 + d * 2 ** 24
-  return Math.max(
-    statedBytesMin,
-    Math.min(stated, bytes.length * bytesPerByteMax, syncOutputBytesMax),
-  )
-}
-
-type Limits = { chunkSize: number; bytesMax: number }
-
-/** Undefined if the output is too large for the HTTP thread, but may be within `bytesMax`. */
-function openSync(
-  { open }: Opener,
-  bytes: Uint8Array,
-  { chunkSize, bytesMax }: Limits,
-): Uint8Array | undefined {
-  try {
-    return open(bytes, { chunkSize, maxOutputLength: Math.min(bytesMax, syncOutputBytesMax) })
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ERR_BUFFER_TOO_LARGE') throw toInvalid(error)
-    if (bytesMax <= syncOutputBytesMax) throw tooLarge(bytesMax)
-    return undefined
-  }
-}
-
-/** Leaving the loop destroys the stream, which stops the decompression. */
-async function drain(
-  stream: Transform,
-  bytes: Uint8Array,
-  { bytesMax, ticket }: Bounds,
-): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = []
-  let total = 0
-  stream.end(bytes)
-  try {
-    for await (const chunk of stream) {
-      total += chunk.length
-      if (total > bytesMax) throw tooLarge(bytesMax)
-      ticket.charge(chunk.length)
-      chunks.push(chunk)
-    }
-  } catch (error) {
-    throw error instanceof IngestError ? error : toInvalid(error)
-  }
-  return Buffer.concat(chunks, total)
+  const possible = Math.min(stated, bytes.length * bytesPerByteMax)
+  return 1 + Math.max(statedBytesMin, Math.min(possible, chunkSizeMax, bytesMax))
 }
 
 const tooLarge = (bytesMax: number) =>

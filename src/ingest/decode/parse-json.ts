@@ -1,24 +1,43 @@
 import { IngestError } from '../../core/errors.ts'
+import { endOfString, internsSlowly, jsonGuard, NameSet } from '../../core/json-guard.ts'
 import { nestingMax } from '../../core/limits.ts'
 import type { AdmissionTicket } from '../load-shedding/admission-ticket.ts'
 
 /**
  * JSON.parse with a nesting limit and without loss of digits: integers beyond 2^53 and numbers
- * beyond a double become `JSON.rawJSON` objects, which stringify as they were sent. For a large
- * text, the estimated bytes of its values are charged to the ticket before they are allocated.
- * Throws invalid_json, nesting_too_deep, body_too_large, too_busy.
+ * beyond a double become `JSON.rawJSON` objects, which stringify as they were sent. For the thread
+ * that serves requests: undefined if it would take too long here. The estimated bytes of the values
+ * are charged to the ticket before they are allocated. Throws invalid_json, nesting_too_deep,
+ * too_many_names, body_too_large, too_busy.
  */
-export function parseJson(text: string, ticket?: Pick<AdmissionTicket, 'charge'>): unknown {
-  if (text.length > scanCharsMin) chargeValues(text, ticket)
+export function parseSmallJson(text: string, ticket?: Pick<AdmissionTicket, 'charge'>): unknown {
+  if (jsonGuard.collides(text)) throw tooManyNames()
+  if (text.length > scanCharsMin) ticket?.charge(toValuesBytes(text))
   const value = parse(text)
   if (!hasLoss(value, 1)) return value
-  return JSON.parse(text, keepNumber as (key: string, value: unknown) => unknown)
+  return text.length > lossCharsMax ? undefined : parseExactly(text)
 }
 
+/**
+ * The same for a text of any size, on a thread of its own. `toValuesBytes` has accepted the text.
+ */
+export function parseLargeJson(text: string): unknown {
+  if (internsSlowly(text)) throw tooManyNames()
+  const value = parse(text)
+  return hasLoss(value, 1) ? parseExactly(text) : value
+}
+
+/** A reviver takes up to 0.4 µs for each character: 50 ones take 20 µs. */
+const lossCharsMax = 32 * 1024
 /**
  * Longer texts are scanned before they are parsed: 20 MB of `[` would cost seconds and gigabytes.
  */
 const scanCharsMin = 64 * 1024
+/**
+ * Different names in one body. Recordings, the richest bodies of real clients, have some hundred.
+ * So many names take a second if all of them collide.
+ */
+const namesMax = 10_000
 /** The memory of an object or array, and of a string that is not a key, beside its text. */
 const containerBytes = 64
 const stringBytes = 24
@@ -36,16 +55,21 @@ const valuesBytesMax = 256 * 1024 * 1024
 const chargeBytesMax = 104 * 1024 * 1024
 
 /**
- * Estimated bytes to make events of a text, without the structure of its values: `parseJson`
- * charges that.
+ * Estimated bytes to make events of a text, without the structure of its values: `toValuesBytes`
+ * is that.
  */
 export function toWorkBytes(textBytes: number): number {
   return Math.min(textBytes * copiesPerText, chargeBytesMax)
 }
 
-function chargeValues(text: string, ticket?: Pick<AdmissionTicket, 'charge'>): void {
-  const { depth, containers, strings } = scanJson(text, nestingMax)
+/**
+ * The estimated bytes of the values of a text, beside `toWorkBytes`. Throws nesting_too_deep,
+ * too_many_names, body_too_large.
+ */
+export function toValuesBytes(text: string): number {
+  const { depth, containers, strings, names } = scanJson(text, nestingMax)
   if (depth > nestingMax) throw tooDeep()
+  if (names > namesMax) throw tooManyNames()
   const bytes = containers * containerBytes + strings * stringBytes
   if (bytes > valuesBytesMax) {
     throw new IngestError(
@@ -53,7 +77,7 @@ function chargeValues(text: string, ticket?: Pick<AdmissionTicket, 'charge'>): v
       'the JSON holds more values than the server can process',
     )
   }
-  ticket?.charge(Math.min(bytes, chargeBytesMax - toWorkBytes(text.length)))
+  return Math.min(bytes, chargeBytesMax - toWorkBytes(text.length))
 }
 
 /** JSC's message may quote the faulty text at any length. */
@@ -61,7 +85,7 @@ const messageLengthMax = 100
 
 function parse(text: string): unknown {
   try {
-    return JSON.parse(text)
+    return jsonGuard.parse(text)
   } catch (error) {
     if (error instanceof RangeError) throw tooDeep()
     const message = String((error as Error).message).slice(0, messageLengthMax)
@@ -71,6 +95,12 @@ function parse(text: string): unknown {
 
 const tooDeep = () =>
   new IngestError('nesting_too_deep', `the JSON is nested deeper than ${nestingMax} levels`)
+
+const tooManyNames = () =>
+  new IngestError('too_many_names', 'the JSON has too many names or texts that the server keeps')
+
+const parseExactly = (text: string): unknown =>
+  JSON.parse(text, keepNumber as (key: string, value: unknown) => unknown)
 
 /**
  * Whether a number lost digits or overflowed. Recursion is bounded: throws if `value` is nested too
@@ -105,47 +135,34 @@ function keepNumber(_key: string, value: unknown, { source }: { source?: string 
 const isIntegerText = (text: string) => /^-?\d+$/.test(text)
 
 /**
- * Counts containers and strings in less than a third of the time that parsing takes. Ignores
- * brackets in strings. Stops early once the nesting exceeds `depthMax`. Total: invalid JSON has
- * counts too.
+ * Counts containers, strings and different names in less than half of the time that parsing takes.
+ * Ignores brackets in strings. Stops early once the nesting exceeds `depthMax` or there are too
+ * many names. Total: invalid JSON has counts too.
  */
 function scanJson(text: string, depthMax: number): JsonCounts {
+  const names = new NameSet()
   let depth = 0
   let containers = 0
   let strings = 0
-  for (let i = 0; i < text.length && depth <= depthMax; i += 1) {
+  for (let i = 0; i < text.length && depth <= depthMax && names.size <= namesMax; i += 1) {
     const code = text.charCodeAt(i)
     if (code === quote) {
-      i = endOfString(text, i)
+      const end = endOfString(text, i)
+      names.addIfName(text, i + 1, end)
+      i = end
       strings += 1
     } else if (code === openBrace || code === openBracket) {
       depth += 1
       containers += 1
     } else if (code === closeBrace || code === closeBracket) depth -= 1
   }
-  return { depth, containers, strings }
+  return { depth, containers, strings, names: names.size }
 }
 
 /** `depth` exceeds `depthMax` if the text is nested deeper. Keys count as strings. */
-type JsonCounts = { depth: number; containers: number; strings: number }
-
-/**
- * Index of the quote that closes the string at `open`: the first one after an even number of
- * backslashes.
- */
-function endOfString(text: string, open: number): number {
-  let end = open
-  for (;;) {
-    end = text.indexOf('"', end + 1)
-    if (end < 0) return text.length
-    let before = end
-    while (text.charCodeAt(before - 1) === backslash) before -= 1
-    if ((end - before) % 2 === 0) return end
-  }
-}
+type JsonCounts = { depth: number; containers: number; strings: number; names: number }
 
 const quote = 34
-const backslash = 92
 const openBracket = 91
 const closeBracket = 93
 const openBrace = 123

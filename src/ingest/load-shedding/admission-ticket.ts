@@ -23,9 +23,9 @@ export function createMemoryAdmission(options: MemoryAdmissionOptions): MemoryAd
     },
     arriving: { bytes: 0, bytesMax: Math.floor(bytesMax * arrivingShare) },
     working: 0,
-    isDecompressing: false,
+    isWorkingAlone: false,
     queue: [],
-    queuedDecompressions: 0,
+    queuedAlone: 0,
     uncollectedBytes: 0,
     refused: 0,
     collector,
@@ -68,7 +68,7 @@ export type AdmissionTicket = {
    */
   reserveWork(bytes: number): Promise<void> | undefined
   /** Runs `work` on one large body at a time, in order of arrival. Rejects with `too_busy`. */
-  decompressAlone<T>(work: () => Promise<T>): Promise<T>
+  workAlone<T>(work: () => Promise<T>): Promise<T>
   release(): void
 }
 
@@ -76,7 +76,7 @@ type Limit = { bytes: number; requests: number; bytesMax: number; requestsMax: n
 
 /** A request that waits for memory, or until it may decompress: one queue for both. */
 type Queued = {
-  needs: 'memory' | 'decompression'
+  needs: 'memory' | 'turn'
   tryStart(): boolean
   outcome: PromiseWithResolvers<void>
 }
@@ -89,9 +89,9 @@ type Usage = {
   arriving: { bytes: number; bytesMax: number }
   /** Requests that have reserved their work. */
   working: number
-  isDecompressing: boolean
+  isWorkingAlone: boolean
   queue: Queued[]
-  queuedDecompressions: number
+  queuedAlone: number
   /** The part of `all` and `large` that released requests have left for the collector. */
   uncollectedBytes: number
   refused: number
@@ -108,7 +108,7 @@ const urgentBytesMin = 8 * 1024 * 1024
  * One decompression at a time: zlib has few threads, and the collector notices the memory of many
  * half-decompressed bodies too late.
  */
-const queuedDecompressionsMax = 64
+const queuedAloneMax = 64
 
 class Ticket implements AdmissionTicket {
   readonly #usage: Usage
@@ -125,21 +125,21 @@ class Ticket implements AdmissionTicket {
   }
 
   reserveWork(bytes: number): Promise<void> | undefined {
-    const { queue, queuedDecompressions } = this.#usage
-    if (queue.length === queuedDecompressions && this.#tryStartWork(bytes)) return undefined
+    const { queue, queuedAlone } = this.#usage
+    if (queue.length === queuedAlone && this.#tryStartWork(bytes)) return undefined
     const outcome = Promise.withResolvers<void>()
     queue.push({ needs: 'memory', tryStart: () => this.#tryStartWork(bytes), outcome })
     startQueued(this.#usage)
     return outcome.promise
   }
 
-  async decompressAlone<T>(work: () => Promise<T>): Promise<T> {
+  async workAlone<T>(work: () => Promise<T>): Promise<T> {
     const usage = this.#usage
-    if (!tryStartDecompression(usage)) await queueDecompression(usage)
+    if (!tryStartAlone(usage)) await queueAlone(usage)
     try {
       return await work()
     } finally {
-      usage.isDecompressing = false
+      usage.isWorkingAlone = false
       startQueued(usage)
     }
   }
@@ -227,23 +227,23 @@ function fits(limit: Limit, bytes: number, requests: number): boolean {
   return limit.bytes + bytes <= limit.bytesMax && limit.requests + requests <= limit.requestsMax
 }
 
-function tryStartDecompression(usage: Usage): boolean {
-  if (usage.isDecompressing) return false
-  usage.isDecompressing = true
+function tryStartAlone(usage: Usage): boolean {
+  if (usage.isWorkingAlone) return false
+  usage.isWorkingAlone = true
   return true
 }
 
-function queueDecompression(usage: Usage): Promise<void> {
-  if (usage.queuedDecompressions >= queuedDecompressionsMax)
+function queueAlone(usage: Usage): Promise<void> {
+  if (usage.queuedAlone >= queuedAloneMax)
     throw tooBusy('too many large bodies wait to be decompressed')
   const outcome = Promise.withResolvers<void>()
   const tryStart = () => {
-    const isStarted = tryStartDecompression(usage)
-    if (isStarted) usage.queuedDecompressions -= 1
+    const isStarted = tryStartAlone(usage)
+    if (isStarted) usage.queuedAlone -= 1
     return isStarted
   }
-  usage.queue.push({ needs: 'decompression', tryStart, outcome })
-  usage.queuedDecompressions += 1
+  usage.queue.push({ needs: 'turn', tryStart, outcome })
+  usage.queuedAlone += 1
   return outcome.promise
 }
 
@@ -256,14 +256,14 @@ function startQueued(usage: Usage): void {
   let isMemoryShort = false
   for (let at = 0; at < queue.length; ) {
     const queued = queue[at]!
-    const isBlocked = queued.needs === 'memory' ? isMemoryShort : usage.isDecompressing
+    const isBlocked = queued.needs === 'memory' ? isMemoryShort : usage.isWorkingAlone
     if (!isBlocked && queued.tryStart()) {
       queue.splice(at, 1)
       queued.outcome.resolve()
       continue
     }
     if (queued.needs === 'memory') isMemoryShort = true
-    if (isMemoryShort && (usage.isDecompressing || usage.queuedDecompressions === 0)) break
+    if (isMemoryShort && (usage.isWorkingAlone || usage.queuedAlone === 0)) break
     at += 1
   }
   if (isMemoryShort) freeMemory(usage)

@@ -4,7 +4,7 @@ import { normaliseCapture } from '../../../src/contracts/capture/normalise.ts'
 import { captureProtocol } from '../../../src/contracts/capture/protocol.ts'
 import type { Incoming, Ingest } from '../../../src/ingest/pipeline.ts'
 
-const contract = { ...captureProtocol, normalise: normaliseCapture }
+const contract = { ...captureProtocol, key: 'capture', normalise: normaliseCapture } as const
 const bounds = { requestsMax: 2, bytesMax: 1000, msMax: 60_000 }
 const open: Ingest = async (_, { id }) => ({ status: 200, body: id })
 

@@ -8,7 +8,16 @@ import { makeConfig } from './support.ts'
 export const partNames = [
   ...['redis streams', 'redis', 'projects', 'auth', 'realtime', 'body deadlines', 'listener'],
   'descriptors',
-  ...['quotas', 'dedup', 'journal', 'shippers', 'orphaned journals', 'query server', 'requests'],
+  ...[
+    'quotas',
+    'dedup',
+    'journal',
+    'shippers',
+    'body thread',
+    'orphaned journals',
+    'query server',
+    'requests',
+  ],
 ] as const
 export type PartName = (typeof partNames)[number]
 

@@ -80,7 +80,7 @@ test('opens the parts in order, and closes requests before the parts that serve 
   expect(added).toEqual(partNames.filter((name) => !name.startsWith('redis')))
   expect(closed).toEqual([
     ...['requests', 'realtime', 'listener', 'query server', 'orphaned journals'],
-    ...['shippers', 'journal', 'dedup', 'quotas', 'descriptors', 'body deadlines'],
+    ...['body thread', 'shippers', 'journal', 'dedup', 'quotas', 'descriptors', 'body deadlines'],
     ...['auth', 'projects'],
   ])
   expect(openFilesIn(folder.path)).toEqual([])

@@ -111,7 +111,7 @@ describe('the line of an event', () => {
     const json = fc.record({ a: text }).map((value) => JSON.stringify(value))
     fc.assert(
       fc.property(fc.record({ ...columns, properties: json, user: json }), (changes) => {
-        const pieces = [toEvent(changes).line].flat()
+        const pieces = [toEvent(changes).line as readonly string[]].flat()
         expect(pieces.length).toBeGreaterThan(1)
         expect(pieces.filter((piece) => !piece.isWellFormed())).toEqual([])
       }),

@@ -1,7 +1,9 @@
+import { expect } from 'bun:test'
 import { IngestError } from '../../../src/core/errors.ts'
 import type { CanonicalEvent, EventRow, Rejection } from '../../../src/core/event.ts'
 import type { Contract, Project, Submission } from '../../../src/core/protocol.ts'
 import type { JournalRecord } from '../../../src/core/record.ts'
+import { createSenderHold } from '../../../src/core/sender-hold.ts'
 import type { Admission } from '../../../src/ingest/admission.ts'
 import { toDeadLetters } from '../../../src/ingest/dead-letters.ts'
 import { createDedup, type Dedup } from '../../../src/ingest/dedup/dedup.ts'
@@ -36,6 +38,7 @@ type TestSubmission = Submission & { events: string[] }
 /** Events are strings: `bad …` is rejected, `drop …` dropped, anything else accepted once. */
 function createTestContract(at: (point: Point) => void): Contract<TestSubmission> {
   return {
+    key: 'report',
     name: 'report',
     decode: { bodyBytesMax: 1_000_000, forms: false, base64: false },
     parse(_, { value }) {
@@ -179,6 +182,8 @@ export function createTestPipeline() {
     assertOpen: () => at('assertOpen'),
     memory: { admit: (bytes) => admit(memory, bytes, at) },
     scheduler: { take: () => at('turn') ?? undefined },
+    hold: createSenderHold(),
+    thread: { open: () => expect.unreachable(), close() {} },
     admission,
     dedup: withFaults(dedup, steps, at),
     journal,
@@ -232,7 +237,7 @@ function admit(memory: ReturnType<typeof createMemoryAdmission>, bytes: number, 
       ticket.charge(more)
     },
     reserveWork: (more: number) => ticket.reserveWork(more),
-    decompressAlone: <T>(work: () => Promise<T>) => ticket.decompressAlone(work),
+    workAlone: <T>(work: () => Promise<T>) => ticket.workAlone(work),
     release: () => ticket.release(),
   }
 }

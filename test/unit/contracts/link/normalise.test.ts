@@ -3,7 +3,7 @@ import { toRecord } from '../../../../src/contracts/encode.ts'
 import { normaliseLink } from '../../../../src/contracts/link/normalise.ts'
 import { linkProtocol } from '../../../../src/contracts/link/protocol.ts'
 import type { CanonicalEvent, LinkRow } from '../../../../src/core/event.ts'
-import { parseJson } from '../../../../src/ingest/decode/parse-json.ts'
+import { parseSmallJson as parseJson } from '../../../../src/ingest/decode/parse-json.ts'
 import { toLine } from '../../../support/line.ts'
 import { receivedMs, toRequest } from '../link-report-telemetry.ts'
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { toRecord } from '../../../../src/contracts/encode.ts'
 import { normaliseReport } from '../../../../src/contracts/report/normalise.ts'
 import type { CanonicalEvent, EventRow } from '../../../../src/core/event.ts'
-import { parseJson } from '../../../../src/ingest/decode/parse-json.ts'
+import { parseSmallJson as parseJson } from '../../../../src/ingest/decode/parse-json.ts'
 import { toLine } from '../../../support/line.ts'
 import { context, receivedMs, toRequest } from '../link-report-telemetry.ts'
 

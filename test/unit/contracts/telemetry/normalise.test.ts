@@ -5,7 +5,7 @@ import { normaliseTelemetry } from '../../../../src/contracts/telemetry/normalis
 import type { Fault } from '../../../../src/core/errors.ts'
 import type { EventRow } from '../../../../src/core/event.ts'
 import type { Project } from '../../../../src/core/protocol.ts'
-import { parseJson } from '../../../../src/ingest/decode/parse-json.ts'
+import { parseSmallJson as parseJson } from '../../../../src/ingest/decode/parse-json.ts'
 import { toLine } from '../../../support/line.ts'
 import { receivedMs, toRequest } from '../link-report-telemetry.ts'
 

@@ -1,6 +1,19 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { parseJson } from '../../../../src/ingest/decode/parse-json.ts'
+import { smallBodyBytesMax } from '../../../../src/ingest/decode/body.ts'
+import {
+  parseLargeJson,
+  parseSmallJson,
+  toValuesBytes,
+} from '../../../../src/ingest/decode/parse-json.ts'
+
+/** As the serving thread parses it, and where it leaves the text to the body thread, as that does. */
+function parseJson(text: string): unknown {
+  const value = text.length > smallBodyBytesMax ? undefined : parseSmallJson(text)
+  if (value !== undefined) return value
+  toValuesBytes(text)
+  return parseLargeJson(text)
+}
 
 describe('numbers', () => {
   test.each([

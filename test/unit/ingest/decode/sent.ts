@@ -1,8 +1,9 @@
 import zlib from 'node:zlib'
 import lz from 'lz-string'
 import { IngestError } from '../../../../src/core/errors.ts'
-import type { DecodeRules } from '../../../../src/core/protocol.ts'
-import { decodeBody } from '../../../../src/ingest/decode/body.ts'
+import type { Contract, DecodedBody, DecodeRules } from '../../../../src/core/protocol.ts'
+import { type DecodeInput, decodeSmallBody } from '../../../../src/ingest/decode/body.ts'
+import { createBodyWork } from '../../../../src/ingest/large-bodies/work.ts'
 
 export const capture: DecodeRules = { bodyBytesMax: 2 * 1024 * 1024, forms: true, base64: true }
 export const browser: DecodeRules = { ...capture, base64: false }
@@ -36,6 +37,7 @@ export type Sent = {
   reserveWork?: (bytes: number) => Promise<void> | undefined
 }
 
+/** Decodes a small body as the serving thread does, and a large one as the body thread does. */
 export function decode({ body = '', query = '', type, encoding, ...rest }: Sent) {
   const headers = new Headers()
   if (type) headers.set('content-type', type)
@@ -50,9 +52,27 @@ export function decode({ body = '', query = '', type, encoding, ...rest }: Sent)
   const ticket = {
     charge,
     reserveWork: rest.reserveWork ?? reserveAtOnce,
-    decompressAlone: <T>(work: () => Promise<T>) => work(),
   }
-  return decodeBody({ request, body: new Uint8Array(bytes), rules, ticket })
+  const input = { request, body: new Uint8Array(bytes), rules, ticket }
+  const small = decodeSmallBody(input)
+  if (small instanceof Promise) return small.then((body) => body ?? decodeLarge(input))
+  return small ?? decodeLarge(input)
+}
+
+async function decodeLarge({ request, body, rules, ticket }: DecodeInput): Promise<DecodedBody> {
+  let decoded: DecodedBody | undefined
+  const contract = {
+    decode: rules,
+    parse(_: unknown, parsed: DecodedBody) {
+      decoded = parsed
+      return { credential: '', received: 0 }
+    },
+  } as unknown as Contract
+  const head = { path: '/e', clientIp: '203.0.113.7', receivedMs: 0 }
+  const work = createBodyWork(contract, { ...request, ...head }, body)
+  await ticket.reserveWork(work.unwrap().workBytes)
+  work.parse()
+  return decoded!
 }
 
 export async function codeOf(sent: Sent): Promise<string> {

@@ -111,7 +111,7 @@ function createCollectedMemory() {
   return { memory, collect }
 }
 
-describe('decompression', () => {
+describe('turn', () => {
   /** `count` requests that decompress until their gate opens. */
   function decompressMany(memory: MemoryAdmission, count: number) {
     const started: number[] = []
@@ -119,7 +119,7 @@ describe('decompression', () => {
     const outcomes = gates.map(({ promise }, index) =>
       memory
         .admit(1000)
-        .decompressAlone(() => {
+        .workAlone(() => {
           started.push(index)
           return promise
         })
@@ -178,7 +178,7 @@ describe('decompression', () => {
     const busy = memory.admit(mib)
     expect(busy.reserveWork(150 * mib)).toBeUndefined()
     const ticket = memory.admit(mib)
-    const decoded = ticket.decompressAlone(async () => ticket.reserveWork(100 * mib))
+    const decoded = ticket.workAlone(async () => ticket.reserveWork(100 * mib))
     const { started, gates, outcomes } = decompressMany(memory, 1)
     await tick()
     expect(started).toEqual([])

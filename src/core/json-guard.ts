@@ -1,0 +1,266 @@
+import { BoundedKeyMap } from './bounded-key-map.ts'
+
+/**
+ * JSON.parse for text that strangers send, on a thread that must not be held up.
+ *
+ * The runtime interns property names and short string values in one table, by a hash without a
+ * seed. A sender who knows the hash can choose texts that all collide: 8,000 of them take 0.7 s.
+ * Interned texts live until a garbage collection, so small bodies add up. Only measuring shows a
+ * collision, because the hash belongs to the runtime. See docs/decisions/0023-json-that-collides.md.
+ */
+export type JsonGuard = {
+  /**
+   * Whether many texts of `text` collide. Looks at a sample first, which takes microseconds; a body
+   * with many unfamiliar texts is interned step by step, and abandoned as soon as that gets slow.
+   */
+  collides(text: string): boolean
+  /** JSON.parse. A parse that takes too long because of collisions is noted for `takeCollision`. */
+  parse(text: string): unknown
+  /** True once after each collision that `collides` or `parse` has found. */
+  takeCollision(): boolean
+}
+
+export function createJsonGuard(collect: () => void = createCollect()): JsonGuard {
+  let familiar = new BoundedKeyMap(familiarMax)
+  let clock = 0
+  let hasCollided = false
+  let excessMs = 0
+
+  function isFamiliar(token: string): boolean {
+    clock += 1
+    const isKnown = familiar.get(token) !== undefined
+    familiar.set(token, clock)
+    return isKnown
+  }
+
+  function noteCollision(ms: number): void {
+    hasCollided = true
+    // Entries that an attacker has planted would let later bodies pass the sample.
+    familiar = new BoundedKeyMap(familiarMax)
+    excessMs += ms
+    if (excessMs < excessMsMax) return
+    excessMs = 0
+    collect()
+  }
+
+  function onSlow(text: string, ms: number): void {
+    if (internsSlowly(text)) noteCollision(ms)
+  }
+
+  return {
+    collides(text) {
+      if (text.length <= sampledCharsMin) return false
+      if (estimateTexts(text, isFamiliar) <= textsMax) return false
+      const startMs = performance.now()
+      if (!internsSlowly(text)) return false
+      noteCollision(performance.now() - startMs)
+      return true
+    },
+    parse(text) {
+      const startMs = performance.now()
+      try {
+        return JSON.parse(text)
+      } finally {
+        const ms = performance.now() - startMs
+        if (ms > slowMsMin + text.length * slowMsPerChar) onSlow(text, ms)
+      }
+    },
+    takeCollision() {
+      const had = hasCollided
+      hasCollided = false
+      return had
+    },
+  }
+}
+
+/**
+ * Shorter texts are not sampled: they hold at most 600 texts, which take 7 ms if all of them
+ * collide.
+ */
+const sampledCharsMin = 8 * 1024
+/** So many texts take 10 to 30 ms if all of them collide. */
+const textsMax = 1000
+/** The names and values that occur often. Few, because an attacker may plant some of them. */
+const familiarMax = 128
+/** Ten times as long as JSON usually takes, and longer than most pauses of the runtime. */
+const slowMsMin = 1
+const slowMsPerChar = 50e-6
+/** A collection takes 20 to 70 ms: it must not cost more than the collisions that it ends. */
+const excessMsMax = 50
+
+/** Collects once at the end of this event-loop iteration, so that interned texts are dropped. */
+function createCollect(): () => void {
+  let isScheduled = false
+  return () => {
+    if (isScheduled) return
+    isScheduled = true
+    setImmediate(() => {
+      isScheduled = false
+      Bun.gc(true)
+    })
+  }
+}
+
+const samples = 16
+/** Longer texts are too few to matter. */
+const windowChars = 256
+
+/**
+ * Estimates how many unfamiliar texts `text` holds, from random places: each stands for a sixteenth
+ * of the text. At a random place it is unknown whether a quote opens or closes a text, so the
+ * characters before and behind the second quote both count as a text.
+ */
+function estimateTexts(text: string, isFamiliar: (token: string) => boolean): number {
+  const share = text.length / samples
+  let estimate = 0
+  for (let sample = 0; sample < samples; sample += 1) {
+    const at = Math.floor((sample + Math.random()) * share)
+    const window = text.substring(at, at + windowChars)
+    const first = endOfString(window, -1)
+    const second = endOfString(window, first)
+    if (second >= window.length) continue
+    const third = endOfString(window, second)
+    const isKnown = isFamiliar(window.substring(first + 1, second))
+    const isNextKnown = third >= window.length || isFamiliar(window.substring(second + 1, third))
+    if (!isKnown || !isNextKnown) estimate += share / (Math.min(third, window.length) - first)
+  }
+  return estimate
+}
+
+/** The texts that are interned before the time is looked at. */
+const chunkTexts = 16
+/** Texts without collisions differ in length and cache misses, but not by this factor. */
+const slowFactor = 4
+const slowChunkMsMin = 0.02
+/** A pause of the thread may fall into one measurement, not into several in a row. */
+const slowChunks = 4
+
+/** Measured: a text of 128 KiB takes 0.3 ms then. */
+const internedMax = 1024
+/** The least that a text takes, with its quotes and what separates it from the next. */
+const textCharsMin = 16
+
+/**
+ * Whether interning texts of the JSON gets slow. Stops at once then: after some hundred collisions,
+ * which take a few milliseconds. Of many texts it takes some, at random distances. Each is interned
+ * once only, because the runtime has caches in front of its table.
+ */
+export function internsSlowly(text: string): boolean {
+  const distanceMax = 1 + Math.floor((2 * text.length) / (internedMax * textCharsMin))
+  const msMax = Math.max(slowChunkMsMin, slowFactor * measureControl())
+  /** Texts are interned as long as they live. */
+  const kept: string[] = []
+  let chunk: string[] = []
+  let skipped = 0
+  let chunks = 0
+  let slow = 0
+  const intern = () => {
+    chunks += 1
+    slow = toInterningMs(chunk, kept) > msMax ? slow + 1 : 0
+    chunk = []
+  }
+  for (let open = text.indexOf('"'); open >= 0 && slow < slowChunks; ) {
+    const end = endOfString(text, open)
+    if (skipped === 0) {
+      if (end - open <= windowChars) chunk.push(text.substring(open, end + 1))
+      if (chunk.length === chunkTexts) intern()
+      skipped = Math.floor(Math.random() * distanceMax)
+    } else skipped -= 1
+    open = text.indexOf('"', end + 1)
+  }
+  if (chunk.length > 0 && slow < slowChunks) intern()
+  return slow > 0 && slow >= Math.min(slowChunks, chunks)
+}
+
+const noProperties: Record<string, unknown> = Object.create(null)
+
+/** The time to look up JSON strings as property names, which interns them. */
+function toInterningMs(strings: readonly string[], kept: string[]): number {
+  const startMs = performance.now()
+  for (const string of strings) {
+    const text = string.includes('\\')
+      ? toUnescaped(string)
+      : string.substring(1, string.length - 1)
+    noProperties[text]
+    kept.push(text)
+  }
+  return performance.now() - startMs
+}
+
+function toUnescaped(string: string): string {
+  try {
+    return JSON.parse(string) as string
+  } catch {
+    return string
+  }
+}
+
+/** The least time of several chunks of new names that do not collide. */
+function measureControl(): number {
+  const prefix = Math.random().toString(36)
+  const kept: string[] = []
+  let leastMs = Number.POSITIVE_INFINITY
+  for (let chunk = 0; chunk < 2 * slowChunks; chunk += 1) {
+    const names = Array.from({ length: chunkTexts }, (_, index) => `"${prefix}${chunk}${index}"`)
+    leastMs = Math.min(leastMs, toInterningMs(names, kept))
+  }
+  return leastMs
+}
+
+/**
+ * Counts different names as they are written in a JSON text, without interning them. A name counts
+ * twice if it is written in two ways.
+ */
+export class NameSet {
+  readonly #hashes = new Set<number>()
+
+  get size(): number {
+    return this.#hashes.size
+  }
+
+  /** Adds the string between two quotes, at `from` and before `end`, if a colon follows. */
+  addIfName(text: string, from: number, end: number): void {
+    if (isColonNext(text, end + 1)) this.#hashes.add(hashOf(text, from, end))
+  }
+}
+
+function isColonNext(text: string, from: number): boolean {
+  let at = from
+  while (text.charCodeAt(at) <= space) at += 1
+  return text.charCodeAt(at) === colon
+}
+
+const hashSeed = crypto.getRandomValues(new Int32Array(2))
+
+function hashOf(text: string, from: number, end: number): number {
+  let a = hashSeed[0]!
+  let b = hashSeed[1]!
+  for (let index = from; index < end; index += 1) {
+    const code = text.charCodeAt(index)
+    a = Math.imul(a ^ code, 0x01000193)
+    b = Math.imul(b + code, 0x85ebca6b) ^ (b >>> 15)
+  }
+  return a ^ Math.imul(b, 0x7feb352d)
+}
+
+/**
+ * The index of the next quote behind `open` that is not escaped: after an even number of
+ * backslashes. The length of `text` if there is none.
+ */
+export function endOfString(text: string, open: number): number {
+  let end = open
+  for (;;) {
+    end = text.indexOf('"', end + 1)
+    if (end < 0) return text.length
+    let before = end
+    while (text.charCodeAt(before - 1) === backslash) before -= 1
+    if ((end - before) % 2 === 0) return end
+  }
+}
+
+const space = 32
+const colon = 58
+const backslash = 92
+
+/** The table of interned texts belongs to the thread, and so does this guard. */
+export const jsonGuard = createJsonGuard()

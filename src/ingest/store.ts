@@ -1,0 +1,96 @@
+import { toDeadLetter, toRecord } from '../contracts/encode.ts'
+import type { CanonicalEvent } from '../core/event.ts'
+import type { IngestRequest, Normalised, Outcome, ProtocolName } from '../core/protocol.ts'
+import type { Reservation } from '../journal/budget.ts'
+import type { Journal } from '../journal/journal.ts'
+import type { EventCounters } from '../observability/event-counters.ts'
+import type { Admission, QuotaVerdict } from './admission.ts'
+import type { Claim } from './dedup/claim.ts'
+
+/** Appends the new events and the dead letters. */
+export function store(
+  { admission, journal }: StoreOptions,
+  protocol: ProtocolName,
+  { incoming, normalised, quota, claim, decodedBytes }: Claimed,
+): Stored {
+  const newEvents = quota.kept.filter((_, index) => claim.isNew(index))
+  const { deadLetters } = quota
+  const count = newEvents.length + deadLetters.length
+  const bytes = decodedBytes * encodedBytesPerDecoded + count * recordOverheadBytes
+  const reservation = journal.reserve(bytes)
+  try {
+    const diverted = admission.divert(newEvents, incoming.receivedMs)
+    const records = newEvents.map(toRecord)
+    const { payloadKey } = normalised
+    if (payloadKey !== undefined && records[0]) records[0].payloadKey = payloadKey
+    for (const letter of deadLetters) {
+      records.push(toDeadLetter({ ...letter, protocol, request: incoming }))
+    }
+    const durable = count > 0 ? journal.append(records) : undefined
+    return { newEvents, diverted, durable, reservation }
+  } catch (error) {
+    reservation.release()
+    throw error
+  }
+}
+
+/** Counts each event, once the new ones are durable. */
+export function settle(
+  counters: Pick<EventCounters, 'addOutcome' | 'addDuplicate'>,
+  protocol: ProtocolName,
+  { claimed, stored }: { claimed: Claimed; stored: Stored },
+): Outcome {
+  const { quota, normalised, claim } = claimed
+  const { events, rejections, moreRejected = {}, dropped } = normalised
+  const { newEvents, diverted } = stored
+  const accepted = newEvents.length
+  const duplicates = quota.kept.length - accepted
+  const quotaDropped = events.length - quota.kept.length
+  const counts = { accepted, duplicates, dropped, quotaDropped, diverted, rejections, moreRejected }
+  const more = counters.addOutcome(protocol, counts) - rejections.length
+  if (duplicates > 0) {
+    for (const [index, event] of quota.kept.entries())
+      if (!claim.isNew(index)) counters.addDuplicate(toProjectId(event))
+  }
+  const quotaLimited = quota.limited
+  const overQuota = quotaDropped > 0 ? toOverQuota(events, quota.kept) : none
+  return { events: newEvents, rejections, moreRejected: more, duplicates, quotaLimited, overQuota }
+}
+
+const toProjectId = ({ kind, row }: CanonicalEvent) =>
+  kind === 'link' ? row.project_id : row.project
+
+const none: readonly CanonicalEvent[] = []
+
+function toOverQuota(events: readonly CanonicalEvent[], kept: readonly CanonicalEvent[]) {
+  const allowed = new Set(kept)
+  return events.filter((event) => !allowed.has(event))
+}
+
+export type StoreOptions = {
+  admission: Pick<Admission, 'divert'>
+  journal: Pick<Journal, 'reserve' | 'append'>
+}
+
+export type Claimed = {
+  incoming: Pick<IngestRequest, 'receivedMs' | 'clientIp'>
+  normalised: Normalised
+  /** The events and dead letters that the quotas allow. */
+  quota: QuotaVerdict
+  claim: Claim
+  decodedBytes: number
+}
+
+export type Stored = {
+  newEvents: CanonicalEvent[]
+  diverted: number
+  /** Resolves once the records are synced; undefined if there is nothing to store. */
+  durable: Promise<void> | undefined
+  /** Journal capacity, kept until the records are durable. */
+  reservation: Reservation
+}
+
+/** `$set` is stored in two columns, and chunks of a recording are JSON text inside JSON text. */
+const encodedBytesPerDecoded = 2
+/** The record's head, and the columns that the client does not send, such as key and user agent. */
+const recordOverheadBytes = 2048

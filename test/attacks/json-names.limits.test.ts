@@ -1,0 +1,157 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { gzipSync } from 'node:zlib'
+import { sendBeside } from '../support/beside.ts'
+import { collidingNames, collidingTexts } from '../support/collisions.ts'
+import { type Spillway, startSpillway } from '../support/spillway.ts'
+
+/** The attackers come by a proxy, so that their addresses differ from that of the honest sender. */
+const forwarded = (attacker: number) => ({ 'x-forwarded-for': `203.0.113.${attacker}` })
+const waitMsMax = 300
+
+let server: Spillway
+beforeAll(async () => {
+  server = await startSpillway({ TRUSTED_PROXIES: '127.0.0.1', ACCESS_LOG: 'false' })
+})
+afterAll(async () => {
+  await server[Symbol.asyncDispose]()
+})
+
+let attackers = 0
+const nextAttacker = () => {
+  attackers += 1
+  return attackers
+}
+
+async function post(path: string, body: string | Uint8Array, attacker: number, more = {}) {
+  const headers = { 'content-type': 'application/json', ...forwarded(attacker), ...more }
+  const response = await fetch(`${server.url}${path}`, { method: 'POST', body, headers })
+  return { status: response.status, text: await response.text() }
+}
+
+/** `properties` is the text of the members. */
+const toEvent = (properties: string) =>
+  `{"api_key":"phc_a","event":"e","distinct_id":"u","properties":{${properties}}}`
+const toValues = (count: number) => `"values":${JSON.stringify(collidingTexts(count))}`
+const reportHeaders = {
+  'x-api-key': 'k',
+  'x-user-id': 'u',
+  'x-app-id': 'a',
+  'x-platform': 'p',
+  'x-version': '1',
+}
+
+/** Sends the attack three times, each from an address of its own, beside an honest sender. */
+async function attack(path: string, toBody: () => string | Uint8Array, more = {}) {
+  const bodies = [toBody(), toBody(), toBody()]
+  const beside = sendBeside(server)
+  await Bun.sleep(200)
+  const replies = []
+  for (const body of bodies) replies.push(await post(path, body, nextAttacker(), more))
+  const { slowestMs, failures, acknowledged } = await beside.end()
+  expect(failures).toEqual([])
+  expect(acknowledged).toBeGreaterThan(10)
+  expect(slowestMs).toBeLessThan(waitMsMax)
+  return replies
+}
+
+describe('a body of colliding texts is refused before it costs time', () => {
+  const names = () => collidingNames(9000)
+  test.each<[string, string, () => string | Uint8Array, Record<string, string>]>([
+    ['names, to capture', '/e', () => toEvent(names()), {}],
+    ['values, to capture', '/e', () => toEvent(toValues(9000)), {}],
+    ['names in gzip', '/e', () => gzipSync(toEvent(names())), {}],
+    [
+      'names in many objects',
+      '/e',
+      () => toEvent(`"all":[{${names().replaceAll(',', '},{')}}]`),
+      {},
+    ],
+    ['names with escapes', '/e', () => toEscaped(toEvent(names())), {}],
+    ['20,000 names', '/e', () => toEvent(collidingNames(20_000)), {}],
+    ['40,000 values', '/e', () => toEvent(toValues(40_000)), {}],
+    [
+      'names, to /i/v1',
+      '/i/v1/analytics/events',
+      () => `{${names()}}`,
+      {
+        authorization: 'Bearer phc_a',
+      },
+    ],
+    ['names, to link', '/api/events/track', () => `{"event_type":"c",${names()}}`, {}],
+    ['names, to telemetry', '/api/telemetry/events', () => `[{${names()}}]`, {}],
+    ['names, to report', '/users/report/events', () => `{"events":[{${names()}}]}`, reportHeaders],
+  ])('%s', async (_, path, toBody, headers) => {
+    for (const { status, text } of await attack(path, toBody, headers)) {
+      expect(status).toBe(400)
+      if (path === '/e') expect(JSON.parse(text).error).toBe('too_many_names')
+    }
+  })
+})
+
+const toEscaped = (json: string) =>
+  json.replace(/[\u0080-\u00ff]/g, (char) => `\\u00${char.charCodeAt(0).toString(16)}`)
+
+describe('small bodies of colliding texts', () => {
+  test.each<[string, () => string]>([
+    ['names', () => toEvent(collidingNames(100))],
+    ['values', () => toEvent(toValues(100))],
+  ])('of %s do not add up: their sender is held back', async (_, toBody) => {
+    const beside = sendBeside(server)
+    const attacker = nextAttacker()
+    const statuses = new Set<number>()
+    for (let sent = 0; sent < 500; sent += 1) {
+      const { status } = await post('/e', toBody(), attacker)
+      statuses.add(status)
+    }
+    const { slowestMs, failures } = await beside.end()
+    expect(failures).toEqual([])
+    expect(slowestMs).toBeLessThan(waitMsMax)
+    expect(statuses).toEqual(new Set([200, 429]))
+  })
+
+  test('from many addresses do not add up either', async () => {
+    const beside = sendBeside(server)
+    for (let sent = 0; sent < 500; sent += 1) {
+      await post('/e', toEvent(collidingNames(100)), 0, {
+        'x-forwarded-for': `198.51.${sent % 256}.${Math.floor(sent / 256)}`,
+      })
+    }
+    const { slowestMs, failures } = await beside.end()
+    expect(failures).toEqual([])
+    expect(slowestMs).toBeLessThan(waitMsMax)
+  })
+
+  test('inside the JSON texts of link events do not add up', async () => {
+    const beside = sendBeside(server)
+    const attacker = nextAttacker()
+    const statuses = new Set<number>()
+    for (let sent = 0; sent < 200; sent += 1) {
+      const attributes = () => `{${collidingNames(60)}}`
+      const event = {
+        event_type: 'c',
+        event_attributes: attributes(),
+        link_attributes: attributes(),
+      }
+      statuses.add((await post('/api/events/track', JSON.stringify(event), attacker)).status)
+    }
+    const { slowestMs, failures } = await beside.end()
+    expect(failures).toEqual([])
+    expect(slowestMs).toBeLessThan(waitMsMax)
+    expect(statuses.has(429)).toBe(true)
+  })
+})
+
+test('token requests of colliding names are refused, and their sender is held back', async () => {
+  const toBody = () => `{"grant_type":"client_credentials",${collidingNames(400)}}`
+  const beside = sendBeside(server)
+  const attacker = nextAttacker()
+  const statuses = new Set<number>()
+  for (let sent = 0; sent < 40; sent += 1) {
+    statuses.add((await post('/api/auth/token', toBody(), attacker)).status)
+    statuses.add((await post('/api/auth/refresh', toBody(), attacker)).status)
+  }
+  const { slowestMs, failures } = await beside.end()
+  expect(failures).toEqual([])
+  expect(slowestMs).toBeLessThan(waitMsMax)
+  expect(statuses).toEqual(new Set([400, 429]))
+})
