@@ -1,6 +1,8 @@
 import { join } from 'node:path'
 import type { Config } from '../../config/config.ts'
 import { type Log, silentLog } from '../../core/log.ts'
+import { openConnection } from '../../embedded/chdb/connection.ts'
+import { loadNative } from '../../embedded/chdb/native.ts'
 import type { ClickHouse } from './client.ts'
 import { assertChdbInstalled, loadChdb, openEmbeddedClickHouse } from './embedded.ts'
 import { ClickHouseFailure } from './failure.ts'
@@ -57,6 +59,7 @@ export async function createStore(settings: ClickHouseSettings, log = silentLog)
 
 async function createEmbeddedStore(settings: ClickHouseSettings, log: Log): Promise<Store> {
   const vendor = await loadChdb()
+  const native = await loadNative()
   let embedded: ClickHouse | undefined
   const opened = (): ClickHouse => {
     if (!embedded)
@@ -72,7 +75,13 @@ async function createEmbeddedStore(settings: ClickHouseSettings, log: Log): Prom
       close: async () => embedded?.close(),
     },
     async prepare() {
-      embedded ??= openEmbeddedClickHouse(vendor, toEmbeddedFolder(settings.dataDir), log)
+      if (!embedded) {
+        const path = toEmbeddedFolder(settings.dataDir)
+        // The package's connections log to a terminal, unless another one was opened before.
+        const first = openConnection(native, path)
+        embedded = openEmbeddedClickHouse(vendor, path, log)
+        first.close()
+      }
       await migrate(embedded, settings, log)
       await tuneTables(embedded)
     },

@@ -46,8 +46,8 @@ type StatementKind = 'read' | 'write' | 'control' | 'unknown'
  * Opens chDB on the folder `path`; within a process once (60 ms), then only a connection (0.2 ms).
  */
 export function openConnection(native: Native, path: string): ChdbConnection {
-  const held = toText(['clickhouse', `--path=${path}`])
-  const handle = native.chdb_connect(2, held.pointers)
+  const held = toText(['clickhouse', `--path=${path}`, ...quiet])
+  const handle = native.chdb_connect(held.count, held.pointers)
   if (!handle) throw new Error(`the embedded ClickHouse cannot be opened on ${path}`)
   const connection = read.ptr(handle as Pointer, 0) as Pointer
 
@@ -62,6 +62,13 @@ export function openConnection(native: Native, path: string): ChdbConnection {
     close: () => native.chdb_close_conn(handle),
   }
 }
+
+/**
+ * chDB logs to a terminal unless told otherwise, and after each insert it logs a fatal error that is
+ * none: `current_thread contains invalid address`, because the insert's thread status is destroyed by
+ * another thread than the one that created it. The first connection of a process decides.
+ */
+const quiet = ['--logger.console=false']
 
 type Handle = Pointer | bigint | null
 type Call = [
