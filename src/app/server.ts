@@ -5,7 +5,7 @@ import { createContracts } from '../contracts/registry.ts'
 import { shareFor } from '../core/async.ts'
 import type { Log } from '../core/log.ts'
 import { toEmbeddedFolder } from '../delivery/clickhouse/store.ts'
-import { startQueryServer } from '../embedded/query-api/server.ts'
+import { type QueryServer, startQueryServer } from '../embedded/query-api/server.ts'
 import { createDeadlines } from '../http/body.ts'
 import { createIsForwardedTls } from '../http/client-ip.ts'
 import { createRequestIds, createToIncoming } from '../http/incoming.ts'
@@ -111,6 +111,11 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
 
   let draining = false
   const isDraining = () => draining
+  // Its port is open from the start too, and answers 503 until the data is open.
+  const dataOpened = Promise.withResolvers<void>()
+  dataOpened.promise.catch(() => {})
+  const querying = openQueryServer(config, { log, openAfter: dataOpened.promise })
+  closer.add('query server', async () => (await querying)?.close())
   const services = await openServices({
     base,
     startCommit: metrics.startCommit,
@@ -124,10 +129,7 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
   })
   closer.add('orphaned journals', orphans.close)
   // The embedded ClickHouse opens its data in the shippers' thread first.
-  const querying = storage.started.then(() => openQueryServer(config, log))
-  // It is awaited below. Without this, a failure before that would also be an unhandled rejection.
-  querying.catch(() => {})
-  closer.add('query server', async () => (await querying.catch(() => undefined))?.close())
+  storage.started.then(dataOpened.resolve, dataOpened.reject)
   closer.add('requests', async () => {
     draining = true
     await closer.closeEarly('realtime')
@@ -138,7 +140,8 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
   listening.replaceApps(shell.toApps(services.ingest, createChecks(services)))
   boot.open(services.ingest)
   log.info({ durability: config.DURABILITY, dataDir: config.dataDir }, 'ready')
-  await querying
+  await storage.started
+  await reportQueryServer(await querying, log)
   orphans.start()
   async function stop(reason: string): Promise<StopReport> {
     log.info({ reason }, 'stopping')
@@ -231,24 +234,34 @@ function createPacedMetrics(read: Metrics['text']) {
   }
 }
 
+type QueryServerParts = { log: Log; openAfter: Promise<void> }
+
 /** The query interface is optional: the server also runs when its port is taken. */
-async function openQueryServer(config: Config, log: Log) {
+async function openQueryServer(config: Config, { log, openAfter }: QueryServerParts) {
   if (config.CLICKHOUSE_URL !== undefined || config.EMBEDDED_CLICKHOUSE_PORT === 0) return
+  const chdbPath = toEmbeddedFolder(config.dataDir)
+  const port = config.EMBEDDED_CLICKHOUSE_PORT
   try {
-    const query = await startQueryServer({
-      port: config.EMBEDDED_CLICKHOUSE_PORT,
-      chdbPath: toEmbeddedFolder(config.dataDir),
-      log,
-      mode: 'read-only',
-    })
-    log.info({ clickhousePort: query.port }, 'the embedded ClickHouse answers queries')
-    return query
+    return await startQueryServer({ port, chdbPath, log, mode: 'read-only', openAfter })
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    log.warn(
-      { reason },
-      'the embedded ClickHouse cannot be queried; set another EMBEDDED_CLICKHOUSE_PORT, or 0 to turn queries off',
-    )
+    warnOfQueries(log, error)
     return
   }
+}
+
+async function reportQueryServer(query: QueryServer | undefined, log: Log): Promise<void> {
+  try {
+    await query?.opened
+    if (query) log.info({ clickhousePort: query.port }, 'the embedded ClickHouse answers queries')
+  } catch (error) {
+    warnOfQueries(log, error)
+  }
+}
+
+function warnOfQueries(log: Log, error: unknown): void {
+  const reason = error instanceof Error ? error.message : String(error)
+  log.warn(
+    { reason },
+    'the embedded ClickHouse cannot be queried; set another EMBEDDED_CLICKHOUSE_PORT, or 0 to turn queries off',
+  )
 }

@@ -44,6 +44,7 @@ async function run({ port, path, user, password }: Options): Promise<void> {
   try {
     const common = { log: silentLog, mode: 'writable' } as const
     server = await startQueryServer({ ...common, port, chdbPath, user: { name: user, password } })
+    await server.opened
   } catch (error) {
     removeTemporary()
     throw error

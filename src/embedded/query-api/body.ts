@@ -1,5 +1,7 @@
-import { createQueryError } from '../chdb/exceptions.ts'
+import { createQueryError, QueryError } from '../chdb/exceptions.ts'
 import type { Encoding } from './request.ts'
+import { createBlockDecompression } from './wire/compressed-blocks.ts'
+import { createFrameDecompression } from './wire/lz4-frames.ts'
 
 /** A request's body, decompressed, as a sequence of chunks. */
 export type Body = {
@@ -11,8 +13,11 @@ export type Body = {
   peek(bytes: number): Promise<Uint8Array>
 }
 
-export function openBody(request: Request): Body {
-  const reader = request.body === null ? undefined : toStream(request.body, request).getReader()
+/** `isCompressed`: the body is in ClickHouse's compressed blocks. Throws QueryError. */
+export function openBody(request: Request, isCompressed: boolean): Body {
+  const stream = request.body === null ? undefined : toStream(request.body, request)
+  const plain = isCompressed ? stream?.pipeThrough(createBlockDecompression()) : stream
+  const reader = plain?.getReader()
   let ahead: Uint8Array | undefined
 
   async function next(): Promise<Uint8Array | undefined> {
@@ -24,6 +29,7 @@ export function openBody(request: Request): Body {
     try {
       return (await reader?.read())?.value
     } catch (error) {
+      if (error instanceof QueryError) throw error
       throw createQueryError('BAD_ARGUMENTS', `The body cannot be read: ${toSentence(error)}`)
     }
   }
@@ -58,6 +64,7 @@ export function openBody(request: Request): Body {
 function toStream(body: ReadableStream<Uint8Array>, request: Request): ReadableStream<Uint8Array> {
   const encoding = request.headers.get('content-encoding')?.toLowerCase()
   if (!encoding || encoding === 'identity') return body
+  if (encoding === 'lz4') return body.pipeThrough(createFrameDecompression())
   if (!(encoding in codecs))
     throw createQueryError('NOT_IMPLEMENTED', `Content-Encoding ${encoding} is not supported`)
   const unpacking = new DecompressionStream(codecs[encoding as Encoding])

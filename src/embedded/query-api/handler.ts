@@ -11,9 +11,7 @@ export type HandlerOptions = StartQueryOptions & { facts: ChdbFacts; user: User 
 export function createHandler(options: HandlerOptions): Handler {
   const { facts } = options
 
-  return async function handle(request) {
-    const foreign = toForeignReason(request.headers)
-    if (foreign !== undefined) return new Response(`${foreign}\n`, { status: 403 })
+  async function handle(request: Request): Promise<Response> {
     const url = new URL(request.url)
     if (request.method === 'OPTIONS') return new Response(null, { status: 204 })
     if (url.pathname === '/ping' || url.pathname === '/replicas_status')
@@ -34,8 +32,30 @@ export function createHandler(options: HandlerOptions): Handler {
       const query = await startQuery(options, parsed, isForm(headers) ? bodyless(request) : request)
       return await toReply({ query, request: parsed, facts })
     } catch (error) {
-      return toErrorReply(error, { facts, ...(parsed && { request: parsed }) })
+      const isCompressed = hasCompressedReply(url)
+      return toErrorReply(error, { facts, isCompressed, ...(parsed && { request: parsed }) })
     }
+  }
+  return withLocalAccess(handle)
+}
+
+/** Answers 503 while the embedded ClickHouse opens its data. */
+export const answerStarting: Handler = withLocalAccess(async (request) => {
+  const sentence = 'The embedded ClickHouse is starting; send the query again'
+  const error = createQueryError('ABORTED', sentence)
+  return toErrorReply(error, { isCompressed: hasCompressedReply(new URL(request.url)) })
+})
+
+const hasCompressedReply = (url: URL) => url.searchParams.get('compress') === '1'
+
+/** A reply may hold texts that strangers sent as events: a browser must not guess their type. */
+function withLocalAccess(handle: Handler): Handler {
+  return async (request) => {
+    const foreign = toForeignReason(request.headers)
+    const reply =
+      foreign === undefined ? await handle(request) : new Response(`${foreign}\n`, { status: 403 })
+    reply.headers.set('x-content-type-options', 'nosniff')
+    return reply
   }
 }
 

@@ -105,7 +105,7 @@ const whenSettled = (promise: Promise<unknown>, then: () => void) => promise.the
 /** Output of an executor. Unread output blocks the executor. */
 type Output = {
   /** The next chunk; undefined at the end. */
-  read(): Promise<Uint8Array | undefined>
+  read(): Promise<Uint8Array<ArrayBuffer> | undefined>
   /** Reads and drops the rest, so that the executor does not block on a full pipe. */
   discard(): Promise<void>
 }
@@ -122,7 +122,7 @@ function openPipe(native: Native): { writeFd: number; output: Output } {
   const reader = Bun.file(readFd).stream().getReader()
   let isOver = false
 
-  async function read(): Promise<Uint8Array | undefined> {
+  async function read(): Promise<Uint8Array<ArrayBuffer> | undefined> {
     if (isOver) return undefined
     const { value, done } = await reader.read()
     if (!done) return value

@@ -3,6 +3,8 @@ import { toQueryError } from '../chdb/exceptions.ts'
 import { codecs } from './body.ts'
 import type { Query } from './launch.ts'
 import type { QueryRequest } from './request.ts'
+import { toCompressedBlocks } from './wire/compressed-blocks.ts'
+import { createNativeRewriter } from './wire/native-blocks.ts'
 
 /** Properties of chDB that every reply needs. */
 export type ChdbFacts = {
@@ -21,21 +23,49 @@ const bufferBytesMax = 64 * 1024 * 1024
 /**
  * The reply to a started query. Rejects with QueryError if the query fails before the reply starts.
  */
-export async function toReply({ query, request, facts }: ReplyOptions): Promise<Response> {
-  const { format } = await query.started
+export async function toReply({ query: given, ...options }: ReplyOptions): Promise<Response> {
+  const { request, facts } = options
+  const { format } = await given.started
+  const query = format === 'Native' ? withRevision(given, request.revision) : given
   const wanted = request.waitsForEnd ? bufferBytesMax : (request.bufferBytes ?? bufferBytesDefault)
   const { chunks, isWhole } = await gather(query, Math.min(wanted, bufferBytesMax))
   const headers = toHeaders({ request, facts, format })
   const tag = toTag()
   headers.set('x-clickhouse-exception-tag', tag)
   headers.set('x-clickhouse-summary', toSummaryText(isWhole ? await query.finished : undefined))
-  if (!isWhole) return toCompressed(toStream({ query, chunks, tag, facts }), request, headers)
-  const body = Buffer.concat(chunks)
+  const encode = request.isCompressed ? toCompressedBlocks : asIs
+  if (!isWhole)
+    return toCompressed(toStream({ query, chunks, tag, facts, encode }), request, headers)
+  const body = encode(Buffer.concat(chunks))
   return body.length === 0 ? new Response('', { headers }) : toCompressed(body, request, headers)
 }
 
+type Encode = (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>
+
+const asIs: Encode = (bytes) => bytes
+
+/** The query whose output, in the format Native, is of this revision. */
+function withRevision(query: Query, revision: number): Query {
+  if (revision === 0) return query
+  const { output } = query
+  const rewriter = createNativeRewriter(revision)
+  const read = async () => {
+    const chunk = await output.read()
+    try {
+      return chunk && rewriter.push(chunk)
+    } catch (error) {
+      void output.discard()
+      throw error
+    }
+  }
+  return { ...query, output: { ...output, read } }
+}
+
+type ErrorReplyOptions = Partial<ReplyOptions> & { isCompressed?: boolean }
+
 /** The reply to an error, which may be anything thrown. */
-export function toErrorReply(error: unknown, { request, facts }: Partial<ReplyOptions>): Response {
+export function toErrorReply(error: unknown, options: ErrorReplyOptions): Response {
+  const { request, facts, isCompressed = false } = options
   const { code, text } = toText(error, facts)
   const headers =
     request && facts ? toHeaders({ request, facts, format: 'TabSeparated' }) : new Headers()
@@ -43,7 +73,10 @@ export function toErrorReply(error: unknown, { request, facts }: Partial<ReplyOp
   headers.set('x-clickhouse-exception-code', String(code))
   const status = toHttpStatus(code)
   if (status === 503) headers.set('retry-after', '1')
-  return new Response(`${text}\n`, { status, headers })
+  // As a ClickHouse server does, and as its drivers read it: these two are never compressed.
+  const isPlain = !isCompressed || status === 401 || status === 403
+  const body = Buffer.from(`${text}\n`)
+  return new Response(isPlain ? body : toCompressedBlocks(body), { status, headers })
 }
 
 function toText(error: unknown, facts: ChdbFacts | undefined) {
@@ -52,7 +85,7 @@ function toText(error: unknown, facts: ChdbFacts | undefined) {
 }
 
 async function gather({ output }: Query, bytesEnough: number) {
-  const chunks: Uint8Array[] = []
+  const chunks: Uint8Array<ArrayBuffer>[] = []
   for (let bytes = 0; bytes < bytesEnough; ) {
     const chunk = await output.read()
     if (chunk === undefined) return { chunks, isWhole: true }
@@ -62,38 +95,42 @@ async function gather({ output }: Query, bytesEnough: number) {
   return { chunks, isWhole: false }
 }
 
-type StreamParts = { query: Query; chunks: Uint8Array[]; tag: string; facts: ChdbFacts }
+type StreamParts = {
+  query: Query
+  chunks: Uint8Array<ArrayBuffer>[]
+  tag: string
+  facts: ChdbFacts
+  encode: Encode
+}
 
 /**
  * The output at the client's pace. After a late failure it ends with ClickHouse's `__exception__`
  * block.
  */
-function toStream({ query, chunks, tag, facts }: StreamParts): ReadableStream<Uint8Array> {
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        const chunk = chunks.shift() ?? (await query.output.read())
-        if (chunk !== undefined) {
-          controller.enqueue(chunk)
-          return
-        }
-        const failure = await query.finished.then(
-          () => undefined,
-          (error: unknown) => error,
-        )
-        if (failure !== undefined) controller.enqueue(toTail(toText(failure, facts).text, tag))
-        controller.close()
-      },
-    },
-    { highWaterMark: 0 },
-  )
+function toStream(parts: StreamParts): ReadableStream<Uint8Array> {
+  const { query, chunks, tag, facts, encode } = parts
+  const readNext = async () => chunks.shift() ?? (await query.output.read())
+
+  async function pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
+    try {
+      let chunk = await readNext()
+      // An empty chunk would not make the consumer ask again.
+      while (chunk?.length === 0) chunk = await readNext()
+      if (chunk !== undefined) return controller.enqueue(encode(chunk))
+      await query.finished
+    } catch (error) {
+      controller.enqueue(encode(toTail(toText(error, facts).text, tag)))
+    }
+    controller.close()
+  }
+  return new ReadableStream<Uint8Array>({ pull }, { highWaterMark: 0 })
 }
 
 /**
  * Format of ClickHouse since 25.11: marker, tag, message, its length with the line break, tag,
  * marker.
  */
-function toTail(text: string, tag: string): Uint8Array {
+function toTail(text: string, tag: string): Uint8Array<ArrayBuffer> {
   const message = Buffer.from(`${text}\n`)
   const open = `\r\n__exception__\r\n${tag}\r\n`
   return Buffer.concat([
@@ -155,8 +192,8 @@ function toCompressed(
 }
 
 /**
- * The HTTP status of an exception, as in ClickHouse's exceptionCodeToHTTPStatus, with one
- * difference: too many queries is 503 instead of 500, so that clients retry.
+ * The HTTP status of an exception, as in ClickHouse's exceptionCodeToHTTPStatus, with two
+ * differences: too many queries, and a start or stop, are 503 instead of 500, so that clients retry.
  */
 function toHttpStatus(code: number): number {
   return statusOf.get(code) ?? 500
@@ -178,6 +215,7 @@ const statusOf = new Map<number, number>([
   [48, 501],
   // A file cannot be opened, a socket timed out, a task cannot be scheduled; too many queries.
   ...toEntries(503, [76, 209, 439, 202]),
+  [236, 503], // Starting or shutting down.
 ])
 
 function toEntries(status: number, codes: readonly number[]): [number, number][] {

@@ -18,6 +18,12 @@ export type QueryRequest = {
   /** Bytes of output to gather before the reply starts. */
   bufferBytes: number | undefined
   encoding: Encoding | undefined
+  /** The reply is in ClickHouse's compressed blocks. */
+  isCompressed: boolean
+  /** The body is in ClickHouse's compressed blocks. */
+  isBodyCompressed: boolean
+  /** Revision of ClickHouse's protocol for the format Native. 0 is the oldest. */
+  revision: number
 }
 
 export type Encoding = 'gzip' | 'deflate' | 'br' | 'zstd'
@@ -29,10 +35,7 @@ type RequestParts = {
   fields?: Iterable<[string, string]>
 }
 
-/**
- * Throws QueryError for features that are not supported. `fields` are the fields of a form in the
- * body.
- */
+/** Throws QueryError for a value that cannot be used. `fields` are the fields of a form in the body. */
 export function parseQueryRequest({
   url,
   headers,
@@ -45,7 +48,6 @@ export function parseQueryRequest({
     given.delete(name)
     return value === '' ? undefined : value
   }
-  refuseUnsupported(take)
   const request = {
     sql: take('query') ?? '',
     database: take('database') ?? headers.get('x-clickhouse-database') ?? undefined,
@@ -55,6 +57,9 @@ export function parseQueryRequest({
     waitsForEnd: [take('wait_end_of_query'), take('http_wait_end_of_query')].includes('1'),
     bufferBytes: toCount(take('buffer_size')),
     encoding: given.get('enable_http_compression') === '0' ? undefined : toEncoding(headers),
+    isCompressed: take('compress') === '1',
+    isBodyCompressed: take('decompress') === '1',
+    revision: toCount(take('client_protocol_version')) ?? 0,
   }
   if (!/^\w+$/.test(request.format))
     throw createQueryError('UNKNOWN_FORMAT', `Unknown format ${request.format}`)
@@ -64,13 +69,20 @@ export function parseQueryRequest({
   return { ...request, ...splitParameters(given) }
 }
 
-/** Parameters of ClickHouse's HTTP server that are used elsewhere or have no effect here. */
+/**
+ * Parameters of ClickHouse's HTTP server that are used elsewhere or have no effect here. There are
+ * no sessions and no roles: each request is on its own.
+ */
 const unused = [
   'user',
   'password',
   'quota_key',
   'stacktrace',
-  'client_protocol_version',
+  'session_id',
+  'session_check',
+  'session_timeout',
+  'close_session',
+  'role',
   'enable_http_compression',
   'http_zlib_compression_level',
   'http_response_buffer_size',
@@ -81,20 +93,6 @@ const unused = [
   'cancel_http_readonly_queries_on_client_close',
   'log_queries',
 ]
-
-const unsupported = ['session_id', 'session_check', 'session_timeout', 'close_session', 'role']
-
-function refuseUnsupported(take: (name: string) => string | undefined): void {
-  for (const name of unsupported)
-    if (take(name) !== undefined)
-      throw createQueryError('NOT_IMPLEMENTED', `${name}: sessions and roles are not supported`)
-  for (const name of ['compress', 'decompress'])
-    if (![undefined, '0'].includes(take(name)))
-      throw createQueryError(
-        'NOT_IMPLEMENTED',
-        `${name} is not supported: use the header Content-Encoding`,
-      )
-}
 
 const parameterPrefix = 'param_'
 

@@ -6,13 +6,14 @@ import {
   type Result,
   type Summary,
 } from '../chdb/connection.ts'
-import { createQueryError } from '../chdb/exceptions.ts'
+import { createQueryError, QueryError } from '../chdb/exceptions.ts'
 import type { Native } from '../chdb/native.ts'
 import { countWriteFailures, createWriteWatch, type WriteWatch } from '../chdb/write-failures.ts'
 import type { Job, JobStart } from './executor.ts'
-import { assertHarmless, assertRead } from './guard.ts'
+import { assertHarmless, assertParsable, assertRead } from './guard.ts'
 import { inspectorSettings, type Mode, toSetStatement } from './settings.ts'
-import { parseStatement, type Statement, toSyntaxTree, withClientIds } from './statement.ts'
+import { extractSettings } from './settings-clause.ts'
+import { parseStatement, type Statement, toExecutable, toSyntaxTree } from './statement.ts'
 
 /**
  * Runs statements, each on a connection of its own, so that its settings do not reach the next one.
@@ -34,16 +35,19 @@ export function createRunner({ native, path, mode }: RunnerOptions): Runner {
   const inspector = openConnection(native, path)
   inspector.query(toSetStatement(inspectorSettings))
   const tableFunctions = readTableFunctions(inspector)
+  const tables = createTableList(inspector)
   const writes = mode === 'writable' ? createTableWatch(openConnection(native, path)) : undefined
 
   async function run(job: Job, onStart: (start: JobStart) => void): Promise<Summary> {
     const connection = openConnection(native, path)
     try {
-      prepare(connection, job)
-      const statement = parseStatement(inspector, job.sql)
-      if (mode === 'read-only') inspect(statement, job)
+      if (mode === 'read-only') assertParsable(job.sql)
+      const parsed = parseStatement(inspector, job.sql)
+      const { statement, settings, unsure } =
+        mode === 'read-only' ? inspect(parsed, job) : { ...job, statement: parsed, unsure: [] }
+      prepare(connection, { ...job, settings })
       onStart({ format: statement.format ?? job.format, isRead: statement.kind === 'read' })
-      return execute({ connection, statement, job })
+      return withUniformErrors(unsure, () => execute({ connection, statement, job }))
     } finally {
       connection.close()
       // A part that a merge has just broken fails reads until it is set aside.
@@ -58,10 +62,19 @@ export function createRunner({ native, path, mode }: RunnerOptions): Runner {
     throw createQueryError('CANNOT_WRITE_TO_FILE_DESCRIPTOR', 'A write to the disk failed')
   }
 
-  function inspect(statement: Statement, { parameters }: Job): void {
+  function inspect(parsed: Statement, { parameters, database, settings: given }: Job) {
+    const { statement: rest, settings } = extractSettings(parsed, given)
+    // Again, because some settings make chDB classify a SELECT as control. `execute` relies on it.
+    const { kind } = inspector.classify(rest.head)
+    const statement = { ...rest, kind }
     assertRead(statement)
     const tree = toSyntaxTree(inspector, { head: statement.head, parameters })
-    assertHarmless({ statement, tree, parameters, tableFunctions })
+    const isTable = tables.lookUp(database ?? 'default')
+    const inspected = { statement, tree, parameters, tableFunctions, isTable }
+    const { isAbsent, unsure } = assertHarmless(inspected)
+    if (!isAbsent) return { statement, settings, unsure }
+    const head = 'SELECT toUInt8(0) AS result'
+    return { statement: { ...statement, head, tokens: [] }, settings, unsure }
   }
 
   function startInsert(job: Job): RunningInsert {
@@ -91,7 +104,7 @@ type Execution = { connection: ChdbConnection; statement: Statement; job: Job }
 function execute({ connection, statement, job }: Execution): Summary {
   const { head, format = job.format, tail, tokens, kind } = statement
   const isKill = head.startsWith('KILL ')
-  const text = withClientIds(
+  const text = toExecutable(
     head,
     tokens.filter((token) => token.end <= head.length),
   )
@@ -130,9 +143,45 @@ function createTableWatch(connection: ChdbConnection): WriteWatch {
 const listTables = `SELECT concat('"', database, '"."', name, '"') FROM system.tables
 WHERE database != 'system' AND endsWith(engine, 'MergeTree')`
 
-function readTableFunctions(connection: ChdbConnection): ReadonlySet<string> {
-  const { bytes } = connection.query('SELECT lower(name) FROM system.table_functions')
+const readTableFunctions = (connection: ChdbConnection) =>
+  readNames(connection, 'SELECT lower(name) FROM system.table_functions')
+
+/** All tables, without files. Read again when a name is missing, at most once for a statement. */
+function createTableList(connection: ChdbConnection) {
+  const read = () => readNames(connection, "SELECT concat(database, '.', name) FROM system.tables")
+  let names = read()
+  return {
+    lookUp(database: string): (name: string) => boolean {
+      let isFresh = false
+      return (name) => {
+        const isKnown = () => names.has(name) || names.has(`${database}.${name}`)
+        if (isKnown()) return true
+        if (!isFresh) names = read()
+        isFresh = true
+        return isKnown()
+      }
+    },
+  }
+}
+
+function readNames(connection: ChdbConnection, sql: string): ReadonlySet<string> {
+  const { bytes } = connection.query(sql, { format: 'TSVRaw' })
   return new Set(new TextDecoder().decode(bytes).split('\n').filter(Boolean))
+}
+
+/** Errors of an unknown name; READONLY is the one for a file, as its statement is a read. */
+const unknownNameCodes = [47, 60, 164]
+
+/** Runs a statement with the same error for a name that is a file as for one that is nothing. */
+function withUniformErrors<T>(unsure: readonly string[], run: () => T): T {
+  try {
+    return run()
+  } catch (error) {
+    const isUnknown = error instanceof QueryError && unknownNameCodes.includes(error.code)
+    if (!isUnknown || unsure.length === 0) throw error
+    const sentence = `A table or column is unknown, perhaps one of: ${unsure.join(', ')}`
+    throw createQueryError('UNKNOWN_IDENTIFIER', sentence)
+  }
 }
 
 /** The insert, together with its connection, which it closes at the end. */

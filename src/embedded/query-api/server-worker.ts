@@ -2,8 +2,7 @@ import { withTimeLimit } from '../../core/async.ts'
 import { serveThread } from '../../core/worker-thread.ts'
 import { type ChdbConnection, openConnection } from '../chdb/connection.ts'
 import { loadNative } from '../chdb/native.ts'
-import type { User } from './handler.ts'
-import { createHandler } from './handler.ts'
+import { answerStarting, createHandler, type Handler, type User } from './handler.ts'
 import { createQueries } from './queries.ts'
 import { type ChdbFacts, toErrorReply } from './reply.ts'
 import type { Limits, Mode } from './settings.ts'
@@ -21,20 +20,24 @@ export type ServerThread = {
   options: ServerThreadOptions
   /** The port it listens on. */
   ready: number
-  toThread: 'close'
-  fromThread: 'closed'
+  /** `open` opens chDB, once; until then each request is answered with 503. */
+  toThread: 'open' | 'close'
+  fromThread: { type: 'opened' } | { type: 'failed'; reason: string } | { type: 'closed' }
 }
 
-let close: (() => Promise<void>) | undefined
-
-serveThread<ServerThread>(async (options, post) => {
-  try {
-    const port = await start(options)
-    return { ready: port, receive: () => void close?.().then(() => post('closed')) }
-  } catch (error) {
-    await close?.()
-    throw error
+serveThread<ServerThread>((options, post) => {
+  const listening = listen(options)
+  async function open(): Promise<void> {
+    try {
+      await listening.open()
+      post({ type: 'opened' })
+    } catch (error) {
+      post({ type: 'failed', reason: error instanceof Error ? error.message : String(error) })
+    }
   }
+  const receive = (message: ServerThread['toThread']) =>
+    message === 'open' ? void open() : void listening.close().then(() => post({ type: 'closed' }))
+  return { ready: listening.port, receive }
 })
 
 const kib = 1024
@@ -42,15 +45,12 @@ const mib = 1024 * kib
 /** Time for ClickHouse to end a query by its own limit. */
 const graceMs = 1_000
 
-async function start(options: ServerThreadOptions): Promise<number> {
-  const { chdbPath: path, mode, executionMsMax } = options
-  const isReadOnly = mode === 'read-only'
-  const native = await loadNative()
-  const facts = withConnection(openConnection(native, path), readFacts)
-  const queries = createQueries({ ...options, native, path, readMsMax: executionMsMax + graceMs })
-  close = queries.close
+/** Throws if the port is taken. */
+function listen(options: ServerThreadOptions) {
+  const isReadOnly = options.mode === 'read-only'
   const sqlBytesMax = isReadOnly ? mib : 64 * mib
-  const handler = createHandler({ ...options, queries, facts, sqlBytesMax, limits: options })
+  let handler: Handler = answerStarting
+  let closeQueries = async () => {}
   const server = Bun.serve({
     hostname: '127.0.0.1',
     port: options.port,
@@ -58,16 +58,25 @@ async function start(options: ServerThreadOptions): Promise<number> {
     // In seconds, longer than a query may wait and run. Writers have no limit.
     idleTimeout: isReadOnly ? 255 : 0,
     maxRequestBodySize: isReadOnly ? sqlBytesMax + 64 * kib : 16 * 1024 * mib,
-    fetch: handler,
-    error: (error) => toErrorReply(error, { facts }),
+    fetch: (request) => handler(request),
+    error: (error) => toErrorReply(error, {}),
   })
-  close = async () => {
+
+  async function open(): Promise<void> {
+    const { chdbPath: path, executionMsMax } = options
+    const native = await loadNative()
+    const facts = withConnection(openConnection(native, path), readFacts)
+    const queries = createQueries({ ...options, native, path, readMsMax: executionMsMax + graceMs })
+    closeQueries = queries.close
+    handler = createHandler({ ...options, queries, facts, sqlBytesMax, limits: options })
+  }
+  async function close(): Promise<void> {
     const stopped = server.stop()
-    await queries.close()
+    await closeQueries()
     void server.stop(true)
     await withTimeLimit(stopped, graceMs, () => {})
   }
-  return server.port ?? options.port
+  return { port: server.port ?? options.port, open, close }
 }
 
 function readFacts(connection: ChdbConnection): ChdbFacts {

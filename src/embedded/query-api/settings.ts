@@ -8,9 +8,8 @@ export type Limits = { memoryBytesMax: number; executionMsMax: number }
 export type Settings = Readonly<Record<string, string>>
 
 /**
- * The settings of a query, in the order in which they are applied. In read-only mode it throws
- * QueryError for a setting that is not allowed or too high, and `readonly` comes last because it
- * locks all others.
+ * The settings of a query, in the order in which they are applied. In read-only mode `readonly`
+ * comes last because it locks all others. Throws QueryError for a refused setting.
  */
 export function toQuerySettings(options: {
   mode: Mode
@@ -24,9 +23,17 @@ export function toQuerySettings(options: {
   const log_comment = toLogComment(options)
   if (mode === 'writable')
     return { implicit_select: '0', ...given, log_comment, ...(isGet ? { readonly: '2' } : {}) }
-  for (const [name, value] of Object.entries(given)) assertAllowed(name, value, limits)
-  const { readonly: _, ...allowedSettings } = given
-  return { ...toBounds(limits), ...allowedSettings, ...fixed, log_comment, readonly: '1' }
+  const bounds = toBounds(limits)
+  return { ...bounds, ...toAllowed(given, bounds), ...fixed, log_comment, readonly: '1' }
+}
+
+/**
+ * The settings with those of a SETTINGS clause of the statement, which have the same rules. The
+ * bounds are in `settings`. Throws QueryError for a refused setting.
+ */
+export function withClause(settings: Settings, clause: Settings): Settings {
+  const { readonly, ...others } = settings
+  return { ...others, ...toAllowed(clause, settings), readonly: readonly ?? '1' }
 }
 
 /**
@@ -76,7 +83,7 @@ export const inspectorSettings: Settings = {
  * Settings for the output format, the meaning of names and nulls, and further bounds. None names a
  * file.
  */
-const allowed = new RegExp(
+export const allowed = new RegExp(
   `^(${[
     'output_format_(json|csv|tsv|pretty|parquet|arrow|orc|native|binary|bson|msgpack|markdown|sql_insert|values)_\\w+',
     'output_format_(decimal_trailing_zeros|float_precision|write_statistics|trim_fixed_string|enable_streaming)',
@@ -87,36 +94,54 @@ const allowed = new RegExp(
     'aggregate_functions_null_for_empty|empty_result_for_aggregation_by_empty_set',
     'max_(result|rows_to|bytes_to)_(rows|bytes|read)|(result|read)_overflow_mode|max_block_size',
     'max_rows_to_(group_by|sort)|(group_by|sort)_overflow_mode',
-    'max_execution_time|max_memory_usage|max_threads|readonly',
+    'max_execution_time|max_memory_usage|max_threads',
   ].join('|')})$`,
 )
 
-function assertAllowed(name: string, value: string, limits: Limits): void {
-  const isUnlocking = name === 'readonly' && value !== '1' && value !== '2'
-  if (!allowed.test(name) || isUnlocking)
+/**
+ * Settings whose absence would change the result or its bytes, or that ask for more rights: a client
+ * must learn that they have no effect. Every other setting that is not allowed is ignored, because
+ * drivers send settings for inserts, sessions, caches and the network by default.
+ */
+const refused = new RegExp(
+  `^(${[
+    'readonly|dialect|allow_(ddl|introspection_functions|settings_after_format_in_insert)',
+    'additional_\\w+|\\w+_filters?|implicit_\\w+|limit_by_\\w+|\\w*row_policy\\w*',
+    '(output_)?format_\\w+|\\w+_representation|\\w+_overflow_mode',
+    '(aggregate|analyzer|cast|decimal|enable_named|transform)_\\w+|\\w*_use_nulls',
+    'sql_\\w+|\\w*_path|\\w*_schema',
+  ].join('|')})$`,
+)
+
+/** Throws QueryError for a refused setting. `bounds` holds the highest value of some settings. */
+export function toAllowed(given: Settings, bounds: Settings): Settings {
+  const entries = Object.entries(given).flatMap(([name, value]): [string, string][] => {
+    if (!/^\w+$/.test(name)) throw createNameError(name)
+    if (allowed.test(name)) return [[name, toBounded(value, bounds[name])]]
+    const isHarmless = !refused.test(name) || (name === 'readonly' && /^[12]$/.test(value))
+    if (isHarmless) return []
     throw createQueryError('READONLY', `Cannot modify '${name}' setting in readonly mode`)
-  const bound = toBound(name, limits)
-  // Zero would lift the bound, and ClickHouse accepts suffixes: allow only a plain number in the
-  // bound.
-  const isPlain = /^\d{1,15}(\.\d+)?$/.test(value)
-  if (bound !== undefined && !(isPlain && Number(value) > 0 && Number(value) <= bound))
-    throw createQueryError(
-      'SETTING_CONSTRAINT_VIOLATION',
-      `Setting ${name} must be in 1..${bound} here`,
-    )
+  })
+  return Object.fromEntries(entries)
 }
 
-function toBound(name: string, limits: Limits): number | undefined {
-  if (name === 'max_execution_time') return limits.executionMsMax / 1000
-  if (name === 'max_memory_usage') return limits.memoryBytesMax
-  return name === 'max_threads' ? 1 : undefined
+/**
+ * The value, or the bound if it is above, or not a plain number in it: zero would lift the bound,
+ * and ClickHouse accepts suffixes.
+ */
+function toBounded(value: string, bound: string | undefined): string {
+  if (bound === undefined) return value
+  const isPlain = /^\d{1,15}(\.\d{1,15})?$/.test(value)
+  return isPlain && Number(value) > 0 && Number(value) <= Number(bound) ? value : bound
 }
+
+const createNameError = (name: string) =>
+  createQueryError('BAD_ARGUMENTS', `Invalid setting name: ${name}`)
 
 /** The SET statement. Throws QueryError for an invalid name. */
 export function toSetStatement(settings: Settings): string {
   const pairs = Object.entries(settings).map(([name, value]) => {
-    if (!/^\w+$/.test(name))
-      throw createQueryError('BAD_ARGUMENTS', `Invalid setting name: ${name}`)
+    if (!/^\w+$/.test(name)) throw createNameError(name)
     return `${name} = ${toLiteral(value)}`
   })
   return `SET ${pairs.join(', ')}`

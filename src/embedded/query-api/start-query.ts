@@ -21,7 +21,7 @@ export async function startQuery(
 ): Promise<Query> {
   const { queries, mode, sqlBytesMax } = options
   const { signal } = request
-  const body = openBody(request)
+  const body = openBody(request, parsed.isBodyCompressed)
   const prefix = Buffer.from(parsed.sql === '' ? '' : `${parsed.sql}\n`)
   const insert = mode === 'writable' ? await findRows(prefix, body) : undefined
   if (!insert) {

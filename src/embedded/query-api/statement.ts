@@ -1,6 +1,6 @@
 import type { ChdbConnection, Classification, Parameters } from '../chdb/connection.ts'
 import { createQueryError, QueryError } from '../chdb/exceptions.ts'
-import { logCommentPrefix, toLiteral } from './settings.ts'
+import { allowed, logCommentPrefix, toLiteral } from './settings.ts'
 import { isKeyword, type Token, toTokens } from './tokens.ts'
 
 /** One statement as chDB parses and formats it: on one line, without comments. */
@@ -19,7 +19,7 @@ export function parseStatement(connection: ChdbConnection, sql: string): Stateme
   const text = toCanonical(connection, sql)
   const { kind } = connection.classify(text)
   const tokens = [...toTokens(text)]
-  const at = tokens.findLastIndex((token, index) => isFormatClause(token, tokens.slice(index + 1)))
+  const at = tokens.findLastIndex((_, index) => isFormatClause(tokens, index))
   if (at === -1) return { kind, head: text, format: undefined, tail: '', tokens }
   const [clause, name] = [tokens[at]!, tokens[at + 1]!]
   // The format is inserted unquoted later, so it must be a plain name.
@@ -72,29 +72,40 @@ const escapes: Record<string, string> = {
   '\0': '\\0',
 }
 
-function isFormatClause(token: Token, [name, next]: readonly Token[]): boolean {
-  const isClause = token.depth === 0 && isKeyword(token, 'FORMAT')
+function isFormatClause(tokens: readonly Token[], index: number): boolean {
+  const [token, name, next] = [tokens[index], tokens[index + 1], tokens[index + 2]]
+  const isClause = token?.depth === 0 && isKeyword(token, 'FORMAT')
   // ClickHouse quotes a format whose name is a keyword, such as Values.
   if (!isClause || (name?.kind !== 'word' && name?.kind !== 'quoted')) return false
   return next === undefined || isKeyword(next, 'SETTINGS')
 }
 
+type Edit = { start: number; end: number; replacement: string }
+
+/** `edits` are in the order of the text and do not overlap. */
+export function applyEdits(text: string, edits: readonly Edit[]): string {
+  let at = 0
+  const parts = edits.map(({ start, end, replacement }) => {
+    const part = text.slice(at, start) + replacement
+    at = end
+    return part
+  })
+  return parts.join('') + text.slice(at)
+}
+
 /**
- * Rewrites system.processes and the condition of KILL QUERY so that `query_id` is the id that the
- * client gave. chDB generates ids of its own; the client's id is stored in the setting
- * `log_comment`.
+ * Rewrites system.processes, system.settings and the condition of KILL QUERY. In the first and last
+ * `query_id` is the id that the client gave. chDB generates ids of its own; the client's id is stored in the setting
+ * `log_comment`. Also rewrites the table function `zeros`, which chDB refuses in read-only mode.
  */
-export function withClientIds(text: string, tokens: readonly Token[]): string {
+export function toExecutable(text: string, tokens: readonly Token[]): string {
   const isKill = isKeyword(tokens[0], 'KILL')
   const edits = tokens.flatMap((token, index) => {
     if (isKill) return isName(token, 'query_id') ? [{ ...token, replacement: clientId }] : []
-    return isProcesses(tokens, index) ? [toTableEdit(tokens, index)] : []
+    if (isReplaced(tokens, index)) return [toTableEdit(tokens, index)]
+    return toZerosEdits(tokens, index)
   })
-  return edits.reduceRight(
-    (edited, { start, end, replacement }) =>
-      edited.slice(0, start) + replacement + edited.slice(end),
-    text,
-  )
+  return applyEdits(text, edits)
 }
 
 const comment = "Settings['log_comment']"
@@ -102,26 +113,57 @@ const prefix = toLiteral(logCommentPrefix)
 const clientId =
   `if(startsWith(${comment}, ${prefix}), ` +
   `substring(splitByChar('\\n', ${comment})[1], ${logCommentPrefix.length + 1}), query_id)`
-const table = `(SELECT * REPLACE(${clientId} AS query_id) FROM system.processes)`
+/**
+ * Tables of the database system that are replaced. Drivers refuse a setting that system.settings
+ * calls read-only, as all are here; those that a request may change are shown as changeable.
+ */
+const replacements: Readonly<Record<string, string>> = {
+  processes: `(SELECT * REPLACE(${clientId} AS query_id) FROM system.processes)`,
+  settings:
+    `(SELECT * REPLACE(if(match(name, ${toLiteral(allowed.source)}), toUInt8(0), readonly) ` +
+    'AS readonly) FROM system.settings)',
+}
 
 const isName = (token: Token | undefined, name: string) =>
   (token?.kind === 'word' || token?.kind === 'quoted') && token.value === name
 
-/** Whether `system.processes` starts at this token, in the position of a table. */
-function isProcesses(tokens: readonly Token[], index: number): boolean {
+/** Whether the name of a replaced table starts at this token, in the position of a table. */
+function isReplaced(tokens: readonly Token[], index: number): boolean {
+  const name = tokens[index + 2]
   return (
     isName(tokens[index], 'system') &&
     tokens[index + 1]?.value === '.' &&
-    isName(tokens[index + 2], 'processes') &&
-    ['FROM', 'JOIN', ','].includes(tokens[index - 1]?.value ?? '')
+    Object.keys(replacements).some((replaced) => isName(name, replaced)) &&
+    isBeforeTable(tokens[index - 1])
   )
 }
 
+const isBeforeTable = (token: Token | undefined) =>
+  ['FROM', 'JOIN', ','].includes(token?.value ?? '')
+
+/** Bounds the search for the end of the argument of `zeros`. */
+const zerosTokensMax = 16
+
+function toZerosEdits(tokens: readonly Token[], index: number): Edit[] {
+  const [token, opening] = [tokens[index]!, tokens[index + 1]]
+  const isZeros = token.kind === 'word' && /^zeros(_mt)?$/i.test(token.value)
+  if (!isZeros || opening?.value !== '(' || !isBeforeTable(tokens[index - 1])) return []
+  const following = tokens.slice(index + 2, index + 2 + zerosTokensMax)
+  const closing = following.find(({ value, depth }) => value === ')' && depth === opening.depth)
+  if (closing === undefined) return []
+  const replacement = 'view(SELECT toUInt8(0) AS zero FROM numbers'
+  return [
+    { start: token.start, end: token.end, replacement },
+    { start: closing.start, end: closing.end, replacement: '))' },
+  ]
+}
+
 function toTableEdit(tokens: readonly Token[], index: number) {
-  const alias = isKeyword(tokens[index + 3], 'AS') ? '' : ' AS processes'
+  const name = tokens[index + 2]!.value
+  const alias = isKeyword(tokens[index + 3], 'AS') ? '' : ` AS ${name}`
   return {
     start: tokens[index]!.start,
     end: tokens[index + 2]!.end,
-    replacement: `${table}${alias}`,
+    replacement: `${replacements[name]}${alias}`,
   }
 }

@@ -22,6 +22,8 @@ async function ask(sql: string, search: Record<string, string> = {}): Promise<st
   return text.replace(/\n$/, '')
 }
 
+const isTable = (name: string) => ['t', 'default.t', 'system.numbers'].includes(name)
+
 type Parameters = Record<string, string>
 const asSent = (parameters: Parameters) =>
   Object.fromEntries(Object.entries(parameters).map(([name, value]) => [`param_${name}`, value]))
@@ -30,7 +32,7 @@ const asSent = (parameters: Parameters) =>
 async function judgeTree(sql: string, parameters: Parameters = {}): Promise<void> {
   const tree = (await ask(`EXPLAIN AST ${sql}`, asSent(parameters))).split('\n')
   const statement = { kind: 'read', head: sql, format: undefined, tail: '', tokens: [] } as const
-  assertHarmless({ statement, tree, parameters, tableFunctions })
+  assertHarmless({ statement, tree, parameters, tableFunctions, isTable })
 }
 
 /** The verdict on the tokens, with a tree that has only this root. */
@@ -39,7 +41,7 @@ async function judgeWords(sql: string, root: string, parameters: Parameters = {}
   const head = await ask(formatted, { param_sql: sql.replace(/[\\\n]/g, toEscape) })
   const tokens = [...toTokens(head)]
   const statement = { kind: 'read', head, format: undefined, tail: '', tokens } as const
-  assertHarmless({ statement, tree: [root], parameters, tableFunctions })
+  assertHarmless({ statement, tree: [root], parameters, tableFunctions, isTable })
 }
 
 const toEscape = (character: string) => (character === '\n' ? '\\n' : '\\\\')
@@ -55,9 +57,11 @@ describe('the check of the tree refuses', () => {
     ['settings', 'SELECT 1 SETTINGS readonly = 0'],
     ['settings in a subquery', 'SELECT * FROM (SELECT 1 SETTINGS readonly = 0)'],
     ['settings of an explained statement', 'EXPLAIN actions = 1 SELECT 1 SETTINGS readonly = 0'],
-    ['a function as a table', 'SELECT * FROM numbers(3)'],
+    ['a function as a table', 'SELECT * FROM sum(3)'],
+    ['a table function', "SELECT * FROM url('http://127.0.0.1:1/')"],
     ['a table function that is an ordinary function too', "SELECT * FROM format(CSV, '1')"],
-    ['a table function after IN', 'SELECT a IN numbers(3) FROM t'],
+    ['a table function after IN', "SELECT a IN merge('system', '.*') FROM t"],
+    ['a function that takes a table name', "SELECT joinGet('/etc/hostname', 'a', 1)"],
     ['a function with access to files', "SELECT file('/etc/hostname')"],
     [
       'a nested function with access to files',
@@ -76,16 +80,20 @@ describe('the check of the tree refuses', () => {
     ['a closed table without a database', 'SELECT (SELECT count() FROM symbols)'],
     ['a closed table after IN', 'SELECT 1 IN system.stack_trace'],
   ])('%s', async (_, sql, parameters) => {
-    await expect(judgeTree(sql, parameters)).rejects.toThrow(/READONLY|ACCESS_DENIED/)
+    await expect(judgeTree(sql, parameters)).rejects.toThrow(/READONLY|ACCESS_DENIED|UNKNOWN_TABLE/)
   })
 })
 
 describe('the check of the tokens refuses', () => {
   test.each<[string, string, string, Parameters?]>([
-    ['settings', select, 'SELECT * FROM (SELECT 1 SETTINGS readonly = 0)'],
+    ['settings', select, 'SELECT * FROM (SELECT 1 SETTINGS readonly = DEFAULT)'],
     ['a file to write', select, "SELECT 1 INTO OUTFILE 'written'"],
-    ['a table function', select, 'SELECT * FROM numbers(3)'],
-    ['a table function in another case', show, 'SHOW TABLES WHERE 1 IN (SELECT 1 FROM Numbers(1))'],
+    ['a table function', select, "SELECT * FROM url('http://127.0.0.1:1/')"],
+    [
+      'a table function in another case',
+      show,
+      "SHOW TABLES WHERE 1 IN (SELECT 1 FROM Merge('system', '.*'))",
+    ],
     ['a function with access to files', show, "SHOW TABLES WHERE file('x') = ''"],
     ['a function in a lambda', select, 'SELECT * APPLY (x -> file(x)) FROM t'],
     ['an escaped function name', select, 'SELECT * APPLY `f\\x69le` FROM t'],
@@ -122,6 +130,7 @@ test.each([
   'SELECT a IN (1, 2), s AS "x/y" FROM t AS f WHERE "x/y" IN (SELECT s AS "x/y" FROM t)',
   'SELECT s AS "x/y" FROM t WHERE a IN (1, length("x/y"))',
   "SELECT format('{}', s), a * 2 FROM t",
+  'SELECT number FROM numbers(3) WHERE number IN (SELECT * FROM values(1, 2))',
   'SELECT * FROM system.numbers LIMIT 1',
   'EXPLAIN actions = 1 SELECT a FROM t',
 ])('allows the read %s', async (sql) => {
@@ -136,27 +145,66 @@ test('allows only what the parser classifies as a read', () => {
     expect(() => assertRead({ ...statement, kind })).toThrow('READONLY')
 })
 
-const places: [string, (path: string) => string][] = [
-  ['a table', (path) => `SELECT * FROM \`${path}\``],
-  ['a string', (path) => `SELECT * FROM '${path}'`],
-  ['a table of the default database', (path) => `SELECT * FROM default.\`${path}\``],
-  ['a set', (path) => `SELECT 'x' IN \`${path}\``],
-  ['a join', (path) => `SELECT count() FROM t JOIN \`${path}\` AS f ON 1 = 1`],
-  ['a table after a space', (path) => `SELECT * FROM \`x /${'../..'.repeat(20)}${path.slice(1)}\``],
-  ['a table on two lines', (path) => `SELECT * FROM \`x\n/${'../..'.repeat(20)}${path.slice(1)}\``],
-  ['an explained table', (path) => `EXPLAIN SYNTAX SELECT * FROM \`${path}\``],
-  ['a table of EXISTS', (path) => `EXISTS TABLE \`${path}\``],
-  ['a described table', (path) => `DESCRIBE TABLE \`${path}\``],
-  ['a table of SHOW', (path) => `SHOW COLUMNS FROM \`${path}\``],
-  ['a function’s argument', (path) => `SELECT hasColumnInTable('default', '${path}', 'x')`],
+/** `~` stands for the name of a file that exists, or of one that does not. */
+const places = [
+  'SELECT * FROM `~`',
+  "SELECT * FROM '~'",
+  'SELECT * FROM default.`~`',
+  "SELECT 'x' IN `~`",
+  'SELECT count() FROM t JOIN `~` AS f ON 1 = 1',
+  'SELECT count() FROM t, `~`',
+  'WITH `~` AS (SELECT 1) SELECT * FROM (WITH `~` AS (SELECT 1) SELECT 1) AS x, t',
+  'SELECT * FROM (WITH `~` AS (SELECT 1) SELECT 1) AS x, `~`',
+  'EXPLAIN SYNTAX SELECT * FROM `~`',
+  'EXISTS `~`',
+  'EXISTS TABLE `~`',
+  'EXISTS TABLE default.`~`',
+  'EXISTS VIEW `~`',
+  'EXISTS DICTIONARY `~`',
+  'EXISTS TEMPORARY TABLE `~`',
+  'EXISTS DATABASE `~`',
+  'DESCRIBE TABLE `~`',
+  'DESCRIBE default.`~`',
+  'SHOW CREATE TABLE `~`',
+  'SHOW CREATE `~`',
+  'SHOW COLUMNS FROM `~`',
+  'SHOW INDEX FROM `~`',
+  "SELECT hasColumnInTable('default', '~', 'x')",
+  "SELECT joinGet('~', 'x', 1)",
+  "SELECT joinGetOrNull('~', 'x', 1)",
+  'SELECT * FROM view(SELECT * FROM `~`)',
 ]
-test.each(places)('does not reveal whether a file exists: as %s', async (_, toSql) => {
+
+/** The first of each is there: in the server's folder, and in the folder the server was started in. */
+const names = (folder: string): [string, string][] => [
+  [join(folder, 'secret.csv'), join(folder, 'absent.csv')],
+  [`x /${'../..'.repeat(20)}${folder.slice(1)}/secret.csv`, 'x /../absent.csv'],
+  [`x\n/${'../..'.repeat(20)}${folder.slice(1)}/secret.csv`, 'x\n/../absent.csv'],
+  ['package.json', 'packaged.json'],
+  ['LICENSE', 'LICENCE'],
+  ['src', 'source'],
+]
+
+test.each(places)('does not reveal whether a file exists: %s', async (place) => {
   writeFileSync(join(servers.folder, 'secret.csv'), 'secret')
-  const answers = ['secret.csv', 'absent.csv'].map(async (name) => {
-    const { status, text } = await query(servers.readOnly, toSql(join(servers.folder, name)))
-    return { status, text: text.replaceAll(name, '') }
-  })
-  const [there, absent] = await Promise.all(answers)
-  expect(there?.text).not.toMatch(/^secret/)
-  expect(there).toEqual(absent!)
+  for (const pair of names(servers.folder)) {
+    const [there, absent] = await Promise.all(
+      pair.map(async (name) => {
+        const { status, text } = await query(servers.readOnly, place.replaceAll('~', name))
+        return { status, text: text.replaceAll(name, '').replaceAll(JSON.stringify(name), '') }
+      }),
+    )
+    expect(there?.text).not.toMatch(/^secret/)
+    expect(there).toEqual(absent!)
+  }
+})
+
+test('EXISTS finds tables', async () => {
+  const ask = async (sql: string) => (await query(servers.readOnly, sql)).text
+  expect(await ask('EXISTS t')).toBe('1\n')
+  expect(await ask('EXISTS TABLE default.t')).toBe('1\n')
+  expect(await ask('EXISTS TABLE nothing')).toBe('0\n')
+  expect(await ask('EXISTS DATABASE default')).toBe('1\n')
+  const inSystem = { search: { database: 'system' } }
+  expect((await query(servers.readOnly, 'EXISTS one', inSystem)).text).toBe('1\n')
 })

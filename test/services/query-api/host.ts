@@ -16,6 +16,7 @@ const common = { port: 0, chdbPath: join(folder, 'chdb'), log: silentLog }
 const limits = JSON.parse(options) as Partial<QueryServerOptions>
 const writable = await startQueryServer({ ...common, mode: 'writable' })
 const readOnly = await startQueryServer({ ...common, mode: 'read-only', ...limits })
+await Promise.all([writable.opened, readOnly.opened])
 console.log(JSON.stringify({ writable: writable.port, readOnly: readOnly.port }))
 
 for await (const line of console) {

@@ -35,7 +35,6 @@ const escapes = [
   `SELECT 1 EXCEPT SELECT * FROM ${file}`,
   `SELECT s IN (SELECT * FROM ${file}) FROM t`,
   `SELECT s IN ${file} FROM t`,
-  `SELECT a GLOBAL IN numbers(3) FROM t`,
   `SELECT * FROM t WHERE EXISTS (SELECT * FROM ${file})`,
   `SELECT * FROM t ORDER BY (SELECT * FROM ${file})`,
   `SELECT * FROM view(SELECT * FROM ${file})`,
@@ -52,8 +51,6 @@ const escapes = [
   "SELECT * FROM executable('cat', 'LineAsString', 'x String')",
   "SELECT * FROM merge('system', '.*')",
   "SELECT * FROM input('x String')",
-  'SELECT * FROM numbers(3)',
-  'SELECT * FROM values(1)',
   "SELECT * FROM format(CSV, '1')",
   "SELECT * FROM filesystem('/etc')",
   "SELECT * FROM icebergLocal('/etc')",
@@ -101,12 +98,6 @@ const escapes = [
   // Settings that would lift the limits.
   `SELECT * FROM (SELECT * FROM ${file} SETTINGS readonly = 0)`,
   'SELECT 1 SETTINGS readonly = 0',
-  'SELECT 1 SETTINGS max_memory_usage = 0',
-  'SELECT 1 FORMAT JSON SETTINGS max_execution_time = 0',
-  'SELECT * FROM (SELECT 1 SETTINGS max_threads = 64)',
-  'SELECT 1 UNION ALL (SELECT 2 SETTINGS max_threads = 64)',
-  'SHOW TABLES SETTINGS max_threads = 64',
-  'EXPLAIN SELECT 1 SETTINGS max_threads = 64',
   "SELECT 1 FORMAT Template SETTINGS format_template_row = '/etc/hostname'",
   'SELECT 1 FORMAT `TSV SETTINGS readonly = 0`',
   "SELECT 1 FORMAT `TSV' INTO OUTFILE 'written`",
@@ -157,6 +148,9 @@ const escapes = [
   'SELECT * FROM system.symbols',
   'SELECT * FROM system.jemalloc_profile_text',
   'SELECT * FROM system.certificates',
+  'SELECT * FROM system.models',
+  'SELECT * FROM system.dns_cache',
+  'SELECT showCertificate()',
   'SELECT * FROM system.named_collections',
   'SHOW TABLES WHERE 1 IN (SELECT 1 FROM system.stack_trace)',
 ]
@@ -207,13 +201,6 @@ test.each([
 
 test.each([
   ['readonly', '0'],
-  ['max_memory_usage', '0'],
-  ['max_memory_usage', '2G'],
-  ['max_memory_usage', '99999999999999'],
-  ['max_execution_time', '0'],
-  ['max_execution_time', '31'],
-  ['max_threads', '2'],
-  ['max_threads', 'auto'],
   ['allow_introspection_functions', '1'],
   ['format_schema', '/etc/hostname'],
   ['output_format_schema', 'written'],
@@ -228,6 +215,45 @@ test.each([
   const { text } = await query(servers.readOnly, "SELECT getSetting('readonly')")
   expect(status).toBeGreaterThanOrEqual(400)
   expect(text).toBe('1\n')
+})
+
+test.each([
+  ['max_memory_usage', '0'],
+  ['max_memory_usage', '2G'],
+  ['max_memory_usage', '99999999999999'],
+  ['max_execution_time', '0'],
+  ['max_execution_time', '34'],
+  ['max_execution_time', '1e9'],
+  ['max_threads', '2'],
+  ['max_threads', 'auto'],
+  ['readonly', '2'],
+])('lowers the setting %s = %s to its bound', async (name, value) => {
+  const sql = `SELECT getSetting('${name}')`
+  const bound = (await query(servers.readOnly, sql)).text
+  expect((await query(servers.readOnly, sql, { search: { [name]: value } })).text).toBe(bound)
+  if (name === 'readonly') return
+  const literal = `SETTINGS ${name} = '${value}'`
+  expect((await query(servers.readOnly, `${sql} ${literal}`)).text).toBe(bound)
+  const nested = `SELECT * FROM (${sql} ${literal})`
+  expect((await query(servers.readOnly, nested)).text).toBe(bound)
+})
+
+test.each([
+  ['async_insert', '1'],
+  ['wait_for_async_insert', '0'],
+  ['log_comment', 'mine'],
+  ['session_id', 's'],
+  ['role', 'reader'],
+  ['max_final_threads', '16'],
+  ['max_bytes_before_external_sort', '1'],
+  ['connect_timeout', '30'],
+  ['a_setting_of_a_later_version', '1'],
+])('ignores the setting %s', async (name, value) => {
+  const sql = "SELECT getSetting('max_final_threads'), getSetting('async_insert')"
+  const usual = await query(servers.readOnly, sql)
+  const given = await query(servers.readOnly, sql, { search: { [name]: value } })
+  expect(given.text).toBe(usual.text)
+  expect(given.status).toBe(200)
 })
 
 test('refuses escapes in every case, spacing and comment', async () => {
@@ -270,6 +296,23 @@ test.each([
   'SELECT * FROM system.numbers LIMIT 3',
   'SELECT name FROM system.tables',
   "SHOW TABLES LIKE 't'",
+  'SELECT * FROM numbers(3)',
+  'WITH x AS (SELECT 1 AS b) SELECT a IN x FROM t, x',
+  'SELECT a GLOBAL IN (SELECT * FROM numbers(3)) FROM t',
+  'SELECT sum(zero) FROM zeros_mt(3 + 4)',
+  "SELECT * FROM values('x UInt8', 1, 2)",
+  'SELECT * FROM view(SELECT a FROM t)',
+  'SELECT * FROM zeros(3)',
+  'SELECT * FROM generateSeries(1, 5)',
+  'SELECT * FROM generate_series(1, 5, 2)',
+  "SHOW SETTINGS LIKE 'max_threads'",
+  "SHOW CHANGED SETTINGS ILIKE '%memory%'",
+  'SELECT a FROM t SETTINGS max_threads = 64, async_insert = 1, output_format_json_quote_64bit_integers = true',
+  'SELECT * FROM (SELECT 1 SETTINGS join_use_nulls = 1, max_threads = 64)',
+  'SELECT * FROM (SELECT 1 SETTINGS connect_timeout = 1) SETTINGS final = 1',
+  'SELECT 1 FORMAT JSON SETTINGS max_execution_time = 10',
+  'SELECT 1 UNION ALL (SELECT 2 SETTINGS max_threads = 64)',
+  'EXPLAIN SELECT 1 SETTINGS max_threads = 64',
   'SHOW CREATE TABLE t',
   'SHOW COLUMNS FROM t',
   'SHOW PROCESSLIST',

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'bun:test'
-import { withClientIds } from '../../../../src/embedded/query-api/statement.ts'
+import { toExecutable } from '../../../../src/embedded/query-api/statement.ts'
 import { toTokens } from '../../../../src/embedded/query-api/tokens.ts'
 
-describe('withClientIds', () => {
-  const edit = (sql: string) => withClientIds(sql, [...toTokens(sql)])
+describe('toExecutable', () => {
+  const edit = (sql: string) => toExecutable(sql, [...toTokens(sql)])
 
   test.each([
     'SELECT query_id FROM processes',

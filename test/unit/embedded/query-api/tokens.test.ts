@@ -13,7 +13,7 @@ describe('toTokens', () => {
     ['a -- b\n/* c\n */ # d\ne', ['word a', 'word e']],
     ["$$it's$$ $tag$ $$ $tag$", ["string $$it's$$", 'string $tag$ $$ $tag$']],
     ['1.5e3 0x1F', ['number 1.5e3', 'number 0x1F']],
-    ["'not closed", ['string not close']],
+    ["'not closed", ['string not closed']],
     ['/* not closed', []],
   ])('splits %s', (sql, expected) => {
     expect(read(sql)).toEqual(expected)
