@@ -65,7 +65,7 @@ export async function runOrThrow(command: string[], cwd = process.cwd()): Promis
   if (exitCode !== 0) throw new Error(`"${command.join(' ')}" failed:\n${output}`)
 }
 
-async function run(
+export async function run(
   command: string[],
   cwd = process.cwd(),
 ): Promise<{ exitCode: number; output: string }> {
