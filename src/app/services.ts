@@ -10,10 +10,14 @@ import { type ClientIp, createClientIp } from '../http/client-ip.ts'
 import { createAdmission } from '../ingest/admission.ts'
 import { createRedisDedupKeys } from '../ingest/dedup/redis-markers.ts'
 import { type BodyThread, createBodyThread } from '../ingest/large-bodies/thread.ts'
-import { createOverflow } from '../ingest/limits/overflow.ts'
 import { createQuotaFile, createSharedQuota } from '../ingest/limits/quota-stores.ts'
 import { createQuotas, type QuotaStore, type Quotas } from '../ingest/limits/quotas.ts'
-import { createLimiter, createSharedLimit, type Limiter } from '../ingest/limits/rate-limiter.ts'
+import {
+  createLimiter,
+  createOverflow,
+  createSharedLimit,
+  type Limiter,
+} from '../ingest/limits/rate-limiter.ts'
 import {
   createMemoryAdmission,
   type MemoryAdmission,

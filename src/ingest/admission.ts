@@ -9,8 +9,8 @@ import type {
 } from '../core/protocol.ts'
 import type { Projects } from '../projects/projects.ts'
 import { type DeadLetter, toDeadLetters } from './dead-letters.ts'
-import type { Overflow } from './limits/overflow.ts'
 import { type QuotaGrant, type Quotas, quotaOf } from './limits/quotas.ts'
+import type { Overflow } from './limits/rate-limiter.ts'
 import { admitSenders, type SendersOptions } from './senders.ts'
 
 /**

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { findSettings } from '../../src/embedded/query-api/settings-clause.ts'
-import { toExecutable } from '../../src/embedded/query-api/statement.ts'
+import { findSettings, toExecutable } from '../../src/embedded/query-api/statement.ts'
 import { toTokens } from '../../src/embedded/query-api/tokens.ts'
 import { type QueryServers, query, startQueryServers } from '../services/query-api/query-servers.ts'
 

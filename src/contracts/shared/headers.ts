@@ -24,7 +24,7 @@ export function toHeaderText(
 }
 
 /** `Headers` gives each byte as one character. Plain ASCII, which nearly all headers are, is not copied. */
-export function decodeHeader(value: string): string {
+function decodeHeader(value: string): string {
   if (!beyondAscii.test(value)) return value
   try {
     return utf8.decode(Buffer.from(value, 'latin1'))

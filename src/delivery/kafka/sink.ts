@@ -5,10 +5,14 @@ import type { Log } from '../../core/log.ts'
 import type { Batch, Sink } from '../../core/sink.ts'
 import type { SinkReport } from '../sink-counters.ts'
 import { createKafkaClient, type KafkaClient } from './client.ts'
-import { type Closing, createClosing, createPendingBatch } from './delivery.ts'
 import type { SendFault } from './fault.ts'
 import { toBytesMax, toDeadLetterMessage, toMessage, toTopic } from './message.ts'
-import type { PendingMessage } from './partition-queue.ts'
+import {
+  type Closing,
+  createClosing,
+  createPendingBatch,
+  type PendingMessage,
+} from './partition-queue.ts'
 import { type KafkaSettings, toTopics } from './settings.ts'
 import { createTopic, type Topic } from './topic.ts'
 import { ensureTopic } from './topics.ts'

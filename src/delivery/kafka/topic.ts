@@ -1,9 +1,9 @@
 import type { Message } from 'kafkajs'
 import { type Backoff, toBackoffMs } from '../../core/async.ts'
 import type { Log } from '../../core/log.ts'
-import type { Closing } from './delivery.ts'
 import { type SendFault, toSendFault } from './fault.ts'
 import {
+  type Closing,
   createPartitionQueue,
   type PartitionQueue,
   type PartitionQueueOptions,

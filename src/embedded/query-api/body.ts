@@ -1,7 +1,7 @@
 import { createQueryError, QueryError } from '../chdb/exceptions.ts'
 import type { Encoding } from './request.ts'
 import { createBlockDecompression } from './wire/compressed-blocks.ts'
-import { createFrameDecompression } from './wire/lz4-frames.ts'
+import { createFrameDecompression } from './wire/lz4.ts'
 
 /** A request's body, decompressed, as a sequence of chunks. */
 export type Body = {

@@ -1,7 +1,7 @@
 import type { Classification } from '../chdb/connection.ts'
 import { createQueryError } from '../chdb/exceptions.ts'
 import { assertNoPath, type Inspected, judgeTables, type Verdict } from './guard-tables.ts'
-import { findSettings } from './settings-clause.ts'
+import { findSettings } from './statement.ts'
 import { isKeyword, type Token, toTokens } from './tokens.ts'
 
 /**

@@ -12,8 +12,13 @@ import { countWriteFailures, createWriteWatch, type WriteWatch } from '../chdb/w
 import type { Job, JobStart } from './executor.ts'
 import { assertHarmless, assertParsable, assertRead } from './guard.ts'
 import { inspectorSettings, type Mode, toSetStatement } from './settings.ts'
-import { extractSettings } from './settings-clause.ts'
-import { parseStatement, type Statement, toExecutable, toSyntaxTree } from './statement.ts'
+import {
+  extractSettings,
+  parseStatement,
+  type Statement,
+  toExecutable,
+  toSyntaxTree,
+} from './statement.ts'
 
 /**
  * Runs statements, each on a connection of its own, so that its settings do not reach the next one.

@@ -59,7 +59,7 @@ export function createSharedLimit({
   }
 }
 
-export type Rate = {
+type Rate = {
   /** 0: no limit. */
   perSecond: number
   /** At least 1, and at least the largest cost. */
@@ -104,4 +104,37 @@ local late = next - now - ARGV[2]
 if late > 0.01 then return math.ceil(late) end
 redis.call('SET', KEYS[1], string.format('%.3f', next), 'PX', math.ceil(next - now))
 return 0`,
+}
+
+/**
+ * Selects the events of a hot key that leave their partition, and with it the order of the key:
+ * those above `perSecond`, once `burst` is used up. Each node counts its own events. `perSecond` 0
+ * turns it off.
+ */
+export function createOverflow({ perSecond, burst, keysMax = 100_000 }: OverflowOptions): Overflow {
+  if (perSecond <= 0) return { isOver: () => false }
+  const usedUntil = new BoundedKeyMap(keysMax)
+  const intervalMs = 1000 / perSecond
+  const burstMs = Math.max(1, burst) * intervalMs
+  let startMs: number | undefined
+  return {
+    isOver(key, nowMs) {
+      startMs ??= nowMs
+      const sinceMs = nowMs - startMs
+      const untilMs = toUsedUntilMs(usedUntil.get(key) ?? 0, sinceMs, intervalMs)
+      if (toEarlyMs(untilMs, sinceMs, burstMs) > 0) return true
+      usedUntil.set(key, untilMs)
+      return false
+    },
+  }
+}
+
+export type OverflowOptions = Rate & {
+  /** Beyond this number the keys that were idle longest are forgotten. */
+  keysMax?: number
+}
+
+export type Overflow = {
+  /** Counts one event of this key. Takes 0.1 µs. `nowMs` is the time of receipt. */
+  isOver(key: string, nowMs: number): boolean
 }

@@ -2,9 +2,8 @@ import type { Log } from '../../core/log.ts'
 import type { ClientEntry, UserEntry } from '../../core/project-entries.ts'
 import type { Directory } from './directory.ts'
 import type { Account, LoginDelays } from './login-delays.ts'
-import { OAuthError } from './oauth-error.ts'
 import type { Secrets } from './secrets.ts'
-import type { ClientCredentials } from './token-request.ts'
+import { type ClientCredentials, OAuthError } from './token-request.ts'
 
 /** Who sends a request: its address for the log, and what limits count by. */
 export type Caller = { ip: string; sender: string }
@@ -18,7 +17,7 @@ export type Authenticator = {
   user(login: Login, caller: Caller): Promise<UserEntry>
 }
 
-export type Login = {
+type Login = {
   username: string | undefined
   password: string | undefined
   client: ClientEntry

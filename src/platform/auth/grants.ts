@@ -3,10 +3,14 @@ import type { Log } from '../../core/log.ts'
 import type { UserEntry } from '../../core/project-entries.ts'
 import type { AuthenticatedClient, Authenticator, Caller } from './authenticator.ts'
 import { type Directory, findHolder, toGeneration } from './directory.ts'
-import { OAuthError } from './oauth-error.ts'
 import { grantedTo, narrow } from './permissions.ts'
 import type { Grant, RefreshTokens } from './refresh.ts'
-import type { RefreshRequest, RevokeRequest, TokenRequest } from './token-request.ts'
+import {
+  OAuthError,
+  type RefreshRequest,
+  type RevokeRequest,
+  type TokenRequest,
+} from './token-request.ts'
 import type { Tokens } from './tokens.ts'
 
 /**

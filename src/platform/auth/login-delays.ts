@@ -1,6 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import type { Clock } from '../../core/clock.ts'
-import { OAuthError } from './oauth-error.ts'
+import { OAuthError } from './token-request.ts'
 
 /** One attempt to prove an identity, such as a login. */
 export type Attempt = {

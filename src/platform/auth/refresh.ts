@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { Clock } from '../../core/clock.ts'
 import type { Log } from '../../core/log.ts'
-import { OAuthError } from './oauth-error.ts'
+import { OAuthError } from './token-request.ts'
 
 export type RefreshTokens = {
   /** Issues a token of a new family. `session` is the family's public id. */

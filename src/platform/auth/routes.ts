@@ -7,8 +7,14 @@ import type { Caller } from './authenticator.ts'
 import type { Granted, Grants } from './grants.ts'
 import type { Identities, Identity } from './identity.ts'
 import type { Keys } from './keys.ts'
-import { jsonHeaders, OAuthError, toErrorReply } from './oauth-error.ts'
-import { parseRefreshRequest, parseRevokeRequest, parseTokenRequest } from './token-request.ts'
+import {
+  jsonHeaders,
+  OAuthError,
+  parseRefreshRequest,
+  parseRevokeRequest,
+  parseTokenRequest,
+  toErrorReply,
+} from './token-request.ts'
 
 /** The handlers of the auth routes. They never throw. */
 export type Routes = {

@@ -1,7 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { createRequestThread } from '../../core/worker-thread.ts'
 import type { Attempt } from './login-delays.ts'
-import { OAuthError } from './oauth-error.ts'
+import { OAuthError } from './token-request.ts'
 
 export type Secrets = {
   /**

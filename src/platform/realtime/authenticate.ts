@@ -8,7 +8,7 @@ import { type AuthErrorCode, type Emitter, toAuthError } from './emitter.ts'
 import type { Engine, TransportConnection } from './engine.ts'
 import type { RealtimeLimits } from './limits.ts'
 import { createMember, type Member, type Members, toConnection } from './members.ts'
-import type { Io, IoSocket } from './protocol.ts'
+import type { Io, IoSocket } from './messages.ts'
 
 /**
  * The room of all sockets of one session. No channel can have this name: it contains a space and no

@@ -2,7 +2,7 @@ import { createAdapter } from '@socket.io/redis-streams-adapter'
 import type { RedisStreams } from '../../redis/redis.ts'
 import { blockMs, createAdapterClient, readCount } from './adapter-client.ts'
 import { type AccessIdentity, checkAccess, notificationsTopic } from './channels.ts'
-import type { Io, LostSession, SocketData } from './protocol.ts'
+import type { Io, LostSession, SocketData } from './messages.ts'
 
 export type Cluster = {
   adapter: (namespace: Io['sockets']) => Io['sockets']['adapter']

@@ -5,8 +5,7 @@ import type { Actions } from './actions.ts'
 import type { Emitter } from './emitter.ts'
 import type { RealtimeLimits } from './limits.ts'
 import type { EndReason, Member } from './members.ts'
-import { estimateBytes, idOf, MessageFault, topicOf } from './messages.ts'
-import type { Ack, ErrorBody } from './protocol.ts'
+import { type Ack, type ErrorBody, estimateBytes, idOf, MessageFault, topicOf } from './messages.ts'
 
 /**
  * Builds the handler of a client's messages. It runs the action of the event and acknowledges by

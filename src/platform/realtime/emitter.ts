@@ -3,9 +3,16 @@ import type { Clock } from '../../core/clock.ts'
 import type { TokenFault } from '../auth/tokens.ts'
 import { notificationsTopic } from './channels.ts'
 import type { TransportConnection } from './engine.ts'
-import type { Announcement, ClientMessage, FaultCode } from './messages.ts'
-import type { Ack, ErrorBody, Io, IoSocket, ServerEvents } from './protocol.ts'
-
+import type {
+  Ack,
+  Announcement,
+  ClientMessage,
+  ErrorBody,
+  FaultCode,
+  Io,
+  IoSocket,
+  ServerEvents,
+} from './messages.ts'
 /** Sends every event from server to client. */
 export type Emitter = {
   acknowledge(socket: IoSocket, ack: Ack): void

@@ -1,7 +1,13 @@
 import { Server as BunEngine, type BunWebSocket, type WebSocketData } from '@socket.io/bun-engine'
 import type { Clock } from '../../core/clock.ts'
-import { createIntake, createPace, type Intake } from './intake.ts'
-import { earlyBytesMax, frameBytesMax, type RealtimeLimits } from './limits.ts'
+import {
+  createIntake,
+  createPace,
+  earlyBytesMax,
+  frameBytesMax,
+  type Intake,
+  type RealtimeLimits,
+} from './limits.ts'
 
 /** The type of `ws.data`, for the caller of `Bun.serve`. */
 export type EngineData = WebSocketData

@@ -3,7 +3,7 @@ import type { RedisStreams } from '../../redis/redis.ts'
 import { createCluster, recoveryMsMax } from './cluster.ts'
 import type { RealtimeCounters } from './counters.ts'
 import type { Engine } from './engine.ts'
-import type { Io } from './protocol.ts'
+import type { Io } from './messages.ts'
 
 /** A connection that has not joined a namespace within this time is closed. */
 const connectMsMax = 10_000

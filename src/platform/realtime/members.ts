@@ -5,7 +5,7 @@ import type { RealtimeCounters } from './counters.ts'
 import type { Emitter } from './emitter.ts'
 import type { Engine, TransportConnection } from './engine.ts'
 import { type Bucket, createBucket, type RealtimeLimits } from './limits.ts'
-import type { IoSocket } from './protocol.ts'
+import type { IoSocket } from './messages.ts'
 
 /** The authenticated sockets of this node. */
 export type Members = {

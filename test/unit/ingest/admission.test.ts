@@ -9,9 +9,8 @@ import type {
   Senders,
 } from '../../../src/core/protocol.ts'
 import { type AdmissionOptions, createAdmission } from '../../../src/ingest/admission.ts'
-import { createOverflow } from '../../../src/ingest/limits/overflow.ts'
 import { createQuotas } from '../../../src/ingest/limits/quotas.ts'
-import { createLimiter } from '../../../src/ingest/limits/rate-limiter.ts'
+import { createLimiter, createOverflow } from '../../../src/ingest/limits/rate-limiter.ts'
 import { createTestClock } from './support.ts'
 import { toEvent } from './test-pipeline.ts'
 

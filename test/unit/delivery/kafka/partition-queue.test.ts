@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { createPendingBatch } from '../../../../src/delivery/kafka/delivery.ts'
 import type { SendFault } from '../../../../src/delivery/kafka/fault.ts'
 import { toBytesMax, toMessage } from '../../../../src/delivery/kafka/message.ts'
 import {
   createPartitionQueue,
+  createPendingBatch,
   type PendingMessage,
 } from '../../../../src/delivery/kafka/partition-queue.ts'
 import { makeFault, makeRecord } from './fixtures.ts'

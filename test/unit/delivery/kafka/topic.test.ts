@@ -2,9 +2,12 @@ import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import kafkajs from 'kafkajs'
 import { silentLog } from '../../../../src/core/log.ts'
-import { createClosing, createPendingBatch } from '../../../../src/delivery/kafka/delivery.ts'
 import type { SendFault } from '../../../../src/delivery/kafka/fault.ts'
 import { toBytesMax, toMessage } from '../../../../src/delivery/kafka/message.ts'
+import {
+  createClosing,
+  createPendingBatch,
+} from '../../../../src/delivery/kafka/partition-queue.ts'
 import { createTopic, murmur2, toPartition } from '../../../../src/delivery/kafka/topic.ts'
 import type { TopicFacts } from '../../../../src/delivery/kafka/topics.ts'
 import { until } from '../../../support/until.ts'

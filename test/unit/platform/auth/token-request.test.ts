@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { OAuthError } from '../../../../src/platform/auth/oauth-error.ts'
 import {
+  OAuthError,
   parseRefreshRequest,
   parseRevokeRequest,
   parseTokenRequest,

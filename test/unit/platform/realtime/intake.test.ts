@@ -1,6 +1,10 @@
 import { describe, expect, test } from 'bun:test'
-import { createIntake, createPace } from '../../../../src/platform/realtime/intake.ts'
-import { earlyBytesMax, earlyPacketsMax } from '../../../../src/platform/realtime/limits.ts'
+import {
+  createIntake,
+  createPace,
+  earlyBytesMax,
+  earlyPacketsMax,
+} from '../../../../src/platform/realtime/limits.ts'
 import { until } from '../../../support/until.ts'
 
 const open: { readyState: number } = { readyState: WebSocket.OPEN }

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import type { Engine } from '../../../../src/platform/realtime/engine.ts'
 import { defaultLimits } from '../../../../src/platform/realtime/limits.ts'
 import { createMember, createMembers } from '../../../../src/platform/realtime/members.ts'
-import type { IoSocket } from '../../../../src/platform/realtime/protocol.ts'
+import type { IoSocket } from '../../../../src/platform/realtime/messages.ts'
 import { collect, next, send, startHost, toIdentity } from '../../../support/socket-host.ts'
 import { until } from '../../../support/until.ts'
 

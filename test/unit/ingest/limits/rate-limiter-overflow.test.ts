@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { createOverflow } from '../../../../src/ingest/limits/overflow.ts'
+import { createOverflow } from '../../../../src/ingest/limits/rate-limiter.ts'
 
 test('sends the events of a hot key above its rate to overflow, and no others', () => {
   const overflow = createOverflow({ perSecond: 10, burst: 5 })
