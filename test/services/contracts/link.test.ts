@@ -171,8 +171,8 @@ describe('a field of the contract', () => {
     },
   )
 
-  test('has a column, and the table has no further columns but uuid and received_at', () => {
-    const ours = ['uuid', 'received_at']
+  test('has a column, and the table has no further columns but uuid, received_at and first_wins', () => {
+    const ours = ['uuid', 'received_at', 'first_wins']
     expect(Object.keys(types).sort()).toEqual([...fields.map(([name]) => name), ...ours].sort())
     expect(types).toMatchObject({ uuid: 'UUID', received_at: time })
   })

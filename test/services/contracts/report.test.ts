@@ -146,6 +146,7 @@ describe('report, open to every key', () => {
       properties: 'String',
       user: 'String',
       historical: 'Bool',
+      first_wins: 'UInt64',
     })
   })
 

@@ -66,7 +66,7 @@ describe('without ClickHouse', () => {
     })
 
     // Large events first, then small ones that still fit.
-    for (const length of [1_000_000, 30_000]) {
+    for (const length of [1_000_000, 30_000, 1_000]) {
       const isRefused = async () => (await send(length)).status === 503
       await until(isRefused, { timeoutMs: 30_000, pauseMs: 0, what: 'a full journal' })
     }
@@ -78,7 +78,7 @@ describe('without ClickHouse', () => {
       ],
       [
         '/api/events/track',
-        { event_type: 'x', event_attributes: { long } },
+        { event_type: 'x', event_attributes: { short: 'x'.repeat(6_000) } },
         { error: 'Failed to track event', details: expect.any(String) },
       ],
       ...['/users/report/events', '/v2/users/report/events'].map(
