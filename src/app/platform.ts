@@ -94,7 +94,7 @@ async function openAuth(options: PlatformOptions): Promise<Auth> {
       },
       directory: createDirectory({ clients: projects.clients, users: projects.users }),
       store,
-      waitSeconds: toWaitSeconds(options.logins),
+      waitSeconds: toWaitSeconds(options.logins, options),
       log,
       now,
     })
@@ -110,7 +110,8 @@ function openRealtime({ config, log, now, ...options }: PlatformOptions, auth: A
     auth,
     isAllowedOrigin: (origin) => options.isOriginAllowed(origin, '/socket.io/'),
     clientIp: (request, server) => clientIp(request, server.requestIP(request)?.address ?? ''),
-    waitSeconds: toWaitSeconds(options.connections),
+    waitSeconds: toWaitSeconds(options.connections, { hold: options.hold, now }),
+    hold: options.hold,
     cluster: streams && { redis: streams, prefix: config.REDIS_PREFIX },
     // Sockets stay open, so they must leave descriptors for events.
     limits: { socketsMax: Math.min(defaultLimits.socketsMax, Math.floor(readOpenFilesMax() / 2)) },
@@ -119,6 +120,10 @@ function openRealtime({ config, log, now, ...options }: PlatformOptions, auth: A
   })
 }
 
-function toWaitSeconds(limiter: Limiter): (sender: string) => Promise<number> {
-  return async (sender) => (await limiter.take(sender)).retryAfterSeconds
+/** The rate of the sender, or the rest of the time that it is held back. */
+function toWaitSeconds(limiter: Limiter, { hold, now }: Pick<PlatformOptions, 'hold' | 'now'>) {
+  return async (sender: string): Promise<number> => {
+    const heldSeconds = hold.waitSeconds(sender, now())
+    return heldSeconds > 0 ? heldSeconds : (await limiter.take(sender)).retryAfterSeconds
+  }
 }

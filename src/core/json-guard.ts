@@ -16,6 +16,8 @@ export type JsonGuard = {
   collides(text: string): boolean
   /** JSON.parse. A parse that takes too long because of collisions is noted for `takeCollision`. */
   parse(text: string): unknown
+  /** Whether there is a collision for `takeCollision`. */
+  hasCollision(): boolean
   /** True once after each collision that `collides` or `parse` has found. */
   takeCollision(): boolean
 }
@@ -65,6 +67,7 @@ export function createJsonGuard(collect: () => void = createCollect()): JsonGuar
         if (ms > slowMsMin + text.length * slowMsPerChar) onSlow(text, ms)
       }
     },
+    hasCollision: () => hasCollided,
     takeCollision() {
       const had = hasCollided
       hasCollided = false
@@ -131,8 +134,11 @@ function estimateTexts(text: string, isFamiliar: (token: string) => boolean): nu
 const chunkTexts = 16
 /** Texts without collisions differ in length and cache misses, but not by this factor. */
 const slowFactor = 4
-const slowChunkMsMin = 0.02
-/** A pause of the thread may fall into one measurement, not into several in a row. */
+/** Measured: a text takes 0.1 µs, and as much again for every 10 to 50 collisions. */
+const slowMsOfTextMin = 0.001
+/** Fewer texts prove nothing. */
+const judgedTextsMin = 4
+/** A busy machine slows down one chunk, not several in a row. */
 const slowChunks = 4
 
 /** Measured: a text of 128 KiB takes 0.3 ms then. */
@@ -147,7 +153,7 @@ const textCharsMin = 16
  */
 export function internsSlowly(text: string): boolean {
   const distanceMax = 1 + Math.floor((2 * text.length) / (internedMax * textCharsMin))
-  const msMax = Math.max(slowChunkMsMin, slowFactor * measureControl())
+  const msMax = Math.max(slowMsOfTextMin, slowFactor * measureControl())
   /** Texts are interned as long as they live. */
   const kept: string[] = []
   let chunk: string[] = []
@@ -156,7 +162,7 @@ export function internsSlowly(text: string): boolean {
   let slow = 0
   const intern = () => {
     chunks += 1
-    slow = toInterningMs(chunk, kept) > msMax ? slow + 1 : 0
+    slow = toMedianMs(chunk, kept) > msMax ? slow + 1 : 0
     chunk = []
   }
   for (let open = text.indexOf('"'); open >= 0 && slow < slowChunks; ) {
@@ -168,23 +174,27 @@ export function internsSlowly(text: string): boolean {
     } else skipped -= 1
     open = text.indexOf('"', end + 1)
   }
-  if (chunk.length > 0 && slow < slowChunks) intern()
+  if (chunk.length >= judgedTextsMin && slow < slowChunks) intern()
   return slow > 0 && slow >= Math.min(slowChunks, chunks)
 }
 
 const noProperties: Record<string, unknown> = Object.create(null)
 
-/** The time to look up JSON strings as property names, which interns them. */
-function toInterningMs(strings: readonly string[], kept: string[]): number {
-  const startMs = performance.now()
-  for (const string of strings) {
+/**
+ * The median time to look up a JSON string as a property name, which interns it. A pause of the
+ * thread falls into one look-up, so it does not count.
+ */
+function toMedianMs(strings: readonly string[], kept: string[]): number {
+  const times = strings.map((string) => {
+    const startMs = performance.now()
     const text = string.includes('\\')
       ? toUnescaped(string)
       : string.substring(1, string.length - 1)
     noProperties[text]
     kept.push(text)
-  }
-  return performance.now() - startMs
+    return performance.now() - startMs
+  })
+  return times.sort((a, b) => a - b)[times.length >> 1]!
 }
 
 function toUnescaped(string: string): string {
@@ -195,14 +205,14 @@ function toUnescaped(string: string): string {
   }
 }
 
-/** The least time of several chunks of new names that do not collide. */
+/** The same for new names that do not collide: the least of several chunks. */
 function measureControl(): number {
   const prefix = Math.random().toString(36)
   const kept: string[] = []
   let leastMs = Number.POSITIVE_INFINITY
   for (let chunk = 0; chunk < 2 * slowChunks; chunk += 1) {
     const names = Array.from({ length: chunkTexts }, (_, index) => `"${prefix}${chunk}${index}"`)
-    leastMs = Math.min(leastMs, toInterningMs(names, kept))
+    leastMs = Math.min(leastMs, toMedianMs(names, kept))
   }
   return leastMs
 }

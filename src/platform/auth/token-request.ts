@@ -1,3 +1,4 @@
+import { jsonGuard } from '../../core/json-guard.ts'
 import type { Reply } from '../../core/protocol.ts'
 
 /** A token request. Types and lengths of its fields are checked, the credentials are not. */
@@ -116,10 +117,11 @@ function parseObject(body: string): Record<string, unknown> {
     throw invalid(`the body must not have more than ${namesMax} fields`)
   let value: unknown
   try {
-    value = JSON.parse(body)
+    value = jsonGuard.parse(body)
   } catch {
     throw invalid('the body is neither JSON nor a form')
   }
+  if (jsonGuard.takeCollision()) throw invalid('the body takes too long to parse')
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw invalid('the body must be a JSON object')
   return value as Record<string, unknown>

@@ -1,5 +1,7 @@
 import { Server as BunEngine, type BunWebSocket, type WebSocketData } from '@socket.io/bun-engine'
 import type { Clock } from '../../core/clock.ts'
+import { jsonGuard } from '../../core/json-guard.ts'
+import type { SenderHold } from '../../core/sender-hold.ts'
 import {
   createIntake,
   createPace,
@@ -73,6 +75,7 @@ export type EngineOptions = {
   clientIp: (request: Request, server: EngineServer) => string
   limits: Pick<RealtimeLimits, 'bufferedBytesMax' | 'bytesPerSecond' | 'bytesBurst'>
   onTerminated: (why: 'slow' | 'flood') => void
+  hold: SenderHold
   now: Clock
 }
 
@@ -86,6 +89,7 @@ export function createEngine({
   clientIp,
   limits,
   onTerminated,
+  hold,
   now,
 }: EngineOptions): Engine {
   const raw = createRaw(headersOf)
@@ -105,12 +109,18 @@ export function createEngine({
     opened += 1
     connection.on('close', () => void connections.delete(connection.id))
     connection.on('packet', (packet) => {
+      // The decoder parses the packet as soon as this returns.
+      if (packet.type === 'message') queueMicrotask(() => noteCollision(connection))
       if (intake.take(packet.data?.length ?? 0)) return
       // The engine closes a connection at an invalid packet. Without this it would still parse it.
       packet.type = 'error'
       endFlood(connection)
     })
   })
+
+  function noteCollision(connection: TransportConnection): void {
+    if (jsonGuard.takeCollision()) hold.hold(ips.get(connection) ?? '', now())
+  }
 
   function endFlood(connection: TransportConnection): void {
     onTerminated('flood')

@@ -1,4 +1,5 @@
 import { Server } from 'socket.io'
+import { jsonGuard } from '../../core/json-guard.ts'
 import type { RedisStreams } from '../../redis/redis.ts'
 import { createCluster, recoveryMsMax } from './cluster.ts'
 import type { RealtimeCounters } from './counters.ts'
@@ -29,6 +30,7 @@ export function createIo({
     connectTimeout: connectMsMax,
     ...(cluster ? { adapter: cluster.adapter, connectionStateRecovery: recovery } : {}),
   })
+  guardDecoder(io)
   io.bind(engine.raw)
   countSent(io, counters)
   return {
@@ -39,6 +41,29 @@ export function createIo({
     },
   }
 }
+
+/**
+ * Packets are JSON of strangers: the decoder parses them by the guard. A packet whose texts collide
+ * is invalid, which closes its connection.
+ */
+function guardDecoder(io: Io): void {
+  const server = io as unknown as WithParser
+  const { Decoder, ...parser } = server._parser
+  class GuardedDecoder extends Decoder {
+    override tryParse(text: string): unknown {
+      try {
+        const value = !jsonGuard.collides(text) && jsonGuard.parse(text)
+        return !jsonGuard.hasCollision() && value
+      } catch {
+        return false
+      }
+    }
+  }
+  server._parser = { ...parser, Decoder: GuardedDecoder }
+}
+
+/** `tryParse` returns false for text that is not JSON. */
+type WithParser = { _parser: { Decoder: new () => { tryParse(text: string): unknown } } }
 
 /** Every packet to a socket passes the adapter's `apply`, also one that another node sent. */
 function countSent(io: Io, counters: RealtimeCounters): void {

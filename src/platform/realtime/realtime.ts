@@ -1,6 +1,7 @@
 import type { Clock } from '../../core/clock.ts'
 import { toCorsHeaders } from '../../core/cors.ts'
 import type { Log } from '../../core/log.ts'
+import { createSenderHold, type SenderHold } from '../../core/sender-hold.ts'
 import type { RedisStreams } from '../../redis/redis.ts'
 import type { Identities } from '../auth/identity.ts'
 import { createActions } from './actions.ts'
@@ -41,6 +42,8 @@ export type RealtimeOptions = {
   clientIp: (request: Request, server: EngineServer) => string
   /** Seconds until this address, or /64, may connect again; 0: at once. */
   waitSeconds: (sender: string) => number | Promise<number>
+  /** Takes the addresses whose packets collide. */
+  hold?: SenderHold
   /** Shares rooms with other nodes, and enables the recovery of lost connections. */
   cluster?: { redis: RedisStreams; prefix: string } | undefined
   limits?: Partial<RealtimeLimits>
@@ -59,8 +62,9 @@ export function createRealtime(options: RealtimeOptions): Realtime {
   const limits: RealtimeLimits = { ...defaultLimits, ...options.limits }
   const counters = createCounters()
   const headersOf = (request: Request) => toCorsHeaders(request, isAllowedOrigin)
+  const hold = options.hold ?? createSenderHold()
   const onTerminated = (why: string) => counters.incrementReason('ended', why)
-  const engine = createEngine({ ...options, limits, headersOf, onTerminated })
+  const engine = createEngine({ ...options, limits, headersOf, onTerminated, hold })
   const { io, close: closeIo } = createIo({ ...options, engine, counters })
   const emitter = createEmitter({ io, now })
   const end = createEndSocket({ engine, emitter, counters, log })
