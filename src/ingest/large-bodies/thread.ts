@@ -80,6 +80,8 @@ export function createBodyThread({
 
     /** Waits in steps: on a saturated machine the thread may get little CPU for a long time. */
     async function within<T>(reply: Promise<T>): Promise<T> {
+      // Closing the thread rejects it, also if nothing waits for it any more.
+      reply.catch(() => {})
       for (;;) {
         const usedMs = toCpuMs(schedstat) - startCpuMs
         if (usedMs >= workMsMax || performance.now() - startMs > waitFactor * workMsMax) break
@@ -108,7 +110,7 @@ export function createBodyThread({
     return {
       async unwrap() {
         isOpen = true
-        // No time limit: Bun crashes if a thread is ended while it starts.
+        // The start of the thread is no work on this body.
         const started = await thread.request({ step: 'thread' })
         schedstat = (started as { schedstat: string }).schedstat
         startCpuMs = toCpuMs(schedstat)
