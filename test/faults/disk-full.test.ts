@@ -75,6 +75,7 @@ async function fillJournal({ url }: Spillway): Promise<Ledger> {
     const body = JSON.stringify({ api_key: 'phc_test', batch })
     const { status } = await fetch(`${url}/batch/`, { method: 'POST', body })
     if (status === 503) return ledger
+    expect(status).toBe(200)
     for (const uuid of uuids) ledger.acknowledged.add(uuid)
   }
 }
