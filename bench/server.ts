@@ -52,6 +52,7 @@ export async function startBench(
     DATA_DIR: join(folder, name),
     EMBEDDED_CLICKHOUSE_PORT: String(queryPort),
     RATE_TELEMETRY_PER_MINUTE: '0',
+    RATE_LINK_PER_MINUTE: '0',
     RATE_SOCKET_PER_MINUTE: '0',
     RATE_AUTH_PER_MINUTE: '0',
     OVERFLOW_PER_SECOND: '0',

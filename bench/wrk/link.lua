@@ -1,4 +1,4 @@
--- One link event a request: a conversion with its attributes.
+-- One link event a request. The server under test needs RATE_LINK_PER_MINUTE=0.
 --   wrk -t1 -c64 -d10 --latency -s bench/wrk/link.lua http://127.0.0.1:3000
 package.path = (debug.getinfo(1, 'S').source:match('^@(.*)/') or '.') .. '/?.lua;' .. package.path
 local verdict = require 'verdict'

@@ -15,7 +15,11 @@ beforeAll(async () => {
   await requireCommand('wrk', 'wrk')
   mkdirSync(join(poolPath, '..'), { recursive: true })
   if (!(await Bun.file(poolPath).exists())) await writePool(3000, () => {})
-  server = await startSpillway({ RATE_TELEMETRY_PER_MINUTE: '0', ACCESS_LOG: 'false' })
+  server = await startSpillway({
+    RATE_TELEMETRY_PER_MINUTE: '0',
+    RATE_LINK_PER_MINUTE: '0',
+    ACCESS_LOG: 'false',
+  })
 }, 120_000)
 afterAll(async () => await server?.[Symbol.asyncDispose]())
 
