@@ -39,7 +39,7 @@ const bodies: [string, string | Uint8Array][] = [
 
 let server: Spillway
 beforeAll(async () => {
-  server = await startSpillway({ RATE_TELEMETRY_PER_MINUTE: '0' })
+  server = await startSpillway({ RATE_TELEMETRY_PER_MINUTE: '0', RATE_LINK_PER_MINUTE: '0' })
 }, 60_000)
 afterAll(() => server?.[Symbol.asyncDispose]())
 

@@ -23,7 +23,7 @@ const contracts: { name: string; stored: string; toSending(payload: object): Sen
   },
   {
     name: 'telemetry',
-    stored: toEventsQuery('telemetry', 'uuid'),
+    stored: toEventsQuery('telemetry', `JSONExtractString(events.properties, '$id')`),
     toSending(payload) {
       const ids = Array.from({ length: 5 }, () => crypto.randomUUID())
       const body = ids.map((id) => ({
@@ -92,7 +92,10 @@ async function sendUntilAcknowledged(
 }
 
 test('stores acknowledged events of link, telemetry and report exactly once across kill -9', async () => {
-  await using server = await startSpillway({ RATE_TELEMETRY_PER_MINUTE: '0' })
+  await using server = await startSpillway({
+    RATE_TELEMETRY_PER_MINUTE: '0',
+    RATE_LINK_PER_MINUTE: '0',
+  })
   const running = contracts.map((contract) => ({
     contract,
     ...startClients(server.url, contract),
