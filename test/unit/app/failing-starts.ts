@@ -7,17 +7,8 @@ import { makeConfig } from './support.ts'
 /** Every part of the server that is opened, in the order of opening. The first two need Redis. */
 export const partNames = [
   ...['redis streams', 'redis', 'projects', 'auth', 'realtime', 'body deadlines', 'listener'],
-  'descriptors',
-  ...[
-    'quotas',
-    'dedup',
-    'journal',
-    'shippers',
-    'body thread',
-    'orphaned journals',
-    'query server',
-    'requests',
-  ],
+  ...['descriptors', 'query server'],
+  ...['quotas', 'dedup', 'journal', 'shippers', 'body thread', 'orphaned journals', 'requests'],
 ] as const
 export type PartName = (typeof partNames)[number]
 

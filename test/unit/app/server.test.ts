@@ -79,8 +79,9 @@ test('opens the parts in order, and closes requests before the parts that serve 
   await server.stop('test')
   expect(added).toEqual(partNames.filter((name) => !name.startsWith('redis')))
   expect(closed).toEqual([
-    ...['requests', 'realtime', 'listener', 'query server', 'orphaned journals'],
-    ...['body thread', 'shippers', 'journal', 'dedup', 'quotas', 'descriptors', 'body deadlines'],
+    ...['requests', 'realtime', 'listener', 'orphaned journals'],
+    ...['body thread', 'shippers', 'journal', 'dedup', 'quotas'],
+    ...['query server', 'descriptors', 'body deadlines'],
     ...['auth', 'projects'],
   ])
   expect(openFilesIn(folder.path)).toEqual([])
