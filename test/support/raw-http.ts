@@ -53,7 +53,7 @@ export async function rawHttp(url: string): Promise<RawHttp> {
     finish: () => void socket.end(),
     destroy: () => void socket.destroy(),
     received: () => text,
-    status: () => until(() => toStatus(text), { timeoutMs: 30_000, what: 'a reply' }),
+    status: () => until(() => toStatus(text), { timeoutMs: 60_000, what: 'a reply' }),
     isClosed: () => isClosed,
     closed: async (timeoutMs = 30_000) => {
       await until(() => isClosed, { timeoutMs, what: 'the end of the connection' })
