@@ -49,7 +49,7 @@ export type StopReport = { undelivered: number }
 export const toStopText = (undelivered: number, folder: string) =>
   `stopped; ${undelivered} events undelivered${undelivered > 0 ? `; they stay in the journal in ${folder}, and the next start delivers them` : ''}`
 
-/** What the supervisor gives to one of WORKERS processes. */
+/** The values that the supervisor gives to one of WORKERS processes. */
 type WorkerContext = {
   index: number
   /** The metrics of all processes together. */
@@ -168,7 +168,7 @@ type ShellOptions = {
 }
 
 /**
- * What surrounds the pipeline. `toApps` makes the boot apps and the real apps, which differ in the pipeline and in the
+ * The parts around the pipeline. `toApps` makes the boot apps and the real apps, which differ in the pipeline and in the
  * health checks only.
  */
 function createShell(base: BaseServices, { logs, metrics, worker, closer }: ShellOptions) {

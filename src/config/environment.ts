@@ -32,7 +32,7 @@ export function parseSettings(
   return { values, warnings: toWarnings(Object.keys(schema.properties), environment), faults }
 }
 
-/** What the setting's own check finds, for each item of a list. */
+/** The faults that the setting's own check finds, for each item of a list. */
 function findFaults(name: string, { check, secret }: Described, value: unknown): string[] {
   if (!check || value === undefined) return []
   const items = Array.isArray(value) ? value : [value]

@@ -170,7 +170,7 @@ const operatorsOnly = toRefusal(
   'ask from the server’s own machine, send ADMIN_TOKEN as bearer token, or use ADMIN_PORT',
 )
 
-/** What the BMT platform SDK needs beside telemetry: tokens, configuration and health. */
+/** The routes of the BMT platform SDK beside telemetry: tokens, configuration and health. */
 function platformRoutes({ platform, answer }: AppOptions): Route[] {
   const { auth, sdk, health, isForwardedTls } = platform
   const isByTls = ({ request, server }: Context) => isForwardedTls(request, toPeer(request, server))

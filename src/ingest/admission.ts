@@ -14,7 +14,7 @@ import type { Overflow } from './limits/rate-limiter.ts'
 import { admitSenders, type SendersOptions } from './senders.ts'
 
 /**
- * Who may send how much: projects, origins, keys and rates are judged before the events of a request
+ * Decides who may send how much: projects, origins, keys and rates are judged before the events of a request
  * are normalised, quotas and overflow after it.
  */
 export function createAdmission(options: AdmissionOptions): Admission {

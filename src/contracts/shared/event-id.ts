@@ -63,7 +63,7 @@ export function createEventNumbering(): EventNumbering {
 
 export type EventNumbering = (dedupKey: DedupKey, content: Content) => DedupKey
 
-/** What the client says of an event beside its identity, as stored. */
+/** The fields of an event beside its identity, as stored. */
 type Content = { properties: JsonText; user: JsonText }
 
 /** A hash, not the text: a client cannot choose texts that collide in the `Map`. */

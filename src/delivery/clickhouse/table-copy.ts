@@ -50,7 +50,7 @@ WHERE ${where} SETTINGS ${copySettings}`
   await clickhouse.command(sql, undefined, toQueryId(table.name))
 }
 
-/** What the operator has added to a table. */
+/** The columns and table settings that the operator has added. */
 export type Operators = { definitions: string[]; names: string[]; settings: TableSettings }
 
 export async function readOperatorColumns({

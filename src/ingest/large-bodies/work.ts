@@ -32,7 +32,7 @@ export type BodyWork = {
   reply(stored: StoredBody): Reply
 }
 
-/** What the serving thread knows at the end: how many events it stored, and what quotas dropped. */
+/** The result on the serving thread: how many events it stored, and which ones quotas dropped. */
 export type StoredBody = Pick<Outcome, 'duplicates' | 'quotaLimited' | 'overQuota'> & {
   accepted: number
 }

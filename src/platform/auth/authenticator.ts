@@ -5,7 +5,7 @@ import type { Account, LoginDelays } from './login-delays.ts'
 import type { Secrets } from './secrets.ts'
 import { type ClientCredentials, OAuthError } from './token-request.ts'
 
-/** Who sends a request: its address for the log, and what limits count by. */
+/** The sender of a request: its address for the log, and the name that limits count by. */
 export type Caller = { ip: string; sender: string }
 
 /** `secretHash`: the hash that its secret matched; undefined for a public client. */

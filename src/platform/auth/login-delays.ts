@@ -12,7 +12,7 @@ export type Attempt = {
   succeeded(): void
 }
 
-/** What an attempt counts for. `failuresFree` failures of one sender cause no delay. */
+/** An account that attempts count for. `failuresFree` failures of one sender cause no delay. */
 export type Account = { name: string; failuresFree: number; delaySecondsMax: number }
 
 export type LoginDelays = {

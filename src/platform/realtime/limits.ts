@@ -108,7 +108,7 @@ export function createBucket({ perSecond, burst }: { perSecond: number; burst: n
   }
 }
 
-/** What a connection has sent. */
+/** The counts of what a connection has sent. */
 export type Intake = {
   /** Counts one packet; false if it is too much. */
   take(bytes: number): boolean
