@@ -56,11 +56,17 @@ const eventsOf = (count: number, changes: object = {}) =>
 const numberOf = async (sql: string) => (await server.query<{ n: number }>(sql))[0]?.n
 const storedOf = (project: string, table = 'events') =>
   numberOf(`SELECT toUInt32(count()) AS n FROM ${table} WHERE project = '${project}'`)
-/** Rows are inserted in the order of the journal, so what was sent before is there, too. */
+/** Rows of a table are inserted in the order of the journal, so what was sent before is there, too. */
 async function isDelivered(): Promise<void> {
   const name = crypto.randomUUID()
-  await sendBatch('phc_beside', eventsOf(1, { event: name }))
-  await until(() => numberOf(`SELECT toUInt32(count()) AS n FROM events WHERE event = '${name}'`))
+  await sendBatch('phc_beside', [
+    ...eventsOf(1, { event: name }),
+    ...eventsOf(1, { event: '', name }),
+  ])
+  const isStored = (table: string, where: string) =>
+    until(() => numberOf(`SELECT toUInt32(count()) AS n FROM ${table} WHERE ${where}`))
+  await isStored('events', `event = '${name}'`)
+  await isStored('dead_letters', `project = 'phc_beside' AND position(raw, '${name}') > 0`)
 }
 
 test('40 batches in parallel cannot exceed a quota', async () => {

@@ -9,7 +9,7 @@ export type ImageTool = {
   name: string
   build: string[]
   inspect: string[]
-  run(environment: Record<string, string>): string[]
+  run(environment: Record<string, string>, command: readonly string[]): string[]
 }
 
 /** Docker where its engine runs, else a build script that needs no engine; undefined without both. */
@@ -19,8 +19,9 @@ export function findImageTool(tag: string): ImageTool | undefined {
       name: 'docker',
       build: ['docker', 'build', '-q', '-t', tag, root],
       inspect: ['docker', 'image', 'inspect', '--format', '{{json .Config}}', tag],
-      run: (environment) => [
+      run: (environment, command) => [
         ...['docker', 'run', '--rm', '--network', 'host', ...toOptions(environment), tag],
+        ...command,
       ],
     }
   if (existsSync(script) && process.getuid?.() === 0)
@@ -28,7 +29,10 @@ export function findImageTool(tag: string): ImageTool | undefined {
       name: 'build-image',
       build: [script, root, tag],
       inspect: [script, '--inspect', tag],
-      run: (environment) => [script, '--run', tag, ...toOptions(environment)],
+      run: (environment, command) => [
+        ...[script, '--run', tag, ...toOptions(environment)],
+        ...['--', ...command],
+      ],
     }
   return undefined
 }

@@ -32,6 +32,13 @@ async function run(command: readonly string[]): Promise<string> {
   return output
 }
 
+/** The command of the image, with a signing key: production refuses to start without one. */
+const withKeys = [
+  'sh',
+  '-c',
+  'bun src/cli/make-key.ts --out /tmp/keys.json && AUTH_KEYS_FILE=/tmp/keys.json exec sh src/start.sh',
+]
+
 type Contained = { url: string; port: number; child: Subprocess; log(): string }
 
 async function start(folder: string, environment: Record<string, string>): Promise<Contained> {
@@ -39,7 +46,11 @@ async function start(folder: string, environment: Record<string, string>): Promi
   const path = join(folder, 'log.jsonl')
   const output = openSync(path, 'a')
   const settings = { PORT: String(port), HOST: '127.0.0.1', ...environment }
-  const child = Bun.spawn(tool!.run(settings), { stdin: 'ignore', stdout: output, stderr: output })
+  const child = Bun.spawn(tool!.run(settings, withKeys), {
+    stdin: 'ignore',
+    stdout: output,
+    stderr: output,
+  })
   closeSync(output)
   const url = `http://127.0.0.1:${port}`
   const log = () => readFileSync(path, 'utf8')
