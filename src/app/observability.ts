@@ -73,7 +73,7 @@ export function toServerReadings(services: Services): Reading[] {
     shipping: () => toShippingReading(services),
     memory: () => memory.used(),
     scheduler: () => ({ refused: scheduler.refused() }),
-    dedupTable: () => storage.table.counts,
+    dedupTable: () => ({ ...storage.table.counts, bytes: storage.table.bytes }),
     dedupFiles: () => storage.dedupFiles.counts(),
     disk: () => toDiskReading(config.dataDir),
     redis: () => redis?.counts ?? { calls: 0, failures: 0, skipped: 0 },

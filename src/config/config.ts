@@ -95,7 +95,7 @@ export const settingsSchema = Type.Object({
   ),
 
   DEDUP_BYTES_MAX: integer(
-    'memory for the dedup keys of the last 24 h, 8 bytes each; when it is full the oldest are evicted',
+    'memory for the dedup keys of the last 24 h, 8 to 26 bytes each; when it is full the oldest are evicted',
     [256 * mib, mib, 64 * gib],
   ),
   DEDUP_IDENTITY: choice(

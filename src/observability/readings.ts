@@ -23,7 +23,7 @@ export type Sources = {
   }
   memory(): { bytes: number; requests: number; refused: number }
   scheduler(): { refused: number }
-  dedupTable(): { entries: number; forgotten: number }
+  dedupTable(): { entries: number; bytes: number; forgotten: number }
   dedupFiles(): { bytes: number; unsaved: number; failures: number }
   disk(): { bytes: number; freeBytes: number }
   redis(): { calls: number; failures: number; skipped: number }
@@ -238,6 +238,7 @@ function admissionReadings({ memory, scheduler, dedupTable, redis }: Sources): R
       () => scheduler().refused,
     ),
     gauge('spillway_dedup_markers', 'Dedup keys in memory', () => dedupTable().entries),
+    gauge('spillway_dedup_bytes', 'Memory of the dedup keys', () => dedupTable().bytes),
     counter(
       'spillway_dedup_forgotten_total',
       'Dedup keys evicted before 24 h because DEDUP_BYTES_MAX is reached',

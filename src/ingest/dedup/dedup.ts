@@ -5,9 +5,6 @@ import type { MarkerFiles } from './marker-log.ts'
 import type { RedisDedupKeys } from './redis-markers.ts'
 import { type DedupKeyWords, type DedupTable, readDedupKey } from './seen-table.ts'
 
-/** 0.2 ms of work every 2 ms, so that no request is delayed: 256 MiB take some 2 s. */
-const pagesPerReservation = 64
-const reservationMs = 2
 const sweepMs = 1000
 
 /**
@@ -18,10 +15,7 @@ export function createDedup(dedupOptions: DedupOptions): Dedup {
   const options = { waitMsMax: 10_000, pending: new PendingClaims(), ...dedupOptions }
   const { table, files } = options
   const sweeping = setInterval(() => table.sweep(), sweepMs)
-  const reserving = setInterval(() => {
-    if (!table.reserve(pagesPerReservation)) clearInterval(reserving)
-  }, reservationMs)
-  for (const timer of [sweeping, reserving]) timer.unref()
+  sweeping.unref()
   return {
     claim: (dedupKeys, payloadKey) => claim(options, dedupKeys, payloadKey),
     mark: (dedupKeys) => mark(options, dedupKeys),
@@ -29,7 +23,6 @@ export function createDedup(dedupOptions: DedupOptions): Dedup {
     pending: () => options.pending.size,
     async close() {
       clearInterval(sweeping)
-      clearInterval(reserving)
       await files?.close()
     },
   }

@@ -6,7 +6,6 @@ import type { Claim } from '../../../../src/ingest/dedup/claim.ts'
 import { createDedup, type DedupOptions } from '../../../../src/ingest/dedup/dedup.ts'
 import type { RedisDedupKeys } from '../../../../src/ingest/dedup/redis-markers.ts'
 import { createDedupTable } from '../../../../src/ingest/dedup/seen-table.ts'
-import { until } from '../../../support/until.ts'
 import { createTestClock, toDedupKeys } from '../support.ts'
 
 function create(options: Partial<DedupOptions> = {}) {
@@ -168,26 +167,6 @@ test('a released claim is not marked in Redis', async () => {
   const claim = await dedup.claim([a])
   claim.release()
   expect(seen.size).toBe(0)
-})
-
-test('reserves memory until all is reserved, or until close', async () => {
-  const reserve = (slices: number) => {
-    const table = createDedupTable({ bytesMax: 4096, now: createTestClock().now })
-    const asked = { count: 0 }
-    table.reserve = () => {
-      asked.count += 1
-      return asked.count < slices
-    }
-    return { asked, dedup: createDedup({ table }) }
-  }
-  const isAskedBy = (asked: { count: number }, count: number) => () => asked.count >= count
-  const [short, endless] = [reserve(3), reserve(Number.POSITIVE_INFINITY)]
-  await until(isAskedBy(short.asked, 3), { timeoutMs: 5000 })
-  await endless.dedup.close()
-  const askedUntilEnd = endless.asked.count
-  const later = reserve(10)
-  await until(isAskedBy(later.asked, 10), { timeoutMs: 5000 })
-  expect([short.asked.count, endless.asked.count]).toEqual([3, askedUntilEnd])
 })
 
 test('refuses events that were seen under another payload key, and takes a retry for one', async () => {

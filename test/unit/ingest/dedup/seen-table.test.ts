@@ -124,12 +124,44 @@ test('no new key is taken for a seen one', () => {
   for (const dedupKey of toDedupKeys(80_000)) add(dedupKey)
   expect(toDedupKeys(100_000, 1_000_000).filter(has)).toEqual([])
 })
-test('keeps entries when their memory is reserved', () => {
-  const { table, has, add } = createTable(64 * 1024)
-  // More than its capacity, so that every entry is used.
-  const dedupKeys = toDedupKeys(20_000)
-  for (const dedupKey of dedupKeys) add(dedupKey)
-  const known = dedupKeys.filter(has)
-  while (table.reserve(3)) expect(dedupKeys.filter(has)).toEqual(known)
-  expect(dedupKeys.filter(has)).toEqual(known)
+
+test('grows with its entries and keeps them, with their hours', () => {
+  const { table, clock, has, add } = createTable(16 * 1024 * 1024)
+  expect(table.bytes).toBe(512 * 1024)
+  const older = toDedupKeys(100_000)
+  const newer = toDedupKeys(100_000, 1_000_000)
+  for (const dedupKey of older) add(dedupKey)
+  expect(table.bytes / older.length).toBeWithin(20, 27)
+  clock.nowMs += 20 * hourMs
+  for (const dedupKey of newer) add(dedupKey)
+  expect(table.bytes / (older.length + newer.length)).toBeWithin(20, 27)
+  expect([...older, ...newer].filter((dedupKey) => !has(dedupKey))).toEqual([])
+  expect(table.counts).toEqual({ entries: 200_000, forgotten: 0 })
+  clock.nowMs += 5 * hourMs
+  expect(older.filter(has)).toEqual([])
+  expect(newer.filter((dedupKey) => !has(dedupKey))).toEqual([])
+})
+
+test('grows to its maximum and no further, whatever that is', () => {
+  for (const pages of [1, 2, 127, 128, 300, 511, 512, 700]) {
+    const { table, add } = createTable(pages * 4096 + 1)
+    for (const dedupKey of toDedupKeys(160 * 710)) add(dedupKey)
+    expect(table.bytes).toBe(8 * table.capacity)
+    expect(table.bytes).toBeWithin(0.99 * pages * 4096, pages * 4096 + 1)
+  }
+})
+
+test('the sweep frees all expired entries while the table grows', () => {
+  const { table, clock, add } = createTable(16 * 1024 * 1024)
+  const expired = toDedupKeys(50_000)
+  for (const dedupKey of expired) add(dedupKey)
+  clock.nowMs += 25 * hourMs
+  // Each growth moves entries between two sweeps.
+  const recent = toDedupKeys(100_000, 1_000_000)
+  recent.forEach((dedupKey, index) => {
+    add(dedupKey)
+    if (index % 50 === 0) table.sweep()
+  })
+  for (let count = 0; count < 1000; count += 1) table.sweep()
+  expect(table.counts).toEqual({ entries: recent.length, forgotten: 0 })
 })
