@@ -24,6 +24,8 @@ export function parseSmallJson(text: string, ticket?: Pick<AdmissionTicket, 'cha
 export function parseLargeJson(text: string): unknown {
   if (internsSlowly(text)) throw tooManyNames()
   const value = parse(text)
+  // Interning some texts does not find every collision.
+  if (jsonGuard.takeCollision()) throw tooManyNames()
   return hasLoss(value, 1) ? parseExactly(text) : value
 }
 
