@@ -19,6 +19,8 @@ import { until } from '../support/until.ts'
 import { makeSettings, never } from '../unit/delivery/clickhouse/fixtures.ts'
 import { type Normal, pair, receivedMs, toNormal } from './identity-pairs.ts'
 
+// No honest sender beside these pairs: they are judged by what is stored, not by a time.
+
 setDefaultTimeout(120_000)
 
 type Verdict = 'new' | 'duplicate' | 'refused'

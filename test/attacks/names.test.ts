@@ -1,74 +1,20 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { type Beside, sendBeside } from '../support/beside.ts'
-import { temporaryFolder } from '../support/folder.ts'
-import { type Spillway, startSpillway } from '../support/spillway.ts'
+import { startSpillway } from '../support/spillway.ts'
 import { until } from '../support/until.ts'
+import { startNames } from './names.ts'
 
-/** A stranger sends in the name of projects whose ids and apps everyone can read in their pages. */
-const projects = `
-[[projects]]
-id = "phc_beside"
-tokens = ["phc_beside"]
-
-[[projects]]
-id = "shop"
-tokens = ["phc_shop"]
-api_keys = ["sk_shop"]
-apps = ["ios", "android"]
-origins = ["https://shop.example", "capacitor://localhost"]
-
-[[projects]]
-id = "bank"
-tokens = ["phc_bank"]
-api_keys = ["sk_bank"]
-apps = ["bank-app"]
-require_key = true
-
-[[projects]]
-id = "small"
-tokens = ["phc_small"]
-apps = ["small-app"]
-rate = { per_second = 0.001, burst = 3 }
-quotas.events = { max = 5, period = "month" }
-`
-
-const folder = temporaryFolder()
-let server: Spillway
+let names: Awaited<ReturnType<typeof startNames>>
 let beside: Beside
 beforeAll(async () => {
-  const path = join(folder.path, 'projects.toml')
-  writeFileSync(path, projects)
-  server = await startSpillway({ PROJECTS_FILE: path })
-  beside = sendBeside(server)
+  names = await startNames()
+  beside = await sendBeside(names.server)
 }, 60_000)
-afterAll(async () => {
-  await server?.[Symbol.asyncDispose]()
-  folder[Symbol.dispose]()
-})
+afterAll(() => names?.[Symbol.asyncDispose]())
 
-type Headers = Record<string, string>
-
-async function send(path: string, body: unknown, headers: Headers = {}) {
-  const sent = { method: 'POST', body: JSON.stringify(body), headers }
-  const response = await fetch(server.url + path, sent)
-  const text = await response.text()
-  return { status: response.status, body: text === '' ? {} : JSON.parse(text) }
-}
-
-const telemetryOf = (app: string, changes: object = {}) => ({
-  ...{ id: crypto.randomUUID(), type: 'page', name: 'seen', ts: Date.now() },
-  ...{ app, release: '1', sessionId: 's', ...changes },
-})
-const telemetry = (apps: string[], headers?: Headers) =>
-  send(
-    '/api/telemetry/events',
-    apps.map((app) => telemetryOf(app)),
-    headers,
-  )
-const link = (project_id: string | undefined, headers?: Headers) =>
-  send('/api/events/track', { event_type: 'click', project_id }, headers)
+const send: typeof names.send = (...sent) => names.send(...sent)
+const telemetry: typeof names.telemetry = (...sent) => names.telemetry(...sent)
+const link: typeof names.link = (...sent) => names.link(...sent)
 
 describe('a stranger cannot send for', () => {
   test.each(['phc_shop', 'nobody', 'shop ', '__proto__'])(
@@ -127,13 +73,13 @@ WHERE source = 'telemetry' ORDER BY project, app`
     ['shop', 'android'],
     ['shop', 'ios'],
   ].map(([project, app]) => ({ project, app }))
-  await until(async () => Bun.deepEquals(await server.query(sql), expected))
+  await until(async () => Bun.deepEquals(await names.server.query(sql), expected))
   const links = 'SELECT DISTINCT project_id FROM link_events ORDER BY project_id'
   const ids = [{ project_id: 'bank' }, { project_id: 'shop' }]
-  await until(async () => Bun.deepEquals(await server.query(links), ids))
+  await until(async () => Bun.deepEquals(await names.server.query(links), ids))
   // A refused sender leaves nothing behind.
   const letters = `SELECT reason FROM dead_letters WHERE reason IN ('unknown_app', 'invalid_api_key')`
-  expect(await server.query(letters)).toEqual([])
+  expect(await names.server.query(letters)).toEqual([])
 })
 
 test('telemetry and link events cannot use up the rate and the quota of capture', async () => {
@@ -156,7 +102,7 @@ GROUP BY source ORDER BY source`
     { source: 'capture', n: 5 },
     { source: 'telemetry', n: 5 },
   ]
-  await until(async () => Bun.deepEquals(await server.query(sql), expected))
+  await until(async () => Bun.deepEquals(await names.server.query(sql), expected))
 })
 
 test('a sender beside them loses nothing', async () => {

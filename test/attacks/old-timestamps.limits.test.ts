@@ -2,6 +2,8 @@ import { expect, setDefaultTimeout, test } from 'bun:test'
 import { type Spillway, startSpillway } from '../support/spillway.ts'
 import { until } from '../support/until.ts'
 
+// `sendHonest` is the honest sender: it also waits until its event is in ClickHouse.
+
 setDefaultTimeout(180_000)
 
 /** Every month from 1970 to 2025, whatever the clock of this machine says. */

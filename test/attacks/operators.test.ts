@@ -9,6 +9,8 @@ import { freePort } from '../support/port.ts'
 import { rawHttp } from '../support/raw-http.ts'
 import { type Spillway, startSpillway } from '../support/spillway.ts'
 
+// No honest sender beside these requests: each is one refusal, judged by its reply.
+
 const token = 'a-token-of-the-operators'
 const adminPort = freePort()
 /** An address of this machine that is not loopback, as another machine sees it. */

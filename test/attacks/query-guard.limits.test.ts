@@ -2,6 +2,8 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { findSettings, toExecutable } from '../../src/embedded/query-api/statement.ts'
 import { toTokens } from '../../src/embedded/query-api/tokens.ts'
 import { type QueryServers, query, startQueryServers } from '../services/query-api/query-servers.ts'
+import { expectUndisturbed, sendBeside } from '../support/beside.ts'
+import { startSpillway } from '../support/spillway.ts'
 
 setDefaultTimeout(120_000)
 
@@ -77,4 +79,11 @@ test.each(shapes)('answers, and the next query soon after: %s', async (_, toSql)
   await hostile
   expect((await query(servers.readOnly, 'SELECT 1')).text).toBe('1\n')
   expect(performance.now() - startMs).toBeLessThan(35_000)
+})
+
+test('hostile statements beside small events delay none of them', async () => {
+  await using server = await startSpillway()
+  const beside = await sendBeside(server)
+  for (const [, toSql] of shapes) await query(server.queryUrl, toSql(255 * 1024))
+  await expectUndisturbed(beside)
 })

@@ -1,58 +1,21 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { type Beside, sendBeside } from '../support/beside.ts'
-import { temporaryFolder } from '../support/folder.ts'
 import { scrape, toImbalances } from '../support/metrics.ts'
-import { type Spillway, startSpillway } from '../support/spillway.ts'
+import type { Spillway } from '../support/spillway.ts'
 import { until } from '../support/until.ts'
+import { badBatch, eventsOf, startQuotas } from './quotas.ts'
 
-const quota = (max: number) => `{ max = ${max}, period = "month" }`
-const projects = `
-[[projects]]
-id = "phc_beside"
-tokens = ["phc_beside"]
-
-[[projects]]
-id = "parallel"
-tokens = ["phc_parallel"]
-quotas.events = ${quota(50)}
-
-[[projects]]
-id = "bad"
-tokens = ["phc_bad"]
-
-[[projects]]
-id = "bad_limited"
-tokens = ["phc_bad_limited"]
-quotas.events = ${quota(30)}
-`
-
-const folder = temporaryFolder()
+let quotas: Awaited<ReturnType<typeof startQuotas>>
 let server: Spillway
 let beside: Beside
 beforeAll(async () => {
-  const path = join(folder.path, 'projects.toml')
-  writeFileSync(path, projects)
-  server = await startSpillway({ PROJECTS_FILE: path })
-  beside = sendBeside(server)
+  quotas = await startQuotas()
+  server = quotas.server
+  beside = await sendBeside(server)
 }, 60_000)
-afterAll(async () => {
-  await server?.[Symbol.asyncDispose]()
-  folder[Symbol.dispose]()
-})
+afterAll(() => quotas?.[Symbol.asyncDispose]())
 
-async function sendBatch(api_key: string, batch: object[]) {
-  const body = JSON.stringify({ api_key, batch })
-  const response = await fetch(`${server.url}/batch`, { method: 'POST', body })
-  return { status: response.status, body: (await response.json()) as Record<string, unknown> }
-}
-
-const eventsOf = (count: number, changes: object = {}) =>
-  Array.from({ length: count }, () => {
-    return { event: 'e', uuid: crypto.randomUUID(), distinct_id: 'u', ...changes }
-  })
-
+const sendBatch: typeof quotas.sendBatch = (...sent) => quotas.sendBatch(...sent)
 const numberOf = async (sql: string) => (await server.query<{ n: number }>(sql))[0]?.n
 const storedOf = (project: string, table = 'events') =>
   numberOf(`SELECT toUInt32(count()) AS n FROM ${table} WHERE project = '${project}'`)
@@ -83,8 +46,7 @@ test('40 batches in parallel cannot exceed a quota', async () => {
 })
 
 test('a request of 20,000 bad events leaves 101 dead letters and a short reply', async () => {
-  const bad = Array.from({ length: 20_000 }, (_, index) => ({ distinct_id: `${index}` }))
-  const { status, body } = await sendBatch('phc_bad', [...bad, ...eventsOf(1)])
+  const { status, body } = await sendBatch('phc_bad', badBatch(20_000))
   expect(status).toBe(200)
   expect(body.rejected).toHaveLength(100)
   expect(body.rejected).toContainEqual({ index: 99, error: 'missing_event_name' })

@@ -2,6 +2,8 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { type Spillway, startSpillway } from '../support/spillway.ts'
 import { until } from '../support/until.ts'
 
+// No honest sender beside these requests: each is one refusal, judged by its line in the log.
+
 let server: Spillway
 beforeAll(async () => {
   server = await startSpillway({

@@ -50,7 +50,7 @@ test.each([
     writeFileSync(path, [page, other, app, ada].join('\n'))
     await using server = await startSpillway({ PROJECTS_FILE: path })
     using clients = createClients()
-    const beside = sendBeside(server)
+    const beside = await sendBeside(server)
     const { body: stolen } = await askToken(server.url, login)
     const { body: honest } = await askToken(server.url, otherLogin)
     const thief = clients.connect(server.url, stolen.access_token)

@@ -1,50 +1,81 @@
+import { expect } from 'bun:test'
+import { readFileSync } from 'node:fs'
+import { Worker } from 'node:worker_threads'
+import { scrape } from './metrics.ts'
+import type { Sent } from './sender.ts'
 import type { Spillway } from './spillway.ts'
 import { until } from './until.ts'
 
 /** Small events of an honest sender, one after the other, beside an attack. */
 export type Beside = {
-  /** Ends the sender. Resolves with its waits, when every acknowledged event is stored. */
-  end(): Promise<{ acknowledged: number; slowestMs: number; failures: string[] }>
+  /** Events acknowledged so far. */
+  acknowledged(): Promise<number>
+  /** Ends the sender. Resolves when every acknowledged event is stored. */
+  end(): Promise<Waits>
+}
+
+export type Waits = Sent & {
+  /**
+   * The longest time that the serving thread was held, by its metric of event-loop delay. The metric
+   * starts again at each scrape, so do not scrape during the attack.
+   */
+  heldMs: number
+  /** How much longer the serving thread took than it ran, because it waited for a core: 1 or more. */
+  delay: number
 }
 
 const storedMsMax = 5000
 
-/** Over one connection, as a server's SDK sends. A new connection is made when the server closes it. */
-export function sendBeside(server: Spillway, token = 'phc_beside'): Beside {
-  let isOver = false
-  const failures: string[] = []
-  let acknowledged = 0
-  let slowestMs = 0
-  async function run(): Promise<void> {
-    while (!isOver) {
-      const startedMs = performance.now()
-      const properties = { number: acknowledged }
-      const event = { event: 'beside', distinct_id: 'u', properties, uuid: crypto.randomUUID() }
-      try {
-        const body = JSON.stringify({ api_key: token, batch: [event] })
-        const response = await fetch(`${server.url}/batch/`, { method: 'POST', body })
-        const text = await response.text()
-        if (response.status === 200) acknowledged += 1
-        else failures.push(text)
-      } catch (error) {
-        failures.push(String(error))
-      }
-      slowestMs = Math.max(slowestMs, performance.now() - startedMs)
-      await Bun.sleep(5)
-    }
-  }
-  const running = run()
+/** Resolves after the first event is acknowledged. The sender has a thread of its own: see sender.ts. */
+export async function sendBeside(server: Spillway, token = 'phc_beside'): Promise<Beside> {
+  const sender = new Worker(new URL('./sender.ts', import.meta.url), {
+    workerData: { url: server.url, token },
+  })
+  const next = () => new Promise<Sent>((resolve) => void sender.once('message', resolve))
+  await next()
+  const readHeldMs = async () =>
+    1000 * (await scrape(server.url, server.adminToken))('nodejs_eventloop_lag_max_seconds')
+  await readHeldMs()
+  const before = readSchedule(server.pid())
   return {
+    async acknowledged() {
+      sender.postMessage('read')
+      return (await next()).acknowledged
+    },
     async end() {
-      isOver = true
-      await running
+      sender.postMessage('end')
+      const sent = await next()
+      const heldMs = await readHeldMs()
+      const after = readSchedule(server.pid())
+      const delay = 1 + (after.waitedNs - before.waitedNs) / (after.ranNs - before.ranNs)
+      await sender.terminate()
       const sql = `SELECT toUInt32(uniqExact(uuid)) AS n FROM events WHERE project = '${token}'`
       const count = async () => (await server.query<{ n: number }>(sql))[0]?.n ?? 0
-      const isStored = async () => (await count()) >= acknowledged
+      const isStored = async () => (await count()) >= sent.acknowledged
       await until(isStored, { timeoutMs: storedMsMax, what: 'every acknowledged event' })
-      return { acknowledged, slowestMs, failures }
+      return { ...sent, heldMs, delay }
     },
   }
+}
+
+/** Ends the sender, and expects that the attack has neither refused nor delayed its events. */
+export async function expectUndisturbed(beside: Beside): Promise<Waits> {
+  const waits = await beside.end()
+  expect(waits.failures).toEqual([])
+  expect(waits.acknowledged).toBeGreaterThan(0)
+  expect(waits.slowestMs).toBeLessThan(waitMsMax)
+  expect(waits.heldMs / waits.delay).toBeLessThan(heldMsMax)
+  return waits
+}
+
+const waitMsMax = 300
+/** The target is 50 ms. */
+const heldMsMax = 75
+
+/** Of the main thread, which serves requests. */
+function readSchedule(pid: number): { ranNs: number; waitedNs: number } {
+  const [ranNs, waitedNs] = readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ').map(Number)
+  return { ranNs: ranNs!, waitedNs: waitedNs! }
 }
 
 /**
@@ -52,26 +83,37 @@ export function sendBeside(server: Spillway, token = 'phc_beside'): Beside {
  * those of the honest sender.
  */
 export async function openIdle(url: string, count: number) {
-  const child = Bun.spawn(
-    [process.execPath, '-e', holdConnections, new URL(url).port, `${count}`],
-    {
-      stdin: 'ignore',
-      stderr: 'inherit',
-    },
-  )
-  await child.stdout.getReader().read()
+  const command = [process.execPath, '-e', holdConnections, new URL(url).port, `${count}`]
+  const child = Bun.spawn(command, { stdin: 'ignore', stderr: 'inherit' })
+  const output = child.stdout.getReader()
+  await output.read()
   return {
+    /** Resolves when the server has closed one of them. */
+    closedByServer: output.read(),
     [Symbol.dispose]() {
       child.kill('SIGKILL')
     },
   }
 }
 
-/** Writes a byte once every connection is open, or refused by the kernel. */
+/**
+ * Writes a byte once every connection is open, or refused by the kernel, and another one when an
+ * open one is closed.
+ */
 const holdConnections = `
   const { connect } = require('node:net')
   const [port, count] = process.argv.slice(-2).map(Number)
   const sockets = Array.from({ length: count }, () => connect(port, '127.0.0.1'))
-  for (const socket of sockets) socket.on('error', () => {})
-  setInterval(() => sockets.every(({ connecting }) => !connecting) && process.stdout.write('.'), 20)
+  const { promise: closed, resolve } = Promise.withResolvers()
+  for (const socket of sockets) {
+    socket.on('error', () => {})
+    socket.on('connect', () => socket.on('close', resolve))
+  }
+  const timer = setInterval(() => {
+    if (sockets.some(({ connecting }) => connecting)) return
+    clearInterval(timer)
+    process.stdout.write('.')
+    closed.then(() => process.stdout.write('.'))
+    setInterval(() => {}, 1e6)
+  }, 20)
 `

@@ -1,8 +1,10 @@
+import { until } from './until.ts'
+
 /** Reads a metric of `/metrics`: the sum over all series of that name that have the given labels. */
 export type Scrape = (name: string, labels?: Record<string, string>) => number
 
-export async function scrape(url: string): Promise<Scrape> {
-  const text = await readMetrics(url)
+export async function scrape(url: string, adminToken?: string): Promise<Scrape> {
+  const text = await readMetrics(url, adminToken)
   const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
   const samples = lines.map(toSample)
   return (name, labels = {}) => {
@@ -15,19 +17,19 @@ export async function scrape(url: string): Promise<Scrape> {
 }
 
 /** The text of `/metrics`, not older than this call. The server makes one a second at most. */
-export async function readMetrics(url: string): Promise<string> {
+export async function readMetrics(url: string, adminToken?: string): Promise<string> {
   const calledSeconds = Date.now() / 1000
-  for (;;) {
-    // A new connection: with WORKERS a kept one may lead to a worker that has ended since.
-    const response = await fetch(`${url}/metrics`, { headers: { connection: 'close' } })
+  // A new connection: with WORKERS a kept one may lead to a worker that has ended since.
+  const close = { connection: 'close' }
+  const headers = adminToken ? { ...close, authorization: `Bearer ${adminToken}` } : close
+  const readFresh = async () => {
+    const response = await fetch(`${url}/metrics`, { headers })
     const text = await response.text()
     const [, madeSeconds] = /^spillway_metrics_time_seconds (\S+)$/m.exec(text) ?? []
-    if (madeSeconds === undefined || Number(madeSeconds) >= calledSeconds) return text
-    await Bun.sleep(freshPollMs)
+    return madeSeconds === undefined || Number(madeSeconds) >= calledSeconds ? text : undefined
   }
+  return await until(readFresh, { pauseMs: 50, what: 'a fresh text of the metrics' })
 }
-
-const freshPollMs = 50
 
 function toSample(line: string) {
   const [, name = '', labels = '', value = ''] = /^(\w+)(?:\{(.*)\})? (\S+)/.exec(line) ?? []

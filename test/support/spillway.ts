@@ -8,6 +8,8 @@ import { until } from './until.ts'
 export type Spillway = {
   url: string
   queryUrl: string
+  /** ADMIN_TOKEN, if the environment has one. */
+  adminToken: string | undefined
   dataDir: string
   pid(): number
   log(): string
@@ -86,6 +88,7 @@ export async function startSpillway(
   return {
     url,
     queryUrl,
+    adminToken: environment.ADMIN_TOKEN,
     dataDir: join(folder.path, 'data'),
     pid: () => child.pid,
     log: () => readFileSync(logPath, 'utf8'),
