@@ -18,11 +18,14 @@ export function createActions({
   emitter,
   limits,
   now,
+  isBusy,
   onPublished,
 }: {
   emitter: Emitter
   limits: RealtimeLimits
   now: Clock
+  /** Whether too many messages wait for their delivery. */
+  isBusy: () => boolean
   onPublished: () => void
 }): Actions {
   function subscribe(member: Member, data: unknown): void {
@@ -47,6 +50,8 @@ export function createActions({
   function publish(member: Member, data: unknown): void {
     const message = parsePublication(data, limits)
     requireAllowed(member, message.topic, 'publish')
+    if (isBusy())
+      throw new MessageFault('invalid_message', 'too many messages wait, send it again later')
     if (message.topic === notificationsTopic)
       emitter.announce(parseAnnouncement(message.payload), { except: member.socket.id })
     else emitter.publish(member.socket, member.identity.id, message)

@@ -6,6 +6,7 @@ import type { Emitter } from './emitter.ts'
 import type { RealtimeLimits } from './limits.ts'
 import type { EndReason, Member } from './members.ts'
 import { type Ack, type ErrorBody, estimateBytes, idOf, MessageFault, topicOf } from './messages.ts'
+import { heavyEvent } from './packet-weight.ts'
 
 /**
  * Builds the handler of a client's messages. It runs the action of the event and acknowledges by
@@ -38,6 +39,8 @@ export function createDispatch({
       throw new MessageFault('invalid_message', 'too many messages a second')
     if (!member.takeBytes(now(), toCharge(data)))
       throw new MessageFault('invalid_message', 'too many bytes a second')
+    if (event === heavyEvent)
+      throw new MessageFault('invalid_message', 'the message has too many names or values')
     const action = actions.get(event)
     if (!action) throw new MessageFault('invalid_message', 'there is no such event')
     action(member, data)

@@ -5,10 +5,12 @@ import {
   bodiesBytesMax,
   bodyMsMax,
   frameBytesMax,
+  pacedBytesMin,
   packetsBurst,
   queryNamesMax,
   urlLengthMax,
 } from './limits.ts'
+import { weigh, weightUsMax } from './packet-weight.ts'
 
 export type Handshake = {
   /** Answers any request of `/socket.io`, preflights included. Never throws. */
@@ -29,6 +31,7 @@ export type HandshakeOptions = {
 /** The HTTP side of realtime. Rejects a handshake before the server holds any state for it. */
 export function createHandshake(options: HandshakeOptions): Handshake {
   const { engine, headersOf, isAllowedOrigin, clientIp, waitSeconds, onRejected } = options
+  const takeTurn = createTurns()
   let bodiesBytes = 0
 
   async function answer(request: Request, server: EngineServer): Promise<Response> {
@@ -77,6 +80,10 @@ export function createHandshake(options: HandshakeOptions): Handshake {
     if (countPackets(body) > packetsBurst) {
       engine.endFlood(sid)
       throw new Rejection('packets')
+    }
+    if (body.length > pacedBytesMin) {
+      await takeTurn()
+      if (isHeavyBody(body)) throw new Rejection('weight')
     }
     const { url, headers, signal } = request
     return await engine.handle(new Request(url, { method: 'POST', headers, signal, body }), server)
@@ -130,6 +137,24 @@ function countPackets(body: string): number {
   return count
 }
 
+/** The packets of a body are parsed one after the other, so they count together. */
+const isHeavyBody = (body: string) => {
+  let us = 0
+  return body.split('\u001e').some((packet) => {
+    us += weigh(packet)
+    return us > weightUsMax
+  })
+}
+
+/** Lets one caller an event-loop iteration go on. */
+function createTurns(): () => Promise<void> {
+  let last = Promise.resolve()
+  return () => {
+    last = last.then(() => new Promise<void>((resolve) => void setImmediate(resolve)))
+    return last
+  }
+}
+
 type HandshakeRejection = keyof typeof rejections
 
 /** Browsers send the Origin header also for a page of this very server. */
@@ -145,6 +170,7 @@ const rejections = {
   size: { status: 413, message: 'the body is too large' },
   timeout: { status: 408, message: 'the body did not arrive in time' },
   packets: { status: 400, message: 'the body has too many packets' },
+  weight: { status: 413, message: 'the body has too many names or values' },
   query: { status: 400, message: 'the query is too long or has too many parameters' },
   upgrade: { status: 400, message: 'only one websocket a session is possible' },
   error: { status: 500, message: 'the request could not be answered' },

@@ -4,7 +4,9 @@ import type { RedisStreams } from '../../redis/redis.ts'
 import { createCluster, recoveryMsMax } from './cluster.ts'
 import type { RealtimeCounters } from './counters.ts'
 import type { Engine } from './engine.ts'
+import { type FanOut, spreadFanOut } from './fan-out.ts'
 import type { Io } from './messages.ts'
+import { heavyEvent, isHeavy } from './packet-weight.ts'
 
 /** A connection that has not joined a namespace within this time is closed. */
 const connectMsMax = 10_000
@@ -21,7 +23,7 @@ export function createIo({
   engine: Engine
   cluster?: { redis: RedisStreams; prefix: string } | undefined
   counters: RealtimeCounters
-}): { io: Io; close(): Promise<void> } {
+}): { io: Io; fanOut: FanOut; close(): Promise<void> } {
   const onFailure = () => counters.increment('clusterFailures')
   const cluster = clusterOptions && createCluster({ ...clusterOptions, onFailure })
   const recovery = { maxDisconnectionDuration: recoveryMsMax, skipMiddlewares: false }
@@ -32,9 +34,10 @@ export function createIo({
   })
   guardDecoder(io)
   io.bind(engine.raw)
-  countSent(io, counters)
+  const fanOut = spreadFanOut(io, counters)
   return {
     io,
+    fanOut,
     async close() {
       await io.close()
       cluster?.close()
@@ -44,13 +47,15 @@ export function createIo({
 
 /**
  * Packets are JSON of strangers: the decoder parses them by the guard. A packet whose texts collide
- * is invalid, which closes its connection.
+ * is invalid, which closes its connection. A message that would hold the thread for too long is
+ * replaced by `heavyEvent`.
  */
 function guardDecoder(io: Io): void {
   const server = io as unknown as WithParser
   const { Decoder, ...parser } = server._parser
   class GuardedDecoder extends Decoder {
     override tryParse(text: string): unknown {
+      if (isHeavy(text)) return [heavyEvent]
       try {
         const value = !jsonGuard.collides(text) && jsonGuard.parse(text)
         return !jsonGuard.hasCollision() && value
@@ -64,16 +69,3 @@ function guardDecoder(io: Io): void {
 
 /** `tryParse` returns false for text that is not JSON. */
 type WithParser = { _parser: { Decoder: new () => { tryParse(text: string): unknown } } }
-
-/** Every packet to a socket passes the adapter's `apply`, also one that another node sent. */
-function countSent(io: Io, counters: RealtimeCounters): void {
-  const adapter = io.sockets.adapter as unknown as WithApply
-  const apply = adapter.apply.bind(adapter)
-  adapter.apply = (options, each) =>
-    apply(options, (socket) => {
-      counters.increment('sent')
-      each(socket)
-    })
-}
-
-type WithApply = { apply(options: unknown, each: (socket: unknown) => void): void }

@@ -72,8 +72,10 @@ export const earlyPacketsMax = 20
  * Messages above the first bound are handled one an event-loop iteration: parsing and sending a MiB
  * takes some 30 ms. The second bounds those that wait, over all connections.
  */
-const pacedBytesMin = 64 * 1024
+export const pacedBytesMin = 64 * 1024
 const pacedBytesMax = 64 * mib
+/** How long one iteration may handle small messages. */
+const handleMsMax = 10
 
 /** Bodies of polling requests that are read at the same time, as announced. */
 export const bodiesBytesMax = 64 * mib
@@ -149,11 +151,28 @@ export function createIntake(
   }
 }
 
+/**
+ * Builds a function that tells whether more than `msMax` have passed in this event-loop iteration
+ * since the first call in it.
+ */
+export function createIterationTime(msMax: number): () => boolean {
+  let startMs: number | undefined
+  return () => {
+    if (startMs !== undefined) return performance.now() - startMs >= msMax
+    startMs = performance.now()
+    setImmediate(() => {
+      startMs = undefined
+    })
+    return false
+  }
+}
+
 type Message = string | Buffer
 
 /**
- * Handles small messages at once, and large ones one an event-loop iteration, so that other requests
- * are served between them. The messages of a websocket keep their order.
+ * Handles small messages at once, as long as the iteration has time, and the others one an
+ * event-loop iteration, so that other requests are served between them. The messages of a websocket
+ * keep their order.
  */
 export function createPace<Socket extends { readonly readyState: number }>({
   handle,
@@ -167,6 +186,7 @@ export function createPace<Socket extends { readonly readyState: number }>({
 }): (ws: Socket, message: Message) => void {
   const queue: { ws: Socket; message: Message }[] = []
   const waitingBytes = new Map<Socket, number>()
+  const isTimeUsed = createIterationTime(handleMsMax)
   let bytes = 0
 
   function add(ws: Socket, change: number): void {
@@ -186,7 +206,8 @@ export function createPace<Socket extends { readonly readyState: number }>({
 
   return (ws, message) => {
     const own = waitingBytes.get(ws)
-    if (own === undefined && message.length < pacedBytesMin) return handle(ws, message)
+    if (own === undefined && message.length < pacedBytesMin && !isTimeUsed())
+      return handle(ws, message)
     if ((own ?? 0) + message.length > ownBytesMax || bytes + message.length > pacedBytesMax)
       return end(ws)
     add(ws, message.length)

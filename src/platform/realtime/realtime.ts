@@ -65,12 +65,12 @@ export function createRealtime(options: RealtimeOptions): Realtime {
   const hold = options.hold ?? createSenderHold()
   const onTerminated = (why: string) => counters.incrementReason('ended', why)
   const engine = createEngine({ ...options, limits, headersOf, onTerminated, hold })
-  const { io, close: closeIo } = createIo({ ...options, engine, counters })
+  const { io, fanOut, close: closeIo } = createIo({ ...options, engine, counters })
   const emitter = createEmitter({ io, now })
   const end = createEndSocket({ engine, emitter, counters, log })
   const members = createMembers({ engine, limits, isCurrent: auth.isCurrent, end, now })
   const onPublished = () => counters.increment('published')
-  const actions = createActions({ emitter, limits, now, onPublished })
+  const actions = createActions({ emitter, limits, now, isBusy: fanOut.isFull, onPublished })
   const onFault = (code: string) => counters.incrementReason('faults', code)
   const dispatch = createDispatch({ actions, emitter, end, limits, onFault, log, now })
   authenticateSockets({ io, auth, emitter, members, limits, engine, dispatch, counters, log })
@@ -101,6 +101,7 @@ export function createRealtime(options: RealtimeOptions): Realtime {
       clearInterval(sweeping)
       const notice = { level: 'warning', message: 'the server is shutting down' } as const
       emitter.announce(notice, { here: true })
+      fanOut.flush()
       await engine.flushed(shutdownNoticeMsMax)
       await closeIo()
     },
