@@ -59,7 +59,7 @@ function createServerPlatformHealth(
   return createPlatformHealth({ probes, now: Date.now })
 }
 
-function toRedisState({ redis }: BaseServices) {
+export function toRedisState({ redis }: BaseServices) {
   return redis ? (redis.isAvailable() ? 'healthy' : 'unhealthy') : 'off'
 }
 

@@ -1,5 +1,8 @@
 import type { Config } from '../config/config.ts'
 import { findOrphanedJournals, toShare } from '../config/per-worker.ts'
+import type { Console } from '../console/console.ts'
+import { createObservations } from '../console/observations.ts'
+import type { AskOthers, Question } from '../console/processes.ts'
 import { createPosthogBoot } from '../contracts/capture/posthog-boot.ts'
 import { createContracts } from '../contracts/registry.ts'
 import { shareFor } from '../core/async.ts'
@@ -9,7 +12,7 @@ import { type QueryServer, startQueryServer } from '../embedded/query-api/server
 import { createDeadlines } from '../http/body.ts'
 import { createIsForwardedTls } from '../http/client-ip.ts'
 import { createRequestIds, createToIncoming } from '../http/incoming.ts'
-import { createIsOperator } from '../http/operators.ts'
+import { createIsConsoleUser, createIsOperator } from '../http/operators.ts'
 import { createAnswer, createRefuse, createRespond, createTrace } from '../http/respond.ts'
 import { createAdminApp, createApp } from '../http/routes.ts'
 import { createScripts } from '../http/scripts.ts'
@@ -20,6 +23,7 @@ import { createMetrics, type Metrics } from '../observability/metrics.ts'
 import { toRealtimeReadings } from '../observability/realtime-readings.ts'
 import { createBootIngest } from './boot-ingest.ts'
 import { type Closer, createCloser } from './closer.ts'
+import { answerStarting, createServerConsole } from './console.ts'
 import { keepDescriptors } from './descriptors.ts'
 import { type Apps, openListener } from './listener.ts'
 import {
@@ -40,6 +44,8 @@ type RunningServer = {
   /** Finishes requests in flight and ships for at most SHUTDOWN_MS_MAX. The rest stays in the journal. */
   stop(reason: string): Promise<StopReport>
   metrics: Metrics['text']
+  /** Answers a question of another process's console. */
+  answer(question: Question): Promise<unknown>
 }
 
 /** `undelivered`: records in the journal that a sink does not have yet. The next start ships them. */
@@ -54,6 +60,7 @@ type WorkerContext = {
   index: number
   /** The metrics of all processes together. */
   gather: Metrics['text']
+  askOthers: AskOthers
 }
 
 type StartOptions = {
@@ -92,7 +99,7 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
   const metrics = createMetrics(toRealtimeReadings(base.platform.realtime.stats))
   const shell = createShell(base, { logs, metrics, worker, closer })
   const boot = createBootIngest()
-  const bootApps = shell.toApps(boot.ingest, createBootChecks(base))
+  const bootApps = shell.toApps(boot.ingest, createBootChecks(base), answerStarting)
   const listening = openListener(base, shell, bootApps)
   closer.add('listener', (withinMs) => {
     boot.close()
@@ -116,12 +123,10 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
   dataOpened.promise.catch(() => {})
   const querying = openQueryServer(config, { log, openAfter: dataOpened.promise })
   closer.add('query server', async () => (await querying)?.close())
-  const services = await openServices({
-    base,
-    startCommit: metrics.startCommit,
-    isDraining,
-    closer,
-  })
+  const observations = createObservations()
+  const { startCommit } = metrics
+  const { observer } = observations
+  const services = await openServices({ base, startCommit, observer, isDraining, closer })
   const { storage } = services
   const orphans = createOrphanDelivery({
     folders: findOrphansOf(given, worker),
@@ -137,7 +142,10 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
   })
   metrics.add(toServerReadings(services))
   shell.paceMetrics(services.scheduler)
-  listening.replaceApps(shell.toApps(services.ingest, createChecks(services)))
+  const { readMetrics } = shell
+  const console = createServerConsole(services, { observations, readMetrics, worker })
+  closer.add('console', async () => console.close())
+  listening.replaceApps(shell.toApps(services.ingest, createChecks(services), console.respond))
   boot.open(services.ingest)
   log.info({ durability: config.DURABILITY, dataDir: config.dataDir }, 'ready')
   await storage.started
@@ -151,7 +159,7 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
     log.info({ undelivered }, toStopText(undelivered, config.dataDir))
     return { undelivered }
   }
-  return { port, url, stop, metrics: metrics.text }
+  return { port, url, stop, metrics: metrics.text, answer: console.answer }
 }
 
 /** Each orphaned journal goes to exactly one worker: the folder's position decides which. */
@@ -181,7 +189,7 @@ function createShell(base: BaseServices, { logs, metrics, worker, closer }: Shel
     access: logs.access,
     observe: metrics.observe,
   }
-  const { isOperator, isForwardedTls } = toPeerRules(config)
+  const { isForwardedTls, ...peerRules } = toPeerRules(base)
   const refuse = createRefuse(options)
   const paced = createPacedMetrics(worker?.gather ?? metrics.text)
   const contracts = createContracts({
@@ -192,23 +200,37 @@ function createShell(base: BaseServices, { logs, metrics, worker, closer }: Shel
   const scripts = scriptsDir === undefined ? undefined : createScripts(scriptsDir)
   const boot = createPosthogBoot({ canRecord: scripts?.canRecord === true })
   const trace = createTrace(options)
-  const toApps = (ingest: Ingest, { health, platformHealth }: HealthChecks): Apps => {
+  const toApps = (
+    ingest: Ingest,
+    { health, platformHealth }: HealthChecks,
+    console: Console['respond'],
+  ): Apps => {
     const appOptions = {
       contracts,
       respond: createRespond({ ...options, ingest }),
       answer: createAnswer(options),
-      ...{ refuse, trace, isOperator, boot, scripts, health },
+      ...{ refuse, trace, ...peerRules, boot, scripts, health, console },
       metrics: paced.text,
       platform: { ...platform, isForwardedTls, health: platformHealth },
     }
     return { app: createApp(appOptions), adminApp: createAdminApp(appOptions) }
   }
-  return { toApps, paceMetrics: paced.pace, refuse, trace, nextId, worker }
+  const readMetrics = paced.readInTurn
+  return { toApps, paceMetrics: paced.pace, readMetrics, refuse, trace, nextId, worker }
 }
 
-function toPeerRules({ ADMIN_TOKEN: token, TRUSTED_PROXIES: trustedProxies }: Config) {
+function toPeerRules({ config, platform: { auth } }: BaseServices) {
+  const { ADMIN_TOKEN: token, TRUSTED_PROXIES: trustedProxies, NODE_ENV: environment } = config
   return {
     isOperator: createIsOperator({ token, trustedProxies }),
+    isConsoleUser: createIsConsoleUser({
+      ...{ token, trustedProxies, isProduction: environment === 'production' },
+      async hasPermission(authorization) {
+        const authentication = await auth.authenticate(authorization)
+        if ('fault' in authentication) return false
+        return authentication.identity.permissions.includes('console')
+      },
+    }),
     isForwardedTls: createIsForwardedTls(trustedProxies),
   }
 }
@@ -218,16 +240,18 @@ const metricsFreshMs = 1000
 /** One text a second, whoever asks. Measured: a text takes the serving thread 1 to 4 ms, so it waits for its turn, as events do. */
 function createPacedMetrics(read: Metrics['text']) {
   let scheduler: Pick<TurnScheduler, 'take'> | undefined
-  const text = shareFor(metricsFreshMs, async () => {
+  async function readInTurn() {
     try {
       await scheduler?.take()
     } catch {
       // Events are shed now. An overload must be visible, and this is one text a second.
     }
     return await read()
-  })
+  }
   return {
-    text,
+    text: shareFor(metricsFreshMs, readInTurn),
+    /** For the console's history, so that its samples do not make the texts of others older. */
+    readInTurn,
     pace(by: Pick<TurnScheduler, 'take'>) {
       scheduler = by
     },

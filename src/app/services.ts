@@ -24,6 +24,7 @@ import {
 } from '../ingest/load-shedding/admission-ticket.ts'
 import { createTurnScheduler, type TurnScheduler } from '../ingest/load-shedding/turn-scheduler.ts'
 import { createIngest, type Ingest } from '../ingest/pipeline.ts'
+import type { IngestObserver } from '../ingest/store.ts'
 import { createEventCounters, type EventCounters } from '../observability/event-counters.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { createProjects, type Projects } from '../projects/projects.ts'
@@ -97,13 +98,14 @@ export async function openBaseServices(options: BaseServicesOptions): Promise<Ba
 type ServicesOptions = {
   base: BaseServices
   startCommit: Metrics['startCommit']
+  observer: IngestObserver
   isDraining(): boolean
   closer: Closer
 }
 
 /** Opens the journal and everything that accepts events. Rejects when the journal cannot be opened. */
 export async function openServices(options: ServicesOptions): Promise<Services> {
-  const { base, startCommit, isDraining, closer } = options
+  const { base, startCommit, observer, isDraining, closer } = options
   const { config, log, redis } = base
   const quotas = createQuotas({ store: createQuotaStore(config, log, redis), now })
   closer.add('quotas', () => quotas.close())
@@ -137,7 +139,7 @@ export async function openServices(options: ServicesOptions): Promise<Services> 
     isDraining,
   }
   closer.add('body thread', async () => parts.bodyThread.close())
-  return { ...base, ...parts, ingest: createServerIngest({ ...base, ...parts }) }
+  return { ...base, ...parts, ingest: createServerIngest({ ...base, ...parts, observer }) }
 }
 
 const redisStartMsMax = 1000
@@ -183,7 +185,9 @@ function createMinuteLimiter(
   return { take: (address, options) => limiter.take(toSender(address), options) }
 }
 
-function createServerIngest(services: Omit<Services, 'ingest'>): Ingest {
+type IngestServices = Omit<Services, 'ingest'> & { observer: IngestObserver }
+
+function createServerIngest(services: IngestServices): Ingest {
   const { config, redis, projects, quotas, storage, isDraining, ...parts } = services
   const perSecond = config.RATE_CAPTURE_PER_SECOND
   const burst = config.RATE_CAPTURE_BURST || 2 * perSecond
@@ -223,6 +227,7 @@ function createServerIngest(services: Omit<Services, 'ingest'>): Ingest {
       return Math.max(bytesMax - kafkaRecordOverheadBytes, recordingBytesMin)
     },
     skewMsMin: config.SKEW_MS_MIN,
+    observer: parts.observer,
   })
 }
 

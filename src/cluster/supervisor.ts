@@ -1,6 +1,7 @@
 import { type StopReport, toStopText } from '../app/server.ts'
 import type { Config } from '../config/config.ts'
 import { createLogs } from '../observability/log.ts'
+import { createAskWorkers } from './ask-workers.ts'
 import { type Child, startChild } from './child.ts'
 import { createMetricsGatherer } from './gather.ts'
 import { type FromChild, type Role, toArgument } from './messages.ts'
@@ -32,12 +33,15 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     REALTIME_PORT: String(realtimePort),
   }
   const gatherer = createMetricsGatherer()
+  const asking = createAskWorkers()
   const members = new Map<string, Member>()
   let undelivered = 0
 
   function onMessage(key: string, message: FromChild): void {
     if (message.type === 'metrics') gatherer.answered(key, message)
     if (message.type === 'gather') void reply(key, message.id)
+    if (message.type === 'ask') void replyToConsole(key, message)
+    if (message.type === 'answer') asking.answered(key, message)
     if (message.type === 'stopped') undelivered += message.report.undelivered
   }
 
@@ -46,6 +50,16 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     const children = all.map(({ key, child }) => ({ key, ...child }))
     const text = await gatherer.text(children, toOwnMetrics(all))
     members.get(key)?.child.send({ type: 'gathered', id, text })
+  }
+
+  async function replyToConsole(
+    key: string,
+    { id, question }: Extract<FromChild, { type: 'ask' }>,
+  ) {
+    const others = [...members.values()].filter((one) => one.key !== key && isWorker(one))
+    const children = others.map(({ key, child }) => ({ key, ...child }))
+    const answers = await asking.ask(children, question)
+    members.get(key)?.child.send({ type: 'answers', id, answers })
   }
 
   function add(role: Role): Promise<void> {
@@ -86,6 +100,8 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   log.info({ port, workers: config.WORKERS }, 'every process is ready')
   return { stop }
 }
+
+const isWorker = ({ key }: Member) => key !== toArgument({ kind: 'realtime' })
 
 /** The children share one port, so it is chosen before the first of them listens. */
 function freePort(hostname: string): number {

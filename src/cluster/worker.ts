@@ -4,6 +4,7 @@ import { loadTls } from '../app/listener.ts'
 import { startServer } from '../app/server.ts'
 import { openBaseServices } from '../app/services.ts'
 import type { Config } from '../config/config.ts'
+import type { Answered, AskOthers } from '../console/processes.ts'
 import { shareFor } from '../core/async.ts'
 import { createDeadlines } from '../http/body.ts'
 import { createRequestIds, createToIncoming } from '../http/incoming.ts'
@@ -32,21 +33,43 @@ export async function startSupervised(config: Config, role: Role): Promise<Super
     return { type: textFormat, text }
   }
 
+  const answered = new Map<number, (answers: Answered[]) => void>()
+  const askOthers: AskOthers = async (question) => {
+    asked += 1
+    const id = asked
+    const { promise, resolve } = Promise.withResolvers<Answered[]>()
+    answered.set(id, resolve)
+    post({ type: 'ask', id, question })
+    const answers = await promise
+    answered.delete(id)
+    return answers
+  }
+
+  async function receive(message: ToChild): Promise<void> {
+    if (message.type === 'gathered') gathered.get(message.id)?.(message.text)
+    if (message.type === 'answers') answered.get(message.id)?.(message.answers)
+    if (message.type === 'metrics') {
+      const { text } = await ownMetrics()
+      post({ type: 'metrics', id: message.id, text })
+    }
+    if (message.type === 'asked') {
+      const answer = await (await running).answer?.(message.question)
+      post({ type: 'answer', id: message.id, answer: answer ?? null })
+    }
+  }
+
   // Every worker asks for the metrics of all, once a second at most.
   const ownMetrics = shareFor(freshMs, async () => (await running).metrics())
-  process.on('message', async (message: ToChild) => {
-    if (message.type === 'gathered') return gathered.get(message.id)?.(message.text)
-    const { text } = await ownMetrics()
-    post({ type: 'metrics', id: message.id, text })
-  })
+  process.on('message', receive)
   const running: Promise<Supervised> =
     role.kind === 'realtime'
       ? startRealtimeProcess(config)
-      : startServer({ config, warnings: [], worker: { index: role.index, gather } })
-  const { metrics, stop } = await running
+      : startServer({ config, warnings: [], worker: { index: role.index, gather, askOthers } })
+  const { metrics, stop, answer } = await running
   post({ type: 'ready' })
   return {
     metrics,
+    ...(answer ? { answer } : {}),
     async stop(reason) {
       const report = await stop(reason)
       post({ type: 'stopped', report })

@@ -64,7 +64,7 @@ export const corsPolicy = {
 }
 
 /**
- * Without a list any origin may send events. No page may read metrics. Throws an Error for the operator, which names each
+ * Without a list any origin may send events. No page may read metrics or the console. Throws an Error for the operator, which names each
  * entry of CORS_ORIGINS that is not an origin.
  */
 export function toOriginRule(origins: readonly string[], isProduction: boolean): OriginRule {
@@ -72,9 +72,9 @@ export function toOriginRule(origins: readonly string[], isProduction: boolean):
   if (faults.length > 0) throw new Error(faults.map((fault) => `CORS_ORIGINS ${fault}`).join('\n'))
   const allowed = origins.map((origin) => toOrigin(origin) ?? origin)
   if (allowed.length > 0)
-    return (origin, path) => path !== '/metrics' && isOriginAmong(allowed, origin)
+    return (origin, path) => !isForOperators(path) && isOriginAmong(allowed, origin)
   return (_, path) =>
-    path !== '/metrics' && !(isProduction && guarded.some((prefix) => path.startsWith(prefix)))
+    !isForOperators(path) && !(isProduction && guarded.some((prefix) => path.startsWith(prefix)))
 }
 
 /**
@@ -87,9 +87,20 @@ export function needsCredentials(path: string): boolean {
 
 /** `/users` and `/v2`: mobile clients send reports, and no browser. */
 const withoutCredentials = [
-  ...['/api/auth/', '/api/sdk/', '/api/health', '/.well-known/', '/metrics', '/users/', '/v2/'],
+  ...[
+    '/api/auth/',
+    '/api/sdk/',
+    '/api/health',
+    '/.well-known/',
+    '/metrics',
+    '/console',
+    '/users/',
+    '/v2/',
+  ],
   ...['/_readiness', '/_liveness', '/health'],
 ]
+
+const isForOperators = (path: string) => path === '/metrics' || path.startsWith('/console')
 
 /** Routes that return tokens or settings: in production only origins of CORS_ORIGINS may call them. */
 const guarded = ['/api/auth/', '/api/sdk/', '/socket.io/']

@@ -10,26 +10,76 @@ export type IsOperator = (request: Request, peer: string) => boolean
  * come from an address of TRUSTED_PROXIES. A page in a browser on this machine is no operator: its
  * requests have an Origin, or, after DNS rebinding, another host.
  */
-export function createIsOperator({ token, trustedProxies }: OperatorOptions): IsOperator {
-  const isTrustedProxy = createIsTrusted(trustedProxies)
-  const digest = token === undefined ? undefined : toDigest(token)
-  return (request, peer) => {
-    const { headers } = request
-    const [, sent] = /^bearer +(\S+)$/i.exec(headers.get('authorization') ?? '') ?? []
-    if (digest && sent !== undefined && timingSafeEqual(digest, toDigest(sent))) return true
-    if (!loopback.test(toPlainIp(peer)) || isTrustedProxy(peer)) return false
-    return localHost.test(headers.get('host') ?? '') && !foreign.some((name) => headers.has(name))
-  }
+export function createIsOperator(options: OperatorOptions): IsOperator {
+  const hasToken = createHasToken(options)
+  const isFromHere = createIsFromHere(options)
+  return (request, peer) =>
+    hasToken(request) || (isFromHere(request, peer) && !request.headers.has('origin'))
 }
 
 type OperatorOptions = { token: string | undefined; trustedProxies: readonly string[] }
+
+/** Whether a request may use the console. */
+export type IsConsoleUser = (request: Request, peer: string) => boolean | Promise<boolean>
+
+/**
+ * As operators, with three differences. The console's own page sends an Origin, so the page's own
+ * origin is allowed, and no other one whatever token it has. In production loopback is not enough,
+ * because the console changes data. A token with the permission `console` is as good as ADMIN_TOKEN.
+ */
+export function createIsConsoleUser({
+  isProduction,
+  hasPermission,
+  ...options
+}: ConsoleUserOptions): IsConsoleUser {
+  const hasToken = createHasToken(options)
+  const isFromHere = createIsFromHere(options)
+  return (request, peer) => {
+    if (!isOfOwnPage(request)) return false
+    if (hasToken(request) || (!isProduction && isFromHere(request, peer))) return true
+    const sent = request.headers.get('authorization')
+    return sent !== null && hasPermission(sent)
+  }
+}
+
+type ConsoleUserOptions = OperatorOptions & {
+  isProduction: boolean
+  /** Whether an access token, as `Bearer <token>`, has the permission `console`. */
+  hasPermission(authorization: string): boolean | Promise<boolean>
+}
+
+/** Whoever reaches ADMIN_PORT is an operator; a page of another origin in the browser of one is not. */
+export const isConsoleUserOfAdminPort: IsConsoleUser = (request) => isOfOwnPage(request)
+
+function isOfOwnPage({ headers }: Request): boolean {
+  const origin = headers.get('origin')
+  return origin === null || origin.replace(/^https?:\/\//, '') === headers.get('host')
+}
+
+function createHasToken({ token }: OperatorOptions) {
+  const digest = token === undefined ? undefined : toDigest(token)
+  return ({ headers }: Request): boolean => {
+    const [, sent] = /^bearer +(\S+)$/i.exec(headers.get('authorization') ?? '') ?? []
+    return digest !== undefined && sent !== undefined && timingSafeEqual(digest, toDigest(sent))
+  }
+}
+
+/** Asked by a program or a page of this machine, and not passed on by a proxy. */
+function createIsFromHere({ trustedProxies }: OperatorOptions): IsOperator {
+  const isTrustedProxy = createIsTrusted(trustedProxies)
+  return ({ headers }, peer) =>
+    loopback.test(toPlainIp(peer)) &&
+    !isTrustedProxy(peer) &&
+    localHost.test(headers.get('host') ?? '') &&
+    !foreign.some((name) => headers.has(name))
+}
 
 const toDigest = (text: string) => createHash('sha256').update(text).digest()
 
 const loopback = /^127\.|^::1$/
 const localHost = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/i
 
-/** Headers of proxies, and of pages of other origins. */
+/** Headers of proxies. */
 const foreign = [
   'x-forwarded-for',
   'x-forwarded-host',
@@ -37,5 +87,4 @@ const foreign = [
   'x-real-ip',
   'forwarded',
   'via',
-  'origin',
 ]

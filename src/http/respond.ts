@@ -10,6 +10,10 @@ export type Context = {
   server: Server<unknown> | null
 }
 
+/** The address of the other end of the connection. */
+export const toPeer = (request: Request, server: Context['server']) =>
+  server?.requestIP(request)?.address ?? ''
+
 export type Respond = <S extends Submission>(
   contract: Contract<S>,
   context: Context,

@@ -6,6 +6,7 @@ import type { Health, PlatformHealth } from '../observability/health.ts'
 import type { Auth } from '../platform/auth/auth.ts'
 import type { SdkConfig } from '../platform/sdk-config/config.ts'
 import type { IsForwardedTls } from './client-ip.ts'
+import { type ConsoleAccess, toAdminConsoleRoute, toConsoleRoute } from './console.ts'
 import { parseTarget } from './incoming.ts'
 import type { IsOperator } from './operators.ts'
 import {
@@ -15,6 +16,7 @@ import {
   type Refuse,
   type Respond,
   type Trace,
+  toPeer,
 } from './respond.ts'
 import type { Scripts } from './scripts.ts'
 
@@ -25,12 +27,16 @@ export function createApp(options: AppOptions): App {
     ...healthRoutes(options),
     ...platformRoutes(options),
     ...sdkRoutes(options),
+    toConsoleRoute(options),
   ])
 }
 
 /** The routes of ADMIN_PORT: whoever reaches it is an operator. */
 export function createAdminApp(options: AppOptions): App {
-  return toApp(options, healthRoutes({ ...options, isOperator: () => true }))
+  return toApp(options, [
+    ...healthRoutes({ ...options, isOperator: () => true }),
+    toAdminConsoleRoute(options),
+  ])
 }
 
 function toApp(options: AppOptions, routes: readonly Route[]): App {
@@ -54,7 +60,7 @@ export type App = Elysia
 /** Elysia assumes a host of at least four letters: with its default, `http://app/e` would match no route. */
 export const anyHostname = { standardHostname: false }
 
-type AppOptions = {
+type AppOptions = ConsoleAccess & {
   contracts: Contracts
   respond: Respond
   answer: Answer
@@ -156,9 +162,6 @@ function healthRoutes({ answer, health, metrics, isOperator }: AppOptions): Rout
     ],
   ]
 }
-
-const toPeer = (request: Request, server: Context['server']) =>
-  server?.requestIP(request)?.address ?? ''
 
 async function toMetricsReply(metrics: AppOptions['metrics']): Promise<Reply> {
   const { type, text } = await metrics()

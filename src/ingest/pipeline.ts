@@ -13,7 +13,7 @@ import { assertNotHeld, createLargeIngest } from './large-bodies/ingest-large.ts
 import type { BodyThread } from './large-bodies/thread.ts'
 import type { AdmissionTicket, MemoryAdmission } from './load-shedding/admission-ticket.ts'
 import type { TurnScheduler } from './load-shedding/turn-scheduler.ts'
-import { type Stored, settle, store } from './store.ts'
+import { type IngestObserver, type Stored, settle, store } from './store.ts'
 
 /**
  * The pipeline: takes a request of any contract and returns its reply. Acknowledged events are on
@@ -29,12 +29,13 @@ export function createIngest(options: IngestOptions): Ingest {
     let claim: Claim | undefined
     let stored: Stored | undefined
     let received = 0
+    let bytes: Uint8Array | undefined
     try {
       options.assertOpen()
       assertNotHeld(hold, incoming)
       contract.assertHead?.(incoming)
       ticket = memory.admit(incoming.announcedBytes)
-      const bytes = await incoming.read(contract.decode.bodyBytesMax, ticket)
+      bytes = await incoming.read(contract.decode.bodyBytesMax, ticket)
       const turn = scheduler.take()
       if (turn) await turn
       const decoding = decodeSmallBody({
@@ -67,7 +68,7 @@ export function createIngest(options: IngestOptions): Ingest {
       counters.addCommitted(contract.name, stored.newEvents.length)
       const marking = claim.commit()
       if (marking) await marking
-      const outcome = settle(counters, contract.name, { claimed, stored })
+      const outcome = settle(options, contract.name, { claimed, stored })
       const reply = contract.reply(incoming, submission, outcome)
       // Every event of the request was rejected.
       const reason = normalised.rejections[0]?.code
@@ -78,6 +79,8 @@ export function createIngest(options: IngestOptions): Ingest {
       claim?.release()
       if (received > 0) counters.addRefused(contract.name, received, toCode(error))
       const refusal = toIngestError(error, incoming, options.log)
+      const refused = { error: refusal, events: received, body: bytes }
+      options.observer?.refused(contract.name, incoming, refused)
       return { ...contract.refuse(refusal, incoming), reason: refusal.code }
     } finally {
       stored?.reservation.release()
@@ -117,6 +120,8 @@ export type IngestOptions = {
   /** The largest line of a recording. It may shrink when a sink learns its limit. */
   lineBytesMax(): number
   skewMsMin: number
+  /** Undefined: nobody can look. */
+  observer?: IngestObserver | undefined
 }
 
 /** The work until now was synchronous, so a collision is one of this request. */

@@ -1,4 +1,5 @@
 import { toDeadLetter, toRecord } from '../contracts/encode.ts'
+import type { IngestError } from '../core/errors.ts'
 import type { CanonicalEvent } from '../core/event.ts'
 import type { IngestRequest, Normalised, Outcome, ProtocolName } from '../core/protocol.ts'
 import type { Reservation } from '../journal/budget.ts'
@@ -36,7 +37,7 @@ export function store(
 
 /** Counts each event, once the new ones are durable. */
 export function settle(
-  counters: Pick<EventCounters, 'addOutcome' | 'addDuplicate'>,
+  { counters, observer }: SettleOptions,
   protocol: ProtocolName,
   { claimed, stored }: { claimed: Claimed; stored: Stored },
 ): Outcome {
@@ -54,6 +55,7 @@ export function settle(
   }
   const quotaLimited = quota.limited
   const overQuota = quotaDropped > 0 ? toOverQuota(events, quota.kept) : none
+  observer?.settled(protocol, claimed, { newEvents, overQuota })
   return { events: newEvents, rejections, moreRejected: more, duplicates, quotaLimited, overQuota }
 }
 
@@ -67,13 +69,37 @@ function toOverQuota(events: readonly CanonicalEvent[], kept: readonly Canonical
   return events.filter((event) => !allowed.has(event))
 }
 
+/**
+ * Watches the pipeline for operators. It must not throw, and it must cost little: it runs on the
+ * serving thread, within the request.
+ */
+export type IngestObserver = {
+  /** The outcome of each event of a request, or of a slice of a large one. */
+  settled(
+    protocol: ProtocolName,
+    claimed: Claimed,
+    outcome: { newEvents: readonly CanonicalEvent[]; overQuota: readonly CanonicalEvent[] },
+  ): void
+  /** A request that was refused as a whole. `body` is as sent; it is undefined or empty if it is gone. */
+  refused(protocol: ProtocolName, request: ObservedRequest, refusal: Refusal): void
+}
+
+export type ObservedRequest = IngestRequest & { id: string }
+
+type Refusal = { error: IngestError; events: number; body: Uint8Array | undefined }
+
+export type SettleOptions = {
+  counters: Pick<EventCounters, 'addOutcome' | 'addDuplicate'>
+  observer?: IngestObserver | undefined
+}
+
 export type StoreOptions = {
   admission: Pick<Admission, 'divert'>
   journal: Pick<Journal, 'reserve' | 'append'>
 }
 
 export type Claimed = {
-  incoming: Pick<IngestRequest, 'receivedMs' | 'clientIp'>
+  incoming: ObservedRequest
   normalised: Normalised
   /** The events and dead letters that the quotas allow. */
   quota: QuotaVerdict

@@ -17,7 +17,14 @@ import { discard } from '../decode/payload.ts'
 import type { Claim } from '../dedup/claim.ts'
 import type { Dedup } from '../dedup/dedup.ts'
 import type { AdmissionTicket } from '../load-shedding/admission-ticket.ts'
-import { type Stored, type StoreOptions, settle, store } from '../store.ts'
+import {
+  type ObservedRequest,
+  type SettleOptions,
+  type Stored,
+  type StoreOptions,
+  settle,
+  store,
+} from '../store.ts'
 import type { BodyThread, RemoteWork } from './thread.ts'
 import type { Slice, StoredBody } from './work.ts'
 
@@ -49,20 +56,21 @@ export function createLargeIngest(options: LargeIngestOptions): LargeIngest {
 
 export type LargeIngest = <S extends Submission>(
   contract: Contract<S>,
-  incoming: IngestRequest,
+  incoming: ObservedRequest,
   large: { body: Uint8Array; ticket: Pick<AdmissionTicket, 'reserveWork' | 'workAlone'> },
 ) => Promise<Reply>
 
-export type LargeIngestOptions = StoreOptions & {
-  thread: BodyThread
-  hold: SenderHold
-  admission: Admission
-  dedup: Pick<Dedup, 'claim'>
-  counters: Pick<EventCounters, 'addCommitted' | 'addOutcome' | 'addDuplicate' | 'addRefused'>
-  dedupIdentity: NormaliseContext['dedupIdentity']
-  lineBytesMax(): number
-  skewMsMin: number
-}
+export type LargeIngestOptions = StoreOptions &
+  SettleOptions & {
+    thread: BodyThread
+    hold: SenderHold
+    admission: Admission
+    dedup: Pick<Dedup, 'claim'>
+    counters: Pick<EventCounters, 'addCommitted' | 'addOutcome' | 'addDuplicate' | 'addRefused'>
+    dedupIdentity: NormaliseContext['dedupIdentity']
+    lineBytesMax(): number
+    skewMsMin: number
+  }
 
 /** Throws `rate_limited` for a sender whose bodies took too long. */
 export function assertNotHeld(hold: SenderHold, { clientIp, receivedMs }: IngestRequest): void {
@@ -85,7 +93,7 @@ const createTotals = (): Totals => ({
 })
 
 type Running = {
-  incoming: IngestRequest
+  incoming: ObservedRequest
   ticket: Pick<AdmissionTicket, 'reserveWork'>
   work: RemoteWork
   totals: Totals
@@ -129,10 +137,11 @@ function add(totals: Totals, { normalised }: Slice, outcome: Outcome): void {
 const toSendable = ({ encoded: _, ...event }: CanonicalEvent) => event as CanonicalEvent
 
 async function storeSlice<S extends Submission>(
-  { admission, dedup, counters, journal }: LargeIngestOptions,
+  options: LargeIngestOptions,
   contract: Contract<S>,
-  { incoming, senders, slice }: { incoming: IngestRequest; senders: Senders; slice: Slice },
+  { incoming, senders, slice }: { incoming: ObservedRequest; senders: Senders; slice: Slice },
 ): Promise<Outcome> {
+  const { admission, dedup, counters, journal } = options
   const normalised = toNormalised(slice)
   let quota: QuotaVerdict | undefined
   let claim: Claim | undefined
@@ -148,7 +157,7 @@ async function storeSlice<S extends Submission>(
     quota.settle(stored.newEvents)
     counters.addCommitted(contract.name, stored.newEvents.length)
     await claim.commit()
-    return settle(counters, contract.name, { claimed, stored })
+    return settle(options, contract.name, { claimed, stored })
   } catch (error) {
     claim?.release()
     throw error

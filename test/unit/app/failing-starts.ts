@@ -8,7 +8,16 @@ import { makeConfig } from './support.ts'
 export const partNames = [
   ...['redis streams', 'redis', 'projects', 'auth', 'realtime', 'body deadlines', 'listener'],
   ...['descriptors', 'query server'],
-  ...['quotas', 'dedup', 'journal', 'shippers', 'body thread', 'orphaned journals', 'requests'],
+  ...[
+    'quotas',
+    'dedup',
+    'journal',
+    'shippers',
+    'body thread',
+    'orphaned journals',
+    'requests',
+    'console',
+  ],
 ] as const
 export type PartName = (typeof partNames)[number]
 

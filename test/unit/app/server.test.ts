@@ -79,7 +79,7 @@ test('opens the parts in order, and closes requests before the parts that serve 
   await server.stop('test')
   expect(added).toEqual(partNames.filter((name) => !name.startsWith('redis')))
   expect(closed).toEqual([
-    ...['requests', 'realtime', 'listener', 'orphaned journals'],
+    ...['console', 'requests', 'realtime', 'listener', 'orphaned journals'],
     ...['body thread', 'shippers', 'journal', 'dedup', 'quotas'],
     ...['query server', 'descriptors', 'body deadlines'],
     ...['auth', 'projects'],
