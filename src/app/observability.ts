@@ -68,7 +68,7 @@ export function toServerReadings(services: Services): Reading[] {
   const { storage, memory, scheduler, redis, config } = services
   return toReadings({
     byContract: services.counters.byContract,
-    duplicatesByProject: services.counters.duplicatesByProject,
+    alteredByProject: services.counters.alteredByProject,
     journal: () => storage.journal.stats(),
     shipping: () => toShippingReading(services),
     memory: () => memory.used(),

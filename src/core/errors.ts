@@ -85,6 +85,18 @@ export type CodeCounts = Partial<Record<ErrorCode, number>>
 /** A fault with the position of its event in the request, from 0. */
 export type EventFault = Fault & { index: number }
 
+/** The content of an IngestError as plain data, which may pass to another thread. */
+export type RequestFault = { code: ErrorCode; message: string; details: ErrorDetails }
+
+export const toRequestFault = ({ code, message, details }: IngestError): RequestFault => ({
+  code,
+  message,
+  details,
+})
+
+export const toRequestError = ({ code, message, details }: RequestFault): IngestError =>
+  new IngestError(code, message, details)
+
 /**
  * Refuses a whole request. Any part may throw it. The contract's `refuse` turns it into a reply,
  * and only there.

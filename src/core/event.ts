@@ -21,6 +21,23 @@ export type Category = 'events' | 'recordings' | 'exceptions'
 /** The quotas of a project: one for each category of capture, and one for each other contract. */
 export type QuotaName = Category | Exclude<Source, 'capture'>
 
+/**
+ * How an event may be stored differently from how it was sent:
+ * - `time_unreadable`: a time could not be read and is not used
+ * - `time_implausible`: a time is before 1970 or too far ahead, so the time of receipt is stored
+ * - `text_cut`: an id, a name or another text was longer than its column takes
+ * - `uuid_replaced`: the client's uuid is not one, or is of the version that the server derives
+ * - `field_dropped`: the contract has no such field, or not of this type
+ * - `property_replaced`: a property has a name that the server sets
+ */
+export type Alteration =
+  | 'time_unreadable'
+  | 'time_implausible'
+  | 'text_cut'
+  | 'uuid_replaced'
+  | 'field_dropped'
+  | 'property_replaced'
+
 /** The identity of an event: the first 128 bits of a SHA-1, as 32 lower-case hex digits. */
 export type DedupKey = string
 
@@ -59,6 +76,8 @@ export type Columns = Readonly<Record<string, Column>>
 const time = `DateTime64(3, 'UTC')`
 const word = 'LowCardinality(String)'
 const compressed = 'String CODEC(ZSTD(1))'
+/** A JSON array of warnings. Rows of `events` have it as the property `$ingest_warnings`. */
+const warnings = [`String DEFAULT '[]' CODEC(ZSTD(1))`, 'json'] as const
 
 /**
  * The columns of `events`. To add one: add it here, fill it in the contracts, write a migration.
@@ -95,6 +114,7 @@ export const recordingColumns = {
   library: [word, 'text'],
   chunk: ['UInt32', 'number'],
   chunks: ['UInt32', 'number'],
+  ingest_warnings: warnings,
   // A JSON array. Where `chunks` is above 1: a JSON string with this chunk of the array's text.
   snapshot_items: [compressed, 'exact'],
 } as const satisfies Columns
@@ -152,6 +172,7 @@ export const linkColumns = {
   is_qr_scan: ['Bool', 'flag'],
   conversion_type: [word, 'text'],
   conversion_value: ['Float64', 'number'],
+  ingest_warnings: warnings,
 } as const satisfies Columns
 
 /** The columns of `dead_letters`. */
@@ -209,6 +230,10 @@ type Routed = {
   key: string
   /** Undefined if the client gave the event no identity. Such an event is never a duplicate. */
   dedupKey: DedupKey | undefined
+  /** How the row differs from the event as sent, each kind once. Undefined if it does not. */
+  altered?: readonly Alteration[] | undefined
+  /** The position in the request, from 0, if the contract's reply names each event. */
+  index?: number
   /**
    * The line, if another thread has encoded the event. Then `row` has only the columns that journal
    * records and quotas need.

@@ -1,4 +1,4 @@
-import type { CodeCounts, Fault, IngestError } from './errors.ts'
+import type { CodeCounts, Fault, IngestError, RequestFault } from './errors.ts'
 import type { CanonicalEvent, Category, DedupKey, QuotaName, Rejection, Source } from './event.ts'
 
 /** The name of a wire contract. */
@@ -43,6 +43,11 @@ export type Submission = {
   received: number
   /** Telemetry: the apps that the events name, each once. Each event is sent for its own app. */
   apps?: readonly string[]
+  /**
+   * The request is refused, and its events can be read: they become dead letters of their project.
+   * The reply names this fault also if the project is refused.
+   */
+  fault?: RequestFault | undefined
 }
 
 /** In whose name the events of a request are sent. */
@@ -95,6 +100,8 @@ export type Normalised = {
   moreRejected?: CodeCounts | undefined
   /** The quota that the dead letters use, if it is not that of the contract's events. */
   rejectedQuota?: QuotaName | undefined
+  /** The request is refused as a whole. Then `events` is empty, and `rejections` has all of them. */
+  refusal?: RequestFault | undefined
   /** Number of events that the contract ignores, such as `$performance_event`. */
   dropped: number
   /**
@@ -143,8 +150,8 @@ export type Protocol<S extends Submission> = {
 }
 
 /**
- * Converts the events of a request to canonical events and rejections. Pure. Throws an IngestError
- * if the contract refuses the whole request for one bad event.
+ * Converts the events of a request to canonical events and rejections, or to a `refusal` if the
+ * contract refuses the whole request for one bad event. Pure. Never throws.
  */
 type Normalise<S extends Submission> = (
   request: IngestRequest,

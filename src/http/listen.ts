@@ -8,7 +8,7 @@ import type { Reply } from '../core/protocol.ts'
 import type { EngineData } from '../platform/realtime/engine.ts'
 import { createIsSoundUrl, parseTarget } from './incoming.ts'
 import type { Refuse, Trace } from './respond.ts'
-import { type App, anyHostname, toRefusal } from './routes.ts'
+import { type App, anyHostname, toRequestFault } from './routes.ts'
 
 export type ListenOptions = {
   port: number
@@ -139,9 +139,12 @@ export function toUnsoundRoutes(refuse: Refuse) {
 
 const dots = ['.', '%2e', '%2E']
 const dotSegments = [...dots, ...dots.flatMap((first) => dots.map((second) => first + second))]
-const tooDeep = toRefusal('not_found', `no route has more than ${segmentsMax} segments`)
+const tooDeep = toRequestFault('not_found', `no route has more than ${segmentsMax} segments`)
 
-export const unsoundUrl = toRefusal('invalid_url', 'the URL needs a valid host and no dot segments')
+export const unsoundUrl = toRequestFault(
+  'invalid_url',
+  'the URL needs a valid host and no dot segments',
+)
 
 type Place = { port: number; hostname: string; setting: 'PORT' | 'REALTIME_PORT' | 'ADMIN_PORT' }
 

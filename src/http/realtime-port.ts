@@ -10,7 +10,7 @@ import {
   unsoundUrl,
 } from './listen.ts'
 import type { Refuse, Trace } from './respond.ts'
-import { toRefusal } from './routes.ts'
+import { toRequestFault } from './routes.ts'
 
 const bodyBytesMax = 1024 * 1024
 const json = { 'content-type': 'application/json' }
@@ -48,7 +48,7 @@ type RealtimeListener = {
   trace: Trace
 }
 
-const noRoute = toRefusal('not_found', 'this port serves Socket.IO only')
+const noRoute = toRequestFault('not_found', 'this port serves Socket.IO only')
 const healthPaths = new Set(['/', '/health', '/_readiness', '/_liveness'])
 
 const toHealth = (isHealthy: boolean): Reply =>

@@ -168,7 +168,7 @@ async function toMetricsReply(metrics: AppOptions['metrics']): Promise<Reply> {
   return { status: 200, body: text, headers: { 'content-type': type, 'cache-control': 'no-store' } }
 }
 
-const operatorsOnly = toRefusal(
+const operatorsOnly = toRequestFault(
   'operators_only',
   'ask from the server’s own machine, send ADMIN_TOKEN as bearer token, or use ADMIN_PORT',
 )
@@ -281,15 +281,15 @@ function createErrorReply(refuse: Refuse, methodsOf: (path: string) => readonly 
 }
 
 function toErrorReply(code: string | number, error: unknown): Reply {
-  if (error instanceof IngestError) return toRefusal(error.code, error.message)
-  if (code === 'NOT_FOUND') return toRefusal('not_found', 'there is no such route')
+  if (error instanceof IngestError) return toRequestFault(error.code, error.message)
+  if (code === 'NOT_FOUND') return toRequestFault('not_found', 'there is no such route')
   if (code === 'NOT_ALLOWED')
-    return toRefusal('method_not_allowed', 'the route does not take this method')
-  return toRefusal('internal_error', 'the server failed')
+    return toRequestFault('method_not_allowed', 'the route does not take this method')
+  return toRequestFault('internal_error', 'the server failed')
 }
 
 /** A refusal outside of a contract. */
-export function toRefusal(code: ErrorCode, detail: string): Reply {
+export function toRequestFault(code: ErrorCode, detail: string): Reply {
   const body = JSON.stringify({ code: 0, status: 'error', error: code, detail })
   return { status: statusOf[code], body, reason: code }
 }

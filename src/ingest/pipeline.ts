@@ -1,4 +1,4 @@
-import { IngestError } from '../core/errors.ts'
+import { IngestError, toRequestError } from '../core/errors.ts'
 import { jsonGuard } from '../core/json-guard.ts'
 import type { Log } from '../core/log.ts'
 import type { Contract, IngestRequest, Reply, Submission } from '../core/protocol.ts'
@@ -69,9 +69,12 @@ export function createIngest(options: IngestOptions): Ingest {
       const marking = claim.commit()
       if (marking) await marking
       const outcome = settle(options, contract.name, { claimed, stored })
-      const reply = contract.reply(incoming, submission, outcome)
+      const { refusal } = normalised
+      const reply = refusal
+        ? contract.refuse(toRequestError(refusal), incoming)
+        : contract.reply(incoming, submission, outcome)
       // Every event of the request was rejected.
-      const reason = normalised.rejections[0]?.code
+      const reason = (refusal ?? normalised.rejections[0])?.code
       return reply.status >= 400 && reason !== undefined ? { ...reply, reason } : reply
     } catch (error) {
       noteCollision(hold, incoming)
@@ -114,7 +117,7 @@ export type IngestOptions = {
   admission: Admission
   dedup: Pick<Dedup, 'claim'>
   journal: Pick<Journal, 'reserve' | 'append'>
-  counters: Pick<EventCounters, 'addCommitted' | 'addOutcome' | 'addDuplicate' | 'addRefused'>
+  counters: Pick<EventCounters, 'addCommitted' | 'addOutcome' | 'addAltered' | 'addRefused'>
   log: Pick<Log, 'error'>
   dedupIdentity: 'uuid' | 'contract'
   /** The largest line of a recording. It may shrink when a sink learns its limit. */

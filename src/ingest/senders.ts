@@ -1,6 +1,6 @@
 import { toSender } from '../core/address.ts'
 import { isOriginAmong } from '../core/cors.ts'
-import { type Fault, IngestError } from '../core/errors.ts'
+import { type Fault, IngestError, toRequestError } from '../core/errors.ts'
 import type { IngestRequest, Project, ProtocolName, Senders, Submission } from '../core/protocol.ts'
 import type { Projects } from '../projects/projects.ts'
 import type { Limiter, RateDecision } from './limits/rate-limiter.ts'
@@ -40,7 +40,7 @@ const allowed: RateDecision = { allowed: true, retryAfterSeconds: 0 }
 function judge(options: SendersOptions, sending: Sending): Senders | Promise<Senders> {
   const { contract, submission, request } = sending
   const apiKey = contract === 'link' ? toApiKey(request) : null
-  const project = options.projects.find(contract, submission.credential, apiKey)
+  const project = findProject(options, submission, { contract, apiKey })
   if (submission.apps) return judgeApps(options, sending, { project, apps: submission.apps })
   assertOrigin(project, request)
   const decision = takeProjectRate(options, contract, project)
@@ -52,6 +52,18 @@ function judge(options: SendersOptions, sending: Sending): Senders | Promise<Sen
   }
   assertAllowed(decision)
   return { project }
+}
+
+function findProject(
+  { projects }: SendersOptions,
+  { credential, fault }: Submission,
+  { contract, apiKey }: { contract: ProtocolName; apiKey: string | null },
+): Project {
+  try {
+    return projects.find(contract, credential, apiKey)
+  } catch (error) {
+    throw fault === undefined ? error : toRequestError(fault)
+  }
 }
 
 /**

@@ -51,7 +51,11 @@ export function settle(
   const more = counters.addOutcome(protocol, counts) - rejections.length
   if (duplicates > 0) {
     for (const [index, event] of quota.kept.entries())
-      if (!claim.isNew(index)) counters.addDuplicate(toProjectId(event))
+      if (!claim.isNew(index)) counters.addAltered(toProjectId(event), 'duplicate')
+  }
+  for (const event of newEvents) {
+    if (event.altered === undefined) continue
+    for (const kind of event.altered) counters.addAltered(toProjectId(event), kind)
   }
   const quotaLimited = quota.limited
   const overQuota = quotaDropped > 0 ? toOverQuota(events, quota.kept) : none
@@ -89,7 +93,7 @@ export type ObservedRequest = IngestRequest & { id: string }
 type Refusal = { error: IngestError; events: number; body: Uint8Array | undefined }
 
 export type SettleOptions = {
-  counters: Pick<EventCounters, 'addOutcome' | 'addDuplicate'>
+  counters: Pick<EventCounters, 'addOutcome' | 'addAltered'>
   observer?: IngestObserver | undefined
 }
 

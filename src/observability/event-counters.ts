@@ -1,4 +1,5 @@
 import type { CodeCounts, ErrorCode } from '../core/errors.ts'
+import type { Alteration } from '../core/event.ts'
 import type { ProtocolName } from '../core/protocol.ts'
 
 /**
@@ -10,7 +11,7 @@ import type { ProtocolName } from '../core/protocol.ts'
 export function createEventCounters(
   isListed: (project: string) => boolean = () => false,
 ): EventCounters {
-  const duplicatesByProject = new Map([[otherProjects, 0]])
+  const alteredByProject = new Map<string, AlteredCounts>([[otherProjects, { duplicate: 0 }]])
   const byContract = {
     capture: createContractCounters(),
     link: createContractCounters(),
@@ -19,12 +20,13 @@ export function createEventCounters(
   }
   return {
     byContract,
-    duplicatesByProject,
-    addDuplicate(project) {
-      const isKnown = duplicatesByProject.has(project)
-      const isNew = !isKnown && duplicatesByProject.size <= projectLabelsMax && isListed(project)
-      const label = isKnown || isNew ? project : otherProjects
-      duplicatesByProject.set(label, (duplicatesByProject.get(label) ?? 0) + 1)
+    alteredByProject,
+    addAltered(project, kind) {
+      const isKnown = alteredByProject.has(project)
+      const isNew = !isKnown && alteredByProject.size <= projectLabelsMax && isListed(project)
+      if (isNew) alteredByProject.set(project, {})
+      const counts = alteredByProject.get(isKnown || isNew ? project : otherProjects)!
+      counts[kind] = (counts[kind] ?? 0) + 1
     },
     addCommitted(protocol, events) {
       byContract[protocol].committed += events
@@ -55,12 +57,15 @@ export type EventCounters = {
   addOutcome(protocol: ProtocolName, outcome: EventOutcome): number
   /** All events of a request that was refused as a whole. */
   addRefused(protocol: ProtocolName, events: number, code: ErrorCode): void
-  /** One duplicate, by its project's id. It is counted in `addOutcome` as well. */
-  addDuplicate(project: string): void
+  /** One event that is stored otherwise than it was sent, or not again, by its project's id. */
+  addAltered(project: string, kind: keyof AlteredCounts): void
   byContract: Readonly<Record<ProtocolName, ContractCounters>>
   /** At most `projectLabelsMax` projects, all of the projects file; `other` counts the rest. */
-  duplicatesByProject: ReadonlyMap<string, number>
+  alteredByProject: ReadonlyMap<string, Readonly<AlteredCounts>>
 }
+
+/** Events by the way in which they were altered. `duplicate`: an event that was stored before. */
+export type AlteredCounts = Partial<Record<Alteration | 'duplicate', number>>
 
 /** Clients choose ids of projects that no file lists, so only listed ones become labels. */
 const projectLabelsMax = 100

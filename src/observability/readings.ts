@@ -1,10 +1,10 @@
-import type { ContractCounters } from './event-counters.ts'
+import type { AlteredCounts, ContractCounters } from './event-counters.ts'
 import { counter, gauge, type Reading } from './metrics.ts'
 
 /** Where the metrics read their numbers. The composition in `app/` provides it. */
 export type Sources = {
   byContract: Readonly<Record<string, ContractCounters>>
-  duplicatesByProject: ReadonlyMap<string, number>
+  alteredByProject: ReadonlyMap<string, Readonly<AlteredCounts>>
   journal(): {
     bytes: number
     bytesMax: number
@@ -71,7 +71,7 @@ const stages = {
   overflowed: ['spillway_events_overflowed_total', 'Accepted events sent to the overflow topic'],
 } as const satisfies Record<Stage, readonly [name: string, help: string]>
 
-function eventReadings({ byContract, duplicatesByProject }: Sources): Reading[] {
+function eventReadings({ byContract, alteredByProject }: Sources): Reading[] {
   const contracts = Object.entries(byContract)
   const byStage = (Object.keys(stages) as Stage[]).map((stage): Reading => {
     const [name, help] = stages[stage]
@@ -92,15 +92,17 @@ function eventReadings({ byContract, duplicatesByProject }: Sources): Reading[] 
         })),
       ),
   }
-  const byProject: Reading = {
-    name: 'spillway_project_duplicates_total',
-    help: 'Duplicates by project of the projects file, at most 100; `other` counts all further ones',
+  const altered: Reading = {
+    name: 'spillway_events_altered_total',
+    help: 'Events stored otherwise than sent, and duplicates, by kind and project of the projects file; `other` counts projects without a label of their own',
     type: 'counter',
-    labels: ['project'],
+    labels: ['kind', 'project'],
     read: () =>
-      [...duplicatesByProject].map(([project, value]) => ({ labels: { project }, value })),
+      [...alteredByProject].flatMap(([project, counts]) =>
+        Object.entries(counts).map(([kind, value]) => ({ labels: { kind, project }, value })),
+      ),
   }
-  return [...byStage, rejected, byProject]
+  return [...byStage, rejected, altered]
 }
 
 function journalReadings({ journal, shipping, isDurable, now }: Sources): Reading[] {

@@ -39,7 +39,7 @@ test('a migration that is killed at any step is completed by the next start', as
   const steps = statements.flatMap((sql, index) =>
     isStep.test(sql) && sql.includes('link_events') ? [`${index + 1}`] : [],
   )
-  expect(steps.length).toBe(6)
+  expect(steps.length).toBe(7)
   for (const at of steps)
     for (const when of ['before', 'during']) {
       const path = copyOf(half, `${at}-${when}`)

@@ -4,7 +4,8 @@ import { deadLettersMax, eventBytesMax } from '../../core/limits.ts'
 import type { IngestRequest, NormaliseContext } from '../../core/protocol.ts'
 import { createEventNumbering, type EventNumbering, toCaptureScope } from '../shared/event-id.ts'
 import { toHeaderText } from '../shared/headers.ts'
-import { parseSentAt } from '../shared/time.ts'
+import { parseSentAt, toSentAtWarning } from '../shared/time.ts'
+import type { Warning } from '../shared/warnings.ts'
 import type { CaptureSubmission } from './protocol.ts'
 
 /** The values that all events of one capture request share. */
@@ -20,6 +21,8 @@ export type CaptureBatch = {
   skewMsMin: number
   receivedMs: number
   sentAtMs: number | undefined
+  /** The time of sending cannot be read, so no event of the request is corrected by it. */
+  sentAtWarning: Warning | undefined
   clientIp: string
   userAgent: string
   isHistorical: boolean
@@ -39,6 +42,7 @@ export function toCaptureBatch(
 ): CaptureBatch {
   const { project, dedupIdentity, lineBytesMax, skewMsMin } = context
   const isNumbered = dedupIdentity === 'uuid' && submission.events.length > 1
+  const { sentAt } = submission
   return {
     project: project.id,
     identityScope: toCaptureScope(project.id),
@@ -47,7 +51,8 @@ export function toCaptureBatch(
     lineBytesMax,
     skewMsMin,
     receivedMs: request.receivedMs,
-    sentAtMs: parseSentAt(submission.sentAt),
+    sentAtMs: parseSentAt(sentAt),
+    sentAtWarning: toSentAtWarning(sentAt),
     clientIp: request.clientIp,
     userAgent: toHeaderText(request.headers, 'user-agent'),
     isHistorical: submission.isHistorical,

@@ -5,6 +5,7 @@ import type { IngestRequest, NormaliseContext, Normalised } from '../../core/pro
 import { toClientUuid, toDedupKey, toUuid } from '../shared/event-id.ts'
 import { isJsonObject, type Json } from '../shared/json.ts'
 import { isLongerThan } from '../shared/text.ts'
+import { toAltered, toPropertiesJson } from '../shared/warnings.ts'
 import { type CaptureBatch, partitionValid, toCaptureBatch } from './batch.ts'
 import type { CaptureSubmission } from './protocol.ts'
 import {
@@ -15,6 +16,7 @@ import {
   toStoredId,
   toTimestamp,
 } from './raw-event.ts'
+import { toEventWarnings } from './warnings.ts'
 
 /**
  * Converts events of the capture contract to rows of `events`. Never throws. See
@@ -65,6 +67,8 @@ function toCanonical(raw: RawEvent, name: string, batch: CaptureBatch): Canonica
     user: content.user,
     historical: batch.isHistorical,
   }
+  const warnings = toEventWarnings(raw, row, batch)
+  if (warnings) row.properties = toPropertiesJson(properties, warnings)
   return {
     kind: 'event',
     row,
@@ -72,6 +76,7 @@ function toCanonical(raw: RawEvent, name: string, batch: CaptureBatch): Canonica
     category: name === '$exception' ? 'exceptions' : 'events',
     key: `${row.project}:${distinctId}`,
     dedupKey,
+    altered: toAltered(warnings),
   }
 }
 

@@ -1,8 +1,8 @@
 import type { Fault } from '../../core/errors.ts'
-import { distinctIdLengthMax } from '../../core/limits.ts'
+import { distinctIdLengthMax, shortTextLengthMax } from '../../core/limits.ts'
 import { fromPhp, isJsonObject, type Json } from '../shared/json.ts'
 import { cutText } from '../shared/text.ts'
-import { correctTimestamp, parseSentAt } from '../shared/time.ts'
+import { type ClientTime, correctTimestamp, parseSentAt } from '../shared/time.ts'
 import type { CaptureBatch } from './batch.ts'
 
 /** A client's event whose shape is valid. */
@@ -31,19 +31,20 @@ export function toStoredId(distinctId: string): string {
  * The event's time by the server's clock, in ms. Events of a recording carry `sent_at` of their
  * own.
  */
-export function toTimestamp({ root, properties }: RawEvent, batch: CaptureBatch): number {
+export function toTimestamp(raw: RawEvent, batch: CaptureBatch): number {
+  return correctTimestamp(toClientTime(raw, batch), batch.receivedMs)
+}
+
+export function toClientTime({ root, properties }: RawEvent, batch: CaptureBatch): ClientTime {
   const ownMs = root.sent_at === undefined ? undefined : parseSentAt(root.sent_at)
-  return correctTimestamp(
-    {
-      timestamp: root.timestamp,
-      offset: root.offset,
-      sentAtMs: ownMs ?? batch.sentAtMs,
-      isAsSent: batch.isHistorical,
-      ignoreSentAt: properties.$ignore_sent_at === true,
-      skewMsMin: batch.skewMsMin,
-    },
-    batch.receivedMs,
-  )
+  return {
+    timestamp: root.timestamp,
+    offset: root.offset,
+    sentAtMs: ownMs ?? batch.sentAtMs,
+    isAsSent: batch.isHistorical,
+    ignoreSentAt: properties.$ignore_sent_at === true,
+    skewMsMin: batch.skewMsMin,
+  }
 }
 
 export function toIp({ root, properties }: RawEvent, batch: CaptureBatch): string {
@@ -54,10 +55,9 @@ export function toIp({ root, properties }: RawEvent, batch: CaptureBatch): strin
  * A string, cut at 200 characters; empty for any other value. No known client sends a longer one.
  */
 export function toShortText(value: unknown): string {
-  return typeof value === 'string' ? cutText(value, shortLengthMax) : ''
+  return typeof value === 'string' ? cutText(value, shortTextLengthMax) : ''
 }
 
-const shortLengthMax = 200
 const noProperties: Json = Object.freeze({})
 
 const notAnObject: Fault = { code: 'invalid_event', message: 'an event must be an object' }

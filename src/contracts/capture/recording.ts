@@ -5,6 +5,7 @@ import type { IngestRequest, NormaliseContext, Normalised } from '../../core/pro
 import { toRecordingHeadBytes } from '../encode.ts'
 import { toClientUuid, toDedupKey, toMergedDedupKey, toUuid } from '../shared/event-id.ts'
 import { isJsonObject } from '../shared/json.ts'
+import { toAltered, toWarningsJson } from '../shared/warnings.ts'
 import { type CaptureBatch, partitionValid, toCaptureBatch } from './batch.ts'
 import type { CaptureSubmission } from './protocol.ts'
 import {
@@ -16,6 +17,7 @@ import {
   toTimestamp,
 } from './raw-event.ts'
 import { toRecordingChunks } from './recording-chunks.ts'
+import { toRecordingWarnings } from './warnings.ts'
 
 /**
  * Converts snapshots of the capture contract to rows of `recordings`. The snapshots of one session
@@ -81,7 +83,11 @@ const toJson = (value: unknown): JsonText => JSON.stringify(value) ?? 'null'
 
 /** Person, time and all other columns but the snapshots come from the first snapshot. */
 function toRows(snapshots: readonly Snapshot[], batch: CaptureBatch): CanonicalEvent[] {
-  const head = toHead(snapshots[0]!, batch)
+  const first = snapshots[0]!
+  const plain = toHead(first, batch)
+  const warnings = toRecordingWarnings(first, plain, { batch, isMerged: snapshots.length > 1 })
+  const head = { ...plain, ingest_warnings: toWarningsJson(warnings) }
+  const altered = toAltered(warnings)
   const items = snapshots.flatMap((snapshot) => snapshot.items)
   const chunks = toRecordingChunks(items, batch.lineBytesMax - toRoundedHeadBytes(head))
   const dedupKeys = toDedupKeys(snapshots, batch)
@@ -92,7 +98,8 @@ function toRows(snapshots: readonly Snapshot[], batch: CaptureBatch): CanonicalE
     const uuid = toUuid(part === 0 ? own : undefined, dedupKey)
     const row: RecordingRow = { ...head, uuid, ...chunk }
     const key = head.session_id
-    return { kind: 'recording', row, route: 'main', category: 'recordings', key, dedupKey }
+    const shared = { kind: 'recording', route: 'main', category: 'recordings' } as const
+    return { ...shared, row, key, dedupKey, altered: part === 0 ? altered : undefined }
   })
 }
 
@@ -115,6 +122,7 @@ function toHead(snapshot: Snapshot, batch: CaptureBatch): Head {
     library: toShortText(properties.$lib) || toLibrary(batch.userAgent),
     chunk: chunksMax,
     chunks: chunksMax,
+    ingest_warnings: '[]',
   }
 }
 

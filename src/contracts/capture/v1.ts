@@ -1,4 +1,4 @@
-import { type Fault, IngestError } from '../../core/errors.ts'
+import { type Fault, IngestError, type RequestFault } from '../../core/errors.ts'
 import type { CanonicalEvent, Rejection } from '../../core/event.ts'
 import { bodyBytesMax, distinctIdLengthMax } from '../../core/limits.ts'
 import type {
@@ -14,6 +14,7 @@ import { isPersonalKey, tokenRule, toToken } from '../../core/token.ts'
 import { toClientUuid } from '../shared/event-id.ts'
 import { toRetryAfter } from '../shared/headers.ts'
 import { isJsonObject, type Json, toNumberText } from '../shared/json.ts'
+import { refuseAll } from '../shared/refuse-all.ts'
 import { isLongerThan } from '../shared/text.ts'
 import { parseTime } from '../shared/time.ts'
 import { isDropped, toCaptureBatch } from './batch.ts'
@@ -37,7 +38,7 @@ export const captureV1: Omit<Contract<CaptureV1Submission>, 'key'> = {
 
 type CaptureV1Submission = Omit<CaptureSubmission, 'events'> & {
   events: readonly Json[]
-  /** The uuid of each event, as sent. The client looks up its results by it. */
+  /** The uuid of each event, as sent. The client looks up its results by it. Empty after a fault. */
   uuids: readonly string[]
 }
 
@@ -70,47 +71,55 @@ function parseBearer(headers: Headers): string {
 }
 
 /**
- * Throws invalid_batch, empty_batch, too_many_events, missing_event_uuid and duplicate_event_uuid:
- * without one uuid for each event the reply could not name its events.
+ * Throws invalid_batch, empty_batch and too_many_events. The faults of a batch whose events can be
+ * read are invalid_batch, missing_event_uuid and duplicate_event_uuid: without one uuid for each
+ * event the reply could not name its events.
  */
-function parseV1(request: IngestRequest, { value, decodedBytes }: DecodedBody) {
+function parseV1(
+  request: IngestRequest,
+  { value, decodedBytes }: DecodedBody,
+): CaptureV1Submission {
   const { created_at, batch, historical_migration }: Json = isJsonObject(value) ? value : {}
   if (!Array.isArray(batch)) throw new IngestError('invalid_batch', 'batch must be an array')
   if (batch.length === 0) throw new IngestError('empty_batch', 'the batch holds no event')
   if (batch.length > eventsMax) {
     throw new IngestError('too_many_events', `a request holds at most ${eventsMax} events`)
   }
-  if (typeof created_at !== 'string' || parseTime(created_at) === undefined) {
-    throw new IngestError('invalid_batch', 'created_at must be a time in RFC 3339')
-  }
+  const isDated = typeof created_at === 'string' && parseTime(created_at) !== undefined
+  const uuids = isDated ? readUuids(batch) : undatedBatch
   return {
     credential: parseBearer(request.headers),
     received: batch.length,
     events: batch as readonly Json[],
-    uuids: parseUuids(batch),
+    ...('code' in uuids ? { uuids: [], fault: uuids } : { uuids }),
     sentAt: request.headers.get('posthog-request-timestamp') ?? undefined,
     isHistorical: historical_migration === true,
     decodedBytes,
   }
 }
 
-function parseUuids(batch: readonly unknown[]): string[] {
+const toFault = (code: RequestFault['code'], message: string) => ({ code, message, details: {} })
+
+const undatedBatch = toFault('invalid_batch', 'created_at must be a time in RFC 3339')
+
+/** The uuids as sent, or the first fault. */
+function readUuids(batch: readonly unknown[]): string[] | RequestFault {
   const known = new Set<string>()
-  return batch.map((event, index) => {
-    if (!isJsonObject(event)) {
-      throw new IngestError('invalid_batch', `batch[${index}] is not an object`)
-    }
+  const uuids: string[] = []
+  for (const [index, event] of batch.entries()) {
+    if (!isJsonObject(event)) return toFault('invalid_batch', `batch[${index}] is not an object`)
     const sent = typeof event.uuid === 'string' ? event.uuid : ''
     const uuid = toClientUuid(sent.trim())
     if (uuid === undefined) {
-      throw new IngestError('missing_event_uuid', `batch[${index}].uuid is not a uuid`)
+      return toFault('missing_event_uuid', `batch[${index}].uuid is not a uuid`)
     }
     if (known.has(uuid)) {
-      throw new IngestError('duplicate_event_uuid', `two events of the batch have uuid ${uuid}`)
+      return toFault('duplicate_event_uuid', `two events of the batch have uuid ${uuid}`)
     }
     known.add(uuid)
-    return sent
-  })
+    uuids.push(sent)
+  }
+  return uuids
 }
 
 /**
@@ -122,6 +131,7 @@ function normaliseV1(
   submission: CaptureV1Submission,
   context: NormaliseContext,
 ): Normalised {
+  if (submission.fault) return refuseAll(submission.events, submission.fault)
   const batch = toCaptureBatch(request, submission, context)
   const sdk = toSdk(request.headers)
   const events: CanonicalEvent[] = []
@@ -135,7 +145,11 @@ function normaliseV1(
     const judged = toCaptureEvent(raw, sdk)
     const result = 'code' in judged ? (judged as Fault) : toEvent(judged, batch)
     if ('code' in result) rejections.push({ index, ...result, raw })
-    else events.push(result)
+    else {
+      // The stored uuid is not always the client's, so the reply finds the event by its position.
+      result.index = index
+      events.push(result)
+    }
   })
   return { events, rejections, dropped }
 }
@@ -246,12 +260,8 @@ function replyV1(
 ): Reply {
   const reasons = new Map<number, string>()
   for (const { index, code } of rejections) reasons.set(index, toDetails(code))
-  if (overQuota.length > 0) {
-    const dropped = new Set(overQuota.map(({ row }) => row.uuid))
-    uuids.forEach((uuid, index) => {
-      const isDropped = dropped.has(toClientUuid(uuid.trim()) ?? '')
-      if (isDropped) reasons.set(index, 'billing_limit_exceeded')
-    })
+  for (const { index } of overQuota) {
+    if (index !== undefined) reasons.set(index, 'billing_limit_exceeded')
   }
   const results = uuids.map((uuid, index) => {
     const details = reasons.get(index)

@@ -1,21 +1,43 @@
-import type { CanonicalEvent, LinkRow } from '../../core/event.ts'
+import { IngestError, toRequestFault } from '../../core/errors.ts'
+import { type CanonicalEvent, type LinkRow, linkColumns } from '../../core/event.ts'
 import type { IngestRequest, Normalised } from '../../core/protocol.ts'
 import { identify } from '../shared/event-id.ts'
 import { toHeaderText } from '../shared/headers.ts'
-import { toPlausibleTime } from '../shared/time.ts'
+import { refuseAll } from '../shared/refuse-all.ts'
+import { isPlausible, toPlausibleTime } from '../shared/time.ts'
+import {
+  addUnknownFields,
+  toAltered,
+  toWarning,
+  toWarningsJson,
+  type Warnings,
+} from '../shared/warnings.ts'
 import { createLinkFields, type LinkFields } from './fields.ts'
 import type { LinkSubmission } from './protocol.ts'
 
 /**
  * Converts a link event to its row: one typed column for each field of the contract. One bad field
- * refuses the request: throws invalid_field. See docs/contracts/link.md.
+ * refuses the request (missing_field, invalid_field). See docs/contracts/link.md.
  */
 export function normaliseLink(request: IngestRequest, submission: LinkEvent): Normalised {
+  if (submission.fault) return refuseAll([submission.event], submission.fault)
+  try {
+    return toNormalised(request, submission)
+  } catch (error) {
+    if (error instanceof IngestError) return refuseAll([submission.event], toRequestFault(error))
+    throw error
+  }
+}
+
+/** Throws invalid_field. */
+function toNormalised(request: IngestRequest, submission: LinkEvent): Normalised {
   const fields = createLinkFields(submission.event)
   const project = fields.given('project_id') ?? 'default'
   // An id that the server generated counts too: a client that sends it back means the same event.
   const { dedupKey, uuid } = identify(['link', project, submission.eventId])
-  const row = toRow({ request, fields, project, eventId: submission.eventId, uuid })
+  const warnings = toWarnings(submission.event, fields, request)
+  const { eventId } = submission
+  const row = toRow({ request, fields, project, eventId, uuid, warnings })
   const key = `${project}:${row.visitor_id}`
   const event: CanonicalEvent = {
     kind: 'link',
@@ -24,11 +46,33 @@ export function normaliseLink(request: IngestRequest, submission: LinkEvent): No
     category: 'events',
     key,
     dedupKey,
+    altered: toAltered(warnings),
   }
   return { events: [event], rejections: [], dropped: 0 }
 }
 
-type LinkEvent = Pick<LinkSubmission, 'event' | 'eventId'>
+type LinkEvent = Pick<LinkSubmission, 'event' | 'eventId' | 'fault'>
+
+/** The columns that the contract has as fields. */
+const known: ReadonlySet<string> = new Set(
+  Object.keys(linkColumns).filter(
+    (name) => !['uuid', 'received_at', 'ingest_warnings'].includes(name),
+  ),
+)
+
+/** How the row differs from the event as sent. */
+function toWarnings(
+  event: LinkSubmission['event'],
+  fields: LinkFields,
+  { receivedMs }: IngestRequest,
+): Warnings {
+  const eventMs = fields.time('event_time')
+  const isReplaced = eventMs !== null && !isPlausible(eventMs, receivedMs)
+  const time = isReplaced
+    ? [toWarning('time_implausible', 'event_time', event.event_time)]
+    : undefined
+  return addUnknownFields(time, event, known)
+}
 
 type RowSource = {
   request: IngestRequest
@@ -36,9 +80,10 @@ type RowSource = {
   project: string
   eventId: string
   uuid: string
+  warnings: Warnings
 }
 
-function toRow({ request, fields, project, eventId, uuid }: RowSource): LinkRow {
+function toRow({ request, fields, project, eventId, uuid, warnings }: RowSource): LinkRow {
   fields.text('event_id')
   const { receivedMs } = request
   return {
@@ -53,6 +98,7 @@ function toRow({ request, fields, project, eventId, uuid }: RowSource): LinkRow 
     ...toVisitor(fields, request),
     ...toReferral(fields, request),
     ...toInteraction(fields),
+    ingest_warnings: toWarningsJson(warnings),
   }
 }
 

@@ -1,4 +1,4 @@
-import { IngestError } from '../../core/errors.ts'
+import { IngestError, type RequestFault } from '../../core/errors.ts'
 import { bodyBytesMax } from '../../core/limits.ts'
 import type {
   DecodedBody,
@@ -27,7 +27,7 @@ export type LinkSubmission = Submission & {
   eventId: string
 }
 
-/** The project id takes the place of a credential. Throws invalid_event, missing_field and invalid_field. */
+/** The project id takes the place of a credential. Throws invalid_event, and invalid_field for it. */
 function parseLink(_request: IngestRequest, { value }: DecodedBody): LinkSubmission {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new IngestError('invalid_event', 'the body must be one event, a JSON object')
@@ -36,12 +36,16 @@ function parseLink(_request: IngestRequest, { value }: DecodedBody): LinkSubmiss
   const own = event.event_id
   const eventId = typeof own === 'string' && own !== '' ? own : Bun.randomUUIDv7()
   const fields = createLinkFields(event)
-  // A developer who tries the route learns what is missing before whose project it is.
-  if (fields.given('event_type') === undefined) {
-    throw new IngestError('missing_field', 'event_type is required', { field: 'event_type' })
-  }
   const credential = fields.given('project_id') ?? 'default'
-  return { credential, received: 1, event, eventId }
+  // A developer who tries the route learns what is missing before whose project it is.
+  const isMissing = [undefined, null, ''].includes(event.event_type as null)
+  return { credential, received: 1, event, eventId, ...(isMissing ? { fault: missingType } : {}) }
+}
+
+const missingType: RequestFault = {
+  code: 'missing_field',
+  message: 'event_type is required',
+  details: { field: 'event_type' },
 }
 
 /** A duplicate gets the same reply as a new event. */

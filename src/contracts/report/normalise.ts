@@ -1,17 +1,26 @@
-import { type EventFault, IngestError } from '../../core/errors.ts'
+import type { EventFault } from '../../core/errors.ts'
 import type { CanonicalEvent, DedupKey } from '../../core/event.ts'
 import { shortTextLengthMax } from '../../core/limits.ts'
 import type { IngestRequest, NormaliseContext, Normalised } from '../../core/protocol.ts'
 import { identify } from '../shared/event-id.ts'
 import { toHeaderText } from '../shared/headers.ts'
 import { fromPhp, isJsonObject, type Json } from '../shared/json.ts'
+import { refuseAll } from '../shared/refuse-all.ts'
 import { isLongerThan } from '../shared/text.ts'
+import {
+  addReplacedProperties,
+  addUnknownFields,
+  addWarning,
+  toAltered,
+  toPropertiesJson,
+  toWarning,
+  type Warnings,
+} from '../shared/warnings.ts'
 import type { ReportSubmission } from './protocol.ts'
 
 /**
- * Converts all events of a report, or none: throws an IngestError that lists every fault and has
- * the code of the first one (missing_field, invalid_field, invalid_event). See
- * docs/contracts/report.md.
+ * Converts all events of a report, or none: then the refusal lists every fault and has the code of
+ * the first one (missing_field, invalid_field, invalid_event). See docs/contracts/report.md.
  */
 export function normaliseReport(
   request: IngestRequest,
@@ -21,8 +30,8 @@ export function normaliseReport(
   const faults = raws.flatMap(toFaults)
   const [first] = faults
   if (first) {
-    const field = first.field ?? 'events'
-    throw new IngestError(first.code, first.message, { field, faults })
+    const { code, message, field = 'events' } = first
+    return refuseAll(raws, { code, message, details: { field, faults } }, faults)
   }
   const shared = toSharedValues(request, project.id)
   const events = (raws as ReportEvent[]).map((raw, index) => toEvent(raw, index, shared))
@@ -82,6 +91,8 @@ type SharedValues = {
   userId: string
   idempotencyKey: string | null
   headerProperties: Record<string, string>
+  /** For the headers that were cut. */
+  warnings: Warnings
 }
 
 function toSharedValues(
@@ -89,9 +100,13 @@ function toSharedValues(
   project: string,
 ): SharedValues {
   const properties: Record<string, string> = {}
+  let warnings: Warnings
   for (const [header, property] of propertyOf) {
     const value = toHeaderText(headers, header, headerLengthMax)
     if (value !== '') properties[property] = value
+    if (value.length < headerLengthMax) continue
+    const sent = toHeaderText(headers, header, Number.POSITIVE_INFINITY)
+    if (sent !== value) warnings = addWarning(warnings, toWarning('text_cut', header, sent))
   }
   return {
     project,
@@ -101,6 +116,7 @@ function toSharedValues(
     userId: headers.get('x-user-id') ?? '',
     idempotencyKey: headers.get('idempotency-key') || null,
     headerProperties: properties,
+    warnings,
   }
 }
 
@@ -118,11 +134,27 @@ const propertyOf = new Map([
   ['accept', '$accept'],
 ])
 
+const ownProperties = [...propertyOf.values()]
+
 /** Every row repeats the headers, so a long header would multiply the size of a small request. */
 const headerLengthMax = 512
 
+const fields: ReadonlySet<string> = new Set(['name', 'user', 'sessionId', 'extra'])
+
+/** How the row differs from the event as sent. */
+function toWarnings(raw: ReportEvent, stored: Json, shared: SharedValues): Warnings {
+  const cut = shared.warnings && [...shared.warnings]
+  const warnings = addReplacedProperties(cut, { sent: raw.extra, stored }, ownProperties)
+  // The required fields are there, so the number of fields tells whether there are others.
+  const isExact = Object.keys(raw).length === fields.size - (raw.extra === undefined ? 1 : 0)
+  return isExact ? warnings : addUnknownFields(warnings, raw, fields)
+}
+
 function toEvent(raw: ReportEvent, index: number, shared: SharedValues): CanonicalEvent {
   const { project, receivedMs, userId, idempotencyKey } = shared
+  // The headers come last, so that `extra` cannot overwrite them.
+  const properties = { ...raw.extra, ...shared.headerProperties }
+  const warnings = toWarnings(raw, properties, shared)
   const identity = idempotencyKey
     ? identify(['report', project, userId, idempotencyKey, index])
     : undefined
@@ -140,8 +172,7 @@ function toEvent(raw: ReportEvent, index: number, shared: SharedValues): Canonic
       ip: shared.clientIp,
       user_agent: shared.userAgent,
       library: '',
-      // The headers come last, so that `extra` cannot overwrite them.
-      properties: JSON.stringify({ ...raw.extra, ...shared.headerProperties }),
+      properties: toPropertiesJson(properties, warnings),
       user: '{}',
       historical: false,
     },
@@ -149,5 +180,6 @@ function toEvent(raw: ReportEvent, index: number, shared: SharedValues): Canonic
     category: 'events',
     key: `${project}:${raw.user}`,
     dedupKey: identity?.dedupKey,
+    altered: toAltered(warnings),
   }
 }

@@ -101,9 +101,12 @@ const toStored = (part: string | number) => (typeof part === 'string' ? part.toW
  * dedup key: otherwise a client could send the uuid that another event derives, and take its row.
  */
 export function toUuid(clientUuid: string | undefined, dedupKey: DedupKey | undefined): string {
-  if (clientUuid !== undefined && clientUuid[14] !== derivedVersion) return clientUuid
+  if (clientUuid !== undefined && isStorableUuid(clientUuid)) return clientUuid
   return dedupKey === undefined ? Bun.randomUUIDv7() : toDerivedUuid(dedupKey, derivedVersion)
 }
+
+/** Whether a client's uuid, after `toClientUuid`, is stored as the uuid of its event. */
+export const isStorableUuid = (clientUuid: string) => clientUuid[14] !== derivedVersion
 
 const derivedVersion = '8'
 

@@ -1,5 +1,6 @@
 import { dayMs, hourMs } from '../../core/clock.ts'
 import { toNumberText } from './json.ts'
+import { toWarning, type Warning } from './warnings.ts'
 import { parseWrittenTime, toDateMs } from './written-times.ts'
 
 /** The times that a client gives for an event, by the client's clock. */
@@ -28,6 +29,37 @@ export function correctTimestamp(client: ClientTime, receivedMs: number): number
   if (claimedMs === undefined) return receivedMs
   return toPlausibleTime(claimedMs - toSkewMs(client, receivedMs), receivedMs)
 }
+
+/**
+ * Which time of the client `correctTimestamp` has replaced by the time of receipt, and why. Ask only
+ * if the stored time is that of receipt: no other is a replacement.
+ */
+export function toTimeWarning(client: ClientTime, receivedMs: number): Warning | undefined {
+  const { timestamp, offset } = client
+  const claimedMs = parseTime(timestamp)
+  const isOffset = typeof offset === 'number' && !(client.isAsSent && claimedMs !== undefined)
+  if (isOffset) {
+    if (isPlausible(receivedMs - offset, receivedMs)) return undefined
+    return toWarning('time_implausible', 'offset', offset)
+  }
+  if (claimedMs === undefined) {
+    return isAbsent(timestamp) ? undefined : toWarning('time_unreadable', 'timestamp', timestamp)
+  }
+  const storedMs = client.isAsSent ? claimedMs : claimedMs - toSkewMs(client, receivedMs)
+  if (isPlausible(storedMs, receivedMs)) return undefined
+  return toWarning('time_implausible', 'timestamp', timestamp)
+}
+
+/** The warning for a time of sending that cannot be read. A zero date stands for "unknown". */
+export function toSentAtWarning(value: unknown): Warning | undefined {
+  if (isAbsent(value) || parseTime(value) !== undefined || isZeroDate(value)) return undefined
+  return toWarning('time_unreadable', 'sent_at', value)
+}
+
+const isAbsent = (value: unknown) => value === undefined || value === null || value === ''
+
+/** As Go and .NET write a date that was never set. */
+const isZeroDate = (value: unknown) => typeof value === 'string' && value.startsWith('0001-01-01')
 
 /** How far the client's clock is ahead, as far as that is known. */
 function toSkewMs({ sentAtMs, ignoreSentAt, skewMsMin }: ClientTime, receivedMs: number): number {
@@ -70,8 +102,11 @@ function parseText(value: string): number | undefined {
  * 1970, and a row in the far future would get a partition of its own.
  */
 export function toPlausibleTime(claimedMs: number, receivedMs: number): number {
-  const isPlausible = claimedMs >= 0 && claimedMs <= receivedMs + futureMsMax
-  return isPlausible ? Math.trunc(claimedMs) : receivedMs
+  return isPlausible(claimedMs, receivedMs) ? Math.trunc(claimedMs) : receivedMs
+}
+
+export function isPlausible(claimedMs: number, receivedMs: number): boolean {
+  return claimedMs >= 0 && claimedMs <= receivedMs + futureMsMax
 }
 
 /**

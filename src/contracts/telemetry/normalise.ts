@@ -1,5 +1,5 @@
 import type { Fault } from '../../core/errors.ts'
-import type { CanonicalEvent, JsonText, Rejection } from '../../core/event.ts'
+import type { CanonicalEvent, Rejection } from '../../core/event.ts'
 import { columnBytesMax, shortTextLengthMax } from '../../core/limits.ts'
 import type { IngestRequest, NormaliseContext, Normalised } from '../../core/protocol.ts'
 import { identify } from '../shared/event-id.ts'
@@ -7,6 +7,14 @@ import { toHeaderText } from '../shared/headers.ts'
 import { fromPhp, isJsonObject, type Json, toFiniteNumber, toNumberText } from '../shared/json.ts'
 import { isLargerThan, isLongerThan, isShortText } from '../shared/text.ts'
 import { toPlausibleTime } from '../shared/time.ts'
+import {
+  addReplacedProperties,
+  addUnknownFields,
+  toAltered,
+  toPropertiesJson,
+  toWarning,
+  type Warnings,
+} from '../shared/warnings.ts'
 import type { TelemetrySubmission } from './protocol.ts'
 
 /**
@@ -132,6 +140,11 @@ function toEvent(
   if (isLongerThan(distinctId, shortTextLengthMax)) return longUserId
   const user = raw.user ? JSON.stringify(fromPhp(raw.user)) : '{}'
   if (isLargerThan(user, columnBytesMax)) return largeUser
+  const sentMs = toFiniteNumber(raw.ts) ?? receivedMs
+  const timestamp = toPlausibleTime(sentMs, receivedMs)
+  const properties = toProperties(raw, project)
+  const isReplaced = timestamp === receivedMs && Math.trunc(sentMs) !== receivedMs
+  const warnings = toWarnings(raw, properties, isReplaced)
   return {
     kind: 'event',
     row: {
@@ -141,12 +154,12 @@ function toEvent(
       event: raw.name,
       distinct_id: distinctId,
       session_id: raw.sessionId,
-      timestamp: toPlausibleTime(toFiniteNumber(raw.ts) ?? receivedMs, receivedMs),
+      timestamp,
       received_at: receivedMs,
       ip: clientIp,
       user_agent: userAgent,
       library: '',
-      properties: toProperties(raw, project),
+      properties: toPropertiesJson(properties, warnings),
       user,
       historical: false,
     },
@@ -154,7 +167,21 @@ function toEvent(
     category: 'events',
     key: `${project}:${distinctId}`,
     dedupKey,
+    altered: toAltered(warnings),
   }
+}
+
+const fields: ReadonlySet<string> = new Set(rules.map(({ field }) => field))
+const ownProperties = ['$id', '$type', '$release', '$app']
+
+/** How the row differs from the event as sent. */
+function toWarnings(raw: TelemetryEvent, stored: Json, isReplaced: boolean): Warnings {
+  const time = isReplaced ? [toWarning('time_implausible', 'ts', raw.ts)] : undefined
+  const warnings = addReplacedProperties(time, { sent: raw.props, stored }, ownProperties)
+  // The required fields are there, so the number of fields tells whether there are others.
+  const absent = (raw.user === undefined ? 1 : 0) + (raw.props === undefined ? 1 : 0)
+  const isExact = Object.keys(raw).length === fields.size - absent
+  return isExact ? warnings : addUnknownFields(warnings, raw, fields)
 }
 
 /** Some clients send a number as user id. Its text is the id. */
@@ -167,13 +194,8 @@ function toUserId(user: Json | null | undefined): string {
  * Our own come last, so that `props` cannot overwrite them. A project may have several apps. The
  * client's `id` is a property only: as uuid it could name the row of another event.
  */
-function toProperties(
-  { props, id, type, release, app }: TelemetryEvent,
-  project: string,
-): JsonText {
-  return JSON.stringify(
-    app === project
-      ? { ...props, $id: id, $type: type, $release: release }
-      : { ...props, $id: id, $type: type, $release: release, $app: app },
-  )
+function toProperties({ props, id, type, release, app }: TelemetryEvent, project: string): Json {
+  return app === project
+    ? { ...props, $id: id, $type: type, $release: release }
+    : { ...props, $id: id, $type: type, $release: release, $app: app }
 }

@@ -1,3 +1,4 @@
+import { recordingColumns } from '../../core/event.ts'
 import { type Log, silentLog } from '../../core/log.ts'
 import type { ClickHouse } from './client.ts'
 import { partitionByReceipt } from './partition-by-receipt.ts'
@@ -57,11 +58,22 @@ export async function createDatabase(
 const migrations: readonly ((migration: Migration) => Promise<boolean>)[] = [
   createTables,
   partitionByReceipt,
+  addWarnings,
 ]
 
 async function createTables({ clickhouse, settings, dialect }: Migration): Promise<boolean> {
   const options = { ttlDays: settings.EVENTS_TTL_DAYS }
   for (const table of tables) await clickhouse.command(toCreateTable(table, dialect, options))
+  return true
+}
+
+/** Migration 3: the column for events that are stored otherwise than they were sent. */
+async function addWarnings({ clickhouse, dialect }: Migration): Promise<boolean> {
+  const [type] = recordingColumns.ingest_warnings
+  for (const name of ['recordings', 'link_events'] as const) {
+    const column = `ADD COLUMN IF NOT EXISTS ingest_warnings ${type}`
+    await clickhouse.command(`ALTER TABLE ${name}${dialect.onCluster} ${column}`)
+  }
   return true
 }
 

@@ -44,7 +44,13 @@ export async function copyRows(
   { from, to, where }: Copying,
   operators: Operators,
 ): Promise<void> {
-  const columns = [...Object.keys(table.columns), ...operators.names].join(', ')
+  const found = await clickhouse.query<{ name: string }>(
+    `SELECT name FROM system.columns WHERE database = currentDatabase() AND table = ${toLiteral(from)}`,
+  )
+  // An old table lacks the columns of later migrations. The copy has their defaults.
+  const existing = new Set(found.map(({ name }) => name))
+  const own = Object.keys(table.columns).filter((name) => existing.has(name))
+  const columns = [...own, ...operators.names].join(', ')
   const sql = `INSERT INTO ${to} (${columns}) SELECT ${columns} FROM ${from}
 WHERE ${where} SETTINGS ${copySettings}`
   await clickhouse.command(sql, undefined, toQueryId(table.name))

@@ -66,7 +66,7 @@ export type LargeIngestOptions = StoreOptions &
     hold: SenderHold
     admission: Admission
     dedup: Pick<Dedup, 'claim'>
-    counters: Pick<EventCounters, 'addCommitted' | 'addOutcome' | 'addDuplicate' | 'addRefused'>
+    counters: Pick<EventCounters, 'addCommitted' | 'addOutcome' | 'addAltered' | 'addRefused'>
     dedupIdentity: NormaliseContext['dedupIdentity']
     lineBytesMax(): number
     skewMsMin: number

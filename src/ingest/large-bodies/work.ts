@@ -1,6 +1,6 @@
 import { toRecord } from '../../contracts/encode.ts'
 import { cutBytes } from '../../contracts/shared/text.ts'
-import { type CodeCounts, IngestError } from '../../core/errors.ts'
+import { type CodeCounts, IngestError, toRequestError } from '../../core/errors.ts'
 import type { CanonicalEvent, Rejection } from '../../core/event.ts'
 import { deadLetterRawBytesMax, deadLettersMax } from '../../core/limits.ts'
 import type {
@@ -110,8 +110,8 @@ export function createBodyWork(
       const value = parseLargeJson(toText(body))
       body = ''
       submission = contract.parse(request, { value, decodedBytes })
-      const { credential, received, apps } = submission!
-      return { credential, received, ...(apps ? { apps } : {}) }
+      const { credential, received, apps, fault } = submission!
+      return { credential, received, fault, ...(apps ? { apps } : {}) }
     },
     normalise(context) {
       normalised = contract.normalise(request, submission, context)
@@ -121,7 +121,11 @@ export function createBodyWork(
     },
     next,
     reply({ accepted, ...stored }) {
-      const { rejections, moreRejected } = normalised!
+      const { rejections, moreRejected, refusal } = normalised!
+      if (refusal) {
+        const { code } = refusal
+        return { ...contract.refuse(toRequestError(refusal), request), reason: code }
+      }
       const outcome: Outcome = {
         ...stored,
         // Replies read their number only.
@@ -176,7 +180,7 @@ const listedMax = 1000
  * thread. Of many, the last ones are only counted.
  */
 function toPlain(normalised: Normalised): Normalised {
-  const { rejections } = normalised
+  const { rejections, refusal: _, ...others } = normalised
   const moreRejected = { ...normalised.moreRejected }
   for (const { code } of rejections.slice(listedMax)) {
     moreRejected[code] = (moreRejected[code] ?? 0) + 1
@@ -186,7 +190,7 @@ function toPlain(normalised: Normalised): Normalised {
     const rawText = cutBytes(JSON.stringify(raw) ?? 'null', deadLetterRawBytesMax)
     return { ...rejection, raw: undefined, rawText }
   })
-  return { ...normalised, rejections: listed, moreRejected }
+  return { ...others, rejections: listed, moreRejected }
 }
 
 const countAll = (counts: CodeCounts = {}) =>

@@ -171,8 +171,8 @@ describe('a field of the contract', () => {
     },
   )
 
-  test('has a column, and the table has no further columns but uuid, received_at and first_wins', () => {
-    const ours = ['uuid', 'received_at', 'first_wins']
+  test('has a column, and the table has no further columns but those of the server', () => {
+    const ours = ['uuid', 'received_at', 'ingest_warnings', 'first_wins']
     expect(Object.keys(types).sort()).toEqual([...fields.map(([name]) => name), ...ours].sort())
     expect(types).toMatchObject({ uuid: 'UUID', received_at: time })
   })
@@ -286,7 +286,7 @@ test.each(refused)(
   },
 )
 
-test('a refused event is stored nowhere', async () => {
+test('a refused event is no row of link_events', async () => {
   const after = await post(`${server.url}/api/events/track`, {
     event_type: 'last',
     event_id: 'last',

@@ -8,7 +8,7 @@ export type Pipeline = Spillway & {
   /** Resolves with the rows of the query once there are at least `count`. */
   rows<T>(sql: string, count: number): Promise<T[]>
   /** The same for the records of a topic. */
-  records(topic: 'events' | 'link_events', count: number): Promise<Received[]>
+  records(topic: 'events' | 'link_events' | 'recordings', count: number): Promise<Received[]>
 }
 
 const patience = { timeoutMs: 30_000, pauseMs: 50 }

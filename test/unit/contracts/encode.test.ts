@@ -46,6 +46,7 @@ const recording: RecordingRow = {
   library: 'web',
   chunk: 2,
   chunks: 3,
+  ingest_warnings: '[]',
   snapshot_items: '"[\\"\\ud800"',
 }
 
@@ -153,7 +154,9 @@ test('the line of a recording keeps the bytes of its snapshots and repairs the o
   const line = toLine(record)
   expect(Object.keys(JSON.parse(line))).toEqual(Object.keys(recording))
   expect(line).toContain('"window_id":"\ufffd"')
-  expect(line).toEndWith('"chunk":2,"chunks":3,"snapshot_items":"[\\"\\ud800"}')
+  expect(line).toEndWith(
+    '"chunk":2,"chunks":3,"ingest_warnings":[],"snapshot_items":"[\\"\\ud800"}',
+  )
   expect(record).toMatchObject({
     source: 'capture',
     event: '$snapshot_items',
@@ -178,7 +181,7 @@ test('the line of a link event has all columns in order, times as ISO 8601, attr
     ...{ received_at: '2026-01-01T12:00:00.000Z', event_time: '2026-01-01T11:59:59.500Z' },
     ...{ link_created_at: '1969-12-31T23:59:59.999Z', link_tags: ['x', '\ufffd'] },
     ...{ event_attributes: { a: '\ufffd', b: [1.5] } },
-    ...{ link_attributes: {}, user_attributes: {}, team_attributes: {} },
+    ...{ link_attributes: {}, user_attributes: {}, team_attributes: {}, ingest_warnings: [] },
     ...{ project_attributes: {}, qr_code_attributes: {} },
   })
   expect(line).toStartWith(`{"uuid":"${uuid}","received_at":"2026-01-01T12:00:00.000Z"`)

@@ -1,4 +1,4 @@
-import { IngestError } from '../../../src/core/errors.ts'
+import { IngestError, toRequestError } from '../../../src/core/errors.ts'
 import type {
   IngestRequest,
   NormaliseContext,
@@ -51,7 +51,8 @@ export function exchange<S extends Submission>(
   function toReply(): Reply {
     try {
       const submission = protocol.parse(request, { value, decodedBytes: 2 })
-      const { events, rejections } = normalise(request, submission, context)
+      const { events, rejections, refusal } = normalise(request, submission, context)
+      if (refusal) return protocol.refuse(toRequestError(refusal), request)
       const outcome = { events, rejections, duplicates: 0, quotaLimited: [], overQuota: [] }
       return protocol.reply(request, submission, outcome)
     } catch (error) {

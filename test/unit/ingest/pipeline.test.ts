@@ -79,6 +79,13 @@ describe('an accepted request', () => {
     expect(held()).toEqual(nothing)
   })
 
+  test('counts each altered event that is stored, and each duplicate, by project', async () => {
+    const { send, altered } = createTestPipeline()
+    await send(['a', 'altered b', 'altered b', 'bad c'])
+    await send(['a', 'altered d'])
+    expect(altered()).toEqual({ duplicate: 2, text_cut: 2 })
+  })
+
   test('stores and claims only the events within the quota', async () => {
     const { send, limitQuota, stored, counters, held } = createTestPipeline()
     limitQuota(1)
@@ -150,6 +157,16 @@ describe.each(failures)('if $name', ({ fault, isParsed, code }) => {
     // Only faults of the server are logged.
     const isFault = code === 'internal_error'
     expect(logged).toEqual(isFault ? [expect.objectContaining({ id: 'request' })] : [])
+  })
+
+  test('stores the events of a request that its contract refuses as dead letters', async () => {
+    const { send, stored, counters, held, steps } = createTestPipeline()
+    expect(await send(['a', 'refuse b'])).toEqual({ status: 400, code: 'invalid_field' })
+    expect(stored.map(({ kind }) => kind)).toEqual(['dead_letter', 'dead_letter'])
+    expect(counters).toEqual({ ...noCounts, received: 2, rejected: { invalid_event: 2 } })
+    expect(steps).toContain('charge 0')
+    expect(held()).toEqual(nothing)
+    expect(await send(['a'])).toMatchObject({ status: 200, accepted: ['a'] })
   })
 
   test('accepts a retry', async () => {

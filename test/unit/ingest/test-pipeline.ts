@@ -35,7 +35,7 @@ const shop: Project = { id: 'shop', origins: ['https://shop'], rate: undefined, 
 
 type TestSubmission = Submission & { events: string[] }
 
-/** Events are strings: `bad …` is rejected, `drop …` dropped, anything else accepted once. */
+/** Events are strings: `bad …` is rejected, `drop …` dropped, `refuse …` refuses all, anything else accepted once. */
 function createTestContract(at: (point: Point) => void): Contract<TestSubmission> {
   return {
     key: 'report',
@@ -50,6 +50,10 @@ function createTestContract(at: (point: Point) => void): Contract<TestSubmission
       at('normalise')
       const isRejected = (name: string) => name.startsWith('bad')
       const isDropped = (name: string) => name.startsWith('drop')
+      if (events.some((name) => name.startsWith('refuse'))) {
+        const refusal = { code: 'invalid_field' as const, message: 'bad', details: {} }
+        return { events: [], rejections: events.map(toRejection), refusal, dropped: 0 }
+      }
       return {
         events: events.filter((name) => !isRejected(name) && !isDropped(name)).map(toEvent),
         rejections: events.filter(isRejected).map(toRejection),
@@ -86,7 +90,8 @@ export function toEvent(name: string): CanonicalEvent {
     historical: false,
   }
   const dedupKey = toDedupKey(name)
-  return { kind: 'event', row, route: 'main', category: 'events', key: 'shop:u', dedupKey }
+  const altered = name.startsWith('altered') ? (['text_cut'] as const) : undefined
+  return { kind: 'event', row, route: 'main', category: 'events', key: 'shop:u', dedupKey, altered }
 }
 
 const toRejection = (raw: string, index: number): Rejection => {
@@ -215,6 +220,7 @@ export function createTestPipeline() {
     logged,
     stored,
     counters: counters.byContract.report,
+    altered: () => counters.alteredByProject.get('other'),
     /** The resources that a request must have released before its reply. */
     held: () => ({
       requests: memory.used().requests,

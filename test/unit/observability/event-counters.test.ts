@@ -31,17 +31,20 @@ test('counts as received the sum of all outcomes, in any order of calls', () => 
   )
 })
 
-test('counts duplicates by project, for at most 100 projects of the projects file', () => {
+test('counts altered events by kind and project, for at most 100 projects of the projects file', () => {
   const counters = createEventCounters((project) => project.startsWith('listed'))
   for (const project of ['chosen-by-a-client', 'listed-0', 'listed-0']) {
-    counters.addDuplicate(project)
+    counters.addAltered(project, 'duplicate')
   }
-  expect([...counters.duplicatesByProject]).toEqual([
-    ['other', 1],
-    ['listed-0', 2],
+  counters.addAltered('listed-0', 'text_cut')
+  expect([...counters.alteredByProject]).toEqual([
+    ['other', { duplicate: 1 }],
+    ['listed-0', { duplicate: 2, text_cut: 1 }],
   ])
-  for (let index = 0; index < 500; index += 1) counters.addDuplicate(`listed-${index}`)
-  expect(counters.duplicatesByProject.size).toBe(101)
-  expect(counters.duplicatesByProject.get('listed-0')).toBe(3)
-  expect(counters.duplicatesByProject.get('other')).toBe(401)
+  for (let index = 0; index < 500; index += 1) {
+    counters.addAltered(`listed-${index}`, 'duplicate')
+  }
+  expect(counters.alteredByProject.size).toBe(101)
+  expect(counters.alteredByProject.get('listed-0')!.duplicate).toBe(3)
+  expect(counters.alteredByProject.get('other')!.duplicate).toBe(401)
 })

@@ -18,7 +18,7 @@ const columns = {
   recording: [
     ...['uuid', 'project', 'session_id', 'distinct_id', 'window_id', 'snapshot_source'],
     ...['timestamp', 'received_at', 'ip', 'user_agent', 'library', 'chunk', 'chunks'],
-    'snapshot_items',
+    ...['ingest_warnings', 'snapshot_items'],
   ],
   dead_letter: [
     ...['uuid', 'project', 'protocol', 'stage', 'reason', 'detail', 'received_at', 'ip', 'raw'],
@@ -26,7 +26,7 @@ const columns = {
   link: [],
 }
 
-const lines = { event: 4 * 1024 * 1024, recording: 2000 }
+const lines = { event: 4 * 1024 * 1024, recording: 6000 }
 const text = fc.string({
   unit: fc.oneof(
     fc.constantFrom('"', '\\', '\u0000', '\n', '\ud800', '\udfff', 'u', 'd', '🦊', 'x'),

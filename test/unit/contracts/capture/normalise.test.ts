@@ -233,9 +233,11 @@ describe('the example of the contract', () => {
       distinct_id: '用户标识',
       ip: '用户IP',
       timestamp: Date.parse('2024-03-21T12:00:00Z'),
-      properties: JSON.stringify(properties),
       uuid: expect.stringMatching(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/),
     })
+    // The example has a text in place of a uuid.
+    const warning = { kind: 'uuid_replaced', field: 'uuid', value: '事件唯一标识' }
+    expect(JSON.parse(row.properties)).toEqual({ ...properties, $ingest_warnings: [warning] })
   })
 
   test('of an array of events', () => {

@@ -44,6 +44,7 @@ describe('a recording', () => {
         chunk: 0,
         chunks: 1,
         snapshot_items: '[{"type":3}]',
+        ingest_warnings: '[]',
       },
     })
   })

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { captureV1 } from '../../../../src/contracts/capture/v1.ts'
-import { type ErrorCode, IngestError } from '../../../../src/core/errors.ts'
+import { type ErrorCode, IngestError, toRequestError } from '../../../../src/core/errors.ts'
 import type { Outcome } from '../../../../src/core/protocol.ts'
 import { capture, project, receivedMs, toBody, toRequest } from './capture-request.ts'
 
@@ -39,7 +39,9 @@ const context = {
 function run(value: unknown, headers: Record<string, string> = {}, outcome: Partial<Outcome> = {}) {
   const request = toRequest({ headers: { ...head, ...headers } })
   const submission = captureV1.parse(request, toBody(value))
-  const { events, rejections, dropped } = captureV1.normalise(request, submission, context)
+  const normalised = captureV1.normalise(request, submission, context)
+  const { events, rejections, dropped } = normalised
+  if (normalised.refusal) throw toRequestError(normalised.refusal)
   const limits = { duplicates: 0, quotaLimited: [], overQuota: [] }
   const reply = captureV1.reply(request, submission, { ...limits, events, rejections, ...outcome })
   const rows = events.flatMap((event) => (event.kind === 'event' ? [event.row] : []))
@@ -140,7 +142,7 @@ describe('an event', () => {
     const event = toEvent({ options: undefined })
     const [one] = run(toBatch(event)).events
     const [other] = capture({ api_key: 'phc_a', batch: [event] }).events
-    expect(one).toEqual(other!)
+    expect(one).toEqual({ ...other!, index: 0 })
   })
 
   test('gets its fields, options and the SDK as properties', () => {
@@ -230,6 +232,31 @@ describe('the request id', () => {
   test('is not echoed if it is no uuid', () => {
     const headers = { 'posthog-request-id': '<script>' }
     expect(run(toBatch(toEvent()), headers).reply.headers).toEqual({})
+  })
+})
+
+test('an event above the quota is named also if its uuid is not the stored one', () => {
+  const [kept, above] = [toEvent(), toEvent({ uuid: '019a0000-0000-8000-8000-000000000001' }, 1)]
+  const { events } = run(toBatch(kept, above))
+  expect(events[1]!.row.uuid).not.toBe(above.uuid)
+  const outcome = { events: events.slice(0, 1), overQuota: events.slice(1) }
+  expect(run(toBatch(kept, above), {}, outcome).results).toEqual({
+    [kept.uuid]: { result: 'ok', details: null },
+    [above.uuid]: { result: 'drop', details: 'billing_limit_exceeded' },
+  })
+})
+
+test('a refused batch whose events can be read lists all of them as rejected', () => {
+  const request = toRequest({ headers: head })
+  const batch = toBatch(toEvent(), toEvent({ uuid: 'x' }, 1))
+  const submission = captureV1.parse(request, toBody(batch))
+  expect(captureV1.normalise(request, submission, context)).toMatchObject({
+    events: [],
+    rejections: [
+      { index: 0, code: 'missing_event_uuid', raw: batch.batch[0] },
+      { index: 1, code: 'missing_event_uuid', raw: batch.batch[1] },
+    ],
+    refusal: { code: 'missing_event_uuid', message: 'batch[1].uuid is not a uuid' },
   })
 })
 

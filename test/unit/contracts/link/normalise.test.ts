@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { toRecord } from '../../../../src/contracts/encode.ts'
 import { normaliseLink } from '../../../../src/contracts/link/normalise.ts'
 import { linkProtocol } from '../../../../src/contracts/link/protocol.ts'
+import { toRequestError } from '../../../../src/core/errors.ts'
 import type { CanonicalEvent, LinkRow } from '../../../../src/core/event.ts'
 import { parseSmallJson as parseJson } from '../../../../src/ingest/decode/parse-json.ts'
 import { toLine } from '../../../support/line.ts'
@@ -12,7 +13,9 @@ const headers = { 'user-agent': 'Mozilla/5.0', referer: 'https://example.com/fro
 function track(value: unknown): CanonicalEvent {
   const request = toRequest({ headers })
   const submission = linkProtocol.parse(request, { value, decodedBytes: 2 })
-  return normaliseLink(request, submission).events[0]!
+  const { events, refusal } = normaliseLink(request, submission)
+  if (refusal) throw toRequestError(refusal)
+  return events[0]!
 }
 
 const normalise = (event: object) => track({ event_type: 'click', ...event })
@@ -118,12 +121,13 @@ describe('an absent field of a link event becomes', () => {
     expect({ project_id, ip_address }).toEqual({ project_id: 'default', ip_address: '203.0.113.7' })
   })
 
-  test('one column for every field of the contract, and uuid and received_at', () => {
+  test('one column for every field of the contract, and those of the server', () => {
     const documented = [
       ...['event_type', 'event_id', 'project_id', 'ip_address', 'user_agent', 'referrer'],
       ...[...texts, ...generated, ...attributes, ...times, ...numbers, ...flags, 'link_tags'],
     ]
-    expect(Object.keys(toRow({})).sort()).toEqual([...documented, 'received_at', 'uuid'].sort())
+    const own = ['received_at', 'uuid', 'ingest_warnings']
+    expect(Object.keys(toRow({})).sort()).toEqual([...documented, ...own].sort())
   })
 })
 
@@ -292,5 +296,46 @@ describe('the examples of the contract', () => {
       link_attributes: {},
       link_tags: [],
     })
+  })
+})
+
+describe('a difference between an event and its row is a warning', () => {
+  const warningsOf = (event: object) =>
+    JSON.parse(toLine(toRecord(normalise(event)))).ingest_warnings
+
+  test.each<[string, string, string, string, object]>([
+    [
+      'a time before 1970',
+      'time_implausible',
+      'event_time',
+      '1969-12-31',
+      { event_time: '1969-12-31' },
+    ],
+    ['an unknown field', 'field_dropped', 'campaign', 'summer', { campaign: 'summer' }],
+    ['a column that is no field', 'field_dropped', 'uuid', 'x', { uuid: 'x' }],
+  ])('%s', (_, kind, field, value, event) => {
+    expect(warningsOf(event)).toEqual([{ kind, field, value }])
+    expect(normalise(event).altered).toEqual([kind] as never)
+  })
+
+  test.each<[string, object]>([
+    ['an event with all its fields absent', {}],
+    ['times of a link outside of those of events', { link_created_at: '1950-01-01T00:00:00Z' }],
+    ['an unknown field that is null', { campaign: null }],
+  ])('and there is none for %s', (_, event) => {
+    expect(normalise(event).altered).toBeUndefined()
+    expect(warningsOf(event)).toEqual([])
+  })
+})
+
+test.each<[string, object, string]>([
+  ['a bad field', { event_type: 'click', is_bounce: 'no' }, 'invalid_field'],
+  ['no type', { link_id: 'x' }, 'missing_field'],
+])('an event with %s is rejected with its content', (_, event, code) => {
+  const submission = linkProtocol.parse(toRequest(), { value: event, decodedBytes: 2 })
+  expect(normaliseLink(toRequest(), submission)).toMatchObject({
+    events: [],
+    rejections: [{ index: 0, code, raw: event }],
+    refusal: { code },
   })
 })

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { toRecord } from '../../../../src/contracts/encode.ts'
 import { normaliseReport } from '../../../../src/contracts/report/normalise.ts'
+import { toRequestError } from '../../../../src/core/errors.ts'
 import type { CanonicalEvent, EventRow } from '../../../../src/core/event.ts'
 import { parseSmallJson as parseJson } from '../../../../src/ingest/decode/parse-json.ts'
 import { toLine } from '../../../support/line.ts'
@@ -25,7 +26,9 @@ function normalise(
 ): CanonicalEvent[] {
   const request = toRequest({ headers: { ...contractHeaders, ...headers } })
   const where = { project: { ...context.project, id: project } }
-  return normaliseReport(request, { events }, where).events
+  const normalised = normaliseReport(request, { events }, where)
+  if (normalised.refusal) throw toRequestError(normalised.refusal)
+  return normalised.events
 }
 
 const toRow = (raw: object, headers?: Record<string, string>) =>
@@ -84,8 +87,12 @@ describe('properties', () => {
     expect(toProperties({ extra })).toEqual({ ...extra, ...own })
   })
 
-  test('from headers overwrite those of an event', () => {
-    expect(toProperties({ extra: { $user_id: 'another' } })).toEqual(own)
+  test('from headers overwrite those of an event, with a warning', () => {
+    const { $ingest_warnings, ...others } = toProperties({ extra: { $user_id: 'another' } })
+    expect(others).toEqual(own)
+    expect($ingest_warnings).toEqual([
+      { kind: 'property_replaced', field: '$user_id', value: 'another' },
+    ])
   })
 
   test('have no entry for an absent header', () => {
@@ -217,5 +224,63 @@ describe('the examples of the contract', () => {
         }),
       ),
     )
+  })
+})
+
+describe('a difference between an event and its row is a warning', () => {
+  const warningsOf = (raw: object, headers?: Record<string, string>) =>
+    toProperties(raw, headers).$ingest_warnings as unknown
+
+  test('for an unknown field', () => {
+    const warning = { kind: 'field_dropped', field: 'timestamp', value: '2026-01-01' }
+    expect(warningsOf({ timestamp: '2026-01-01' })).toEqual([warning])
+    expect(normalise([{ ...event, timestamp: 5 }])[0]!.altered).toEqual(['field_dropped'])
+  })
+
+  test('for a header that is cut, at each event', () => {
+    const headers = { 'X-USER-ID': `${'a'.repeat(500)}${'z'.repeat(500)}` }
+    const value = `${'a'.repeat(100)}…${'z'.repeat(99)}`
+    const warning = { kind: 'text_cut', field: 'x-user-id', value }
+    const rows = normalise([event, { ...event, extra: { a: 1 } }], headers)
+    expect(
+      rows.map(({ row }) => JSON.parse((row as EventRow).properties).$ingest_warnings),
+    ).toEqual([[warning], [warning]])
+  })
+
+  test('and there is none for an event that is stored as sent', () => {
+    expect(warningsOf({ extra: { a: 1 }, note: null }, { 'X-USER-ID': 'u'.repeat(512) })).toBe(
+      undefined,
+    )
+    expect(normalise([event])[0]!.altered).toBeUndefined()
+  })
+})
+
+describe('a refused report lists its events as rejected:', () => {
+  const refuse = (...events: unknown[]) =>
+    normaliseReport(toRequest({ headers: contractHeaders }), { events }, context)
+
+  test('the bad ones with their fault, the others with that of the report', () => {
+    const bad = { ...event, user: '' }
+    expect(refuse(event, bad, 5)).toEqual({
+      events: [],
+      dropped: 0,
+      moreRejected: undefined,
+      rejections: [
+        {
+          ...{ index: 0, code: 'missing_field', raw: event },
+          message: 'refused with its request: User is required',
+        },
+        { index: 1, code: 'missing_field', field: 'user', message: 'User is required', raw: bad },
+        { index: 2, code: 'invalid_event', message: 'events[2] must be an object', raw: 5 },
+      ],
+      refusal: expect.objectContaining({ code: 'missing_field', message: 'User is required' }),
+    })
+  })
+
+  test('a hundred of them, and the others as counts', () => {
+    const events = Array.from({ length: 250 }, (_, n) => (n % 2 ? event : 5))
+    const { rejections, moreRejected } = refuse(...events)
+    expect(rejections).toHaveLength(100)
+    expect(moreRejected).toEqual({ invalid_event: 150 })
   })
 })

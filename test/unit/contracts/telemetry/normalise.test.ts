@@ -245,3 +245,31 @@ describe('the examples of the contract', () => {
     expect(normalise(...(JSON.parse(body) as unknown[])).rejections).toEqual([])
   })
 })
+
+describe('a difference between an event and its row is a warning', () => {
+  const warningsOf = (changes: object) =>
+    JSON.parse(toRow(changes).properties).$ingest_warnings as unknown
+
+  test.each<[string, string, string, string, object]>([
+    ['a time before 1970', 'time_implausible', 'ts', '-1', { ts: -1 }],
+    ['a time far ahead', 'time_implausible', 'ts', '1e+40', { ts: 1e40 }],
+    ['an unknown field', 'field_dropped', 'tenant', '{"a":1}', { tenant: { a: 1 } }],
+    ['a property of ours', 'property_replaced', '$type', 'mine', { props: { $type: 'mine' } }],
+  ])('%s', (_, kind, field, value, changes) => {
+    expect(warningsOf(changes)).toEqual([{ kind, field, value }])
+    expect(canonical(changes).altered).toEqual([kind] as never)
+  })
+
+  test('that does not change the identity', () => {
+    expect(canonical({ tenant: 1 }).dedupKey).toBe(canonical({}).dedupKey)
+  })
+
+  test.each<[string, object]>([
+    ['the moment of receipt', { ts: receivedMs + 0.5 }],
+    ['a user and properties', { user: { id: 'u' }, props: { a: 1 } }],
+    ['an unknown field that is null', { tenant: null }],
+  ])('and there is none for %s', (_, changes) => {
+    expect(canonical(changes).altered).toBeUndefined()
+    expect(warningsOf(changes)).toBeUndefined()
+  })
+})
