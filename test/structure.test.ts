@@ -4,7 +4,7 @@ import { dirname, join, relative } from 'node:path'
 import { Glob } from 'bun'
 
 const root = join(import.meta.dir, '..')
-const files = [...new Glob('src/**/*.ts').scanSync(root)].sort()
+const files = [...new Glob('src/**/*.{ts,tsx}').scanSync(root)].sort()
 const sources = new Map(files.map((path) => [path, readFileSync(join(root, path), 'utf8')]))
 
 /** Imports go down only: a folder may import folders of a lower level, and itself. */
@@ -36,12 +36,18 @@ const homes: Record<string, readonly string[]> = {
   'prom-client': ['observability'],
   pino: ['observability'],
   'smol-toml': ['projects'],
+  preact: ['console/page'],
+  'preact/hooks': ['console/page'],
+  '@preact/signals': ['console/page'],
+  uplot: ['console/page'],
+  'uplot/dist/uPlot.min.css': ['console/page'],
   typebox: ['config', 'projects'],
   'typebox/value': ['config', 'projects'],
 }
 
 // The console shows data of every part, and searches each place where an event can be.
-const filesMax = 260
+// The page of the console has a file for each of its pages and parts.
+const filesMax = 286
 const linesMax = 300
 
 const folderOf = (path: string) => path.split('/')[1]!.replace(/\.ts$/, '')
@@ -60,7 +66,7 @@ const toPath = (from: string, imported: string) =>
 
 const localImportsOf = (path: string) =>
   importsOf(path)
-    .filter((name) => name.startsWith('.') && name.endsWith('.ts'))
+    .filter((name) => name.startsWith('.') && /\.tsx?$/.test(name))
     .map((name) => toPath(path, name))
 
 function importFault(path: string, imported: string): string | undefined {

@@ -2,6 +2,7 @@ import type { Config } from '../config/config.ts'
 import { findOrphanedJournals, toShare } from '../config/per-worker.ts'
 import type { Console } from '../console/console.ts'
 import { createObservations } from '../console/observations.ts'
+import { createPageFiles } from '../console/page-files.ts'
 import type { AskOthers, Question } from '../console/processes.ts'
 import { createPosthogBoot } from '../contracts/capture/posthog-boot.ts'
 import { createContracts } from '../contracts/registry.ts'
@@ -200,6 +201,7 @@ function createShell(base: BaseServices, { logs, metrics, worker, closer }: Shel
   const scripts = scriptsDir === undefined ? undefined : createScripts(scriptsDir)
   const boot = createPosthogBoot({ canRecord: scripts?.canRecord === true })
   const trace = createTrace(options)
+  const consolePage = createPageFiles(logs).respond
   const toApps = (
     ingest: Ingest,
     { health, platformHealth }: HealthChecks,
@@ -209,7 +211,7 @@ function createShell(base: BaseServices, { logs, metrics, worker, closer }: Shel
       contracts,
       respond: createRespond({ ...options, ingest }),
       answer: createAnswer(options),
-      ...{ refuse, trace, ...peerRules, boot, scripts, health, console },
+      ...{ refuse, trace, ...peerRules, boot, scripts, health, console, consolePage },
       metrics: paced.text,
       platform: { ...platform, isForwardedTls, health: platformHealth },
     }

@@ -1,3 +1,4 @@
+import { parseTarget } from './incoming.ts'
 import { type IsConsoleUser, isConsoleUserOfAdminPort } from './operators.ts'
 import { type Context, type Trace, toPeer } from './respond.ts'
 
@@ -5,21 +6,30 @@ export type ConsoleAccess = {
   isConsoleUser: IsConsoleUser
   /** Answers the requests below `/console/api/` of those who may use the console. */
   console(request: Request): Promise<Response>
+  /** Answers with a file of the console's page. */
+  consolePage(request: Request, name: string): Promise<Response>
 }
 
 type RouteOptions = ConsoleAccess & { trace: Trace }
 
-/** Strangers get the same reply for every path, so they do not learn which ones exist. */
-export function toConsoleRoute({ isConsoleUser, console, trace }: RouteOptions) {
+/** The page itself holds no data, so everybody may read it: it has to ask for the token. */
+export function toConsoleRoutes({ isConsoleUser, console, consolePage, trace }: RouteOptions) {
+  // Strangers get the same reply for every path, so they do not learn which ones exist.
   const reply = async ({ request, server }: Context) =>
     (await isConsoleUser(request, toPeer(request, server))) ? console(request) : toLocked()
-  const handler = ({ request, server }: Context) =>
+  const data = ({ request, server }: Context) =>
     trace({ request, server }, reply({ request, server }))
-  return ['GET POST', ['/console/api/*'], handler] as const
+  const page = ({ request, server }: Context) => {
+    const name = parseTarget(request.url).path.replace(/^\/console\/?/, '')
+    return trace({ request, server }, consolePage(request, name))
+  }
+  return [['GET POST', ['/console/api/*'], data] as const, ['GET', pagePaths, page] as const]
 }
 
-export const toAdminConsoleRoute = (options: RouteOptions) =>
-  toConsoleRoute({ ...options, isConsoleUser: isConsoleUserOfAdminPort })
+const pagePaths = ['/console', '/console/', '/console/page.js', '/console/page.css']
+
+export const toAdminConsoleRoutes = (options: RouteOptions) =>
+  toConsoleRoutes({ ...options, isConsoleUser: isConsoleUserOfAdminPort })
 
 const toLocked = () =>
   Response.json(

@@ -6,7 +6,7 @@ import type { Health, PlatformHealth } from '../observability/health.ts'
 import type { Auth } from '../platform/auth/auth.ts'
 import type { SdkConfig } from '../platform/sdk-config/config.ts'
 import type { IsForwardedTls } from './client-ip.ts'
-import { type ConsoleAccess, toAdminConsoleRoute, toConsoleRoute } from './console.ts'
+import { type ConsoleAccess, toAdminConsoleRoutes, toConsoleRoutes } from './console.ts'
 import { parseTarget } from './incoming.ts'
 import type { IsOperator } from './operators.ts'
 import {
@@ -27,7 +27,7 @@ export function createApp(options: AppOptions): App {
     ...healthRoutes(options),
     ...platformRoutes(options),
     ...sdkRoutes(options),
-    toConsoleRoute(options),
+    ...toConsoleRoutes(options),
   ])
 }
 
@@ -35,7 +35,7 @@ export function createApp(options: AppOptions): App {
 export function createAdminApp(options: AppOptions): App {
   return toApp(options, [
     ...healthRoutes({ ...options, isOperator: () => true }),
-    toAdminConsoleRoute(options),
+    ...toAdminConsoleRoutes(options),
   ])
 }
 

@@ -1,0 +1,37 @@
+/** The messages of a text/event-stream. Comments and other fields are left out. */
+export async function* readMessages(response: Response) {
+  for await (const block of splitText(response, '\n\n')) {
+    let event = 'message'
+    const data: string[] = []
+    for (const line of block.split('\n')) {
+      if (line.startsWith('event:')) event = line.slice(6).trim()
+      else if (line.startsWith('data:')) data.push(line.slice(5).trimStart())
+    }
+    if (data.length > 0) yield { event, data: JSON.parse(data.join('\n')) as unknown }
+  }
+}
+
+/** The values of an application/x-ndjson reply, as they arrive. */
+export async function* readJsonLines<T>(response: Response): AsyncGenerator<T> {
+  for await (const line of splitText(response, '\n'))
+    if (line.trim() !== '') yield JSON.parse(line) as T
+}
+
+async function* splitText(response: Response, separator: string): AsyncGenerator<string> {
+  if (!response.body) return
+  let rest = ''
+  const decoder = new TextDecoder()
+  const reader = response.body.getReader()
+  try {
+    for (;;) {
+      const { done, value } = await reader.read()
+      if (done) break
+      const parts = (rest + decoder.decode(value, { stream: true })).split(separator)
+      rest = parts.pop() ?? ''
+      yield* parts
+    }
+    if (rest !== '') yield rest
+  } finally {
+    void reader.cancel().catch(() => {})
+  }
+}
