@@ -36,7 +36,18 @@ export async function writePool(bodies: number, report: (done: number) => void):
   return path
 }
 
-export function poolHas(bodies: number): boolean {
+/** A third more than a server with two cores accepts. */
+const batchesPerSecondMax = 4000
+
+/** Enough bodies for a run of so many seconds. The warm-up uses a third of them, the run the others. */
+export async function requirePool(seconds: number): Promise<void> {
+  const bodies = Math.ceil(1.5 * batchesPerSecondMax * seconds)
+  if (poolHas(bodies)) return
+  console.error('creating the pool of distinct gzip batches once (bun run bench:pool)')
+  await writePool(bodies, (done) => console.error(`${done} of ${bodies} bodies`))
+}
+
+function poolHas(bodies: number): boolean {
   return existsSync(path) && statSync(path).size >= bodies * bodyBytesMin
 }
 

@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util'
 import { describeMachine } from './machine.ts'
 import { measureScenario, type Row, warmUpSeconds } from './measure.ts'
 import { toPicture } from './picture.ts'
-import { poolHas, writePool } from './pool.ts'
+import { requirePool } from './pool.ts'
 import { needsPool, scenarios } from './scenarios.ts'
 import { startServices } from './server.ts'
 import { runSoak } from './soak.ts'
@@ -19,15 +19,12 @@ const usage = `bun run bench [name…] [--alone] [--seconds N] [--connections N]
   --write        write bench/results/results.md and results.svg
   --soak         one scenario (single) for 10 minutes, or --seconds: memory, lag, errors`
 
-/** A third more than a server with two cores accepts. */
-const batchesPerSecondMax = 4000
-
 async function main(): Promise<number> {
   const { values, positionals } = readArguments()
   const names = positionals.length > 0 ? positionals : Object.keys(scenarios)
   requireWrk()
   const seconds = Number(values.seconds ?? 10)
-  if (!values.soak && needsPool(names)) await requirePool(seconds)
+  if (!values.soak && needsPool(names)) await requirePool(Math.max(2 * warmUpSeconds, seconds))
   const folder = mkdtempSync(join(tmpdir(), 'spillway-bench-'))
   const services = await startServices(values.alone)
   const given = { folder, environment: services.environment }
@@ -69,14 +66,6 @@ function readArguments() {
     console.error(`${error instanceof Error ? error.message : error}\n\n${usage}`)
     process.exit(2)
   }
-}
-
-/** The warm-up uses a third of the bodies, the run the others. */
-async function requirePool(seconds: number): Promise<void> {
-  const bodies = Math.ceil(1.5 * batchesPerSecondMax * Math.max(2 * warmUpSeconds, seconds))
-  if (poolHas(bodies)) return
-  console.error('creating the pool of distinct gzip batches once (bun run bench:pool)')
-  await writePool(bodies, (done) => console.error(`${done} of ${bodies} bodies`))
 }
 
 async function report(rows: readonly Row[], { alone, write }: { alone: boolean; write: boolean }) {

@@ -44,11 +44,17 @@ async function createFirstClient(): Promise<string> {
   const client: StoredClient = {
     id: 'first-client',
     secret,
-    secretHash: await Bun.password.hash(secret),
+    secretHash: await Bun.password.hash(secret, hashOptions),
     permissions: ['public:*', 'private:*', 'system:notify'],
   }
   return JSON.stringify(client, null, 2)
 }
+
+/**
+ * A secret of 192 random bits cannot be guessed, however cheap its hash. The usual 64 MiB would stay
+ * in the memory of the process.
+ */
+const hashOptions = { algorithm: 'argon2id', memoryCost: 1024, timeCost: 2 } as const
 
 async function write(path: string, content: string): Promise<void> {
   const file = await open(path, 'w', 0o600)
