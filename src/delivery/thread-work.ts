@@ -41,11 +41,14 @@ export async function startWork(options: ThreadOptions, outlets: WorkOutlets): P
   const recent = createRecentRecords({ ...bounds, endOffset })
   const parts = await createSinks({ config, journalId, cursors, log: outlets.log })
   const collector = createGarbageCollector({ everyBytes: collectEveryBytes })
-  const shippers = await Promise.all(
-    parts.map((part) => startShipper(part, { options, cursors, recent, outlets, collector })),
-  )
+  const context = { options, cursors, recent, outlets, collector, onAdvanced: release }
+  const shippers = await Promise.all(parts.map((part) => startShipper(part, context)))
   announce(endOffset, 0)
   for (const { shipper } of shippers) shipper.start()
+
+  function release(): void {
+    recent.release(Math.min(...shippers.map(({ shipper }) => shipper.cursor())))
+  }
 
   function announce(end: number, bytes: number): void {
     for (const { shipper } of shippers) shipper.announce(end, bytes)
@@ -55,9 +58,11 @@ export async function startWork(options: ThreadOptions, outlets: WorkOutlets): P
     cursors: () =>
       Object.fromEntries(shippers.map(({ sink, shipper }) => [sink.name, shipper.cursor()])),
     take(block) {
+      const bytes = block.bytes.byteLength
+      const heldBytes = recent.stats.bytes + bytes
       recent.push(block)
-      announce(recent.endOffset, block.bytes.byteLength)
-      collector.add(block.bytes.byteLength)
+      announce(recent.endOffset, bytes)
+      collector.add(heldBytes - recent.stats.bytes)
     },
     skip(end, bytes) {
       recent.skipTo(end)
@@ -72,7 +77,7 @@ export async function startWork(options: ThreadOptions, outlets: WorkOutlets): P
 }
 
 /**
- * Blocks that leave memory and records read from the journal are unused soon. Without forced
+ * Blocks beyond RING_BYTES_MAX and records read from the journal are unused soon. Without forced
  * collections several times RING_BYTES_MAX stays in memory.
  */
 const collectEveryBytes = 32 * 1024 * 1024
@@ -83,11 +88,12 @@ type ShipperContext = {
   recent: RecentRecords
   outlets: WorkOutlets
   collector: GarbageCollector
+  onAdvanced(): void
 }
 
 async function startShipper(
   part: SinkPart,
-  { options, cursors, recent, outlets, collector }: ShipperContext,
+  { options, cursors, recent, outlets, collector, onAdvanced }: ShipperContext,
 ): Promise<SinkShipper> {
   const { sink, counters, limits, flushMs } = part
   const reader = await openReader({ dir: options.journalDir, log: outlets.log })
@@ -96,7 +102,10 @@ async function startShipper(
     ...retryPolicy,
     source: createRecordSource({ recent, reader: toCounted(reader, collector.add) }),
     onShipped: counters.shipped,
-    onAdvanced: (offset) => outlets.post({ type: 'advanced', sink: sink.name, offset }),
+    onAdvanced(offset) {
+      onAdvanced()
+      outlets.post({ type: 'advanced', sink: sink.name, offset })
+    },
     onFault(error) {
       counters.report.retried('fault', error instanceof Error ? error.message : String(error))
     },

@@ -4,11 +4,16 @@ import { createRecordCursor, takeRecords } from './record-codec.ts'
 
 /**
  * The newest committed blocks, in memory and without a gap between them. The oldest are dropped
- * when a bound is exceeded. A block may be missing, when blocks come faster than this thread takes
+ * when every sink has them, and when a bound is exceeded. A block may be missing, when blocks come faster than this thread takes
  * them: then everything before the gap is dropped, and a shipper reads that part from the disk.
  */
 export type RecentRecords = {
   push(block: CommittedBlock): void
+  /**
+   * Every sink has all records below `offset`. Frees the memory of their blocks at once: views of
+   * them are empty afterwards.
+   */
+  release(offset: number): void
   /** Records below `endOffset` are committed, and their blocks will not be pushed. */
   skipTo(endOffset: number): void
   /** Records from `fromOffset` on; undefined if the record at `fromOffset` is no longer held. */
@@ -35,6 +40,15 @@ export function createRecentRecords(options: RecentRecordsOptions): RecentRecord
     while (bytes > bytesMax || blocks.length > blocksMax) bytes -= blocks.shift()!.bytes.byteLength
   }
 
+  function release(offset: number): void {
+    while (blocks[0] && endOf(blocks[0]) <= offset) {
+      const { buffer, byteLength } = blocks.shift()!.bytes
+      bytes -= byteLength
+      // The garbage collector would let several times the memory in use accumulate.
+      if (buffer instanceof ArrayBuffer) buffer.transfer(0)
+    }
+  }
+
   function skipTo(offset: number): void {
     if (offset <= endOffset) return
     blocks.length = 0
@@ -54,6 +68,7 @@ export function createRecentRecords(options: RecentRecordsOptions): RecentRecord
 
   return {
     push,
+    release,
     skipTo,
     read,
     get endOffset() {

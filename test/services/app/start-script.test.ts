@@ -34,7 +34,7 @@ test('starts a Bun that does not know the growth of the heap without it', async 
   using folder = temporaryFolder()
   const bun = join(folder.path, 'bun')
   // As Bun does with an unknown option of its garbage collector.
-  writeFileSync(bun, `#!/bin/sh\n[ -z "\$${growth}" ] || exit 1\nexec ${process.execPath} "$@"\n`)
+  writeFileSync(bun, `#!/bin/sh\n[ -z "$${growth}" ] || exit 1\nexec ${process.execPath} "$@"\n`)
   chmodSync(bun, 0o755)
   const PATH = `${folder.path}:${process.env.PATH}`
   expect(await readVariables({ PATH })).toEqual(['8', '-1', null])

@@ -45,6 +45,22 @@ test.each([
   expect(recent.stats).toEqual({ bytes: 2 * blockBytes, blocks: 2, firstOffset: 1 })
 })
 
+test('releases the blocks that every sink has, and no other', () => {
+  const recent = createRecentRecords(spacious)
+  recent.push(toBlock(0, 'a', 'b'))
+  recent.push(toBlock(2, 'c'))
+  recent.release(1)
+  expect(recent.read(0, all)?.map(toName)).toEqual(['a', 'b', 'c'])
+  recent.release(2)
+  expect(recent.read(1, all)).toBeUndefined()
+  expect(recent.read(2, all)?.map(toName)).toEqual(['c'])
+  recent.release(3)
+  expect(recent.stats).toEqual({ bytes: 0, blocks: 0, firstOffset: undefined })
+  expect(recent.read(3, all)).toEqual([])
+  recent.push(toBlock(3, 'd'))
+  expect(recent.read(3, all)?.map(toName)).toEqual(['d'])
+})
+
 test('does not hold a block larger than its limit', () => {
   const recent = createRecentRecords({ bytesMax: 10, blocksMax: 10, endOffset: 0 })
   recent.push(toBlock(0, 'a'))
