@@ -1,8 +1,11 @@
+import { join } from 'node:path'
+import type { JournalPosition } from '../console/answers.ts'
 import { type Console, createConsole } from '../console/console.ts'
 import { ConsoleError, toErrorResponse } from '../console/exchange.ts'
 import type { Observations } from '../console/observations.ts'
 import type { ProcessState } from '../console/overview.ts'
 import type { AskOthers } from '../console/processes.ts'
+import type { Delivery } from '../console/stages.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { toRedisState } from './observability.ts'
 import type { Services } from './services.ts'
@@ -12,6 +15,8 @@ type ServerConsoleOptions = {
   /** The metrics of all processes together. */
   readMetrics: Metrics['text']
   worker: { index: number; askOthers: AskOthers } | undefined
+  /** The port of the embedded ClickHouse's queries, if they are answered. */
+  queryPort: number | undefined
 }
 
 /** Connects the console with the parts whose data it shows. */
@@ -25,7 +30,27 @@ export function createServerConsole(services: Services, options: ServerConsoleOp
     isSampler: worker === undefined || worker.index === 0,
     askOthers: worker?.askOthers ?? (async () => []),
     readState: () => readState(services),
+    readPosition: () => readPosition(services),
+    readDelivery: () => readDelivery(services),
   })
+}
+
+function readPosition({ config, storage: { journal, shipping } }: Services): JournalPosition {
+  const cursors = Object.entries(shipping.positions()).map(([name, { cursor }]) => [name, cursor])
+  return {
+    journalDir: join(config.dataDir, 'journal'),
+    endOffset: journal.endOffset,
+    cursors: Object.fromEntries(cursors),
+  }
+}
+
+function readDelivery({ config, storage: { shipping } }: Services): Delivery {
+  const health = shipping.health()
+  const sinks = Object.entries(shipping.positions()).map(([name, position]) => [
+    name,
+    { ...position, lastError: health[name]?.lastError ?? null },
+  ])
+  return { config, sinks: Object.fromEntries(sinks) }
 }
 
 /** Answers until the journal is open. */

@@ -144,7 +144,8 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
   metrics.add(toServerReadings(services))
   shell.paceMetrics(services.scheduler)
   const { readMetrics } = shell
-  const console = createServerConsole(services, { observations, readMetrics, worker })
+  const queryPort = (await querying)?.port
+  const console = createServerConsole(services, { observations, readMetrics, worker, queryPort })
   closer.add('console', async () => console.close())
   listening.replaceApps(shell.toApps(services.ingest, createChecks(services), console.respond))
   boot.open(services.ingest)

@@ -22,14 +22,14 @@ export type Observations = {
 }
 
 /** A request whose events were accepted, at least in part. */
-type SeenRequest = RequestFacts & {
+export type SeenRequest = RequestFacts & {
   /** Events that were stored. `uuids` names the first ones. */
   stored: number
   uuids: readonly string[]
 }
 
 /** An event that its request did not store: a duplicate, a rejected one, or one beyond a quota. */
-type UnstoredEvent = {
+export type UnstoredEvent = {
   at_ms: number
   outcome: 'duplicate' | 'rejected' | 'quota_dropped'
   contract: ProtocolName

@@ -26,5 +26,10 @@ export type Sink = {
   isHealthy(): boolean
   /** The largest record of a recording that the sink accepts, in bytes. Undefined: unknown, or no limit. */
   recordingBytesMax?(): number | undefined
+  /** Kafka: the partitions of each topic, as far as known. */
+  partitions?(): Readonly<Record<string, number>>
   close(): Promise<void>
 }
+
+/** An event that a sink refused. */
+export type SinkRefusal = { uuid: string; reason: string; atMs: number }

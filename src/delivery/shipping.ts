@@ -1,7 +1,7 @@
 import { type Backoff, toBackoffMs, withTimeLimit } from '../core/async.ts'
 import type { Log } from '../core/log.ts'
 import type { CommittedBlock } from '../core/record.ts'
-import type { SinkName, SinkOffsets } from '../core/sink.ts'
+import type { SinkName, SinkOffsets, SinkRefusal } from '../core/sink.ts'
 import { parseEnabledSinks } from './create-sinks.ts'
 import { addCounts, type SinkCounts } from './sink-counters.ts'
 import { startDeliveryThread, type ThreadHandle } from './thread-handle.ts'
@@ -19,6 +19,8 @@ export type Shipping = {
   health(): Record<string, SinkHealth>
   stats(): ShippingStats
   recordingBytesMax(): number
+  /** Where each sink is, for who follows an event. */
+  positions(): Record<string, SinkPosition>
   /** Ships all committed records. Resolves with whether that was done within `deadlineMs`. */
   drain(deadlineMs: number): Promise<boolean>
   /** Ends the thread. Records that are not shipped stay in the journal. */
@@ -30,6 +32,14 @@ type SinkHealth = {
   /** Committed events that the sink does not have yet. */
   lagEvents: number
   lastError: string | undefined
+}
+
+export type SinkPosition = {
+  /** The sink has every record below it. */
+  cursor: number
+  partitions: Readonly<Record<string, number>>
+  /** The last events that the sink refused. */
+  refusals: readonly SinkRefusal[]
 }
 
 type ShippingStats = {
@@ -126,6 +136,13 @@ class ThreadedShipping implements Shipping {
   recordingBytesMax(): number {
     const known = Object.values(this.#status.sinks).flatMap((sink) => sink.recordingBytesMax ?? [])
     return Math.min(...known)
+  }
+
+  positions(): Record<string, SinkPosition> {
+    return this.#bySink((name) => {
+      const { partitions = {}, refusals = [] } = this.#status.sinks[name] ?? {}
+      return { cursor: this.#cursors[name] ?? 0, partitions, refusals }
+    })
   }
 
   async drain(deadlineMs: number): Promise<boolean> {

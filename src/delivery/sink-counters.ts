@@ -1,7 +1,7 @@
 import type { Source } from '../core/event.ts'
 import type { Log } from '../core/log.ts'
 import type { StoredRecord } from '../core/record.ts'
-import type { Batch, SinkName, SinkOffsets } from '../core/sink.ts'
+import type { Batch, SinkName, SinkOffsets, SinkRefusal } from '../core/sink.ts'
 
 /** One sink's counters since the start. They only grow. */
 export type SinkCounts = {
@@ -31,12 +31,18 @@ export type SinkCounters = {
   /** The last failure. Undefined after the next batch is shipped. */
   lastError(): string | undefined
   snapshot(): SinkCounts
+  /** The last events that the sink refused, oldest first. */
+  refusals(): readonly SinkRefusal[]
 }
+
+/** They are part of each status message. */
+const refusalsMax = 50
 
 /** Counts a sink's work and logs its failures: of failures in a row only the 1st, 2nd, 4th, 8th, … */
 export function createSinkCounters(sink: SinkName, log: Log): SinkCounters {
   const total: SinkCounts = { shipped: {}, deadLettered: {}, retries: {}, batches: 0 }
   const pendingDeadLetters: Partial<Record<Source, number>> = {}
+  const refusals: SinkRefusal[] = []
   let failuresInARow = 0
   let lastError: string | undefined
 
@@ -51,8 +57,11 @@ export function createSinkCounters(sink: SinkName, log: Log): SinkCounters {
           'sink failed, retrying',
         )
     },
-    deadLettered({ source, offset, kind }, reason) {
+    deadLettered(record, reason) {
+      const { source, offset, kind } = record
       log.warn({ sink, reason, offset }, 'event is a dead letter')
+      refusals.push({ uuid: record.head().uuid, reason, atMs: Date.now() })
+      if (refusals.length > refusalsMax) refusals.shift()
       if (kind === 'dead_letter') return
       total.deadLettered[reason] = (total.deadLettered[reason] ?? 0) + 1
       pendingDeadLetters[source] = (pendingDeadLetters[source] ?? 0) + 1
@@ -74,7 +83,13 @@ export function createSinkCounters(sink: SinkName, log: Log): SinkCounters {
     }
   }
 
-  return { report, shipped, lastError: () => lastError, snapshot: () => structuredClone(total) }
+  return {
+    report,
+    shipped,
+    lastError: () => lastError,
+    snapshot: () => structuredClone(total),
+    refusals: () => refusals,
+  }
 }
 
 function countBySource({ records }: Batch): Map<Source, number> {

@@ -1,6 +1,6 @@
 import type { Config } from '../config/config.ts'
 import type { CommittedBlock } from '../core/record.ts'
-import type { SinkName, SinkOffsets } from '../core/sink.ts'
+import type { SinkName, SinkOffsets, SinkRefusal } from '../core/sink.ts'
 import type { SinkCounts } from './sink-counters.ts'
 
 /** Plain data: it is sent to the delivery thread. */
@@ -51,4 +51,6 @@ export type SinkStatus = SinkCounts & {
   lastError: string | undefined
   /** The largest record of a recording that the sink accepts; undefined without a known limit. */
   recordingBytesMax?: number | undefined
+  partitions?: Readonly<Record<string, number>> | undefined
+  refusals?: readonly SinkRefusal[]
 }

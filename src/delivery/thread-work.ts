@@ -129,7 +129,12 @@ function toStatus(shippers: readonly SinkShipper[], recent: RecentRecords): Thre
     const isHealthy = sink.isHealthy()
     const lastError = isHealthy ? undefined : counters.lastError()
     const recordingBytesMax = sink.recordingBytesMax?.()
-    return [sink.name, { ...counters.snapshot(), isHealthy, lastError, recordingBytesMax }]
+    const more = {
+      recordingBytesMax,
+      partitions: sink.partitions?.(),
+      refusals: counters.refusals(),
+    }
+    return [sink.name, { ...counters.snapshot(), isHealthy, lastError, ...more }]
   })
   const { bytes, blocks } = recent.stats
   return { sinks: Object.fromEntries(sinks), ring: { bytes, blocks } }

@@ -10,7 +10,10 @@ export type KafkaMessage = {
 }
 
 /** Recordings, link events and dead letters have a topic each; an event's route chooses its topic. */
-export function toTopic(topics: KafkaTopics, { kind, route }: StoredRecord): string {
+export function toTopic(
+  topics: KafkaTopics,
+  { kind, route }: Pick<StoredRecord, 'kind' | 'route'>,
+): string {
   if (kind === 'recording') return topics.recordings
   if (kind === 'link') return topics.linkEvents
   if (kind === 'dead_letter') return topics.deadLetters

@@ -65,6 +65,7 @@ export function createKafkaSink(options: KafkaSinkOptions): Sink {
     resume: ship,
     isHealthy: router.isHealthy,
     recordingBytesMax: () => router.bytesMax(topics.recordings),
+    partitions: router.partitions,
     async close() {
       closing.close()
       await client.close()
@@ -78,6 +79,8 @@ type TopicRouter = {
   setPartitions(topic: string, count: number): void
   isHealthy(): boolean
   bytesMax(topic: string): number | undefined
+  /** The topics whose facts are known. */
+  partitions(): Record<string, number>
 }
 
 type TopicRouterOptions = KafkaSinkOptions & { client: KafkaClient; closing: Closing }
@@ -130,5 +133,12 @@ function createTopicRouter(options: TopicRouterOptions): TopicRouter {
     setPartitions: (topic, count) => topics.get(topic)?.setPartitions(count),
     isHealthy: () => [...topics.values()].every((topic) => topic.isHealthy()),
     bytesMax: (topic) => topics.get(topic)?.bytesMax(),
+    partitions: () =>
+      Object.fromEntries(
+        [...topics].flatMap(([name, topic]) => {
+          const count = topic.partitions()
+          return count === undefined ? [] : [[name, count]]
+        }),
+      ),
   }
 }

@@ -19,6 +19,8 @@ export type Topic = {
   isHealthy(): boolean
   /** The topic's limit for a record set. Undefined until the brokers have answered. */
   bytesMax(): number | undefined
+  /** Undefined until the brokers have answered. */
+  partitions(): number | undefined
 }
 
 export type TopicOptions = {
@@ -104,7 +106,11 @@ export function createTopic(options: TopicOptions): Topic {
   }
 
   void find()
-  return { enqueue, setPartitions, isHealthy: failing.isEmpty, bytesMax: () => facts?.bytesMax }
+  return {
+    ...{ enqueue, setPartitions, isHealthy: failing.isEmpty },
+    bytesMax: () => facts?.bytesMax,
+    partitions: () => facts?.partitions,
+  }
 }
 
 const backoff: Backoff = { firstMs: 100, maxMs: 5000 }

@@ -54,6 +54,7 @@ export function createFakeShipping({
         threadRestarts: 0,
         recordingBytesMax: Number.POSITIVE_INFINITY,
       }),
+      positions: () => ({}),
       recordingBytesMax: () => Number.POSITIVE_INFINITY,
       async drain(msMax) {
         calls.push(`drain ${msMax > 0 ? 'with time' : 'without time'}`)
