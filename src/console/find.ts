@@ -6,7 +6,7 @@ import type { SeenRequest, UnstoredEvent } from './observations.ts'
 import type { Question } from './processes.ts'
 import type { Refusal } from './refusal-log.ts'
 import type { Delivery } from './stages.ts'
-import { type TracedEvent, toTracedEvents } from './trace.ts'
+import { type EventTrace, toEventTraces } from './trace.ts'
 
 /** The answer of one process to the question `find`. */
 export type Found = {
@@ -47,7 +47,7 @@ export async function findAll(options: FindOptions, id: string) {
     ...{ unstored, matches, accepted, rows: stored.rows, letters: stored.letters },
     requests: [...requests, ...more],
   }
-  const events: TracedEvent[] = toTracedEvents(findings, options.delivery())
+  const events: EventTrace[] = toEventTraces(findings, options.delivery())
   const refusals = answers.flatMap((one) => one.refusals)
   return {
     id,

@@ -74,7 +74,7 @@ async function select(
 }
 
 /** The columns of a dead letter, as the functions of this file return them. */
-export const letterColumns = `toString(uuid) AS uuid, project, protocol, stage, reason, detail,
+const letterColumns = `toString(uuid) AS uuid, project, protocol, stage, reason, detail,
   toUnixTimestamp64Milli(received_at) AS received_ms, ip, raw`
 
 /** Dead letters of this uuid, or whose event names the id. Their text has no index: the newest first. */

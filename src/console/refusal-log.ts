@@ -79,7 +79,7 @@ export function createRefusalLog(): RefusalLog {
       [...reasons.values()]
         .flatMap(({ kept }) => kept.filter(isWanted))
         .sort((a, b) => b.at_ms - a.at_ms)
-        .map(toRequestFault),
+        .map(toShown),
     counts: () =>
       [...reasons.values()].map(({ contract, reason, requests }) => {
         return { contract, reason, requests, hint: toHint(reason) }
@@ -99,7 +99,7 @@ function isKept(pace: Pace, nowMs: number): boolean {
   return pace.inSecond <= keptPerSecondMax
 }
 
-function toRequestFault({ body, bodyBytes, ...kept }: KeptRefusal): Refusal {
+function toShown({ body, bodyBytes, ...kept }: KeptRefusal): Refusal {
   return { ...kept, hint: toHint(kept.reason), body: body ? toBody(body, bodyBytes) : null }
 }
 

@@ -7,7 +7,7 @@ import type { SinkPosition } from '../delivery/shipping.ts'
 import type { JournalMatch } from './journal-search.ts'
 
 /** One step of an event's way. `since_ms`: it waits since then. */
-export type Stage = {
+export type EventStage = {
   name: 'received' | 'journal' | 'dead_letter' | SinkName
   state: 'done' | 'waiting' | 'failed' | 'unknown'
   at_ms: number | null
@@ -31,7 +31,7 @@ type Placed = {
   isInClickHouse: boolean
 }
 
-export function toStages(placed: Placed, { sinks }: Delivery): Stage[] {
+export function toStages(placed: Placed, { sinks }: Delivery): EventStage[] {
   const { received_ms, match } = placed
   const done = { state: 'done', at_ms: received_ms, since_ms: null } as const
   const place = match ? `record ${match.offset}` : 'delivered, or in an earlier run of the server'
@@ -42,7 +42,7 @@ export function toStages(placed: Placed, { sinks }: Delivery): Stage[] {
   ]
 }
 
-function toSinkStage(name: SinkName, sink: Delivery['sinks'][string], placed: Placed): Stage {
+function toSinkStage(name: SinkName, sink: Delivery['sinks'][string], placed: Placed): EventStage {
   const { uuid, received_ms, match, isInClickHouse } = placed
   const base = { name, at_ms: null, since_ms: null }
   const refused = sink.refusals.find((one) => one.uuid === uuid)

@@ -2,10 +2,10 @@ import { toHint } from './hints.ts'
 import type { JournalMatch } from './journal-search.ts'
 import type { LetterRow, StoredRow } from './lookups.ts'
 import type { SeenRequest, UnstoredEvent } from './observations.ts'
-import { type Delivery, type KafkaPlace, type Stage, toPlace, toStages } from './stages.ts'
+import { type Delivery, type EventStage, type KafkaPlace, toPlace, toStages } from './stages.ts'
 
 /** One event and its way, as far as it is known. */
-export type TracedEvent = {
+export type EventTrace = {
   uuid: string
   kind: JournalMatch['kind']
   contract: string
@@ -19,7 +19,7 @@ export type TracedEvent = {
   reason: string | null
   message: string | null
   hint: string | null
-  stages: Stage[]
+  stages: EventStage[]
   row: { table: string; columns: Record<string, unknown> } | null
   line: Record<string, unknown> | null
   kafka: KafkaPlace | null
@@ -42,7 +42,7 @@ type Sent = { uuid: string; received_ms: number; contract: string }
 const eventsMax = 50
 
 /** Puts together what was found of each event; newest first. */
-export function toTracedEvents(findings: Findings, delivery: Delivery): TracedEvent[] {
+export function toEventTraces(findings: Findings, delivery: Delivery): EventTrace[] {
   const stored = toStored(findings, delivery)
   const used = new Set<string>()
   const unstored = findings.unstored.map((event) => toUnstored(event, { findings, stored, used }))
@@ -60,7 +60,7 @@ const nothing = {
 }
 
 /** Events that the journal or ClickHouse holds. A row in both is one event. */
-function toStored(findings: Findings, delivery: Delivery): TracedEvent[] {
+function toStored(findings: Findings, delivery: Delivery): EventTrace[] {
   const events = new Map<string, { match?: JournalMatch; row?: StoredRow; sent?: Sent }>()
   for (const sent of findings.accepted) events.set(sent.uuid, { sent })
   for (const match of findings.matches) events.set(match.uuid, { ...events.get(match.uuid), match })
@@ -111,7 +111,7 @@ function toNames(
 }
 
 /** A request names its first events only. Another one is found by contract and time, if one fits. */
-function findRequest(requests: readonly SeenRequest[], sent: Sent): TracedEvent['request'] {
+function findRequest(requests: readonly SeenRequest[], sent: Sent): EventTrace['request'] {
   const named = requests.find(({ uuids }) => uuids.includes(sent.uuid))
   const possible = requests.filter(
     (one) =>
@@ -125,9 +125,9 @@ function findRequest(requests: readonly SeenRequest[], sent: Sent): TracedEvent[
   return request
 }
 
-type UnstoredParts = { findings: Findings; stored: readonly TracedEvent[]; used: Set<string> }
+type UnstoredParts = { findings: Findings; stored: readonly EventTrace[]; used: Set<string> }
 
-function toUnstored(event: UnstoredEvent, parts: UnstoredParts): TracedEvent {
+function toUnstored(event: UnstoredEvent, parts: UnstoredParts): EventTrace {
   const { findings, stored, used } = parts
   const letter =
     event.outcome === 'rejected' ? takeLetter(event, findings.letters, used) : undefined
@@ -157,8 +157,8 @@ function toUnstored(event: UnstoredEvent, parts: UnstoredParts): TracedEvent {
   }
 }
 
-function toUnstoredStages(event: UnstoredEvent, letter: LetterRow | undefined): Stage[] {
-  const received: Stage = {
+function toUnstoredStages(event: UnstoredEvent, letter: LetterRow | undefined): EventStage[] {
+  const received: EventStage = {
     ...{ name: 'received', state: 'done', at_ms: event.at_ms, since_ms: null, detail: '' },
   }
   if (event.outcome !== 'rejected')
@@ -186,8 +186,8 @@ function takeLetter(event: UnstoredEvent, letters: readonly LetterRow[], used: S
 function findOriginal(
   event: UnstoredEvent,
   { matches, requests }: Findings,
-  stored: readonly TracedEvent[],
-): TracedEvent['duplicate_of'] {
+  stored: readonly EventTrace[],
+): EventTrace['duplicate_of'] {
   const match = matches.find(({ dedup_key }) => dedup_key !== null && dedup_key === event.dedup_key)
   const original = match ?? stored.find(({ uuid }) => uuid === event.uuid)
   const uuid = original?.uuid ?? event.uuid
@@ -197,7 +197,7 @@ function findOriginal(
   return { uuid, received_ms, request_id: request?.id ?? null }
 }
 
-function toLetter(letter: LetterRow, findings: Findings): TracedEvent {
+function toLetter(letter: LetterRow, findings: Findings): EventTrace {
   const { uuid, protocol, project, reason, detail, received_ms, stage } = letter
   const base = { at_ms: null, since_ms: null }
   return {

@@ -41,7 +41,7 @@ const reportHeaders = {
   'x-version': '1',
 }
 
-export const telemetryEvent = {
+const telemetryEvent = {
   ...{ id: 't1', type: 'custom', name: 'boot', ts: 1_795_958_900_000, app: 'phc_console' },
   ...{ release: '1', sessionId: 's1', user: { id: 'ada' } },
 }
@@ -69,12 +69,6 @@ export async function read(
   const text = await response.text()
   if (response.status !== 200) throw new Error(`${path}: ${response.status} ${text}`)
   return JSON.parse(text)
-}
-
-/** Sends a document to the console. */
-export async function send(server: Pick<Spillway, 'url'>, path: string, body: object) {
-  const { status, text } = await post(`${server.url}/console/api/${path}`, body)
-  return { status, text, document: () => JSON.parse(text) as Document }
 }
 
 /** Reads the messages of a stream as they come. */
