@@ -236,7 +236,7 @@ export class NameSet {
 
   /** Adds the string between two quotes, at `from` and before `end`, if a colon follows. */
   addIfName(text: string, from: number, end: number): void {
-    if (isColonNext(text, end + 1)) this.#hashes.add(hashOf(text, from, end))
+    if (isColonNext(text, end + 1)) this.#hashes.add(hashSeeded(text, from, end))
   }
 }
 
@@ -248,7 +248,7 @@ function isColonNext(text: string, from: number): boolean {
 
 const hashSeed = crypto.getRandomValues(new Int32Array(2))
 
-function hashOf(text: string, from: number, end: number): number {
+export function hashSeeded(text: string, from: number, end: number): number {
   let a = hashSeed[0]!
   let b = hashSeed[1]!
   for (let index = from; index < end; index += 1) {

@@ -2,6 +2,7 @@ import type { Fault } from '../../core/errors.ts'
 import type { CanonicalEvent, DedupKey, JsonText, RecordingRow } from '../../core/event.ts'
 import { sessionIdLengthMax } from '../../core/limits.ts'
 import type { IngestRequest, NormaliseContext, Normalised } from '../../core/protocol.ts'
+import { SeededMap } from '../../core/seeded-map.ts'
 import { toRecordingHeadBytes } from '../encode.ts'
 import { toClientUuid, toDedupKey, toMergedDedupKey, toUuid } from '../shared/event-id.ts'
 import { isJsonObject } from '../shared/json.ts'
@@ -30,8 +31,9 @@ export function normaliseRecording(
 ): Normalised {
   const batch = toCaptureBatch(request, submission, context)
   const { accepted, ...rest } = partitionValid(submission.events, toSnapshot)
-  const sessions = Map.groupBy(accepted, ({ sessionId }) => sessionId)
-  const events = [...sessions.values()].flatMap((snapshots) => toRows(snapshots, batch))
+  const sessions = new SeededMap<Snapshot[]>()
+  for (const snapshot of accepted) sessions.add(snapshot.sessionId, [snapshot])?.push(snapshot)
+  const events = sessions.values().flatMap((snapshots) => toRows(snapshots, batch))
   return { events, ...rest, rejectedQuota: 'recordings' }
 }
 

@@ -10,6 +10,7 @@ import type {
   Outcome,
   Reply,
 } from '../../core/protocol.ts'
+import { SeededMap } from '../../core/seeded-map.ts'
 import { isPersonalKey, tokenRule, toToken } from '../../core/token.ts'
 import { toClientUuid } from '../shared/event-id.ts'
 import { toRetryAfter } from '../shared/headers.ts'
@@ -104,7 +105,7 @@ const undatedBatch = toFault('invalid_batch', 'created_at must be a time in RFC 
 
 /** The uuids as sent, or the first fault. */
 function readUuids(batch: readonly unknown[]): string[] | RequestFault {
-  const known = new Set<string>()
+  const known = new SeededMap<true>()
   const uuids: string[] = []
   for (const [index, event] of batch.entries()) {
     if (!isJsonObject(event)) return toFault('invalid_batch', `batch[${index}] is not an object`)
@@ -113,10 +114,9 @@ function readUuids(batch: readonly unknown[]): string[] | RequestFault {
     if (uuid === undefined) {
       return toFault('missing_event_uuid', `batch[${index}].uuid is not a uuid`)
     }
-    if (known.has(uuid)) {
+    if (known.add(uuid, true)) {
       return toFault('duplicate_event_uuid', `two events of the batch have uuid ${uuid}`)
     }
-    known.add(uuid)
     uuids.push(sent)
   }
   return uuids
@@ -214,14 +214,15 @@ function toOptions(options: unknown): Json | undefined {
   return properties
 }
 
-const booleans: Record<string, boolean> = { true: true, '1': true, false: false, '0': false }
+/** A Map, because a look-up in an object would keep each text that a client sends. */
+const booleans = new Map(Object.entries({ true: true, '1': true, false: false, '0': false }))
 
 /** SDKs of loosely typed languages write booleans as numbers or texts. */
 function toBoolean(value: unknown): boolean | undefined {
   if (typeof value === 'boolean') return value
   if (typeof value === 'number') return value !== 0
   const text = typeof value === 'string' ? value.trim().toLowerCase() : ''
-  return Object.hasOwn(booleans, text) ? booleans[text] : undefined
+  return booleans.get(text)
 }
 
 function toIdText(value: unknown): string | undefined {

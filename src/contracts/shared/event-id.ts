@@ -1,5 +1,6 @@
 import type { DedupKey, JsonText } from '../../core/event.ts'
 import type { NormaliseContext } from '../../core/protocol.ts'
+import { SeededMap } from '../../core/seeded-map.ts'
 
 /** The identity of a capture event: the input of its dedup key, as the sorting key holds it. */
 export type CaptureIdentity = {
@@ -44,19 +45,19 @@ export function toDedupKey(
  * key of its own, and a retry of the request gets the same keys. Equal contents stay duplicates.
  */
 export function createEventNumbering(): EventNumbering {
-  const firsts = new Map<DedupKey, Content>()
-  const repeats = new Map<DedupKey, Map<string, number>>()
+  const firsts = new SeededMap<Content>(hashedDigits)
+  const repeats = new SeededMap<SeededMap<number>>(hashedDigits)
   return (dedupKey, content) => {
-    const first = firsts.get(dedupKey)
-    if (first === undefined) {
-      firsts.set(dedupKey, content)
-      return dedupKey
+    const first = firsts.add(dedupKey, content)
+    if (first === undefined) return dedupKey
+    let numbers = repeats.get(dedupKey)
+    if (numbers === undefined) {
+      numbers = new SeededMap(hashedDigits)
+      numbers.set(digest(first), 0)
+      repeats.set(dedupKey, numbers)
     }
-    const numbers = repeats.get(dedupKey) ?? new Map([[digest(first), 0]])
-    repeats.set(dedupKey, numbers)
-    const text = digest(content)
-    const number = numbers.get(text) ?? numbers.size
-    numbers.set(text, number)
+    const count = numbers.size
+    const number = numbers.add(digest(content), count) ?? count
     return number === 0 ? dedupKey : hash(`nth\n${dedupKey}\n${number}`)
   }
 }
@@ -66,7 +67,9 @@ export type EventNumbering = (dedupKey: DedupKey, content: Content) => DedupKey
 /** The fields of an event beside its identity, as stored. */
 type Content = { properties: JsonText; user: JsonText }
 
-/** A hash, not the text: a client cannot choose texts that collide in the `Map`. */
+/** No client finds many hashes with the same 48 bits. */
+const hashedDigits = 12
+
 const digest = ({ properties, user }: Content): string =>
   Bun.SHA1.hash(`${properties.length}\n${properties}${user}`, 'hex')
 

@@ -107,11 +107,13 @@ function toHours(hour: number, half: string | undefined): number | undefined {
  * Zone names of RFC 2822, and others that stand for one offset only, in hours. IST, BST and the like
  * stand for several, so they are not here.
  */
-const namedOffsets: Readonly<Record<string, number>> = {
-  ...{ z: 0, utc: 0, gmt: 0, ut: 0, wet: 0, west: 1, cet: 1, cest: 2, eet: 2, eest: 3, msk: 3 },
-  ...{ jst: 9, kst: 9, hkt: 8, sgt: 8 },
-  ...{ est: -5, edt: -4, cst: -6, cdt: -5, mst: -7, mdt: -6, pst: -8, pdt: -7 },
-}
+const namedOffsets: ReadonlyMap<string, number> = new Map(
+  Object.entries({
+    ...{ z: 0, utc: 0, gmt: 0, ut: 0, wet: 0, west: 1, cet: 1, cest: 2, eet: 2, eest: 3, msk: 3 },
+    ...{ jst: 9, kst: 9, hkt: 8, sgt: 8 },
+    ...{ est: -5, edt: -4, cst: -6, cdt: -5, mst: -7, mdt: -6, pst: -8, pdt: -7 },
+  }),
+)
 
 /** `+0800`, `GMT+08:00`, `+0800 CST`: the offset counts, and a name behind it is ignored. */
 const offsetPattern = /^(?:utc|gmt)?([+-])(\d{1,2})(?::?(\d\d))?(?:\s+[a-z]{1,5})?$/i
@@ -125,7 +127,8 @@ function toOffsetMs(zone: string, localMs: number): number | undefined {
     return minutes < 24 * 60 ? (match[1] === '-' ? -minutes : minutes) * 60_000 : undefined
   }
   const name = zone.toLowerCase()
-  if (Object.hasOwn(namedOffsets, name)) return namedOffsets[name]! * 3_600_000
+  const hours = namedOffsets.get(name)
+  if (hours !== undefined) return hours * 3_600_000
   return zone.includes('/') ? toRegionOffsetMs(zone, localMs) : undefined
 }
 

@@ -9,6 +9,7 @@ import type {
   Reply,
   Submission,
 } from '../../core/protocol.ts'
+import { SeededMap } from '../../core/seeded-map.ts'
 import { toRetryAfter } from '../shared/headers.ts'
 import { isShortText } from '../shared/text.ts'
 
@@ -47,15 +48,15 @@ function parseTelemetry({ value }: DecodedBody, eventsMax: number): TelemetrySub
 
 /** The apps that the events name, each once. Names that no app can have are left out. */
 function toApps(events: readonly unknown[]): readonly string[] {
-  const apps = new Set<string>()
+  const apps = new SeededMap<true>()
   let last: unknown
   for (const event of events) {
     const app = (event as { app?: unknown } | null | undefined)?.app
     if (app === last) continue
     last = app
-    if (isShortText(app)) apps.add(app)
+    if (isShortText(app)) apps.add(app, true)
   }
-  return [...apps]
+  return apps.keys()
 }
 
 /** 200 even if some events are rejected; 400 if all are. Duplicates count as processed. */

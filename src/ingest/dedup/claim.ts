@@ -1,6 +1,7 @@
 import { withTimeLimit } from '../../core/async.ts'
 import { IngestError } from '../../core/errors.ts'
 import type { DedupKey } from '../../core/event.ts'
+import { SeededMap } from '../../core/seeded-map.ts'
 import type { MarkerFiles } from './marker-log.ts'
 import type { RedisDedupKeys } from './redis-markers.ts'
 import { type DedupKeyWords, type DedupTable, readDedupKey } from './seen-table.ts'
@@ -175,8 +176,9 @@ export class RequestClaim implements Claim, Holder {
  * none. A duplicate within a request never waits.
  */
 export class PendingClaims {
-  readonly #holders = new Map<DedupKey, Holder>()
-  readonly #waiting = new Map<DedupKey, Waiting[]>()
+  // A client can compute dedup keys, and choose events whose keys share a bucket of a Map.
+  readonly #holders = new SeededMap<Holder>(hashedDigits)
+  readonly #waiting = new SeededMap<Waiting[]>(hashedDigits)
 
   get size(): number {
     return this.#holders.size
@@ -187,11 +189,8 @@ export class PendingClaims {
    * earlier event of this holder; `waits`: until another request ends.
    */
   take(dedupKey: DedupKey, holder: Holder, index: number): 'held' | 'duplicate' | 'waits' {
-    const other = this.#holders.get(dedupKey)
-    if (other === undefined) {
-      this.#holders.set(dedupKey, holder)
-      return 'held'
-    }
+    const other = this.#holders.add(dedupKey, holder)
+    if (other === undefined) return 'held'
     if (other === holder) return 'duplicate'
     const waiting = this.#waiting.get(dedupKey)
     // An own entry can only be the last one, because all keys of a request are taken in one step.
@@ -227,6 +226,9 @@ export class PendingClaims {
     next?.holder.endWait(next.index, 'held')
   }
 }
+
+/** No client finds many keys with the same 48 bits. */
+const hashedDigits = 12
 
 type Holder = {
   /** `duplicate`: another request has stored event `index`; `held`: this request holds it now. */
