@@ -54,7 +54,7 @@ describe('the fan-out of messages', () => {
   })
 
   test('is full while too many deliveries or bytes wait', () => {
-    const many = start({ sockets: 201_000, us: 1 })
+    const many = start({ sockets: 150_000, us: 1 })
     many.send('public:a', 'm')
     many.send('public:a', 'm')
     expect(many.fanOut.isFull()).toBe(true)
