@@ -25,6 +25,7 @@ const homes: Record<string, readonly string[]> = {
   elysia: ['http'],
   '@elysiajs/cors': ['http'],
   kafkajs: ['delivery/kafka'],
+  '@node-rs/crc32': ['delivery/kafka'],
   '@clickhouse/client': ['delivery/clickhouse'],
   'chdb/connection': ['delivery/clickhouse', 'embedded'],
   'chdb/libchdb': ['embedded/chdb'],

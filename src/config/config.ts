@@ -191,6 +191,12 @@ export const settingsSchema = Type.Object({
     'record values with larger properties are compressed with gzip; 0 = never',
     [1024, 0, gib],
   ),
+  KAFKA_COMPRESSION: choice(
+    'compression of whole batches of records; consumers undo it by themselves',
+    ['none', 'gzip', 'zstd'],
+    'none',
+  ),
+  KAFKA_IDEMPOTENT: flag('brokers store a batch once that is sent again after a fault', false),
   KAFKA_MESSAGE_BYTES_MAX: integer('largest record that the brokers accept', [
     4 * mib,
     64 * kib,

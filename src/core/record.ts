@@ -53,6 +53,38 @@ export type StoredRecord = StoredLine & {
   receivedMs: number
   line: Uint8Array
   head(): RecordHead
+  /** The encoded fields in place: for a sink that copies them without decoding them. */
+  encoded(): EncodedRecord
+}
+
+/**
+ * Where the fields of a record lie in `bytes`, as UTF-8: uuid, event and key in a row, and the line.
+ * The line ends before `lineEnd`, without its newline.
+ */
+export type EncodedRecord = {
+  bytes: Buffer
+  uuidAt: number
+  eventAt: number
+  keyAt: number
+  keyEnd: number
+  lineAt: number
+  lineEnd: number
+}
+
+/** The fields of a record that is not in a journal. `line` has no newline. */
+export function toEncodedRecord({
+  uuid,
+  event,
+  key,
+  line,
+}: Pick<JournalRecord, 'uuid' | 'event' | 'key' | 'line'>): EncodedRecord {
+  const text = typeof line === 'string' || line instanceof Uint8Array ? line : line.join('')
+  const parts = [uuid, event, key, text].map((part) => Buffer.from(part as string))
+  const ends: number[] = []
+  for (const part of parts) ends.push((ends.at(-1) ?? 0) + part.length)
+  const [eventAt, keyAt, keyEnd, lineEnd] = ends as [number, number, number, number]
+  const bytes = Buffer.concat(parts)
+  return { bytes, uuidAt: 0, eventAt, keyAt, keyEnd, lineAt: keyEnd, lineEnd }
 }
 
 export type RecordHead = Pick<JournalRecord, 'uuid' | 'dedupKey' | 'payloadKey' | 'event' | 'key'>

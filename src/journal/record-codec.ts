@@ -9,6 +9,7 @@ import {
 } from '../core/event.ts'
 import type {
   CommittedBlock,
+  EncodedRecord,
   JournalRecord,
   Line,
   RecordHead,
@@ -169,12 +170,18 @@ class RecordView implements StoredRecord {
     return this.#block.bytes.subarray(this.#end - this.lineBytes, this.#end)
   }
 
-  head(): RecordHead {
+  encoded(): EncodedRecord {
     const { bytes, view } = this.#block
     const uuidAt = this.#at + fixedBytes
     const eventAt = uuidAt + view.getUint32(this.#at + 28, true)
     const keyAt = eventAt + view.getUint32(this.#at + 20, true)
-    const dedupKeyAt = keyAt + view.getUint32(this.#at + 24, true)
+    const keyEnd = keyAt + view.getUint32(this.#at + 24, true)
+    const lineAt = this.#end - this.lineBytes
+    return { bytes, uuidAt, eventAt, keyAt, keyEnd, lineAt, lineEnd: this.#end - 1 }
+  }
+
+  head(): RecordHead {
+    const { bytes, uuidAt, eventAt, keyAt, keyEnd: dedupKeyAt } = this.encoded()
     const flags = bytes[this.#at + 19]!
     const payloadKeyAt = dedupKeyAt + (flags & hasDedupKey ? dedupKeyBytes : 0)
     return {

@@ -39,8 +39,8 @@ async function kcat(brokers: readonly string[], topic: string, args: string[]): 
   const child = Bun.spawn(command, { stdout: 'pipe', stderr: 'pipe' })
   const [output, errors] = await Promise.all([child.stdout.bytes(), child.stderr.text()])
   const isFine = (await child.exited) === 0
-  // A topic that does not exist yet counts as empty.
-  if (!isFine && !errors.includes('Unknown topic'))
+  // A topic that does not exist yet, or was just deleted, counts as empty.
+  if (!isFine && !/Unknown (topic|partition)/.test(errors))
     throw new Error(`kcat could not read ${topic}: ${errors}`)
   return Buffer.from(output)
 }

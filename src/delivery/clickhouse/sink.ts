@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { toDeadLetter } from '../../contracts/encode.ts'
 import { abortable, type RetryPolicy, retryUntilAborted, toBackoffMs } from '../../core/async.ts'
-import { type StoredRecord, toLineText, toStoredLine } from '../../core/record.ts'
+import { type StoredRecord, toEncodedRecord, toLineText, toStoredLine } from '../../core/record.ts'
 import type { Batch, Sink } from '../../core/sink.ts'
 import type { Cursors } from '../cursors.ts'
 import type { SinkReport } from '../sink-counters.ts'
@@ -148,7 +148,9 @@ function toStoredDeadLetter({ record, failure }: RejectedRecord, journalId: stri
     ...{ record, stage: 'clickhouse', reason, detail, uuid, receivedMs },
   })
   const stored = toStoredLine(encoder.encode(`${toLineText(line)}\n`))
-  return { ...letter, ...stored, offset, head: () => ({ uuid, dedupKey, event, key }) }
+  const head = { uuid, dedupKey, event, key }
+  const encoded = () => toEncodedRecord({ ...head, line })
+  return { ...letter, ...stored, offset, head: () => head, encoded }
 }
 
 const encoder = new TextEncoder()

@@ -1,14 +1,18 @@
-import type { Admin, Message } from 'kafkajs'
+import type { Admin } from 'kafkajs'
 import { type Connection, type ConnectionOptions, openConnection } from './connection.ts'
 import { type SendFault, toSendFault } from './fault.ts'
+import { type ProducerStamp, type RecordSet, sealRecordSet } from './record-set.ts'
 
 /**
  * Sends through one connection at a time. A broken connection is replaced; sends that still use it
  * may finish.
  */
 export type KafkaClient = {
-  /** Resolves with undefined when the broker has stored all messages, else with the fault. Never rejects. */
-  send(topic: string, partition: number, messages: Message[]): Promise<SendFault | undefined>
+  /**
+   * Resolves with undefined when the broker has stored the set, else with the fault. Never rejects.
+   * A partition has one send at a time.
+   */
+  send(topic: string, partition: number, encode: () => RecordSet): Promise<SendFault | undefined>
   withAdmin<T>(work: (admin: Admin) => Promise<T>): Promise<T>
   /** Cuts the connections after a second. */
   close(): Promise<void>
@@ -23,6 +27,7 @@ export function createKafkaClient(
   open: (options: ConnectionOptions) => Connection = openConnection,
 ): KafkaClient {
   const uses = new Set<Use>()
+  const sequences = createSequences()
   let current: Use | undefined
   let isClosed = false
 
@@ -46,17 +51,26 @@ export function createKafkaClient(
     await use.connection.close(closeMs)
   }
 
-  async function send(topic: string, partition: number, messages: Message[]) {
+  async function send(topic: string, partition: number, encode: () => RecordSet) {
     if (isClosed) return closed
+    const place = `${topic}/${partition}`
     const use = acquire()
     try {
-      const confirmed = await use.connection.send(topic, messages)
+      const set = encode()
+      const confirmed = await use.connection.send(topic, partition, {
+        seal(producer) {
+          sealRecordSet(set, sequences.next(place, producer))
+          return set.bytes
+        },
+      })
       use.faults = 0
       // kafkajs silently drops messages for a partition that it does not know.
       if (!confirmed.includes(partition)) return unconfirmed
+      sequences.stored(place, set.count)
       return undefined
     } catch (error) {
-      const { isPoisoned, ...fault } = toSendFault(error)
+      const { isPoisoned, needsProducer, ...fault } = toSendFault(error)
+      if (needsProducer) sequences.reset()
       use.faults += 1
       if (isPoisoned || use.faults >= faultsInRowMax) retire(use)
       return fault
@@ -79,6 +93,42 @@ export function createKafkaClient(
     async close() {
       isClosed = true
       await Promise.all([...uses].map(({ connection }) => connection.close(closeMs)))
+    },
+  }
+}
+
+/** The identity that a broker gave to an idempotent producer. It is good for all connections. */
+export type ProducerId = Pick<ProducerStamp, 'id' | 'epoch'>
+
+/**
+ * Numbers the records of each partition, so that the brokers recognise a set that is sent again. A set
+ * whose outcome is unknown keeps its number at the next attempt, also through another connection.
+ */
+function createSequences() {
+  const stamps = new Map<string, ProducerStamp>()
+  let producer: ProducerId | undefined
+  /** The brokers no longer accept it. A retired connection may still offer it. */
+  let rejected: ProducerId | undefined
+  const isRejected = ({ id }: ProducerId) =>
+    rejected !== undefined && Buffer.compare(rejected.id, id) === 0
+
+  return {
+    /** Undefined when the producer is not idempotent. */
+    next(place: string, offered: ProducerId | undefined): ProducerStamp | undefined {
+      if (!producer && (!offered || isRejected(offered))) return undefined
+      producer ??= offered!
+      const stamp = stamps.get(place) ?? { ...producer, sequence: 0 }
+      stamps.set(place, stamp)
+      return stamp
+    },
+    stored(place: string, count: number): void {
+      const stamp = stamps.get(place)
+      if (stamp) stamps.set(place, { ...stamp, sequence: (stamp.sequence + count) % 2 ** 31 })
+    },
+    reset(): void {
+      rejected = producer
+      producer = undefined
+      stamps.clear()
     },
   }
 }

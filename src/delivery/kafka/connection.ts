@@ -1,22 +1,14 @@
 import { connect, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
-import type {
-  Admin,
-  ISocketFactory,
-  Kafka,
-  KafkaConfig,
-  Message,
-  Producer,
-  SASLOptions,
-} from 'kafkajs'
+import type { Admin, ISocketFactory, Kafka, KafkaConfig, Producer, SASLOptions } from 'kafkajs'
 import { withTimeLimit } from '../../core/async.ts'
-import { kafkajs } from './kafkajs-patches.ts'
+import { type FinishedSet, kafkajs, toValue } from './kafkajs-patches.ts'
 import { type KafkaSettings, parseSasl } from './settings.ts'
 
 /** One kafkajs producer and its sockets. Closing the sockets ends a producer that hangs. */
 export type Connection = {
   /** Resolves with the partitions that the broker confirmed. */
-  send(topic: string, messages: Message[]): Promise<number[]>
+  send(topic: string, partition: number, set: FinishedSet): Promise<number[]>
   withAdmin<T>(work: (admin: Admin) => Promise<T>): Promise<T>
   /** Waits up to `graceMs` for kafkajs to disconnect, then cuts the sockets. */
   close(graceMs: number): Promise<void>
@@ -58,9 +50,10 @@ export function openConnection(options: ConnectionOptions): Connection {
     }
   }
   return {
-    async send(topic, messages) {
+    async send(topic, partition, set) {
       await within(2 * timeoutMs, dial())
       // Let the broker time out first: its error says more than a missing answer.
+      const messages = [{ partition, value: toValue(set) }]
       const request = { topic, messages, acks: -1, timeout: Math.ceil(timeoutMs * 0.8) }
       const report = await within(2 * timeoutMs, producer.send(request))
       return report.filter(({ errorCode }) => errorCode === 0).map(({ partition }) => partition)
@@ -76,9 +69,12 @@ export function openConnection(options: ConnectionOptions): Connection {
 /** The retries of kafkajs are off everywhere: they reorder messages and end after a while. */
 const retry = { retries: 0 }
 
-function toProducer(kafka: Kafka, { metadataMsMax, onPartitions }: ConnectionOptions): Producer {
+function toProducer(kafka: Kafka, options: ConnectionOptions): Producer {
+  const { settings, metadataMsMax, onPartitions } = options
+  const idempotent = settings.KAFKA_IDEMPOTENT
   return kafka.producer({
-    retry,
+    // kafkajs requires a retry of an idempotent producer; it sends the same set again.
+    ...(idempotent ? { idempotent, retry: { retries: 1 } } : { retry }),
     allowAutoTopicCreation: false,
     metadataMaxAge: metadataMsMax,
     createPartitioner:

@@ -34,15 +34,38 @@ const reasons: Record<string, string> = {
   KafkaJSSASLAuthenticationError: 'authentication',
 }
 
+/**
+ * The brokers do not know the producer's id or expect another sequence from it. Another id ends this;
+ * records whose outcome is unknown may then be stored twice.
+ */
+const producerFaults = new Set([
+  'OUT_OF_ORDER_SEQUENCE_NUMBER',
+  'DUPLICATE_SEQUENCE_NUMBER',
+  'INVALID_PRODUCER_EPOCH',
+  'UNKNOWN_PRODUCER_ID',
+])
+
 /** `isPoisoned`: the connection may hang, or kafkajs is in a state that it cannot recover from. */
-export function toSendFault(thrown: unknown): SendFault & { isPoisoned: boolean } {
+export type ConnectionFault = SendFault & { isPoisoned: boolean; needsProducer: boolean }
+
+export function toSendFault(thrown: unknown): ConnectionFault {
   const error = toCause(thrown)
   const type = (error as { type?: unknown }).type
   const message = toMessage(error)
-  if (error.name === 'KafkaJSProtocolError' && typeof type === 'string')
-    return { kind: kinds[type] ?? 'retry', reason: type.toLowerCase(), message, isPoisoned: false }
+  if (error.name === 'KafkaJSProtocolError' && typeof type === 'string') {
+    const needsProducer = producerFaults.has(type)
+    const reason = type.toLowerCase()
+    return {
+      kind: kinds[type] ?? 'retry',
+      reason,
+      message,
+      isPoisoned: needsProducer,
+      needsProducer,
+    }
+  }
   const reason = reasons[error.name] ?? 'client'
-  return { kind: 'retry', reason, message, isPoisoned: !recoverable.has(error.name) }
+  const isPoisoned = !recoverable.has(error.name)
+  return { kind: 'retry', reason, message, isPoisoned, needsProducer: false }
 }
 
 /** kafkajs lists the faults of one request for several topics in `errors`. */

@@ -1,51 +1,123 @@
 import { createRequire } from 'node:module'
 
 /**
- * kafkajs 2.2.4 with three defects patched. The package is no longer maintained, so the defects stay
- * and the paths of its files do not change. Measured: the three defects cost more than half of the
- * CPU per record.
+ * kafkajs 2.2.4 with two modules patched. The package is no longer maintained, so its defects stay
+ * and the paths of its files do not change.
  */
 export const kafkajs: typeof import('kafkajs') = loadPatched(createRequire(import.meta.url))
 
+/**
+ * A finished record set. It is the value of the only message of a send: kafkajs finds the leader,
+ * and the patched request writes the set as it is.
+ */
+export type FinishedSet = {
+  /**
+   * The bytes of the set. `producerId` is -1 unless the producer is idempotent. Called once for each
+   * request, before it is sent.
+   */
+  seal(producer: { id: Uint8Array; epoch: number } | undefined): Buffer
+}
+
+/** The value of a message as kafkajs' types want it. */
+export const toValue = (set: FinishedSet) => set as unknown as Buffer
+
+/** The patches change objects of kafkajs in place, so it does not matter who has loaded it before. */
 function loadPatched(load: NodeJS.Require): typeof import('kafkajs') {
-  replace(load, 'producer/groupMessagesPerPartition.js', () => groupByPartition)
-  replace(load, 'protocol/recordBatch/record/v0/index.js', toRecordEncoder)
+  const { requests } = load('kafkajs/src/protocol/requests') as { requests: { Produce: Versions } }
+  requests.Produce = toProduceVersions(requests.Produce, load('kafkajs/src/protocol/encoder'))
   stopIdlePolling(
     (load('kafkajs/src/network/requestQueue') as { prototype: RequestQueue }).prototype,
   )
   return load('kafkajs')
 }
 
-/** Replaces the exports of a module for every later `require`. */
-function replace<T>(load: NodeJS.Require, file: string, patch: (original: T) => T): void {
-  const path = load.resolve(`kafkajs/src/${file}`)
-  const original = load(path) as T
-  const module = load.cache[path]
-  if (!module) throw new Error(`cannot patch kafkajs: it has no ${file}; install kafkajs 2.2.4`)
-  module.exports = patch(original)
+type Encoder = {
+  buf: Buffer
+  buffer: Buffer
+  writeInt16(value: number): Encoder
+  writeInt32(value: number): Encoder
+  writeString(text: string | null): Encoder
+  writeBufferInternal(bytes: Uint8Array): void
+}
+type EncoderClass = new (initialBytes: number) => Encoder
+
+type Versions = {
+  versions: string[]
+  protocol(one: { version: number }): (input: ProduceInput) => { request: object; response: object }
 }
 
-type Grouping = {
-  topic: string
-  partitionMetadata: readonly unknown[]
-  messages: readonly unknown[]
-  partitioner(one: {
-    topic: string
-    partitionMetadata: readonly unknown[]
-    message: unknown
-  }): number
+type ProduceInput = {
+  acks: number
+  timeout: number
+  /** kafkajs' own 64-bit integer; -1 without an idempotent producer. */
+  producerId?: number | { toString(): string }
+  producerEpoch?: number
+  topicData: { topic: string; partitions: { partition: number; messages: Message[] }[] }[]
 }
+type Message = { value: FinishedSet }
 
-/** The original copies all earlier messages of the partition for each message: O(n²). */
-function groupByPartition({ topic, partitionMetadata, messages, partitioner }: Grouping) {
-  const groups: Record<number, unknown[]> = {}
-  if (partitionMetadata.length === 0) return groups
-  for (const message of messages) {
-    const partition = partitioner({ topic, partitionMetadata, message })
-    groups[partition] ??= []
-    groups[partition].push(message)
+/**
+ * The original encodes messages one by one, in several buffers each. The patched request takes
+ * finished sets. Its answer is read by the original.
+ */
+function toProduceVersions(original: Versions, Encoder: EncoderClass): Versions {
+  const { versions } = original
+  return {
+    versions,
+    protocol: ({ version }) => {
+      // Older versions have another format of records, without headers.
+      if (version < 3) throw new Error('the broker is older than Kafka 0.11; update it')
+      const toOriginal = original.protocol({ version })
+      return (input) => {
+        if (!hasFinishedSets(input)) return toOriginal(input)
+        const { response } = toOriginal({ acks: -1, timeout: 0, topicData: [] })
+        const encode = async () => encodeProduce(input, Encoder)
+        const head = { apiKey: 0, apiVersion: version, apiName: 'Produce' }
+        return { request: { ...head, expectResponse: () => true, encode }, response }
+      }
+    },
   }
-  return groups
+}
+
+const isFinished = (value: unknown) =>
+  typeof value === 'object' && value !== null && 'seal' in value
+
+/** False for a producer other than the sink's, for example one of a test. */
+const hasFinishedSets = ({ topicData }: ProduceInput) =>
+  topicData.every(({ partitions }) =>
+    partitions.every(({ messages }) => messages.every(({ value }) => isFinished(value))),
+  )
+
+function encodeProduce(input: ProduceInput, Encoder: EncoderClass): Encoder {
+  const { acks, timeout, topicData, producerId = -1, producerEpoch = 0 } = input
+  const id = BigInt(producerId.toString())
+  const producer = id < 0n ? undefined : { id: toInt64(id), epoch: producerEpoch }
+  const topics = topicData.map(({ topic, partitions }) => ({
+    topic,
+    sets: partitions.map(({ partition, messages }) => {
+      if (messages.length !== 1) throw new TypeError('a send takes one record set per partition')
+      return { partition, bytes: messages[0]!.value.seal(producer) }
+    }),
+  }))
+  let total = 64
+  for (const { topic, sets } of topics)
+    for (const { bytes } of sets) total += 3 * topic.length + 16 + bytes.length
+  const encoder = new Encoder(total)
+  encoder.writeString(null).writeInt16(acks).writeInt32(timeout).writeInt32(topics.length)
+  for (const { topic, sets } of topics) {
+    encoder.writeString(topic).writeInt32(sets.length)
+    for (const { partition, bytes } of sets) {
+      encoder.writeInt32(partition).writeInt32(bytes.length)
+      encoder.writeBufferInternal(bytes)
+    }
+  }
+  return encoder
+}
+
+function toInt64(value: bigint): Uint8Array {
+  const bytes = Buffer.alloc(8)
+  bytes.writeBigInt64BE(value)
+  return bytes
 }
 
 type RequestQueue = { pending: readonly unknown[]; scheduleCheckPendingRequests(): void }
@@ -59,95 +131,4 @@ function stopIdlePolling(queue: RequestQueue): void {
   queue.scheduleCheckPendingRequests = function (this: RequestQueue) {
     if (this.pending.length > 0) schedule.call(this)
   }
-}
-
-/** The arguments of kafkajs' encoder of one record (record set format v2). */
-export type RecordInput = {
-  key?: unknown
-  value?: unknown
-  headers?: Record<string, unknown>
-  offsetDelta?: number
-  timestampDelta?: number
-}
-
-/** kafkajs reads these two fields of the encoder's result and no others. */
-export type Encoded = { buf: Buffer; buffer: Buffer }
-
-/**
- * Encodes a record of this sink's shape into one allocation of the exact size. Any other record goes
- * to `original`, which allocates and clears 512 bytes for the record and for each header, and copies
- * to grow.
- */
-export function toRecordEncoder(
-  original: (input: RecordInput) => Encoded,
-): (input: RecordInput) => Encoded {
-  return (input) => {
-    const record = toPlainRecord(input)
-    return record ? encode(record) : original(input)
-  }
-}
-
-type PlainRecord = {
-  key: Buffer | null
-  value: Buffer
-  /** Name, value, name, value, … */
-  headers: readonly string[]
-  offsetDelta: number
-}
-
-/** Undefined when the record has another shape than the sink's messages. */
-function toPlainRecord(input: RecordInput): PlainRecord | undefined {
-  const { key, value, headers = {}, offsetDelta = 0, timestampDelta = 0 } = input
-  if (timestampDelta !== 0 || !Buffer.isBuffer(value)) return undefined
-  if (key !== null && !Buffer.isBuffer(key)) return undefined
-  const texts: string[] = []
-  for (const name in headers) {
-    const text = headers[name]
-    if (typeof text !== 'string') return undefined
-    texts.push(name, text)
-  }
-  return { key, value, headers: texts, offsetDelta }
-}
-
-function encode({ key, value, headers, offsetDelta }: PlainRecord): Encoded {
-  const lengths = headers.map((text) => Buffer.byteLength(text))
-  let size = 2 + sizeOf(offsetDelta) + sizeOf(key ? key.length : -1) + (key?.length ?? 0)
-  size += sizeOf(value.length) + value.length + sizeOf(headers.length / 2)
-  for (const length of lengths) size += sizeOf(length) + length
-  const bytes = Buffer.allocUnsafe(sizeOf(size) + size)
-  let at = writeVarint(bytes, 0, size)
-  bytes[at] = 0 // Attributes: none.
-  bytes[at + 1] = 0 // Timestamp delta: the record has the time of its set.
-  at = writeVarint(bytes, at + 2, offsetDelta)
-  at = writeVarint(bytes, at, key ? key.length : -1)
-  if (key) at += key.copy(bytes, at)
-  at = writeVarint(bytes, at, value.length)
-  at += value.copy(bytes, at)
-  at = writeVarint(bytes, at, headers.length / 2)
-  for (let index = 0; index < headers.length; index += 1) {
-    at = writeVarint(bytes, at, lengths[index]!)
-    at += bytes.write(headers[index]!, at, 'utf8')
-  }
-  return { buf: bytes, buffer: bytes }
-}
-
-/** Kafka's varints are signed: 0, -1, 1, -2, … become 0, 1, 2, 3, … */
-const toZigzag = (value: number) => (value << 1) ^ (value >> 31)
-
-function sizeOf(value: number): number {
-  let rest = toZigzag(value) >>> 7
-  let bytes = 1
-  for (; rest !== 0; rest >>>= 7) bytes += 1
-  return bytes
-}
-
-function writeVarint(bytes: Buffer, start: number, value: number): number {
-  let rest = toZigzag(value) >>> 0
-  let at = start
-  for (; rest > 0x7f; rest >>>= 7) {
-    bytes[at] = (rest & 0x7f) | 0x80
-    at += 1
-  }
-  bytes[at] = rest
-  return at + 1
 }

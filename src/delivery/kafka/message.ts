@@ -1,12 +1,25 @@
-import type { Kind } from '../../core/event.ts'
-import { type JournalRecord, type StoredRecord, toLineText } from '../../core/record.ts'
+import type { Kind, Source } from '../../core/event.ts'
+import {
+  type EncodedRecord,
+  type JournalRecord,
+  type StoredRecord,
+  toEncodedRecord,
+} from '../../core/record.ts'
 import type { KafkaTopics } from './settings.ts'
 
-/** A record as it is sent. Without a key (overflow) it may go to any partition. */
+/**
+ * A record as it is sent: the encoder copies its fields from where they lie. The headers are `uuid`,
+ * `event` and `source`; with a gzipped value `content-encoding`, too.
+ */
 export type KafkaMessage = {
-  key: Buffer | null
-  value: Buffer
-  headers: Record<string, string>
+  fields: EncodedRecord
+  source: Source
+  /** Without a key (overflow) a message may go to any partition. */
+  hasKey: boolean
+  /** The value if it is compressed by itself; else the line. */
+  gzipped: Buffer | undefined
+  /** An upper bound of the bytes that it takes in a record set, headers included. */
+  bytesMax: number
 }
 
 /** Recordings, link events and dead letters have a topic each; an event's route chooses its topic. */
@@ -21,44 +34,49 @@ export function toTopic(
 }
 
 /**
- * The value is the line without its newline. The headers are `uuid`, `event` and `source`. When the
- * properties exceed `compressAboveBytes` (0 = never), the value is gzipped and the header
+ * When the properties exceed `compressAboveBytes` (0 = never), the value is gzipped and the header
  * `content-encoding` is `gzip`.
  */
 export function toMessage(record: StoredRecord, compressAboveBytes: number): KafkaMessage {
-  const { uuid, event, key } = record.head()
-  const headers: Record<string, string> = { uuid, event, source: record.source }
-  const line = toBuffer(record.line).subarray(0, -1)
-  const message = { key: isKeyless(record) ? null : Buffer.from(key), headers }
-  if (!shouldCompress(record.kind, line, compressAboveBytes)) return { ...message, value: line }
-  headers['content-encoding'] = 'gzip'
-  return {
-    ...message,
-    value: toBuffer(
-      Bun.gzipSync(line as Uint8Array<ArrayBuffer>, { library: 'libdeflate', level: 1 }),
-    ),
-  }
+  const fields = record.encoded()
+  const gzipped = shouldCompress(record.kind, fields, compressAboveBytes)
+    ? gzip(fields.bytes.subarray(fields.lineAt, fields.lineEnd))
+    : undefined
+  return createMessage({ fields, source: record.source, hasKey: !isKeyless(record), gzipped })
 }
 
 /** The message of a dead letter that did not go through the journal. */
 export function toDeadLetterMessage(letter: JournalRecord): KafkaMessage {
-  const { uuid, event, key, source, line } = letter
-  return {
-    key: Buffer.from(key),
-    value: Buffer.from(toLineText(line)),
-    headers: { uuid, event, source },
-  }
+  const { source } = letter
+  return createMessage({
+    fields: toEncodedRecord(letter),
+    source,
+    hasKey: true,
+    gzipped: undefined,
+  })
+}
+
+function createMessage(message: Omit<KafkaMessage, 'bytesMax'>): KafkaMessage {
+  const { fields, source, hasKey, gzipped } = message
+  const headBytes = fields.keyEnd - fields.uuidAt
+  const bytesMax = toValueBytes(message) + headBytes + overheadBytesMax
+  return { fields, source, hasKey, gzipped, bytesMax }
+}
+
+export const toValueBytes = ({ fields, gzipped }: Omit<KafkaMessage, 'bytesMax'>) =>
+  gzipped ? gzipped.length : fields.lineEnd - fields.lineAt
+
+/** Header names, lengths, offset and time of a record, and the header of its set. */
+const overheadBytesMax = 192
+
+function gzip(line: Buffer): Buffer {
+  const options = { library: 'libdeflate', level: 1 } as const
+  const bytes = Bun.gzipSync(line as Uint8Array<ArrayBuffer>, options)
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
 /** Spread an overflowing key over all partitions: it would block the other keys of its partition. */
 const isKeyless = ({ kind, route }: StoredRecord) => kind === 'event' && route === 'overflow'
-
-/** An upper bound of the bytes that a message takes in a record set, headers included. */
-export function toBytesMax({ key, value, headers }: KafkaMessage): number {
-  // A character takes at most three bytes. 192 bytes cover header names, lengths, offset and time.
-  const headerBytes = 3 * (headers.uuid!.length + headers.event!.length)
-  return value.length + (key?.length ?? 0) + headerBytes + 192
-}
 
 /** The field that clients may fill with any amount of data. The other kinds have bounded columns. */
 const freeField: Partial<Record<Kind, string>> = {
@@ -66,14 +84,11 @@ const freeField: Partial<Record<Kind, string>> = {
   recording: 'snapshot_items',
 }
 
-function shouldCompress(kind: Kind, line: Buffer, aboveBytes: number): boolean {
+function shouldCompress(kind: Kind, fields: EncodedRecord, aboveBytes: number): boolean {
+  const { bytes, lineAt, lineEnd } = fields
   const field = freeField[kind]
-  return field !== undefined && aboveBytes > 0 && isValueLarger(line, field, aboveBytes)
-}
-
-/** kafkajs encodes any other Uint8Array as text. This is a view, not a copy. */
-function toBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  if (field === undefined || aboveBytes === 0 || lineEnd - lineAt <= aboveBytes) return false
+  return isValueLarger(bytes.subarray(lineAt, lineEnd), field, aboveBytes)
 }
 
 /**

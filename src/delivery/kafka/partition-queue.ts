@@ -7,8 +7,6 @@ import type { KafkaMessage } from './message.ts'
 export type PendingMessage = {
   record: StoredRecord
   message: KafkaMessage
-  /** An upper bound of the bytes that it takes in a record set. */
-  bytesMax: number
   batch: PendingBatch
 }
 
@@ -30,7 +28,6 @@ export type PartitionQueueOptions = {
   onGone(messages: readonly PendingMessage[]): void
 }
 
-/** kafkajs groups in O(n²) per partition: above a thousand messages a send blocks the thread. */
 const messagesPerSendMax = 500
 const bytesPerSendMax = 1024 * 1024
 /** Send without the linger from this size on: the fixed cost of a send is small beside it. */
@@ -106,7 +103,7 @@ function createQueue(bytesPerTakeMax: () => number) {
     let count = 0
     let taken = 0
     while (count < messages.length && count < messagesPerSendMax) {
-      const more = messages[count]!.bytesMax
+      const more = messages[count]!.message.bytesMax
       if (count > 0 && taken + more > bytesTakenMax) break
       taken += more
       count += 1
@@ -122,7 +119,7 @@ function createQueue(bytesPerTakeMax: () => number) {
   }
   function push(pending: PendingMessage): void {
     messages.push(pending)
-    bytes += pending.bytesMax
+    bytes += pending.message.bytesMax
   }
   return { push, take, takeAll, count: () => messages.length, bytes: () => bytes }
 }

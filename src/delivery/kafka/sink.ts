@@ -6,13 +6,14 @@ import type { Batch, Sink } from '../../core/sink.ts'
 import type { SinkReport } from '../sink-counters.ts'
 import { createKafkaClient, type KafkaClient } from './client.ts'
 import type { SendFault } from './fault.ts'
-import { toBytesMax, toDeadLetterMessage, toMessage, toTopic } from './message.ts'
+import { toDeadLetterMessage, toMessage, toTopic } from './message.ts'
 import {
   type Closing,
   createClosing,
   createPendingBatch,
   type PendingMessage,
 } from './partition-queue.ts'
+import { encodeRecordSet } from './record-set.ts'
 import { type KafkaSettings, toTopics } from './settings.ts'
 import { createTopic, type Topic } from './topic.ts'
 import { ensureTopic } from './topics.ts'
@@ -75,7 +76,7 @@ export function createKafkaSink(options: KafkaSinkOptions): Sink {
 
 /** Sends messages to their topics, and rejected ones to the dead-letter topic. */
 type TopicRouter = {
-  send(topic: string, pending: Omit<PendingMessage, 'bytesMax'>): void
+  send(topic: string, pending: PendingMessage): void
   setPartitions(topic: string, count: number): void
   isHealthy(): boolean
   bytesMax(topic: string): number | undefined
@@ -88,11 +89,10 @@ type TopicRouterOptions = KafkaSinkOptions & { client: KafkaClient; closing: Clo
 function createTopicRouter(options: TopicRouterOptions): TopicRouter {
   const { settings, client, closing, log, report } = options
   const names = toTopics(settings)
+  const compression = settings.KAFKA_COMPRESSION
   const topics = new Map<string, Topic>()
 
-  function send(topic: string, pending: Omit<PendingMessage, 'bytesMax'>): void {
-    topics.get(topic)!.enqueue({ ...pending, bytesMax: toBytesMax(pending.message) })
-  }
+  const send = (topic: string, pending: PendingMessage) => topics.get(topic)!.enqueue(pending)
 
   function deadLetter(topic: string, { record, batch }: PendingMessage, fault: SendFault): void {
     const reason = fault.kind === 'too_large' ? 'record_too_large' : 'record_refused'
@@ -114,7 +114,10 @@ function createTopicRouter(options: TopicRouterOptions): TopicRouter {
   for (const name of new Set(Object.values(names))) {
     const topic = createTopic({
       ...{ name, log, closing, lingerMs: settings.KAFKA_LINGER_MS },
-      send: (partition, messages) => client.send(name, partition, messages),
+      send: (partition, messages) =>
+        client.send(name, partition, () =>
+          encodeRecordSet(messages, { compression, nowMs: Date.now() }),
+        ),
       ensure: () =>
         client.withAdmin((admin) =>
           ensureTopic(admin, name, { settings, log, pause: closing.pause }),

@@ -1,7 +1,7 @@
-import type { Message } from 'kafkajs'
 import { type Backoff, toBackoffMs } from '../../core/async.ts'
 import type { Log } from '../../core/log.ts'
 import { type SendFault, toSendFault } from './fault.ts'
+import { type KafkaMessage, toValueBytes } from './message.ts'
 import {
   type Closing,
   createPartitionQueue,
@@ -28,7 +28,7 @@ export type TopicOptions = {
   lingerMs: number
   closing: Closing
   log: Log
-  send(partition: number, messages: Message[]): Promise<SendFault | undefined>
+  send(partition: number, messages: readonly KafkaMessage[]): Promise<SendFault | undefined>
   /** Finds or creates the topic. Rejects while the brokers do not allow it. */
   ensure(): Promise<TopicFacts>
   onDelivered(messages: readonly PendingMessage[]): void
@@ -61,14 +61,16 @@ export function createTopic(options: TopicOptions): Topic {
       waiting.push(pending)
       return
     }
-    const { key, value } = pending.message
-    const bytes = value.length + (key?.length ?? 0) + frameBytesMin
+    const { message } = pending
+    const bytes = toValueBytes(message) + toKeyBytes(message) + frameBytesMin
     if (bytes > facts.bytesMax) {
-      const message = `the message takes ${bytes} bytes; topic ${name} accepts ${facts.bytesMax}`
-      options.onRejected(pending, { kind: 'too_large', reason: 'too_large', message })
+      const detail = `the message takes ${bytes} bytes; topic ${name} accepts ${facts.bytesMax}`
+      options.onRejected(pending, { kind: 'too_large', reason: 'too_large', message: detail })
       return
     }
-    const partition = key ? toPartition(key, facts.partitions) : takeTurn(facts.partitions)
+    const partition = message.hasKey
+      ? toKeyPartition(message, facts.partitions)
+      : takeTurn(facts.partitions)
     queues[partition] ??= createPartitionQueue(toPartitionQueueOptions(partition))
     queues[partition].add(pending)
   }
@@ -78,8 +80,10 @@ export function createTopic(options: TopicOptions): Topic {
       lingerMs: options.lingerMs,
       bytesMax: () => facts!.bytesMax,
       async send(pending) {
-        const messages = pending.map(({ message }) => ({ ...message, partition }))
-        const fault = await options.send(partition, messages)
+        const fault = await options.send(
+          partition,
+          pending.map(({ message }) => message),
+        )
         if (!fault) failing.end(partition)
         return fault
       },
@@ -186,19 +190,29 @@ export function toPartition(key: Uint8Array, partitions: number): number {
   return (murmur2(key) & 0x7fffffff) % partitions
 }
 
-/** MurmurHash2, 32 bits, with Kafka's seed. Source: org.apache.kafka.common.utils.Utils.murmur2. */
-export function murmur2(data: Uint8Array): number {
+const toKeyBytes = ({ fields: { keyAt, keyEnd }, hasKey }: KafkaMessage) =>
+  hasKey ? keyEnd - keyAt : 0
+
+const toKeyPartition = ({ fields }: KafkaMessage, partitions: number) =>
+  (murmur2(fields.bytes, fields.keyAt, fields.keyEnd) & 0x7fffffff) % partitions
+
+/**
+ * MurmurHash2, 32 bits, with Kafka's seed, of the bytes from `start` to `end`. Source:
+ * org.apache.kafka.common.utils.Utils.murmur2.
+ */
+export function murmur2(data: Uint8Array, start = 0, end = data.length): number {
   const mixer = 0x5bd1e995
-  const tail = data.length & ~3
-  let hash = 0x9747b28c ^ data.length
-  for (let at = 0; at < tail; at += 4) {
+  const length = end - start
+  const tail = start + (length & ~3)
+  let hash = 0x9747b28c ^ length
+  for (let at = start; at < tail; at += 4) {
     let word = data[at]! | (data[at + 1]! << 8) | (data[at + 2]! << 16) | (data[at + 3]! << 24)
     word = Math.imul(word, mixer)
     word = Math.imul(word ^ (word >>> 24), mixer)
     hash = Math.imul(hash, mixer) ^ word
   }
-  if (tail < data.length) {
-    for (let at = data.length - 1; at >= tail; at -= 1) hash ^= data[at]! << (8 * (at - tail))
+  if (tail < end) {
+    for (let at = end - 1; at >= tail; at -= 1) hash ^= data[at]! << (8 * (at - tail))
     hash = Math.imul(hash, mixer)
   }
   hash = Math.imul(hash ^ (hash >>> 13), mixer)

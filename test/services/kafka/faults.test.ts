@@ -26,11 +26,12 @@ afterAll(() => kafka.stop())
 let runs = 0
 
 /** A sink under steady load. Every partition of its topics is on both brokers. */
-async function startLoad({ minInSync = 1 } = {}) {
+async function startLoad({ minInSync = 1, idempotent = false } = {}) {
   runs += 1
   const settings = {
     ...makeSettings(kafka.brokers, `faults_${runs}`),
     ...{ KAFKA_REPLICATION: 2, KAFKA_LINGER_MS: 20, KAFKA_TIMEOUT_MS: 2000 },
+    KAFKA_IDEMPOTENT: idempotent,
   }
   const topic = settings.KAFKA_TOPIC_EVENTS
   await makeTopic(topic, minInSync)
@@ -66,7 +67,8 @@ async function startLoad({ minInSync = 1 } = {}) {
     async end(): Promise<Outcome> {
       isOn = false
       await Promise.all(loops)
-      const outcome = await toOutcome(sent, topic)
+      const { duplicates, ...outcome } = await toOutcome(sent, topic)
+      if (idempotent) expect(duplicates).toBe(0)
       expect(dead).toEqual([])
       await sink.close()
       return outcome
@@ -85,16 +87,17 @@ async function makeTopic(topic: string, minInSync: number): Promise<void> {
 
 type Outcome = { lost: number; altered: number; disordered: number; unsent: number }
 
-/** The required outcome of every fault. Duplicates are allowed. */
+/** The required outcome of every fault. Duplicates are allowed unless the producer is idempotent. */
 const unharmed: Outcome = { lost: 0, altered: 0, disordered: 0, unsent: 0 }
 
-async function toOutcome(sent: StoredRecord[], topic: string): Promise<Outcome> {
+async function toOutcome(sent: StoredRecord[], topic: string) {
   const lines = new Map(sent.map(({ line, head }) => [head().uuid, Buffer.from(line).toString()]))
   const lastOffset = new Map<string, number>()
   const seen = new Set<string>()
-  const outcome = { ...unharmed }
+  const outcome = { ...unharmed, duplicates: 0 }
   for (const { key, value, headers } of await readTopic(kafka.brokers, topic)) {
     const uuid = headers.uuid!
+    if (seen.has(uuid)) outcome.duplicates += 1
     if (seen.has(uuid)) continue
     seen.add(uuid)
     const line = lines.get(uuid)
@@ -108,9 +111,12 @@ async function toOutcome(sent: StoredRecord[], topic: string): Promise<Outcome> 
   return outcome
 }
 
-describe('under load, nothing acknowledged is lost, altered or reordered when', () => {
+describe.each([
+  ['under load, nothing acknowledged is lost, altered or reordered', false],
+  ['the same holds for an idempotent producer, and nothing is doubled,', true],
+])('%s when', (_, idempotent) => {
   test('a broker is killed and restarted', async () => {
-    const load = await startLoad()
+    const load = await startLoad({ idempotent })
     await load.progress()
     await kafka.nodes[1]!.kill()
     await load.progress()
@@ -120,7 +126,7 @@ describe('under load, nothing acknowledged is lost, altered or reordered when', 
   })
 
   test('all brokers are killed and restarted', async () => {
-    const load = await startLoad()
+    const load = await startLoad({ idempotent })
     await load.progress()
     await kafka.kill()
     await until(() => !load.sink.isHealthy(), { what: 'the sink noticing' })
@@ -131,7 +137,7 @@ describe('under load, nothing acknowledged is lost, altered or reordered when', 
   })
 
   test('a required replica is lost: all records wait until it returns', async () => {
-    const load = await startLoad({ minInSync: 2 })
+    const load = await startLoad({ minInSync: 2, idempotent })
     await load.progress()
     await kafka.nodes[1]!.kill()
     await until(() => !load.sink.isHealthy(), { what: 'the sink noticing' })
@@ -148,7 +154,7 @@ describe('under load, nothing acknowledged is lost, altered or reordered when', 
     ['a broker hangs', () => [kafka.nodes[1]!]],
     ['all brokers hang', () => kafka.nodes],
   ])('%s and goes on later', async (_, hung) => {
-    const load = await startLoad()
+    const load = await startLoad({ idempotent })
     await load.progress()
     for (const node of hung()) node.pause()
     await until(() => !load.sink.isHealthy(), { timeoutMs: recoveryMsMax, what: 'noticing' })

@@ -1,8 +1,11 @@
 import { expect, setDefaultTimeout, test } from 'bun:test'
 import { join } from 'node:path'
+import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+import kafkajs from 'kafkajs'
 import { silentLog } from '../../../src/core/log.ts'
 import { createKafkaSink } from '../../../src/delivery/kafka/sink.ts'
 import { toPartition } from '../../../src/delivery/kafka/topic.ts'
+import { until } from '../../support/until.ts'
 import {
   makeRecord,
   makeReport,
@@ -13,6 +16,7 @@ import { requireCommand, requireKafkaJars } from '../install.ts'
 import { shared } from '../shared.ts'
 
 setDefaultTimeout(120_000)
+const { CompressionCodecs, CompressionTypes, Kafka, logLevel } = kafkajs
 
 /** Runs a single-file program with Kafka's jars and a JDK. */
 async function java(program: string, args: string[], input = ''): Promise<string[]> {
@@ -31,8 +35,15 @@ async function java(program: string, args: string[], input = ''): Promise<string
   return output.split('\n').slice(0, -1)
 }
 
-test('a Java consumer reads every record as documented, also compressed ones', async () => {
-  const settings = makeSettings(await shared.kafka(), `java${process.pid}`)
+const compressions = ['none', 'gzip', 'zstd'] as const
+
+/** Ships three records in batches that are compressed in this way. */
+async function ship(compression: (typeof compressions)[number]) {
+  const prefix = `consumer_${crypto.randomUUID()}`
+  const settings = {
+    ...makeSettings(await shared.kafka(), prefix),
+    KAFKA_COMPRESSION: compression,
+  }
   const sink = createKafkaSink({ settings, log: silentLog, now: Date.now, ...makeReport() })
   const records = [
     makeRecord({ user: 'small' }),
@@ -41,14 +52,41 @@ test('a Java consumer reads every record as documented, also compressed ones', a
   ]
   await sink.ship(toBatch(records), new AbortController().signal)
   await sink.close()
-  const brokers = settings.KAFKA_BROKERS.join(',')
-  const received = await java('Consumer', [brokers, settings.KAFKA_TOPIC_EVENTS])
-  const expected = records.map(({ source, line, head }) => {
-    const { key, uuid, event } = head()
-    const value = Buffer.from(line).toString().trimEnd()
-    return [toPartition(Buffer.from(key), 4), key, uuid, event, source, value].join('\t')
+  return { records, brokers: settings.KAFKA_BROKERS, topic: settings.KAFKA_TOPIC_EVENTS }
+}
+
+test.each(compressions)(
+  'a Java consumer reads every record as documented, compression %s',
+  async (compression) => {
+    const { records, brokers, topic } = await ship(compression)
+    const received = await java('Consumer', [brokers.join(','), topic])
+    const expected = records.map(({ source, line, head }) => {
+      const { key, uuid, event } = head()
+      const value = Buffer.from(line).toString().trimEnd()
+      return [toPartition(Buffer.from(key), 4), key, uuid, event, source, value].join('\t')
+    })
+    expect(received.sort()).toEqual(expected.sort())
+  },
+)
+
+test.each(compressions)('kafkajs reads every record, compression %s', async (compression) => {
+  const { records, brokers, topic } = await ship(compression)
+  // kafkajs undoes gzip by itself; it takes other codecs from outside.
+  CompressionCodecs[CompressionTypes.ZSTD] = () => ({
+    compress: ({ buffer }: { buffer: Buffer }) => zstdCompressSync(buffer),
+    decompress: (bytes: Buffer) => zstdDecompressSync(bytes),
   })
-  expect(received.sort()).toEqual(expected.sort())
+  const kafka = new Kafka({ brokers, logLevel: logLevel.NOTHING })
+  const consumer = kafka.consumer({ groupId: `${topic}_group`, maxWaitTimeInMs: 50 })
+  const received: string[] = []
+  await consumer.connect()
+  await consumer.subscribe({ topic, fromBeginning: true })
+  await consumer.run({
+    eachMessage: async ({ message }) => void received.push(String(message.headers!.uuid)),
+  })
+  await until(() => received.length === records.length, { timeoutMs: 30_000, what: 'records' })
+  await consumer.disconnect()
+  expect(received.sort()).toEqual(records.map((record) => record.head().uuid).sort())
 })
 
 test('a Java producer chooses the same partitions', async () => {

@@ -4,7 +4,7 @@ import { toDeadLetter, toRecord } from '../../../src/contracts/encode.ts'
 import { normaliseLink } from '../../../src/contracts/link/normalise.ts'
 import type { EventRow, LinkRow, RecordingRow } from '../../../src/core/event.ts'
 import { deadLetterRawBytesMax } from '../../../src/core/limits.ts'
-import { type StoredRecord, toStoredLine } from '../../../src/core/record.ts'
+import { type StoredRecord, toEncodedRecord, toStoredLine } from '../../../src/core/record.ts'
 import { toLine } from '../../support/line.ts'
 import { receivedMs, toRequest } from './capture/capture-request.ts'
 
@@ -227,6 +227,7 @@ describe('a dead letter', () => {
       ...toStoredLine(Buffer.from(`${text}\n`)),
       offset: 7,
       head: () => head,
+      encoded: () => toEncodedRecord({ ...head, line: text }),
     }
     const refused = { stage: 'kafka', reason: 'record_too_large', detail: 'too large' } as const
     const letter = toDeadLetter({ record: stored, ...refused, uuid, receivedMs })
@@ -240,9 +241,11 @@ describe('a dead letter', () => {
   test('of a line that is not JSON has no project and no address', () => {
     const line = toStoredLine(Buffer.from('{"project":\n'))
     const head = () => ({ uuid, dedupKey: undefined, event: 'e', key: 'k' })
+    const encoded = () => toEncodedRecord({ ...head(), line: '{"project":' })
     const record = { ...line, offset: 7, kind: 'event', route: 'main', source: 'report' } as const
     const letter = toDeadLetter({
-      ...{ record: { ...record, receivedMs, head }, stage: 'clickhouse', reason: 'r', detail: 'd' },
+      ...{ record: { ...record, receivedMs, head, encoded } },
+      ...{ stage: 'clickhouse', reason: 'r', detail: 'd' },
       ...{ uuid, receivedMs },
     })
     expect(JSON.parse(toLine(letter))).toMatchObject({ project: '', ip: '', raw: '{"project":' })

@@ -1,6 +1,6 @@
 import type { RetryPolicy } from '../../../../src/core/async.ts'
 import type { Kind, Source } from '../../../../src/core/event.ts'
-import { type StoredRecord, toStoredLine } from '../../../../src/core/record.ts'
+import { type StoredRecord, toEncodedRecord, toStoredLine } from '../../../../src/core/record.ts'
 import type { Batch } from '../../../../src/core/sink.ts'
 import type { ClickHouseSettings } from '../../../../src/delivery/clickhouse/store.ts'
 import type { PendingRange } from '../../../../src/delivery/cursors.ts'
@@ -81,6 +81,7 @@ function toStored(offset: number, kind: Kind, row: Record<string, unknown>): Sto
     receivedMs: receivedMs + offset,
     ...toStoredLine(Buffer.from(`${JSON.stringify(row)}\n`)),
     head: () => head,
+    encoded: () => toEncodedRecord({ ...head, line: JSON.stringify(row) }),
   }
 }
 

@@ -1,21 +1,25 @@
 import { describe, expect, test } from 'bun:test'
-import { createKafkaClient } from '../../../../src/delivery/kafka/client.ts'
+import { createKafkaClient, type ProducerId } from '../../../../src/delivery/kafka/client.ts'
 import type { Connection } from '../../../../src/delivery/kafka/connection.ts'
 import { makeSettings } from './fixtures.ts'
 
-type Fake = Connection & { sends: number; closed: boolean }
+type Fake = Connection & { sends: number; closed: boolean; sealed: Buffer[] }
 
 /** A client whose connections answer as the test says, and the connections that it opened. */
-function makeClient(answer: (connection: number) => Promise<number[]>) {
+function makeClient(
+  answer: (connection: number) => Promise<number[]>,
+  producers: ProducerId[] = [],
+) {
   const opened: Fake[] = []
   const settings = makeSettings([], 't')
   const options = { settings, ca: undefined, metadataMsMax: 1000, onPartitions() {} }
   const client = createKafkaClient(options, () => {
     const index = opened.length
     const fake: Fake = {
-      ...{ sends: 0, closed: false },
-      send() {
+      ...{ sends: 0, closed: false, sealed: [] },
+      send(_topic, _partition, set) {
         fake.sends += 1
+        fake.sealed.push(Buffer.from(set.seal(producers[index])))
         return answer(index)
       },
       withAdmin: () => Promise.reject(new Error('not asked for')),
@@ -26,7 +30,8 @@ function makeClient(answer: (connection: number) => Promise<number[]>) {
     opened.push(fake)
     return fake
   })
-  return { client, opened, send: () => client.send('events', 0, []) }
+  const encode = () => ({ bytes: Buffer.alloc(61), count: 3 })
+  return { client, opened, send: () => client.send('events', 0, encode) }
 }
 
 function errorOf(name: string, fields: object = {}): Error {
@@ -113,5 +118,64 @@ describe('a client', () => {
     expect(opened[0]!.closed).toBe(true)
     expect(await send()).toMatchObject({ kind: 'retry' })
     expect(opened).toHaveLength(1)
+  })
+})
+
+const toProducer = (digit: number): ProducerId => ({ id: Buffer.alloc(8, digit), epoch: 0 })
+/** Producer and sequence of each set that a connection sealed. */
+const stampsOf = ({ sealed }: Fake) =>
+  sealed.map((bytes) => [bytes[43], bytes.readInt32BE(53)] as const)
+
+describe('an idempotent client', () => {
+  test('numbers the records of a partition, and a retried set as before', async () => {
+    const answers = [true, false, true, true]
+    const answer = async () => {
+      if (answers.shift()) return [0]
+      throw errorOf('KafkaJSConnectionClosedError')
+    }
+    const { send, opened } = makeClient(answer, [toProducer(1)])
+    for (let sends = 0; sends < 4; sends += 1) await send()
+    expect(stampsOf(opened[0]!)).toEqual([
+      [1, 0],
+      [1, 3],
+      [1, 3],
+      [1, 6],
+    ])
+  })
+
+  test('keeps its identity when the connection is replaced', async () => {
+    const answer = async (connection: number) => {
+      if (connection > 0) return [0]
+      throw errorOf('KafkaJSRequestTimeoutError')
+    }
+    const { send, opened } = makeClient(answer, [toProducer(1), toProducer(2)])
+    for (let sends = 0; sends < 3; sends += 1) await send()
+    expect(opened.flatMap(stampsOf)).toEqual([
+      [1, 0],
+      [1, 0],
+      [1, 3],
+    ])
+  })
+
+  test.each([
+    'OUT_OF_ORDER_SEQUENCE_NUMBER',
+    'DUPLICATE_SEQUENCE_NUMBER',
+    'INVALID_PRODUCER_EPOCH',
+    'UNKNOWN_PRODUCER_ID',
+  ])('takes another identity after %s', async (type) => {
+    let sends = 0
+    const answer = async () => {
+      sends += 1
+      if (sends !== 2) return [0]
+      throw errorOf('KafkaJSProtocolError', { type })
+    }
+    const { send, opened } = makeClient(answer, [toProducer(1), toProducer(2)])
+    for (let count = 0; count < 4; count += 1) await send()
+    expect(opened.flatMap(stampsOf)).toEqual([
+      [1, 0],
+      [1, 3],
+      [2, 0],
+      [2, 3],
+    ])
   })
 })

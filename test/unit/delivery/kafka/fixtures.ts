@@ -1,9 +1,10 @@
 import { loadConfig } from '../../../../src/config/config.ts'
 import type { Kind, Route } from '../../../../src/core/event.ts'
 import type { Log } from '../../../../src/core/log.ts'
-import { type StoredRecord, toStoredLine } from '../../../../src/core/record.ts'
+import { type StoredRecord, toEncodedRecord, toStoredLine } from '../../../../src/core/record.ts'
 import type { Batch } from '../../../../src/core/sink.ts'
 import type { SendFault } from '../../../../src/delivery/kafka/fault.ts'
+import type { KafkaMessage } from '../../../../src/delivery/kafka/message.ts'
 import type { KafkaSettings } from '../../../../src/delivery/kafka/settings.ts'
 import type { SinkReport } from '../../../../src/delivery/sink-counters.ts'
 
@@ -28,9 +29,29 @@ export function makeRecord(fields: RecordFields = {}): StoredRecord {
     ...{ ip: '203.0.113.9', user_agent: '', library: '', properties: fields.properties ?? {} },
     ...{ user: { $set: { user: 1, properties: 2 } }, historical: false },
   }
-  const line = toStoredLine(Buffer.from(`${fields.line ?? JSON.stringify(row)}\n`))
+  const line = fields.line ?? JSON.stringify(row)
   const head = { uuid, dedupKey: undefined, event, key: `p1:${user}` }
-  return { offset, kind, route, source: 'capture', receivedMs: 0, ...line, head: () => head }
+  return {
+    ...{ offset, kind, route, source: 'capture', receivedMs: 0 },
+    ...toStoredLine(Buffer.from(`${line}\n`)),
+    head: () => head,
+    encoded: () => toEncodedRecord({ ...head, line }),
+  }
+}
+
+/** What a consumer gets of a message. */
+export function toReceived({ fields, source, hasKey, gzipped }: KafkaMessage) {
+  const { bytes, uuidAt, eventAt, keyAt, keyEnd, lineAt, lineEnd } = fields
+  return {
+    key: hasKey ? Buffer.from(bytes.subarray(keyAt, keyEnd)) : null,
+    value: gzipped ?? Buffer.from(bytes.subarray(lineAt, lineEnd)),
+    headers: {
+      uuid: bytes.toString('utf8', uuidAt, eventAt),
+      event: bytes.toString('utf8', eventAt, keyAt),
+      source,
+      ...(gzipped ? { 'content-encoding': 'gzip' } : {}),
+    } as Record<string, string>,
+  }
 }
 
 export function toBatch(records: readonly StoredRecord[]): Batch {

@@ -1,15 +1,20 @@
 import { describe, expect, test } from 'bun:test'
 import { createRequire } from 'node:module'
-import fc from 'fast-check'
-import {
-  type Encoded,
-  kafkajs,
-  type RecordInput,
-  toRecordEncoder,
-} from '../../../../src/delivery/kafka/kafkajs-patches.ts'
+import { type FinishedSet, kafkajs } from '../../../../src/delivery/kafka/kafkajs-patches.ts'
 
 const load = createRequire(import.meta.url)
 const loadSource = (file: string) => load(`kafkajs/src/${file}`)
+
+/** The request that kafkajs sends for one finished set. */
+async function encodeRequest(set: FinishedSet, fields: object = {}): Promise<Buffer> {
+  const { protocol } = loadSource('protocol/requests').requests.Produce
+  const partitions = [{ partition: 7, messages: [{ value: set }] }]
+  const topicData = [{ topic: 'events', partitions }]
+  const { request } = protocol({ version: 7 })({ acks: -1, timeout: 5000, topicData, ...fields })
+  expect(request).toMatchObject({ apiKey: 0, apiVersion: 7, apiName: 'Produce' })
+  expect(request.expectResponse()).toBe(true)
+  return (await request.encode()).buffer
+}
 
 describe('patched kafkajs', () => {
   test('is the version that the patches are for', () => {
@@ -17,26 +22,49 @@ describe('patched kafkajs', () => {
     expect(kafkajs.Kafka).toBe(load('kafkajs').Kafka)
   })
 
-  test('encodes records by the patched encoder', () => {
-    const encode = loadSource('protocol/recordBatch/record/v0')
-    const { buf, buffer } = encode({ key: null, value: Buffer.from('value'), headers: {} })
-    expect(buf).toBe(buffer) // The buffer of kafkajs' encoder is longer than the record.
+  test('sends a finished set as it is, in the request that the protocol describes', async () => {
+    const bytes = Buffer.from('the set')
+    const decoder = new (loadSource('protocol/decoder'))(await encodeRequest({ seal: () => bytes }))
+    expect(decoder.readString()).toBeNull() // No transaction.
+    expect(decoder.readInt16()).toBe(-1)
+    expect(decoder.readInt32()).toBe(5000)
+    expect(decoder.readInt32()).toBe(1)
+    expect(decoder.readString()).toBe('events')
+    expect(decoder.readInt32()).toBe(1)
+    expect(decoder.readInt32()).toBe(7)
+    expect(decoder.readInt32()).toBe(bytes.length)
+    expect(decoder.readAll()).toEqual(bytes)
   })
 
-  test('groups messages by partition, in their order', () => {
-    const group = loadSource('producer/groupMessagesPerPartition')
-    fc.assert(
-      fc.property(fc.array(fc.nat({ max: 5 })), (partitions) => {
-        const messages = partitions.map((partition, index) => ({ partition, index }))
-        const groups = group({
-          ...{ topic: 't', partitionMetadata: [{}], messages },
-          partitioner: ({ message }: { message: { partition: number } }) => message.partition,
-        })
-        for (const partition of new Set(partitions))
-          expect(groups[partition]).toEqual(messages.filter((one) => one.partition === partition))
-        expect(Object.values(groups).flat()).toHaveLength(messages.length)
-      }),
-    )
+  test('hands the producer id to the set only when kafkajs has one', async () => {
+    const seen: unknown[] = []
+    const seal: FinishedSet['seal'] = (producer) => {
+      seen.push(producer)
+      return Buffer.alloc(1)
+    }
+    const Long = loadSource('utils/long')
+    await encodeRequest({ seal }, { producerId: -1, producerEpoch: 0 })
+    await encodeRequest({ seal }, { producerId: Long.fromValue('4294967298'), producerEpoch: 3 })
+    expect(seen).toEqual([undefined, { id: Buffer.from('0000000100000002', 'hex'), epoch: 3 }])
+  })
+
+  test('leaves the messages of other producers to kafkajs', async () => {
+    const messages = [{ key: null, value: Buffer.from('v') }]
+    const input = {
+      ...{ acks: -1, timeout: 5000 },
+      topicData: [{ topic: 't', partitions: [{ partition: 0, firstSequence: 0, messages }] }],
+    }
+    const encode = async (versions: { protocol: CallableFunction }) => {
+      const { request } = versions.protocol({ version: 7 })(input)
+      return (await request.encode()).buffer.length
+    }
+    const patched = await encode(loadSource('protocol/requests').requests.Produce)
+    expect(patched).toBe(await encode(loadSource('protocol/requests/produce')))
+  })
+
+  test('refuses a broker whose records have no headers', () => {
+    const { protocol } = loadSource('protocol/requests').requests.Produce
+    expect(() => protocol({ version: 2 })).toThrow('older than Kafka 0.11')
   })
 
   test('sets no timer while no requests are pending', () => {
@@ -50,53 +78,4 @@ describe('patched kafkajs', () => {
     expect(queue.throttleCheckTimeoutId).not.toBeNull()
     queue.destroy()
   })
-})
-
-/** The module as kafkajs ships it, also when this process has patched it. */
-function loadOriginal(): (input: RecordInput) => Encoded {
-  const path = load.resolve('kafkajs/src/protocol/recordBatch/record/v0/index.js')
-  const patched = load.cache[path]
-  delete load.cache[path]
-  const original = load(path)
-  if (patched) load.cache[path] = patched
-  return original
-}
-
-const original = loadOriginal()
-
-function fail(): never {
-  throw new Error('passed to the original')
-}
-
-const bytes = fc.uint8Array({ maxLength: 400 }).map((array) => Buffer.from(array))
-const name = fc.string({ minLength: 1, unit: 'binary-ascii' })
-
-test('encodes records of the sink’s shape byte for byte like kafkajs', () => {
-  const encode = toRecordEncoder(fail)
-  const record = fc.record({
-    key: fc.option(bytes),
-    value: bytes,
-    headers: fc.dictionary(name, fc.string({ unit: 'grapheme' }), {
-      maxKeys: 6,
-      noNullPrototype: true,
-    }),
-    offsetDelta: fc.nat({ max: 100_000 }),
-    timestampDelta: fc.constant(0),
-  })
-  fc.assert(
-    fc.property(record, (input) => {
-      expect(encode(input).buffer.equals(original(input).buffer)).toBe(true)
-    }),
-  )
-})
-
-test.each<[string, RecordInput]>([
-  ['a text value', { key: null, value: 'text' }],
-  ['a text key', { key: 'text', value: Buffer.alloc(1) }],
-  ['no value', { key: null, value: null }],
-  ['a header in bytes', { key: null, value: Buffer.alloc(1), headers: { h: Buffer.alloc(1) } }],
-  ['a time of its own', { key: null, value: Buffer.alloc(1), timestampDelta: 1 }],
-])('passes a record with %s to kafkajs', (_, input) => {
-  expect(toRecordEncoder(original)(input).buffer.equals(original(input).buffer)).toBe(true)
-  expect(() => toRecordEncoder(fail)(input)).toThrow('passed to the original')
 })

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import type { SendFault } from '../../../../src/delivery/kafka/fault.ts'
-import { toBytesMax, toMessage } from '../../../../src/delivery/kafka/message.ts'
+import { toMessage } from '../../../../src/delivery/kafka/message.ts'
 import {
   createPartitionQueue,
   createPendingBatch,
@@ -52,7 +52,7 @@ function makeQueue(answer: Answer, { bytesMax = 2 ** 20, isThere = true } = {}) 
     for (let offset = first; offset < first + count; offset += 1) {
       const record = makeRecord({ offset })
       const message = toMessage(record, 0)
-      queue.add({ record, message, bytesMax: toBytesMax(message), batch })
+      queue.add({ record, message, batch })
     }
     return done
   }
@@ -75,7 +75,7 @@ describe('a partition queue', () => {
     const queue = makeQueue(() => undefined, { bytesMax })
     await queue.add(3000)
     expect(queue.inflightMax()).toBe(1)
-    const bytesOfOne = toBytesMax(toMessage(makeRecord({ offset: 1 }), 0))
+    const bytesOfOne = toMessage(makeRecord({ offset: 1 }), 0).bytesMax
     for (const send of queue.sends) {
       expect(send.length).toBeLessThanOrEqual(1000)
       expect(send.length * bytesOfOne).toBeLessThanOrEqual(bytesMax)

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import kafkajs from 'kafkajs'
 import { silentLog } from '../../../../src/core/log.ts'
 import type { SendFault } from '../../../../src/delivery/kafka/fault.ts'
-import { toBytesMax, toMessage } from '../../../../src/delivery/kafka/message.ts'
+import { toMessage } from '../../../../src/delivery/kafka/message.ts'
 import {
   createClosing,
   createPendingBatch,
@@ -11,7 +11,7 @@ import {
 import { createTopic, murmur2, toPartition } from '../../../../src/delivery/kafka/topic.ts'
 import type { TopicFacts } from '../../../../src/delivery/kafka/topics.ts'
 import { until } from '../../../support/until.ts'
-import { makeFault, makeRecord, type RecordFields } from './fixtures.ts'
+import { makeFault, makeRecord, type RecordFields, toReceived } from './fixtures.ts'
 
 type Sent = { partition: number; user: string }
 
@@ -30,7 +30,8 @@ function makeTopic(options: {
     async send(partition, messages) {
       const fault = options.answer?.(partition)
       if (fault) return fault
-      sent.push(...messages.map(({ key }) => ({ partition, user: String(key) })))
+      for (const message of messages)
+        sent.push({ partition, user: String(toReceived(message).key) })
       return undefined
     },
     onDelivered(messages) {
@@ -47,7 +48,7 @@ function makeTopic(options: {
     for (const fields of records) {
       const record = makeRecord(fields)
       const message = toMessage(record, 0)
-      topic.enqueue({ record, message, bytesMax: toBytesMax(message), batch })
+      topic.enqueue({ record, message, batch })
     }
     return done
   }
