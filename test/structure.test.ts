@@ -80,8 +80,9 @@ function importFault(path: string, imported: string): string | undefined {
 }
 
 function levelFault(path: string, target: string): string | undefined {
-  // main.ts prints the version.
-  if (path === 'src/main.ts' && target === 'package.json') return
+  // main.ts prints the version, and the console shows it.
+  const showsVersion = path === 'src/main.ts' || path === 'src/app/console.ts'
+  if (showsVersion && target === 'package.json') return
   const [from, to] = [folderOf(path), folderOf(target)]
   if (from === to || levelOf(to) < levelOf(from)) return
   return `${path} imports ${target}, which is not below it`

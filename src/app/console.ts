@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { version } from '../../package.json'
 import type { JournalPosition } from '../console/answers.ts'
 import { type Console, createConsole } from '../console/console.ts'
 import { ConsoleError, toErrorResponse } from '../console/exchange.ts'
@@ -24,7 +25,9 @@ export function createServerConsole(services: Services, options: ServerConsoleOp
   const { worker, ...rest } = options
   return createConsole({
     ...rest,
+    version,
     config: services.config,
+    projects: services.projects,
     log: services.log,
     now: Date.now,
     isSampler: worker === undefined || worker.index === 0,

@@ -13,7 +13,7 @@ import { type QueryServer, startQueryServer } from '../embedded/query-api/server
 import { createDeadlines } from '../http/body.ts'
 import { createIsForwardedTls } from '../http/client-ip.ts'
 import { createRequestIds, createToIncoming } from '../http/incoming.ts'
-import { createIsConsoleUser, createIsOperator } from '../http/operators.ts'
+import { createIsAdminPortUser, createIsConsoleUser, createIsOperator } from '../http/operators.ts'
 import { createAnswer, createRefuse, createRespond, createTrace } from '../http/respond.ts'
 import { createAdminApp, createApp } from '../http/routes.ts'
 import { createScripts } from '../http/scripts.ts'
@@ -226,6 +226,7 @@ function toPeerRules({ config, platform: { auth } }: BaseServices) {
   const { ADMIN_TOKEN: token, TRUSTED_PROXIES: trustedProxies, NODE_ENV: environment } = config
   return {
     isOperator: createIsOperator({ token, trustedProxies }),
+    isAdminPortUser: createIsAdminPortUser({ token, publicUrl: config.PUBLIC_URL }),
     isConsoleUser: createIsConsoleUser({
       ...{ token, trustedProxies, isProduction: environment === 'production' },
       async hasPermission(authorization) {

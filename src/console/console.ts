@@ -1,5 +1,6 @@
 import { shareFor } from '../core/async.ts'
 import type { Log } from '../core/log.ts'
+import type { Projects } from '../projects/projects.ts'
 import { type AnswerOptions, createAnswer } from './answers.ts'
 import { type ClickHouseReaderOptions, createClickHouseReader } from './clickhouse.ts'
 import { ConsoleError, createParameters, toErrorResponse, toJsonResponse } from './exchange.ts'
@@ -8,6 +9,7 @@ import { createHistory } from './history.ts'
 import { monitorRoutes } from './monitor-routes.ts'
 import { type AskOthers, createAsk, type Question } from './processes.ts'
 import type { ConsoleHandler, ConsoleRoutes } from './routes.ts'
+import { setupRoutes } from './setup-routes.ts'
 import type { Delivery } from './stages.ts'
 
 /** The data behind the console and the commands, for those who may see it. */
@@ -26,6 +28,8 @@ export type ConsoleOptions = Omit<AnswerOptions, 'readFigures' | 'history'> &
     /** How far the sinks of this process are. */
     readDelivery(): Delivery
     askOthers: AskOthers
+    version: string
+    projects: Pick<Projects, 'view'>
   }
 
 export function createConsole(options: ConsoleOptions): Console {
@@ -35,11 +39,14 @@ export function createConsole(options: ConsoleOptions): Console {
   const readFigures = shareFor(overviewFreshMs, read)
   const answer = createAnswer({ ...options, readFigures, history })
   const closing = new AbortController()
-  const routes: ConsoleRoutes = monitorRoutes({
-    ...{ now, closing: closing.signal, delivery: options.readDelivery },
-    ask: createAsk(answer, options.askOthers),
-    clickhouse: createClickHouseReader(options),
-  })
+  const ask = createAsk(answer, options.askOthers)
+  const clickhouse = createClickHouseReader(options)
+  const delivery = options.readDelivery
+  const sinks = () => Object.keys(delivery().sinks)
+  const routes: ConsoleRoutes = {
+    ...monitorRoutes({ now, closing: closing.signal, delivery, ask, clickhouse }),
+    ...setupRoutes({ ...options, clickhouse, sinks }),
+  }
   return {
     respond: (request) => respond(routes, request, options.log),
     answer,

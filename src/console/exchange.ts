@@ -1,3 +1,5 @@
+import { withTimeLimit } from '../core/async.ts'
+
 /** A reply of the console other than 200. `detail` is a sentence for a person. */
 export class ConsoleError extends Error {
   readonly status: number
@@ -15,6 +17,7 @@ export class ConsoleError extends Error {
 export const safeHeaders = {
   'cache-control': 'no-store',
   'x-content-type-options': 'nosniff',
+  'content-security-policy': "default-src 'none'; sandbox",
 } as const
 
 export function toJsonResponse(document: object, status = 200): Response {
@@ -69,6 +72,35 @@ export function createParameters(search: URLSearchParams): QueryParameters {
 }
 
 export const invalid = (detail: string) => new ConsoleError(400, 'invalid_query', detail)
+
+const bodyBytesMax = 1024 * 1024
+const bodyMsMax = 10_000
+
+/** The JSON object of a POST. A form of another page cannot send this content type. */
+export async function readObject(request: Request): Promise<Record<string, unknown>> {
+  const type = request.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase()
+  if (type !== 'application/json')
+    throw new ConsoleError(415, 'unsupported_content_type', 'send content-type: application/json')
+  const text = await withTimeLimit(readText(request), bodyMsMax, () => {
+    throw new ConsoleError(408, 'body_timeout', `the body did not arrive within ${bodyMsMax} ms`)
+  })
+  const value = parseJson(text)
+  if (typeof value === 'object' && value !== null && !Array.isArray(value))
+    return value as Record<string, unknown>
+  throw invalid('the body is not a JSON object')
+}
+
+async function readText(request: Request): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of request.body ?? []) {
+    bytes += chunk.byteLength
+    if (bytes > bodyBytesMax)
+      throw new ConsoleError(413, 'body_too_large', `a body is at most ${bodyBytesMax} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
+}
 
 export function parseJson(text: string): unknown {
   try {

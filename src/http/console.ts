@@ -1,9 +1,10 @@
 import { parseTarget } from './incoming.ts'
-import { type IsConsoleUser, isConsoleUserOfAdminPort } from './operators.ts'
+import type { IsConsoleUser } from './operators.ts'
 import { type Context, type Trace, toPeer } from './respond.ts'
 
 export type ConsoleAccess = {
   isConsoleUser: IsConsoleUser
+  isAdminPortUser: IsConsoleUser
   /** Answers the requests below `/console/api/` of those who may use the console. */
   console(request: Request): Promise<Response>
   /** Answers with a file of the console's page. */
@@ -29,7 +30,7 @@ export function toConsoleRoutes({ isConsoleUser, console, consolePage, trace }: 
 const pagePaths = ['/console', '/console/', '/console/page.js', '/console/page.css']
 
 export const toAdminConsoleRoutes = (options: RouteOptions) =>
-  toConsoleRoutes({ ...options, isConsoleUser: isConsoleUserOfAdminPort })
+  toConsoleRoutes({ ...options, isConsoleUser: options.isAdminPortUser })
 
 const toLocked = () =>
   Response.json(

@@ -48,15 +48,33 @@ type ConsoleUserOptions = OperatorOptions & {
   hasPermission(authorization: string): boolean | Promise<boolean>
 }
 
-/** Whoever reaches ADMIN_PORT is an operator; a page of another origin in the browser of one is not. */
-export const isConsoleUserOfAdminPort: IsConsoleUser = (request) => isOfOwnPage(request)
+/**
+ * Whoever reaches ADMIN_PORT is an operator; a page of another origin in the browser of one is not.
+ * A page of the internet whose name is made to point to this port (DNS rebinding) has its own origin
+ * there, so a public name other than that of PUBLIC_URL needs ADMIN_TOKEN, which no page has.
+ */
+export function createIsAdminPortUser({
+  publicUrl,
+  token,
+}: Pick<OperatorOptions, 'token'> & { publicUrl: string | undefined }): IsConsoleUser {
+  const hasToken = createHasToken({ token })
+  const publicHost = publicUrl === undefined ? undefined : new URL(publicUrl).hostname
+  return (request) => {
+    if (!isOfOwnPage(request)) return false
+    const host = (request.headers.get('host') ?? '').replace(/:\d+$/, '').toLowerCase()
+    return privateHost.test(host) || host === publicHost || hasToken(request)
+  }
+}
+
+/** An address, or a name without a dot. */
+const privateHost = /^(?:\[[\da-f:.]+\]|\d{1,3}(?:\.\d{1,3}){3}|[a-z\d_-]+)$/
 
 function isOfOwnPage({ headers }: Request): boolean {
   const origin = headers.get('origin')
   return origin === null || origin.replace(/^https?:\/\//, '') === headers.get('host')
 }
 
-function createHasToken({ token }: OperatorOptions) {
+function createHasToken({ token }: Pick<OperatorOptions, 'token'>) {
   const digest = token === undefined ? undefined : toDigest(token)
   return ({ headers }: Request): boolean => {
     const [, sent] = /^bearer +(\S+)$/i.exec(headers.get('authorization') ?? '') ?? []

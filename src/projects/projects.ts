@@ -4,6 +4,7 @@ import type { Log } from '../core/log.ts'
 import type { ClientEntry, SdkOverrides, UserEntry } from '../core/project-entries.ts'
 import type { Project, ProtocolName } from '../core/protocol.ts'
 import { toKeyHash, tokenRule, toToken } from '../core/token.ts'
+import { type PlacedFault, toPlacedFaults } from './fault-lines.ts'
 import {
   type ProjectEntry,
   type ProjectsFile,
@@ -19,9 +20,10 @@ import { createFileCheck, toMark } from './watch.ts'
  * content stays in use.
  */
 export function createProjects({ path, log, checkMs = 500 }: ProjectsOptions): Projects {
-  if (path === undefined) return toProjects({ current: undefined }, noWatch)
+  if (path === undefined) return toProjects({ current: undefined, ...neverLoaded }, noWatch)
   const seen = toMark(statSync(path))
-  const state: State = { current: toIndex(readAtStart(path)) }
+  const loadedMs = Date.now()
+  const state: State = { current: toIndex(readAtStart(path)), path, loadedMs, faults: [] }
   const listeners = new Set<() => void>()
   const check = createFileCheck({
     path,
@@ -29,8 +31,11 @@ export function createProjects({ path, log, checkMs = 500 }: ProjectsOptions): P
     onText(text) {
       try {
         state.current = toIndex(parseProjectsFile(text, path))
+        state.loadedMs = Date.now()
+        state.faults = []
       } catch (error) {
         const faults = error instanceof ProjectsFileError ? error.faults : [String(error)]
+        state.faults = toPlacedFaults(faults, text)
         log.error(
           { security: 'projects_reload_refused', path, faults },
           'the projects file is faulty; the previous content stays in use; correct the faults',
@@ -89,6 +94,8 @@ export type Projects = {
   byId(id: string): Project
   /** Whether the projects file has a project of this id. */
   isListed(id: string): boolean
+  /** The file as it is in force, and the faults of a later content that is not. */
+  view(): LoadedProjects
   clients(): readonly ClientEntry[]
   users(): readonly UserEntry[]
   /** The overrides of the project, overridden by those of the app. */
@@ -96,6 +103,14 @@ export type Projects = {
   /** Calls `listener` after each change. Returns a function that ends the subscription. */
   onChange(listener: () => void): () => void
   close(): void
+}
+
+type LoadedProjects = {
+  /** Undefined without a projects file. */
+  path: string | undefined
+  loadedMs: number | undefined
+  faults: readonly PlacedFault[]
+  entries: readonly ProjectEntry[]
 }
 
 type Index = {
@@ -108,7 +123,9 @@ type Index = {
 }
 
 /** Without a projects file there is no index. */
-type State = { current: Index | undefined }
+type State = { current: Index | undefined } & Omit<LoadedProjects, 'entries'>
+
+const neverLoaded = { path: undefined, loadedMs: undefined, faults: [] }
 
 type Watched = { listeners: Set<() => void>; close(): void }
 
@@ -150,6 +167,10 @@ function toProjects(state: State, { listeners, close }: Watched): Projects {
     },
     byId,
     isListed: (id) => state.current?.byId.has(id) ?? false,
+    view() {
+      const { path, loadedMs, faults, current } = state
+      return { path, loadedMs, faults, entries: [...(current?.byId.values() ?? [])] }
+    },
     clients: () => state.current?.clients ?? [],
     users: () => state.current?.users ?? [],
     sdkOverrides(projectId, app) {

@@ -82,6 +82,15 @@ test('ADMIN_PORT is open, but not to pages of other origins', async () => {
   expect((await ask(url, { origin: 'https://evil.example' })).status).toBe(401)
 })
 
+test('ADMIN_PORT under a public name needs the token: a page could have that name', async () => {
+  const url = `http://127.0.0.1:${adminPort}`
+  const rebound = { host: `evil.example:${adminPort}`, origin: `http://evil.example:${adminPort}` }
+  expect((await ask(url, rebound)).status).toBe(401)
+  expect((await ask(url, { host: 'admin' })).status).toBe(200)
+  const authorization = `Bearer ${adminToken}`
+  expect((await ask(url, { ...rebound, authorization })).status).toBe(200)
+})
+
 test('in development it is open to this machine, and to no page of another origin', async () => {
   const { url } = development
   expect((await ask(url)).status).toBe(200)

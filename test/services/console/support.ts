@@ -71,6 +71,12 @@ export async function read(
   return JSON.parse(text)
 }
 
+/** Sends a document to the console. */
+export async function send(server: Pick<Spillway, 'url'>, path: string, body: object) {
+  const { status, text } = await post(`${server.url}/console/api/${path}`, body)
+  return { status, text, document: () => JSON.parse(text) as Document }
+}
+
 /** Reads the messages of a stream as they come. */
 export async function watch(server: Pick<Spillway, 'url'>, query: string) {
   const control = new AbortController()
