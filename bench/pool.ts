@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 
 /** Events of one request, like a server SDK. */
-const eventsPerBatch = 50
+export const eventsPerBatch = 50
 const bodiesDefault = 100_000
 /** All bodies have nearly the same size. */
 const bodyBytesMin = 2400

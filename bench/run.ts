@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { type Floor, toFloorText } from './cpu-floor.ts'
 import { describeMachine } from './machine.ts'
 import { measureScenario, type Row, warmUpSeconds } from './measure.ts'
 import { toPicture } from './picture.ts'
@@ -38,7 +39,8 @@ async function main(): Promise<number> {
     const rows: Row[] = []
     for (const name of names)
       rows.push(await measureScenario(name, scenarios[name]!, { ...given, pace }))
-    await report(rows, values)
+    const floor = needsPool(names) ? [toFloorText(await readFloor())] : []
+    await report(rows, floor, values)
     return rows.every(({ passed }) => passed) ? 0 : 1
   } finally {
     await services.stop()
@@ -68,11 +70,23 @@ function readArguments() {
   }
 }
 
-async function report(rows: readonly Row[], { alone, write }: { alone: boolean; write: boolean }) {
+/** In a process of its own: no other code has warmed up or filled its heap. */
+async function readFloor(): Promise<Floor> {
+  console.error('batch-gzip: decode to encode, in process')
+  const child = Bun.spawn(['bun', join(import.meta.dir, 'cpu-floor.ts'), '--json'], {
+    stdout: 'pipe',
+    stderr: 'inherit',
+  })
+  return (await new Response(child.stdout).json()) as Floor
+}
+
+type Report = { alone: boolean; write: boolean }
+
+async function report(rows: readonly Row[], notes: readonly string[], { alone, write }: Report) {
   const command = `bun run bench ${process.argv.slice(2).join(' ')}`.trim()
   const where = alone ? 'alone, embedded ClickHouse' : 'with Kafka, ClickHouse and Redis'
   const caption = `${describeMachine()}; ${where}`
-  const tables = `${toTable(rows)}\n\n${toThreadTable(rows)}`
+  const tables = [toTable(rows), toThreadTable(rows), ...notes].join('\n\n')
   console.log(tables)
   if (!write) return
   const text = `# Results\n\n\`${command}\`, ${new Date().toISOString().slice(0, 10)}. ${caption}.\n\n${tables}\n\n![Requests a second](results.svg)\n`
