@@ -5,7 +5,7 @@ import { createObservations } from '../console/observations.ts'
 import { createPageFiles } from '../console/page-files.ts'
 import type { AskOthers, Question } from '../console/processes.ts'
 import { createPosthogBoot } from '../contracts/capture/posthog-boot.ts'
-import { createContracts } from '../contracts/registry.ts'
+import { createContracts, toContractLimits } from '../contracts/registry.ts'
 import { shareFor } from '../core/async.ts'
 import type { Log } from '../core/log.ts'
 import { toEmbeddedFolder } from '../delivery/clickhouse/store.ts'
@@ -194,10 +194,7 @@ function createShell(base: BaseServices, { logs, metrics, worker, closer }: Shel
   const { isForwardedTls, ...peerRules } = toPeerRules(base)
   const refuse = createRefuse(options)
   const paced = createPacedMetrics(worker?.gather ?? metrics.text)
-  const contracts = createContracts({
-    reportEventsMax: config.REPORT_EVENTS_MAX,
-    telemetryEventsMax: config.TELEMETRY_EVENTS_MAX,
-  })
+  const contracts = createContracts(toContractLimits(config))
   const { POSTHOG_JS_DIR: scriptsDir } = config
   const scripts = scriptsDir === undefined ? undefined : createScripts(scriptsDir)
   const boot = createPosthogBoot({ canRecord: scripts?.canRecord === true })

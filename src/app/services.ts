@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import type { Config } from '../config/config.ts'
+import { toContractLimits } from '../contracts/registry.ts'
 import { toSender } from '../core/address.ts'
 import { createGarbageCollector } from '../core/collect-garbage.ts'
 import { type OriginRule, toOriginRule } from '../core/cors.ts'
@@ -116,7 +117,9 @@ export async function openServices(options: ServicesOptions): Promise<Services> 
   const memory = createMemoryAdmission({
     bytesMax: config.INTAKE_BYTES_MAX,
     requestsMax: config.INFLIGHT_REQUESTS_MAX,
-    collector: createGarbageCollector({ everyBytes: collectEveryBytes }),
+    collector: createGarbageCollector({
+      everyBytes: Math.min(collectEveryBytes, config.INTAKE_BYTES_MAX / 4),
+    }),
   })
   const parts = {
     counters: createEventCounters(base.projects.isListed),
@@ -131,10 +134,7 @@ export async function openServices(options: ServicesOptions): Promise<Services> 
     storage,
     bodyThread: createBodyThread({
       workMsMax: config.BODY_WORK_MS_MAX,
-      limits: {
-        reportEventsMax: config.REPORT_EVENTS_MAX,
-        telemetryEventsMax: config.TELEMETRY_EVENTS_MAX,
-      },
+      limits: toContractLimits(config),
     }),
     isDraining,
   }

@@ -22,6 +22,12 @@ const flag = (description: string, fallback: boolean) =>
   Type.Boolean({ description, default: fallback })
 const optional = Type.Optional
 
+/**
+ * Three quarters of so much INTAKE_BYTES_MAX hold the largest body: 25 MB as chunks and as a whole, and 104 MiB to
+ * process it. With less, the bounds of a body are lowered in proportion.
+ */
+export const intakeBytesOfLargest = 208 * mib
+
 /** Every setting: its meaning with units, its default and its bounds. The table in README.md is generated from it. */
 export const settingsSchema = Type.Object({
   PORT: integer('HTTP port; 0 picks a free one, which the first log line names', [3000, 0, 65535]),
@@ -76,13 +82,8 @@ export const settingsSchema = Type.Object({
     8 * gib,
   ]),
   INTAKE_BYTES_MAX: integer(
-    'memory for request bodies in flight and what they decode to; beyond it 503',
-    [
-      256 * mib,
-      // Three quarters of it must hold the largest body: 25 MB as chunks and as a whole, and 104 MiB to process it.
-      208 * mib,
-      64 * gib,
-    ],
+    'memory for request bodies in flight and what they decode to; beyond it 503; below 208 MiB the largest bodies are smaller in proportion',
+    [256 * mib, 64 * mib, 64 * gib],
   ),
   INFLIGHT_REQUESTS_MAX: integer('requests in flight; beyond it 503', [4096, 1, 1_000_000]),
   BODY_WORK_MS_MAX: integer(

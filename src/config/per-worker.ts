@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Config, settingsSchema } from './config.ts'
+import { type Config, intakeBytesOfLargest, settingsSchema } from './config.ts'
 
 /** Limits of a node, which its processes share. */
 const divided = [
@@ -10,12 +10,17 @@ const divided = [
   'DEDUP_BYTES_MAX',
 ] as const
 
-/** The settings of one worker: its own folder, and its share of the node's limits, but at least their minimum. */
+/**
+ * The settings of one worker: its own folder, and its share of the node's limits, but at least their
+ * minimum, and enough memory for the largest body that the node accepts.
+ */
 export function toShare(config: Config, index: number): Config {
   const share = { ...config, dataDir: join(config.dataDir, `worker-${index}`) }
   for (const name of divided) {
     const { minimum = 1 } = settingsSchema.properties[name] as { minimum?: number }
-    share[name] = Math.max(Math.floor(config[name] / config.WORKERS), minimum)
+    const least =
+      name === 'INTAKE_BYTES_MAX' ? Math.min(config[name], intakeBytesOfLargest) : minimum
+    share[name] = Math.max(Math.floor(config[name] / config.WORKERS), least)
   }
   return share
 }

@@ -1,3 +1,4 @@
+import { type Config, intakeBytesOfLargest } from '../config/config.ts'
 import type { Contract, ContractKey, Submission } from '../core/protocol.ts'
 import { normaliseCapture } from './capture/normalise.ts'
 import { captureProtocol, recordingProtocol } from './capture/protocol.ts'
@@ -17,19 +18,38 @@ import { createTelemetryProtocol } from './telemetry/protocol.ts'
 export function createContracts({
   reportEventsMax,
   telemetryEventsMax,
-}: {
-  reportEventsMax: number
-  telemetryEventsMax: number
-}) {
+  sizeShare = 1,
+}: ContractLimits) {
   const report = createReportProtocol({ eventsMax: reportEventsMax })
   const telemetry = createTelemetryProtocol({ eventsMax: telemetryEventsMax })
-  return {
+  const contracts = {
     capture: toContract('capture', { ...captureProtocol, normalise: normaliseCapture }),
     captureV1: toContract('captureV1', captureV1),
     recording: toContract('recording', { ...recordingProtocol, normalise: normaliseRecording }),
     link: toContract('link', { ...linkProtocol, normalise: normaliseLink }),
     report: toContract('report', { ...report, normalise: normaliseReport }),
     telemetry: toContract('telemetry', { ...telemetry, normalise: normaliseTelemetry }),
+  }
+  for (const { decode } of Object.values(contracts)) {
+    decode.bodyBytesMax = Math.floor(decode.bodyBytesMax * sizeShare)
+    decode.sizeShare = sizeShare
+  }
+  return contracts
+}
+
+export type ContractLimits = {
+  reportEventsMax: number
+  telemetryEventsMax: number
+  /** Of the usual bounds of a body. Default 1. */
+  sizeShare?: number
+}
+
+/** With less memory for bodies than the largest one needs, bodies must be smaller. */
+export function toContractLimits(config: Config): ContractLimits {
+  return {
+    reportEventsMax: config.REPORT_EVENTS_MAX,
+    telemetryEventsMax: config.TELEMETRY_EVENTS_MAX,
+    sizeShare: Math.min(1, config.INTAKE_BYTES_MAX / intakeBytesOfLargest),
   }
 }
 
@@ -38,5 +58,5 @@ function toContract<S extends Submission>(
   key: ContractKey,
   contract: Omit<Contract<S>, 'key'>,
 ): Contract<S> {
-  return { ...contract, key }
+  return { ...contract, key, decode: { ...contract.decode } }
 }

@@ -20,6 +20,8 @@ export type IngestRequest = {
 export type DecodeRules = {
   /** Bound of the body, both on the wire and decoded. */
   bodyBytesMax: number
+  /** The part of the usual bounds that fits into INTAKE_BYTES_MAX; 1 if it is missing. */
+  sizeShare?: number
   /**
    * Accepts `data=` forms and `?data=`, plain or base64, and hints of compression in query, form
    * and header.

@@ -7,6 +7,7 @@ import type { Journal } from '../journal/journal.ts'
 import type { EventCounters } from '../observability/event-counters.ts'
 import type { Admission, QuotaVerdict } from './admission.ts'
 import { decodeSmallBody } from './decode/body.ts'
+import { assertFits } from './decode/payload.ts'
 import type { Claim } from './dedup/claim.ts'
 import type { Dedup } from './dedup/dedup.ts'
 import { assertNotHeld, createLargeIngest } from './large-bodies/ingest-large.ts'
@@ -34,6 +35,8 @@ export function createIngest(options: IngestOptions): Ingest {
       options.assertOpen()
       assertNotHeld(hold, incoming)
       contract.assertHead?.(incoming)
+      // Before the memory: a retry would not help.
+      assertFits(incoming.announcedBytes, contract.decode.bodyBytesMax)
       ticket = memory.admit(incoming.announcedBytes)
       bytes = await incoming.read(contract.decode.bodyBytesMax, ticket)
       const turn = scheduler.take()

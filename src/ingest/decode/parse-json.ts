@@ -53,33 +53,42 @@ const copiesPerText = 6
  * text.
  */
 const valuesBytesMax = 256 * 1024 * 1024
-/** However dense a body is, it must fit into the memory of the intake while it is the only one. */
+/**
+ * However dense a body is, it must fit into the memory of the intake while it is the only one: see
+ * `intakeBytesOfLargest`.
+ */
 const chargeBytesMax = 104 * 1024 * 1024
 
-/**
- * Estimated bytes to make events of a text, without the structure of its values: `toValuesBytes`
- * is that.
- */
+/** Estimated bytes to make events of a text, without the structure of its values. */
 export function toWorkBytes(textBytes: number): number {
-  return Math.min(textBytes * copiesPerText, chargeBytesMax)
+  return textBytes * copiesPerText
 }
 
 /**
- * The estimated bytes of the values of a text, beside `toWorkBytes`. Throws nesting_too_deep,
- * too_many_names, body_too_large.
+ * The bytes that a large body is charged to make events of its text. `share`: of the usual bounds.
+ * Throws what `toValuesBytes` throws.
  */
-export function toValuesBytes(text: string): number {
+export function toChargedBytes(text: string, textBytes: number, share = 1): number {
+  const bytes = toWorkBytes(textBytes) + toValuesBytes(text, share)
+  return Math.floor(Math.min(bytes, chargeBytesMax * share))
+}
+
+/**
+ * The estimated bytes of the values of a text. Throws nesting_too_deep, too_many_names,
+ * body_too_large.
+ */
+export function toValuesBytes(text: string, share = 1): number {
   const { depth, containers, strings, names } = scanJson(text, nestingMax)
   if (depth > nestingMax) throw tooDeep()
   if (names > namesMax) throw tooManyNames()
   const bytes = containers * containerBytes + strings * stringBytes
-  if (bytes > valuesBytesMax) {
+  if (bytes > valuesBytesMax * share) {
     throw new IngestError(
       'body_too_large',
       'the JSON holds more values than the server can process',
     )
   }
-  return Math.min(bytes, chargeBytesMax - toWorkBytes(text.length))
+  return bytes
 }
 
 /** JSC's message may quote the faulty text at any length. */

@@ -1,8 +1,16 @@
+import { IngestError } from '../../core/errors.ts'
+
 /**
  * A body, or what is left of it after some layers are removed: bytes, or text if it came from a
  * form field.
  */
 export type Payload = Uint8Array | string
+
+/** Throws body_too_large. */
+export function assertFits(bytes: number, bytesMax: number): void {
+  if (bytes > bytesMax)
+    throw new IngestError('body_too_large', `the body exceeds ${bytesMax} bytes`)
+}
 
 const utf8 = new TextDecoder()
 

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import type { ContractLimits } from '../../contracts/registry.ts'
 import { withTimeLimit } from '../../core/async.ts'
 import { type ErrorCode, type ErrorDetails, IngestError } from '../../core/errors.ts'
 import type {
@@ -16,8 +17,6 @@ export type RequestHead = Pick<IngestRequest, 'method' | 'path' | 'clientIp' | '
   query: string
   headers: [string, string][]
 }
-
-type ContractLimits = { reportEventsMax: number; telemetryEventsMax: number }
 
 /** The steps of `BodyWork`. `end` frees the memory of the body. */
 export type BodyRequest =

@@ -1,6 +1,6 @@
 import { toRecord } from '../../contracts/encode.ts'
 import { cutBytes } from '../../contracts/shared/text.ts'
-import { type CodeCounts, IngestError, toRequestError } from '../../core/errors.ts'
+import { type CodeCounts, toRequestError } from '../../core/errors.ts'
 import type { CanonicalEvent, Rejection } from '../../core/event.ts'
 import { deadLetterRawBytesMax, deadLettersMax } from '../../core/limits.ts'
 import type {
@@ -14,8 +14,8 @@ import type {
 } from '../../core/protocol.ts'
 import { toLineText } from '../../core/record.ts'
 import { assertFilled, unwrapBody } from '../decode/body.ts'
-import { parseLargeJson, toValuesBytes, toWorkBytes } from '../decode/parse-json.ts'
-import { discard, type Payload, payloadBytes, toText } from '../decode/payload.ts'
+import { parseLargeJson, toChargedBytes } from '../decode/parse-json.ts'
+import { assertFits, discard, type Payload, payloadBytes, toText } from '../decode/payload.ts'
 
 /**
  * The pure part of the pipeline for one large body, in steps: between them the serving thread takes
@@ -93,18 +93,16 @@ export function createBodyWork(
 
   return {
     unwrap() {
-      const { bodyBytesMax: bytesMax } = contract.decode
+      const { bodyBytesMax: bytesMax, sizeShare } = contract.decode
       const ticket = { charge() {} }
       const payload = unwrapBody({ request, body: wire, rules: contract.decode, bytesMax, ticket })
       assertFilled(payload)
       decodedBytes = payloadBytes(payload)
-      if (decodedBytes > bytesMax) {
-        throw new IngestError('body_too_large', `the body exceeds ${bytesMax} bytes`)
-      }
+      assertFits(decodedBytes, bytesMax)
       const text = toText(payload)
       for (const used of [payload, body]) discard(used)
       body = text
-      return { decodedBytes, workBytes: toWorkBytes(decodedBytes) + toValuesBytes(text) }
+      return { decodedBytes, workBytes: toChargedBytes(text, decodedBytes, sizeShare) }
     },
     parse() {
       const value = parseLargeJson(toText(body))

@@ -42,3 +42,11 @@ test('divides the limits of a node among its workers, down to their minimum', ()
   expect(share.INTAKE_BYTES_MAX).toBe(208 * mib) // An eighth could not hold one large body.
   expect(config.dataDir).toBe('/data')
 })
+
+test('a worker accepts bodies as large as the node may, also on a node with little memory', () => {
+  const { config } = loadConfig({
+    ...{ WORKERS: '2', INTAKE_BYTES_MAX: '100MiB', DATA_DIR: '/data' },
+    ...{ CLICKHOUSE_URL: 'http://localhost:8123', REDIS_URL: 'redis://localhost' },
+  })
+  expect(toShare(config, 0).INTAKE_BYTES_MAX).toBe(100 * mib)
+})

