@@ -1,7 +1,10 @@
 import { expect, test } from 'bun:test'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Compile } from 'typebox/schema'
 import { loadConfig } from '../../src/config/config.ts'
+import { requireCommand, run } from '../services/install.ts'
+import { temporaryFolder } from '../support/folder.ts'
 import schema from './compose.schema.json'
 
 type Service = {
@@ -12,12 +15,13 @@ type Service = {
   read_only?: boolean
   networks?: { default?: { ipv4_address?: string } }
   secrets?: { source: string }[]
+  configs?: { source: string }[]
 }
 type Compose = {
   services: Record<string, Service>
   volumes: Record<string, unknown>
-  secrets: Record<string, unknown>
-  configs: Record<string, { content: string }>
+  secrets: Record<string, { file?: string }>
+  configs: Record<string, { file?: string; content: string }>
 }
 
 const text = await Bun.file(join(import.meta.dir, '../../compose.yaml')).text()
@@ -75,8 +79,33 @@ test('holds no password, and gives no container a capability', () => {
     .filter((line) => /password/i.test(line) && !line.startsWith('#'))
   for (const line of passwords) expect(line).toMatch(/\$\{\w+_PASSWORD:\?|\$\$REDIS_PASSWORD/)
   for (const { cap_drop } of Object.values(compose.services)) expect(cap_drop).toEqual(['ALL'])
-  for (const name of ['node-1', 'node-2']) expect(compose.services[name]?.read_only).toBe(true)
 })
+
+// Compose copies what is not a file into the container, and refuses to do so if it is read-only.
+test('gives read-only containers only secrets and configs that are files', () => {
+  const { services, secrets, configs } = compose
+  const copied = Object.values(services)
+    .filter(({ read_only }) => read_only)
+    .flatMap((service) => [
+      ...(service.secrets ?? []).map(({ source }) => secrets[source]),
+      ...(service.configs ?? []).map(({ source }) => configs[source]),
+    ])
+    .filter((one) => one?.file === undefined)
+  expect(copied).toEqual([])
+})
+
+test('haproxy accepts the configuration of the balancer without a warning', async () => {
+  await requireCommand('haproxy', 'haproxy')
+  using folder = temporaryFolder()
+  const path = join(folder.path, 'haproxy.cfg')
+  // The names of the nodes are known in the network of the containers only.
+  writeFileSync(path, compose.configs.balancer!.content.replace(/node-\d:/g, '127.0.0.1:'))
+  const { exitCode, output } = await run(['haproxy', '-c', '-f', path])
+  expect({ exitCode, output: output.trim() }).toEqual({
+    exitCode: 0,
+    output: 'Configuration file is valid',
+  })
+}, 120_000)
 
 test('nodes trust the address of the balancer alone', () => {
   const { balancer, ...others } = compose.services
