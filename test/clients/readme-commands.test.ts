@@ -223,7 +223,7 @@ test('the commands of production start it, with the projects file of README.md',
   await start(block('NODE_ENV=production'))
   // Other users cannot read the signing keys, and git does not see them.
   expect(statSync(join(home, 'keys.json')).mode & 0o777).toBe(0o600)
-  expect(readFileSync(join(root, '.gitignore'), 'utf8').split('\n')).toContain('keys.json')
+  expect(readFileSync(join(root, '.gitignore'), 'utf8').split('\n')).toContain('/keys.json')
   const capture = `curl -s http://127.0.0.1:3000/e -d '{"token":"phc_shop_web","event":"e","distinct_id":"u"}'`
   expect((await run(capture)).output).toBe('{"code":1,"status":"ok"}')
   const token = `curl -s http://127.0.0.1:3000/api/auth/token -u backend:backend-secret -d grant_type=client_credentials`
