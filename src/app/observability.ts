@@ -22,6 +22,7 @@ export function createBootChecks(base: BaseServices): HealthChecks {
     phase: () => 'starting',
     durability: base.config.DURABILITY,
     journal: () => emptyJournal,
+    isDeliveryWithoutDisk: () => false,
     sinks: () => ({}),
     redis: () => toRedisState(base),
   })
@@ -41,6 +42,7 @@ export function createChecks(services: Services): HealthChecks {
     phase: () => (isDraining() ? 'draining' : 'ready'),
     durability: config.DURABILITY,
     journal: () => storage.journal.stats(),
+    isDeliveryWithoutDisk: () => storage.shipping.isWithoutDisk(),
     sinks: () => storage.shipping.health(),
     redis: () => toRedisState(services),
   })

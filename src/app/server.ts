@@ -150,9 +150,13 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
   listening.replaceApps(shell.toApps(services.ingest, createChecks(services), console.respond))
   boot.open(services.ingest)
   log.info({ durability: config.DURABILITY, dataDir: config.dataDir }, 'ready')
-  await storage.started
-  await reportQueryServer(await querying, log)
-  orphans.start()
+  const delivering = storage.started.then(async () => {
+    await reportQueryServer(await querying, log)
+    orphans.start()
+  })
+  // On a full disk the delivery starts later, and the server can be stopped meanwhile.
+  delivering.catch(() => {})
+  await Promise.race([delivering, storage.shipping.withoutDisk])
   async function stop(reason: string): Promise<StopReport> {
     log.info({ reason }, 'stopping')
     await closer.close(config.SHUTDOWN_MS_MAX)

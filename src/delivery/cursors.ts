@@ -55,13 +55,11 @@ export function openCursors({ dir, journalId }: { dir: string; journalId: string
 
 /** The cursor of each sink in one journal, as an earlier process wrote it. */
 export function loadOffsets({ dir, journalId }: { dir: string; journalId: string }): SinkOffsets {
-  if (!existsSync(toPath(dir))) return {}
-  const cursors = openCursors({ dir, journalId })
-  try {
-    return Object.fromEntries(sinkNames.map((name) => [name, cursors.offset(name) ?? 0]))
-  } finally {
-    cursors.close()
-  }
+  const sql = 'SELECT sink, next FROM cursors WHERE journal = ?'
+  const rows = readRows<{ sink: string; next: number | null }>(dir, sql, journalId)
+  if (rows === undefined) return {}
+  const offsetOf = (name: SinkName) => rows.find(({ sink }) => sink === name)?.next ?? 0
+  return Object.fromEntries(sinkNames.map((name) => [name, offsetOf(name)]))
 }
 
 /**
@@ -69,12 +67,21 @@ export function loadOffsets({ dir, journalId }: { dir: string; journalId: string
  * cursor file.
  */
 export function loadFurthestOffset(dir: string): number {
-  if (!existsSync(toPath(dir))) return 0
-  const database = openDatabase(toPath(dir))
+  const sql = 'SELECT max(max(coalesce(next, 0), coalesce(last, -1) + 1)) AS furthest FROM cursors'
+  return readRows<{ furthest: number | null }>(dir, sql)?.[0]?.furthest ?? 0
+}
+
+/**
+ * Writes nothing, because the disk may be full. Undefined without a file, and without the table: the
+ * disk was full when the file was made, so nothing was shipped.
+ */
+function readRows<Row>(dir: string, sql: string, ...values: string[]): Row[] | undefined {
+  if (!existsSync(toPath(dir))) return undefined
+  const database = new Database(toPath(dir))
   try {
-    const sql =
-      'SELECT max(max(coalesce(next, 0), coalesce(last, -1) + 1)) AS furthest FROM cursors'
-    return database.query<{ furthest: number | null }, []>(sql).get()?.furthest ?? 0
+    const findTable = `SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'cursors'`
+    if (database.query(findTable).get() === null) return undefined
+    return database.query<Row, string[]>(sql).all(...values)
   } finally {
     database.close()
   }

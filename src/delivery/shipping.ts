@@ -11,9 +11,14 @@ import type { FromThread, ThreadOptions, ThreadStatus } from './thread-messages.
 export type Shipping = {
   /**
    * Resolves with each sink's cursor when the thread runs; the sinks connect in the background.
-   * Rejects with a text for the operator when the thread cannot start.
+   * Rejects with a text for the operator when the thread cannot start. If the disk is full it tries
+   * again until there is space.
    */
   start(): Promise<SinkOffsets>
+  /** Resolves when the start has to wait for space on the disk. */
+  readonly withoutDisk: Promise<void>
+  /** Whether it waits now. */
+  isWithoutDisk(): boolean
   /** Takes a committed block, in the journal's order. Transfers its buffer, which is empty afterwards. */
   push(block: CommittedBlock): void
   health(): Record<string, SinkHealth>
@@ -73,12 +78,17 @@ export function createShipping(options: ShippingOptions): Shipping {
 /** Time for the thread to close: the embedded ClickHouse finishes its insert. */
 const closeMsMax = 15_000
 const restartBackoff: Backoff = { firstMs: 100, maxMs: 10_000 }
+/** SQLite's text for the cursors, and the system's. */
+const diskFull = /database or disk is full|no space left|ENOSPC|EDQUOT|quota exceeded|errno: 28\b/i
 const noStatus: ThreadStatus = { sinks: {}, ring: { bytes: 0, blocks: 0 } }
 
 class ThreadedShipping implements Shipping {
   readonly #options: ShippingOptions
   readonly #sinks: readonly SinkName[]
   readonly #started = Promise.withResolvers<SinkOffsets>()
+  readonly #withoutDisk = Promise.withResolvers<void>()
+  readonly withoutDisk = this.#withoutDisk.promise
+  #isWithoutDisk = false
   readonly #drained = Promise.withResolvers<boolean>()
   readonly #closed = Promise.withResolvers<boolean>()
   #thread: ThreadHandle | undefined
@@ -101,6 +111,10 @@ class ThreadedShipping implements Shipping {
   start(): Promise<SinkOffsets> {
     this.#spawn()
     return this.#started.promise
+  }
+
+  isWithoutDisk(): boolean {
+    return this.#isWithoutDisk
   }
 
   push(block: CommittedBlock): void {
@@ -185,6 +199,7 @@ class ThreadedShipping implements Shipping {
   #onStarted(cursors: SinkOffsets): void {
     this.#cursors = cursors
     this.#isRunning = true
+    this.#isWithoutDisk = false
     this.#lastError = undefined
     this.#thread?.post({ type: 'skipped', endOffset: this.#endOffset, bytes: 0 })
     this.#started.resolve(cursors)
@@ -196,8 +211,8 @@ class ThreadedShipping implements Shipping {
   }
 
   /**
-   * A failure at the first start is a configuration error, so there is no restart. After any later
-   * end another thread is started.
+   * A failure at the first start is a configuration error, so there is no restart, unless the disk is
+   * full. After any later end another thread is started.
    */
   #onEnd(error: string | undefined): void {
     const wasRunning = this.#isRunning
@@ -205,15 +220,19 @@ class ThreadedShipping implements Shipping {
     this.#lastError = error ?? this.#lastError ?? 'the delivery thread ended'
     this.#drained.resolve(false)
     this.#closed.resolve(true)
-    this.#started.reject(new Error(this.#lastError))
-    if (this.#isClosing || (!wasRunning && this.#restarts === 0)) return
+    this.#isWithoutDisk = !wasRunning && diskFull.test(this.#lastError)
+    if (this.#isWithoutDisk) this.#withoutDisk.resolve()
+    const isFirstStart = !wasRunning && this.#restarts === 0
+    if (this.#isClosing || (isFirstStart && !this.#isWithoutDisk))
+      return this.#started.reject(new Error(this.#lastError))
     this.#restarts += 1
     for (const name of this.#sinks)
       this.#earlier[name] = addCounts(this.#earlier[name], this.#status.sinks[name])
     this.#status = noStatus
     const fields = { error: this.#lastError, restarts: this.#restarts }
     this.#options.log.error(fields, 'the delivery thread ended, starting another')
-    setTimeout(() => this.#spawn(), toBackoffMs(this.#restarts, restartBackoff, Math.random))
+    const pauseMs = toBackoffMs(this.#restarts, restartBackoff, Math.random)
+    setTimeout(() => this.#isClosing || this.#spawn(), pauseMs)
   }
 
   #bySink<T>(of: (name: SinkName) => T): Record<string, T> {

@@ -10,6 +10,8 @@ export type HealthOptions = {
   phase(): Phase
   durability: 'disk' | 'memory'
   journal(): JournalHealth
+  /** Whether the delivery cannot start, because the disk is full. */
+  isDeliveryWithoutDisk(): boolean
   /** A sink that is down delays delivery, but the server stays ready. */
   sinks(): Record<string, { state: 'healthy' | 'unhealthy'; lagEvents: number }>
   redis(): 'off' | 'healthy' | 'unhealthy'
@@ -35,12 +37,11 @@ export type Health = {
 
 /** Readiness is 503 while starting or draining and when the journal accepts nothing, so that load balancers look elsewhere. */
 export function createHealth(options: HealthOptions): Health {
-  const { durability } = options
   const toDetails = createDetails(options)
 
   function readiness(isOperator: boolean): Reply {
     const phase = options.phase()
-    const reason = phase === 'ready' ? toJournalReason(options.journal(), durability) : phase
+    const reason = phase === 'ready' ? toReason(options) : phase
     const isReady = reason === undefined
     const body = isOperator ? toDetails(phase, reason) : { status: isReady ? 'ok' : 'unavailable' }
     return toReply(body, reason)
@@ -60,6 +61,11 @@ type Reason =
   | 'journal_full'
   | 'disk_failing'
   | 'out_of_descriptors'
+
+function toReason(options: HealthOptions): Reason | undefined {
+  if (options.isDeliveryWithoutDisk()) return 'disk_full'
+  return toJournalReason(options.journal(), options.durability)
+}
 
 function toJournalReason(journal: JournalHealth, durability: string): Reason | undefined {
   // With DURABILITY=memory a failing disk refuses no events.

@@ -1,7 +1,8 @@
 import { describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { explained } from '../support/explained.ts'
+import { temporaryFolder } from '../support/folder.ts'
 import { nothingWrong } from '../support/reconcile.ts'
 import { settle, startRemoteClickHouse } from '../support/remote-clickhouse.ts'
 import { type Spillway, startSpillway } from '../support/spillway.ts'
@@ -64,6 +65,13 @@ async function refusalOf({ url }: Spillway) {
   return reply.status === 503 ? { retryAfter: reply.headers.get('retry-after'), error } : undefined
 }
 
+/** Undefined while it is ready, is starting, or does not listen. */
+async function readReason({ url }: Spillway): Promise<string | undefined> {
+  const readiness = await fetch(`${url}/_readiness`).catch(() => undefined)
+  const { reason } = ((await readiness?.json()) ?? {}) as { reason?: string }
+  return reason === 'starting' ? undefined : reason
+}
+
 /** Sends events until they are refused for lack of space. */
 async function fillJournal({ url }: Spillway): Promise<Ledger> {
   const ledger: Ledger = { sent: new Map(), acknowledged: new Set(), statuses: new Map() }
@@ -119,12 +127,32 @@ describe.skipIf(!canMount)('a full disk', () => {
     disk.fill()
     await fillJournal(server)
     await until(() => refusalOf(server), { ...patient, what: 'a refused request' })
-    const readReason = async () => {
-      const readiness = await fetch(`${server.url}/_readiness`)
-      const { reason } = (await readiness.json()) as { reason?: string }
-      return readiness.status === 503 ? reason : undefined
-    }
-    expect(await until(readReason, patient)).toBe('disk_full')
+    expect(await until(() => readReason(server), patient)).toBe('disk_full')
+  })
+
+  test('before the shippers have started: unready, and all is stored once there is space', async () => {
+    using folder = temporaryFolder()
+    const state = join(folder.path, 'state')
+    mkdirSync(state)
+    using disk = mountTinyDisk(mib, state)
+    await using server = await startSpillway({ ...small, DATA_DIR: folder.path })
+    await server.stop()
+    rmSync(join(state, 'cursors.sqlite'))
+    disk.fill()
+    void server.start().catch(() => {})
+    expect(await until(() => readReason(server), patient)).toBe('disk_full')
+    const event = { event: 'early', distinct_id: 'd', uuid: crypto.randomUUID() }
+    const body = JSON.stringify({ api_key: 'phc_test', batch: [event] })
+    const { status } = await fetch(`${server.url}/batch/`, { method: 'POST', body })
+    expect(status).toBe(200)
+    // It can be stopped meanwhile.
+    expect(await server.stop()).toBe(3)
+    const again = server.start()
+    expect(await until(() => readReason(server), patient)).toBe('disk_full')
+    disk.empty()
+    await again
+    const sql = `SELECT 1 FROM events WHERE uuid = '${event.uuid}'`
+    await until(async () => (await server.query(sql)).length === 1, patient)
   })
 
   test('of ClickHouse until the journal is full too: refuses, then stores all', async () => {

@@ -54,6 +54,8 @@ export function createFakeShipping({
         threadRestarts: 0,
         recordingBytesMax: Number.POSITIVE_INFINITY,
       }),
+      withoutDisk: new Promise(() => {}),
+      isWithoutDisk: () => false,
       positions: () => ({}),
       recordingBytesMax: () => Number.POSITIVE_INFINITY,
       async drain(msMax) {

@@ -79,6 +79,18 @@ describe('shipping', () => {
     expect(threads.length).toBe(1)
   })
 
+  test('waits for space if the disk is full at the first start', async () => {
+    const { shipping, threads } = makeShipping()
+    const started = shipping.start()
+    threads[0]!.given.onEnd('database or disk is full')
+    await shipping.withoutDisk
+    expect(shipping.isWithoutDisk()).toBe(true)
+    await until(() => threads.length === 2)
+    threads[1]!.given.onStarted({ clickhouse: 4 })
+    expect(await started).toEqual({ clickhouse: 4 })
+    expect(shipping.isWithoutDisk()).toBe(false)
+  })
+
   test('starts another thread when a later one refuses', async () => {
     const { shipping, thread, threads } = await startShipping()
     thread.given.onEnd('out of memory')

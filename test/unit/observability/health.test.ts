@@ -8,6 +8,7 @@ type State = {
   faultCode?: string
   durability?: HealthOptions['durability']
   stuckMs?: number
+  isDeliveryWithoutDisk?: boolean
   sink?: 'healthy' | 'unhealthy'
   redis?: ReturnType<HealthOptions['redis']>
 }
@@ -19,6 +20,7 @@ function healthOf(state: State) {
     phase: () => phase,
     durability,
     journal: () => ({ isFull, isFailing, faultCode, stuckMs, bytes: 1, bytesMax: 2 }),
+    isDeliveryWithoutDisk: () => state.isDeliveryWithoutDisk === true,
     sinks: () => ({ clickhouse: { state: sink, lagEvents: 0 } }),
     redis: () => redis,
   })
@@ -29,6 +31,7 @@ test.each<[string, State, number, string]>([
   ['ready', {}, 200, 'ok'],
   ['draining', { phase: 'draining' }, 503, 'unavailable'],
   ['full', { isFull: true }, 503, 'unavailable'],
+  ['no disk for the delivery', { isDeliveryWithoutDisk: true }, 503, 'unavailable'],
   ['the disk fails', { isFailing: true }, 503, 'unavailable'],
   ['the disk fails under DURABILITY=memory', { isFailing: true, durability: 'memory' }, 200, 'ok'],
   ['the sink is down', { sink: 'unhealthy' }, 200, 'degraded'],
