@@ -223,8 +223,10 @@ class ThreadedShipping implements Shipping {
     this.#isWithoutDisk = !wasRunning && diskFull.test(this.#lastError)
     if (this.#isWithoutDisk) this.#withoutDisk.resolve()
     const isFirstStart = !wasRunning && this.#restarts === 0
-    if (this.#isClosing || (isFirstStart && !this.#isWithoutDisk))
-      return this.#started.reject(new Error(this.#lastError))
+    if (this.#isClosing || (isFirstStart && !this.#isWithoutDisk)) {
+      this.#started.reject(new Error(this.#lastError))
+      return
+    }
     this.#restarts += 1
     for (const name of this.#sinks)
       this.#earlier[name] = addCounts(this.#earlier[name], this.#status.sinks[name])

@@ -78,6 +78,7 @@ export function createTrace(options: Pick<RespondOptions, 'toIncoming' | 'access
     const reply = await replying
     reply.headers.set('x-request-id', incoming.id)
     reply.headers.set('vary', 'Origin')
+    reply.headers.set('x-content-type-options', 'nosniff')
     if (reply.status < 400) return reply
     const reason = toReason(await reply.clone().text())
     const { status } = reply
@@ -119,14 +120,17 @@ function note({ access, observe }: RespondOptions, name: string, answered: Answe
   access({ id, method, path, status, ms, bytes, ip, reason, clientId: headers.get('x-request-id') })
 }
 
-/** Bodies are JSON unless the reply names another type. Any reply can differ by its CORS headers. */
+/**
+ * Bodies are JSON unless the reply names another type; browsers must not guess one, because bodies
+ * repeat what clients sent. Any reply can differ by its CORS headers.
+ */
 export function send({ status, body, headers }: Reply, id: string): Response {
-  const shared =
-    body === null
-      ? { 'x-request-id': id, vary: 'Origin' }
-      : { 'content-type': 'application/json', 'x-request-id': id, vary: 'Origin' }
+  const always = { 'x-request-id': id, vary: 'Origin', ...noSniffing }
+  const shared = body === null ? always : { 'content-type': 'application/json', ...always }
   return new Response(body, { status, headers: headers ? { ...shared, ...headers } : shared })
 }
+
+const noSniffing = { 'x-content-type-options': 'nosniff' } as const
 
 const headReply: Reply = {
   status: 200,

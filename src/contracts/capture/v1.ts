@@ -252,7 +252,8 @@ const invalidOptions: Fault = {
 
 /**
  * 200 with the result of each event by its uuid. `drop`: never send it again. `retry` does not
- * occur: a request is stored as a whole or refused as a whole. Duplicates are `ok`.
+ * occur: a reply of 200 means that all other events are stored. Duplicates are `ok`. A request that
+ * is refused may have stored some events if its body was large (docs/decisions/0024-body-thread.md).
  */
 function replyV1(
   { headers }: IngestRequest,

@@ -1,5 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
+import {
+  createBlockDecompression,
+  toCompressedBlocks,
+} from '../../../src/embedded/query-api/wire/compressed-blocks.ts'
 import { type QueryServers, query, startQueryServers } from './query-servers.ts'
 
 let servers: QueryServers
@@ -258,11 +262,60 @@ describe('replies', () => {
     },
   )
 
+  test("are compressed in ClickHouse's own way with compress=1", async () => {
+    const search = new URLSearchParams({
+      query: 'SELECT number FROM numbers(100000)',
+      compress: '1',
+    })
+    const reply = await get(`?${search}`)
+    expect(reply.status).toBe(200)
+    const packed = new Uint8Array(await reply.arrayBuffer())
+    const plain = new Response(packed).body!.pipeThrough(createBlockDecompression())
+    const text = await new Response(plain).text()
+    expect(text).toEndWith('\n99999\n')
+    expect(packed.length).toBeLessThan(text.length)
+  })
+
   test('are not compressed if the client disables it', async () => {
     const search = { enable_http_compression: '0' }
     const headers = { 'accept-encoding': 'gzip' }
     const answer = await query(servers.readOnly, 'SELECT 1', { search, headers })
     expect(answer.headers.get('content-encoding')).toBeNull()
+  })
+})
+
+test("takes bodies in ClickHouse's own compression with decompress=1", async () => {
+  await query(servers.writable, 'CREATE TABLE packed (a UInt64) ENGINE = Memory')
+  const rows = Array.from({ length: 300_000 }, (_, at) => `${at}\n`).join('')
+  const body = toCompressedBlocks(Buffer.from(rows))
+  const search = { query: 'INSERT INTO packed FORMAT TSV', decompress: '1' }
+  const insert = (bytes: Uint8Array<ArrayBuffer>) =>
+    query(servers.writable, '', { search, body: bytes })
+  expect(await insert(body)).toMatchObject({ status: 200 })
+  const stored = async () => (await query(servers.readOnly, 'SELECT count() FROM packed')).text
+  expect(await stored()).toBe('300000\n')
+  const damaged = body.slice()
+  damaged[100]! ^= 1
+  expect((await insert(damaged)).status).toBeGreaterThanOrEqual(400)
+  expect(await stored()).toBe('300000\n')
+})
+
+describe('browsers must not guess the type of', () => {
+  test.each<[string, string, RequestInit]>([
+    ['rows', '?query=SELECT%201', {}],
+    ['rows in HTML', "?query=SELECT%20'<script>'%20FORMAT%20TSVRaw", {}],
+    ['an error', '?query=SELECT%20nothing', {}],
+    ['a refused statement', "?query=SELECT%20*%20FROM%20file('x')", {}],
+    ['a refused format', '?query=SELECT%201&default_format=<b>', {}],
+    ['an unknown setting', '?query=SELECT%201&<b>=1', {}],
+    ['an unknown path', '<script>', {}],
+    ['ping', 'ping', {}],
+    ['a body that is not gzip', '', { ...gzipped('SELECT 1'), body: '<b>' }],
+    ['a foreign host', '?query=SELECT%201', { headers: { host: 'evil.example' } }],
+  ])('%s', async (_, search, init) => {
+    const reply = await get(search, init)
+    await reply.text()
+    expect(reply.headers.get('x-content-type-options')).toBe('nosniff')
   })
 })
 
