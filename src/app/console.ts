@@ -7,6 +7,7 @@ import type { Observations } from '../console/observations.ts'
 import type { ProcessState } from '../console/overview.ts'
 import type { AskOthers } from '../console/processes.ts'
 import type { Delivery } from '../console/stages.ts'
+import type { createContracts } from '../contracts/registry.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { toRedisState } from './observability.ts'
 import type { Services } from './services.ts'
@@ -16,6 +17,8 @@ type ServerConsoleOptions = {
   /** The metrics of all processes together. */
   readMetrics: Metrics['text']
   worker: { index: number; askOthers: AskOthers } | undefined
+  contracts: ReturnType<typeof createContracts>
+  nextId(): string
   /** The port of the embedded ClickHouse's queries, if they are answered. */
   queryPort: number | undefined
 }
@@ -28,6 +31,7 @@ export function createServerConsole(services: Services, options: ServerConsoleOp
     version,
     config: services.config,
     projects: services.projects,
+    ingestOptions: services.ingestOptions,
     log: services.log,
     now: Date.now,
     isSampler: worker === undefined || worker.index === 0,

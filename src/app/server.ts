@@ -143,9 +143,11 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
   })
   metrics.add(toServerReadings(services))
   shell.paceMetrics(services.scheduler)
-  const { readMetrics } = shell
+  const { readMetrics, contracts, nextId } = shell
   const queryPort = (await querying)?.port
-  const console = createServerConsole(services, { observations, readMetrics, worker, queryPort })
+  const console = createServerConsole(services, {
+    ...{ observations, readMetrics, worker, queryPort, contracts, nextId },
+  })
   closer.add('console', async () => console.close())
   listening.replaceApps(shell.toApps(services.ingest, createChecks(services), console.respond))
   boot.open(services.ingest)
@@ -220,7 +222,7 @@ function createShell(base: BaseServices, { logs, metrics, worker, closer }: Shel
     return { app: createApp(appOptions), adminApp: createAdminApp(appOptions) }
   }
   const readMetrics = paced.readInTurn
-  return { toApps, paceMetrics: paced.pace, readMetrics, refuse, trace, nextId, worker }
+  return { toApps, paceMetrics: paced.pace, readMetrics, contracts, refuse, trace, nextId, worker }
 }
 
 function toPeerRules({ config, platform: { auth } }: BaseServices) {

@@ -24,7 +24,7 @@ import {
   type MemoryAdmission,
 } from '../ingest/load-shedding/admission-ticket.ts'
 import { createTurnScheduler, type TurnScheduler } from '../ingest/load-shedding/turn-scheduler.ts'
-import { createIngest, type Ingest } from '../ingest/pipeline.ts'
+import { createIngest, type Ingest, type IngestOptions } from '../ingest/pipeline.ts'
 import type { IngestObserver } from '../ingest/store.ts'
 import { createEventCounters, type EventCounters } from '../observability/event-counters.ts'
 import type { Metrics } from '../observability/metrics.ts'
@@ -66,6 +66,8 @@ export type Services = BaseServices &
     quotas: Quotas
     storage: Storage
     ingest: Ingest
+    /** The parts of `ingest`, for events that operators send. */
+    ingestOptions: IngestOptions
     isDraining(): boolean
   }>
 
@@ -139,7 +141,8 @@ export async function openServices(options: ServicesOptions): Promise<Services> 
     isDraining,
   }
   closer.add('body thread', async () => parts.bodyThread.close())
-  return { ...base, ...parts, ingest: createServerIngest({ ...base, ...parts, observer }) }
+  const ingestOptions = toIngestOptions({ ...base, ...parts, observer })
+  return { ...base, ...parts, ingestOptions, ingest: createIngest(ingestOptions) }
 }
 
 const redisStartMsMax = 1000
@@ -185,9 +188,9 @@ function createMinuteLimiter(
   return { take: (address, options) => limiter.take(toSender(address), options) }
 }
 
-type IngestServices = Omit<Services, 'ingest'> & { observer: IngestObserver }
+type IngestServices = Omit<Services, 'ingest' | 'ingestOptions'> & { observer: IngestObserver }
 
-function createServerIngest(services: IngestServices): Ingest {
+function toIngestOptions(services: IngestServices): IngestOptions {
   const { config, redis, projects, quotas, storage, isDraining, ...parts } = services
   const perSecond = config.RATE_CAPTURE_PER_SECOND
   const burst = config.RATE_CAPTURE_BURST || 2 * perSecond
@@ -205,7 +208,7 @@ function createServerIngest(services: IngestServices): Ingest {
       burst: config.OVERFLOW_BURST,
     }),
   })
-  return createIngest({
+  return {
     assertOpen() {
       if (isDraining()) throw draining
     },
@@ -228,7 +231,7 @@ function createServerIngest(services: IngestServices): Ingest {
     },
     skewMsMin: config.SKEW_MS_MIN,
     observer: parts.observer,
-  })
+  }
 }
 
 const draining = new IngestError('shutting_down', 'the server is stopping', {

@@ -1,16 +1,20 @@
 import { shareFor } from '../core/async.ts'
 import type { Log } from '../core/log.ts'
+import type { IngestOptions } from '../ingest/pipeline.ts'
 import type { Projects } from '../projects/projects.ts'
 import { type AnswerOptions, createAnswer } from './answers.ts'
 import { type ClickHouseReaderOptions, createClickHouseReader } from './clickhouse.ts'
+import { type DeadLetterParts, deadLetterRoutes } from './dead-letter-routes.ts'
 import { ConsoleError, createParameters, toErrorResponse, toJsonResponse } from './exchange.ts'
 import { parseFigures } from './figures.ts'
 import { createHistory } from './history.ts'
 import { monitorRoutes } from './monitor-routes.ts'
 import { type AskOthers, createAsk, type Question } from './processes.ts'
+import { createResender } from './resend.ts'
 import type { ConsoleHandler, ConsoleRoutes } from './routes.ts'
 import { setupRoutes } from './setup-routes.ts'
 import type { Delivery } from './stages.ts'
+import { testEventRoutes } from './test-event.ts'
 
 /** The data behind the console and the commands, for those who may see it. */
 export type Console = {
@@ -29,7 +33,10 @@ export type ConsoleOptions = Omit<AnswerOptions, 'readFigures' | 'history'> &
     readDelivery(): Delivery
     askOthers: AskOthers
     version: string
-    projects: Pick<Projects, 'view'>
+    projects: Pick<Projects, 'view' | 'byId' | 'findByApp'>
+    ingestOptions: IngestOptions
+    contracts: DeadLetterParts['contracts']
+    nextId(): string
   }
 
 export function createConsole(options: ConsoleOptions): Console {
@@ -43,9 +50,13 @@ export function createConsole(options: ConsoleOptions): Console {
   const clickhouse = createClickHouseReader(options)
   const delivery = options.readDelivery
   const sinks = () => Object.keys(delivery().sinks)
+  const resender = createResender(options)
+  const common = { ...options, closing: closing.signal, ask, clickhouse, delivery, resender, sinks }
   const routes: ConsoleRoutes = {
-    ...monitorRoutes({ now, closing: closing.signal, delivery, ask, clickhouse }),
-    ...setupRoutes({ ...options, clickhouse, sinks }),
+    ...monitorRoutes(common),
+    ...setupRoutes(common),
+    ...deadLetterRoutes(common),
+    ...testEventRoutes(common),
   }
   return {
     respond: (request) => respond(routes, request, options.log),

@@ -21,6 +21,7 @@ type LiveOptions = {
  */
 export function toLiveResponse(options: LiveOptions): Response {
   const batches = toBatches(options)
+  options.signal.addEventListener('abort', () => void batches.return(undefined), { once: true })
   const stream = new ReadableStream<Uint8Array>({
     async pull(controller) {
       const { value, done } = await batches.next()

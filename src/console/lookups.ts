@@ -74,7 +74,7 @@ async function select(
 }
 
 /** The columns of a dead letter, as the functions of this file return them. */
-const letterColumns = `toString(uuid) AS uuid, project, protocol, stage, reason, detail,
+export const letterColumns = `uuid, project, protocol, stage, reason, detail,
   toUnixTimestamp64Milli(received_at) AS received_ms, ip, raw`
 
 /** Dead letters of this uuid, or whose event names the id. Their text has no index: the newest first. */
@@ -101,4 +101,18 @@ export async function findLettersAt(
     from: Math.min(...receivedMs),
     to: Math.max(...receivedMs),
   })
+}
+
+/** Which of these uuids a table holds. */
+export async function findStoredUuids(
+  clickhouse: ClickHouseReader,
+  uuids: readonly string[],
+): Promise<Set<string>> {
+  if (uuids.length === 0) return new Set()
+  const clause = 'WHERE uuid IN {ids:Array(UUID)}'
+  const parts = Object.keys(tables).map((table) => `SELECT uuid FROM ${table} ${clause}`)
+  const rows = await clickhouse.query<{ uuid: string }>(parts.join(' UNION ALL '), {
+    ids: toArray(uuids),
+  })
+  return new Set(rows.map(({ uuid }) => uuid))
 }

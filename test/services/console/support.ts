@@ -41,7 +41,7 @@ const reportHeaders = {
   'x-version': '1',
 }
 
-const telemetryEvent = {
+export const telemetryEvent = {
   ...{ id: 't1', type: 'custom', name: 'boot', ts: 1_795_958_900_000, app: 'phc_console' },
   ...{ release: '1', sessionId: 's1', user: { id: 'ada' } },
 }

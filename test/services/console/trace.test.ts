@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { type Spillway, startSpillway } from '../../support/spillway.ts'
 import { until } from '../../support/until.ts'
-import { contracts, type Document, post, read, senders, tag } from './support.ts'
+import { contracts, type Document, post, read, send, senders, tag } from './support.ts'
 
 let server: Spillway
 beforeAll(async () => {
@@ -123,6 +123,17 @@ test('a refused request is found by its id, with the beginning of its body', asy
   expect(document).toMatchObject({ found: true, events: [] })
   expect(document.refusals[0]).toMatchObject({ contract: 'link', reason: 'invalid_json' })
   expect(document.refusals[0].body.text).toContain(tag)
+})
+
+test.each(contracts)('a test event of %s can be followed to the end', async (contract) => {
+  const { status, document } = await send(server, 'test-event', { contract })
+  expect(status).toBe(200)
+  const { uuid, request_id, verdict, project } = document()
+  expect(verdict).toBe('stored')
+  const { events } = await follow(uuid)
+  expect(events[0]).toMatchObject({ uuid, contract, project, request: { id: request_id } })
+  for (const bad of [{ contract: 'nix' }, { contract, project: 5 }])
+    expect((await send(server, 'test-event', bad)).status).toBe(400)
 })
 
 test('what is nowhere is said to be nowhere, and where was searched', async () => {
