@@ -114,9 +114,12 @@ async function run<S extends Submission>(
   const context = { ...senders, dedupIdentity, lineBytesMax, skewMsMin }
   let slice = await work.normalise(context)
   for (;;) {
+    // The body thread encodes the next slice while this one is written.
+    const next = slice.isLast ? undefined : work.next()
+    next?.catch(() => {}) // It is not awaited if this slice cannot be stored.
     add(totals, slice, await storeSlice(options, contract, { incoming, senders, slice }))
-    if (slice.isLast) break
-    slice = await work.next()
+    if (next === undefined) break
+    slice = await next
   }
   return await work.reply(totals.stored)
 }
