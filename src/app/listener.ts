@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs'
 import type { Config } from '../config/config.ts'
 import { type Listener, listen, listenForOperators } from '../http/listen.ts'
 import { createSocketElsewhere } from '../http/realtime-port.ts'
-import type { App } from '../http/routes.ts'
+import type { App, createAdminApp } from '../http/routes.ts'
 import type { BaseServices } from './services.ts'
 
 /** The routes for everybody, and those of ADMIN_PORT. */
-export type Apps = { app: App; adminApp: App }
+export type Apps = { app: App; adminApp: ReturnType<typeof createAdminApp> }
 
 type Shell = Pick<Listener, 'refuse' | 'trace' | 'nextId'> & {
   /** One of WORKERS: it shares its ports, and Socket.IO has another one. */

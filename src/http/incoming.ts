@@ -62,6 +62,13 @@ export function parseTarget(url: string): { path: string; query: IngestRequest['
   return { path: path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path, query }
 }
 
+/** The path as the client wrote it. Total: a URL without a path has ''. */
+export function toRawPath(url: string): string {
+  const start = toPathStart(url)
+  const mark = url.indexOf('?', start)
+  return mark < 0 ? url.slice(start) : url.slice(start, mark)
+}
+
 const toPathStart = (url: string) => url.indexOf('/', url.indexOf('://') + 3)
 
 /**

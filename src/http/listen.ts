@@ -1,14 +1,14 @@
-import { cors } from '@elysiajs/cors'
 import type { Server } from 'bun'
 import { Elysia } from 'elysia'
 import { withTimeLimit } from '../core/async.ts'
-import { corsPolicy, needsCredentials, type OriginRule } from '../core/cors.ts'
+import type { OriginRule } from '../core/cors.ts'
 import { recordingBodyBytesMax } from '../core/limits.ts'
 import type { Reply } from '../core/protocol.ts'
 import type { EngineData } from '../platform/realtime/engine.ts'
-import { createIsSoundUrl, parseTarget } from './incoming.ts'
-import type { Refuse, Trace } from './respond.ts'
-import { type App, anyHostname, toRequestFault } from './routes.ts'
+import { compose } from './compose.ts'
+import { createIsSoundUrl } from './incoming.ts'
+import { type Refuse, send, type Trace, toRequestFault } from './respond.ts'
+import { type App, anyHostname } from './routes.ts'
 
 export type ListenOptions = {
   port: number
@@ -66,10 +66,12 @@ export function listen(
       maxRequestBodySize: bodyBytesMax,
       routes: toUnsoundRoutes(refuse),
       fetch(request, server) {
-        if (!isSoundUrl(request.url)) return refuse({ request, server }, unsoundUrl)
-        if (!isSocketPath(request.url)) return current.route(request)
+        const { url } = request
+        if (!isSoundUrl(url)) return refuse({ request, server }, unsoundUrl)
+        if (!isSocketPath(url)) return current.route(request, server)
         return trace({ request, server }, socket.handleRequest(request, server))
       },
+      error: () => send(serverFault, cors.nextId()),
       websocket: socket.websocket,
     }),
   )
@@ -87,11 +89,11 @@ export function listen(
 
 /** Serves operators: no CORS and no sockets. */
 export function listenForOperators(
-  { app, refuse }: Pick<Listener, 'app' | 'refuse'>,
+  { app, refuse }: { app: Elysia; refuse: Refuse },
   { port, hostname, reusePort = false, idleSeconds }: ListenOptions,
-): Listening & { replaceApp(app: App): void } {
+): Listening & { replaceApp(app: Elysia): void } {
   const isSoundUrl = createIsSoundUrl()
-  const toHandler = (next: App) => new Elysia({ handler: anyHostname }).use(next).compile()
+  const toHandler = (next: Elysia) => new Elysia({ handler: anyHostname }).use(next).compile()
   let current = toHandler(app)
   const listening = startListening({ port, hostname, setting: 'ADMIN_PORT' }, () =>
     Bun.serve<EngineData>({
@@ -146,6 +148,8 @@ export const unsoundUrl = toRequestFault(
   'the URL needs a valid host and no dot segments',
 )
 
+const serverFault = toRequestFault('internal_error', 'the server failed')
+
 type Place = { port: number; hostname: string; setting: 'PORT' | 'REALTIME_PORT' | 'ADMIN_PORT' }
 
 /** Calls `serve`. Throws an Error for the operator, which names `setting`, when the address is in use. */
@@ -177,70 +181,6 @@ export function startListening(
       throw new Error(`cannot listen on ${hostname}:${port}: ${reason}`)
     }
   }
-}
-
-/**
- * Two compositions of the same routes: a request with an Origin passes the CORS plugin, and any other request does not
- * pay for it. Measured: the plugin costs a quarter of a small request
- * (docs/decisions/0004-cors-as-second-composition.md).
- */
-function compose(app: App, { isTls, ...options }: Composition) {
-  const handler = isTls ? secureHostname : anyHostname
-  const plain = new Elysia({ name: 'plain', handler }).use(app).compile()
-  const browser = new Elysia({ name: 'browser', handler })
-    .use(corsPlugin(options))
-    .use(app)
-    .compile()
-  return {
-    route: (request: Request) =>
-      request.headers.get('origin') === null && request.method !== 'OPTIONS'
-        ? plain.fetch(request)
-        : browser.fetch(request),
-    /** Elysia hands its own server to routes. These apps did not start one, so they are given ours. */
-    setServer(server: Server<EngineData>) {
-      plain.server = server
-      browser.server = server
-    },
-  }
-}
-
-type CorsOptions = { isOriginAllowed: OriginRule; nextId(): string }
-type Composition = CorsOptions & { isTls: boolean }
-
-/**
- * Elysia looks for the path from a fixed position. Behind `https://` it must be the later one, which fits every host of
- * three letters or more.
- */
-const secureHostname = { standardHostname: true }
-
-/** CORS for every route and every reply, errors included. */
-function corsPlugin({ isOriginAllowed, nextId }: CorsOptions) {
-  const { methods, exposeHeaders, maxAgeSeconds } = corsPolicy
-  const origin = (request: Request) => {
-    const from = request.headers.get('origin')
-    return from !== null && isOriginAllowed(from, parseTarget(request.url).path)
-  }
-  return new Elysia({ name: 'cors-with-mirrored-headers' })
-    .onRequest(({ request, set }) => {
-      // With `allowedHeaders: true` the plugin lists all headers of the request, on every reply. A preflight names the
-      // headers that it asks for.
-      const wanted = request.headers.get('access-control-request-headers')
-      if (wanted !== null) set.headers['access-control-allow-headers'] = wanted
-      if (needsCredentials(parseTarget(request.url).path) && origin(request))
-        set.headers['access-control-allow-credentials'] = 'true'
-      // The plugin answers preflights; all other replies have an id.
-      if (request.method === 'OPTIONS') set.headers['x-request-id'] = nextId()
-    })
-    .use(
-      cors({
-        origin: [origin],
-        methods,
-        allowedHeaders: [],
-        exposeHeaders,
-        credentials: false,
-        maxAge: maxAgeSeconds,
-      }),
-    )
 }
 
 /** Only before the query: a later `/socket.io/` may be part of an event's URL. */

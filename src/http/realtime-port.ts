@@ -9,8 +9,7 @@ import {
   toUnsoundRoutes,
   unsoundUrl,
 } from './listen.ts'
-import type { Refuse, Trace } from './respond.ts'
-import { toRequestFault } from './routes.ts'
+import { type Refuse, type Trace, toRequestFault } from './respond.ts'
 
 const bodyBytesMax = 1024 * 1024
 const json = { 'content-type': 'application/json' }

@@ -1,4 +1,5 @@
 import type { Server } from 'bun'
+import { type ErrorCode, statusOf } from '../core/errors.ts'
 import type { Contract, Reply, Submission } from '../core/protocol.ts'
 import type { Incoming, Ingest } from '../ingest/pipeline.ts'
 import type { AccessLog } from '../observability/log.ts'
@@ -136,4 +137,10 @@ const headReply: Reply = {
   status: 200,
   body: null,
   headers: { 'content-type': 'application/json' },
+}
+
+/** A refusal outside of a contract. */
+export function toRequestFault(code: ErrorCode, detail: string): Reply {
+  const body = JSON.stringify({ code: 0, status: 'error', error: code, detail })
+  return { status: statusOf[code], body, reason: code }
 }

@@ -1,6 +1,6 @@
 import { Elysia } from 'elysia'
 import type { PosthogBoot } from '../contracts/capture/posthog-boot.ts'
-import { type ErrorCode, IngestError, statusOf } from '../core/errors.ts'
+import { IngestError } from '../core/errors.ts'
 import type { Contract, Reply } from '../core/protocol.ts'
 import type { Health, PlatformHealth } from '../observability/health.ts'
 import type { Auth } from '../platform/auth/auth.ts'
@@ -17,29 +17,38 @@ import {
   type Respond,
   type Trace,
   toPeer,
+  toRequestFault,
 } from './respond.ts'
 import type { Scripts } from './scripts.ts'
 
-/** The routes of the server, without CORS. `listen.ts` adds CORS and Socket.IO. */
+/** The routes of the server, without CORS. `compose.ts` adds CORS. */
 export function createApp(options: AppOptions): App {
-  return toApp(options, [
-    ...eventRoutes(options),
+  const events = eventRoutes(options)
+  const routes = toElysia(options, [
+    ...events,
     ...healthRoutes(options),
     ...platformRoutes(options),
     ...sdkRoutes(options),
     ...toConsoleRoutes(options),
   ])
+  const posts = events.flatMap(([methods, paths, handler]) =>
+    methods.includes('POST') ? paths.map((path) => [path, handler] as const) : [],
+  )
+  return { routes, posts: new Map(posts) }
 }
 
+/** `posts`: the handlers of requests with events, by path, for those that need nothing of Elysia. */
+export type App = { routes: Elysia; posts: ReadonlyMap<string, EventHandler> }
+
 /** The routes of ADMIN_PORT: whoever reaches it is an operator. */
-export function createAdminApp(options: AppOptions): App {
-  return toApp(options, [
+export function createAdminApp(options: AppOptions): Elysia {
+  return toElysia(options, [
     ...healthRoutes({ ...options, isOperator: () => true }),
     ...toAdminConsoleRoutes(options),
   ])
 }
 
-function toApp(options: AppOptions, routes: readonly Route[]): App {
+function toElysia(options: AppOptions, routes: readonly Route[]): Elysia {
   const methods = new Map<string, string[]>()
   const app = new Elysia({ name: 'spillway', handler: anyHostname }).onError(
     { as: 'global' },
@@ -52,10 +61,8 @@ function toApp(options: AppOptions, routes: readonly Route[]): App {
       methods.set(path, allowed.split(' '))
     }
   }
-  return app as unknown as App
+  return app as unknown as Elysia
 }
-
-export type App = Elysia
 
 /** Elysia assumes a host of at least four letters: with its default, `http://app/e` would match no route. */
 export const anyHostname = { standardHostname: false }
@@ -87,7 +94,8 @@ type Contracts = {
 
 type RouteContext = Context & { params: Record<string, string> }
 type Handler = (context: RouteContext) => Response | Promise<Response>
-type Route = readonly ['GET' | 'POST' | 'GET POST', readonly string[], Handler]
+type EventHandler = (context: Context) => Response | Promise<Response>
+type Route<H = Handler> = readonly ['GET' | 'POST' | 'GET POST', readonly string[], H]
 
 /** Elysia does not parse a body: the pipeline decodes it, within its bounds. */
 const raw = { parse: 'none' } as const
@@ -102,7 +110,7 @@ const withSlashes = (...paths: string[]) =>
  * Every contract that takes events. PostHog-compatible capture takes GET, too. Each handler destructures its context in
  * its parameters, because Elysia reads the source of a handler to learn which parts of the context it must build.
  */
-function eventRoutes({ contracts, respond }: AppOptions): Route[] {
+function eventRoutes({ contracts, respond }: AppOptions): Route<EventHandler>[] {
   const { capture, captureV1, recording, link, report, telemetry } = contracts
   return [
     [
@@ -286,10 +294,4 @@ function toErrorReply(code: string | number, error: unknown): Reply {
   if (code === 'NOT_ALLOWED')
     return toRequestFault('method_not_allowed', 'the route does not take this method')
   return toRequestFault('internal_error', 'the server failed')
-}
-
-/** A refusal outside of a contract. */
-export function toRequestFault(code: ErrorCode, detail: string): Reply {
-  const body = JSON.stringify({ code: 0, status: 'error', error: code, detail })
-  return { status: statusOf[code], body, reason: code }
 }
