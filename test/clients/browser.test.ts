@@ -1,27 +1,23 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { type Browser, chromium, type Page } from 'playwright-core'
-import { requireCommand } from '../services/install.ts'
+import type { Browser, Page } from 'playwright-core'
 import { firstToken } from '../services/platform/support.ts'
 import { type Spillway, startSpillway } from '../support/spillway.ts'
 import { until } from '../support/until.ts'
 import { startPage } from './browser-page.ts'
+import { startChromium } from './chromium.ts'
 
 let server: Spillway
 let site: ReturnType<typeof startPage>
 let browser: Browser
 
 beforeAll(async () => {
-  await requireCommand('chromium', 'chromium')
   site = startPage()
   server = await startSpillway({
     RATE_TELEMETRY_PER_MINUTE: '0',
     POSTHOG_JS_DIR: join(import.meta.dir, '../../node_modules/posthog-js/dist'),
   })
-  browser = await chromium.launch({
-    executablePath: Bun.which('chromium') ?? 'chromium',
-    args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],
-  })
+  browser = await startChromium()
 }, 300_000)
 afterAll(async () => {
   await browser?.close()

@@ -1,3 +1,4 @@
+import type { VNode } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { LiveItem } from './data.ts'
 import { toCount, toTime, toWords } from './format.ts'
@@ -111,30 +112,49 @@ type ItemsProps = {
 }
 
 function Items({ items, open, opened }: ItemsProps) {
+  // A row that was built is used again as it is: with hundreds of events a second it counts.
+  const built = useRef(new WeakMap<ShownItem, VNode>())
+  const toRow = (item: ShownItem) => {
+    if (item.key === opened?.key) return <Item key={item.key} item={item} isOpen open={open} />
+    const known = built.current.get(item)
+    const row = known ?? <Item key={item.key} item={item} isOpen={false} open={open} />
+    if (!known) built.current.set(item, row)
+    return row
+  }
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls must be reachable by keyboard.
     <section class="table-box live" aria-label="Live events" tabIndex={0}>
       <table>
+        <colgroup>
+          {columns.map(([name, width]) => (
+            <col key={name} style={{ width }} />
+          ))}
+        </colgroup>
         <thead>
           <tr>
-            <th scope="col">Time</th>
-            <th scope="col">Outcome</th>
-            <th scope="col">Event</th>
-            <th scope="col">distinct_id</th>
-            <th scope="col">Project</th>
-            <th scope="col">Contract</th>
-            <th scope="col">Reason and what to do</th>
+            {columns.map(([name]) => (
+              <th scope="col" key={name}>
+                {name}
+              </th>
+            ))}
           </tr>
         </thead>
-        <tbody>
-          {items.map((item) => (
-            <Item key={item.key} item={item} isOpen={item.key === opened?.key} open={open} />
-          ))}
-        </tbody>
+        <tbody>{items.map(toRow)}</tbody>
       </table>
     </section>
   )
 }
+
+/** Fixed widths: a table that measures its cells would be laid out anew with each event. */
+const columns = [
+  ['Time', '116px'],
+  ['Outcome', '124px'],
+  ['Event', '190px'],
+  ['distinct_id', '160px'],
+  ['Project', '150px'],
+  ['Contract', '96px'],
+  ['Reason and what to do', 'auto'],
+] as const
 
 type ItemProps = { item: ShownItem; isOpen: boolean; open(item: ShownItem): void }
 
