@@ -1,5 +1,6 @@
 import { toInsert } from '../src/delivery/clickhouse/embedded.ts'
-import { createStore, toEmbeddedFolder } from '../src/delivery/clickhouse/store.ts'
+import { toEmbeddedFolder } from '../src/delivery/clickhouse/settings.ts'
+import { createStore } from '../src/delivery/clickhouse/store.ts'
 import { openConnection } from '../src/embedded/chdb/connection.ts'
 import { loadNative } from '../src/embedded/chdb/native.ts'
 import { createLine, rowsPerInsert, toStoreSettings } from './clickhouse-lines.ts'

@@ -1,5 +1,5 @@
 import { loadConfig } from '../src/config/config.ts'
-import { parseClickHouseSettings } from '../src/delivery/clickhouse/store.ts'
+import { parseClickHouseSettings } from '../src/delivery/clickhouse/settings.ts'
 import { createRecord } from './kafka-records.ts'
 
 /** The server's batch for the embedded ClickHouse. */

@@ -47,7 +47,10 @@ export function createChecks(services: Services): HealthChecks {
     redis: () => toRedisState(services),
   })
   const isReady = () => health.readiness(false).status === 200
-  const isStored = () => storage.shipping.health().clickhouse?.state === 'healthy'
+  const isStored = () => {
+    const { clickhouse, kafka } = storage.shipping.health()
+    return (clickhouse ?? kafka)?.state === 'healthy'
+  }
   return { health, platformHealth: createServerPlatformHealth(services, isReady, isStored) }
 }
 

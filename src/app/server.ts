@@ -8,8 +8,9 @@ import { createPosthogBoot } from '../contracts/capture/posthog-boot.ts'
 import { createContracts, toContractLimits } from '../contracts/registry.ts'
 import { shareFor } from '../core/async.ts'
 import type { Log } from '../core/log.ts'
-import { toEmbeddedFolder } from '../delivery/clickhouse/store.ts'
-import { type QueryServer, startQueryServer } from '../embedded/query-api/server.ts'
+import { toEmbeddedFolder } from '../delivery/clickhouse/settings.ts'
+import { parseEnabledSinks } from '../delivery/create-sinks.ts'
+import type { QueryServer } from '../embedded/query-api/server.ts'
 import { createDeadlines } from '../http/body.ts'
 import { createIsForwardedTls } from '../http/client-ip.ts'
 import { createRequestIds, createToIncoming } from '../http/incoming.ts'
@@ -269,9 +270,10 @@ type QueryServerParts = { log: Log; openAfter: Promise<void> }
 
 /** The query interface is optional: the server also runs when its port is taken. */
 async function openQueryServer(config: Config, { log, openAfter }: QueryServerParts) {
-  if (config.CLICKHOUSE_URL !== undefined || config.EMBEDDED_CLICKHOUSE_PORT === 0) return
-  const chdbPath = toEmbeddedFolder(config.dataDir)
-  const port = config.EMBEDDED_CLICKHOUSE_PORT
+  const { CLICKHOUSE_URL: url, EMBEDDED_CLICKHOUSE_PORT: port, dataDir } = config
+  const chdbPath = toEmbeddedFolder(dataDir)
+  if (url || port === 0 || !parseEnabledSinks(config).includes('clickhouse')) return
+  const { startQueryServer } = await import('../embedded/query-api/server.ts')
   try {
     return await startQueryServer({ port, chdbPath, log, mode: 'read-only', openAfter })
   } catch (error) {

@@ -9,6 +9,7 @@ import { parseEnabledSinks } from '../delivery/create-sinks.ts'
 import { loadFurthestOffset, loadOffsets } from '../delivery/cursors.ts'
 import { createShipping, type Shipping } from '../delivery/shipping.ts'
 import { createRecoveredCount, type Recovered } from '../delivery/sink-counters.ts'
+import { checkSinks } from '../delivery/switched-off.ts'
 import { createDedup, type Dedup } from '../ingest/dedup/dedup.ts'
 import { createMarkerFiles, type MarkerFiles } from '../ingest/dedup/marker-log.ts'
 import type { RedisDedupKeys } from '../ingest/dedup/redis-markers.ts'
@@ -134,12 +135,16 @@ export async function replayDedupKeys(
   await marking
 }
 
-/** Delivers a journal to the configured sinks. `started` rejects when the shippers cannot run. */
+/**
+ * Delivers a journal to the configured sinks. Throws when a sink that is switched off lacks records; `started` rejects
+ * when the shippers cannot run.
+ */
 export function shipJournal(options: ShipmentOptions): {
   shipping: Shipping
   started: Promise<void>
 } {
   const { config, log, folder, journal, onOffsets } = options
+  checkSinks({ dir: toStateDir(folder), journal, config, log })
   let offsets: SinkOffsets = {}
   let isStarted = false
   const shipping = (options.createShipping ?? createShipping)({
@@ -170,7 +175,7 @@ export type ShipmentOptions = {
   log: Log
   /** Holds the journal's folder and the shippers' cursors. */
   folder: string
-  journal: Pick<Journal, 'id' | 'endOffset'>
+  journal: Pick<Journal, 'id' | 'firstOffset' | 'endOffset'>
   /** Every sink has all records below its offset. Called when the shippers have started, and at each advance. */
   onOffsets(offsets: Readonly<SinkOffsets>): void
   createShipping?: typeof createShipping | undefined

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
+import type { Environment } from './environment.ts'
 
 /**
  * Checks of settings whose type is narrower than text. Each returns what the value has to be, or
@@ -74,3 +75,22 @@ export const adminToken = expecting(
   `at least ${tokenCharsMin} characters without white space`,
   (text) => text.length >= tokenCharsMin && /^[!-~]+$/.test(text),
 )
+
+const worksAlone: Record<string, string> = {
+  CLICKHOUSE_URL: 'only one process can open the embedded ClickHouse',
+  REDIS_URL: 'processes share dedup keys, limits and realtime rooms through Redis',
+}
+
+/** Settings that need each other. */
+export function findConflicts(environment: Environment): string[] {
+  const { TLS_CERT_FILE, TLS_KEY_FILE, WORKERS = '1', SINKS } = environment
+  const faults: string[] = []
+  if (!TLS_CERT_FILE !== !TLS_KEY_FILE) faults.push('TLS_CERT_FILE and TLS_KEY_FILE go together')
+  if (!/^\d+$/.test(WORKERS) || Number(WORKERS) === 1) return faults
+  const isWithoutClickHouse = Boolean(SINKS) && !SINKS!.includes('clickhouse')
+  for (const [name, reason] of Object.entries(worksAlone)) {
+    const isNeeded = name !== 'CLICKHOUSE_URL' || !isWithoutClickHouse
+    if (isNeeded && !environment[name]) faults.push(`WORKERS=${WORKERS} needs ${name}: ${reason}`)
+  }
+  return faults
+}

@@ -156,6 +156,16 @@ export const settingsSchema = Type.Object({
   ),
   CORS_ORIGINS: list('origins whose pages may call the server, comma-separated; empty allows any'),
 
+  SINKS: optional(
+    Type.Array(Type.String(), {
+      description:
+        'where events go, comma-separated: `clickhouse`, `kafka`; unset: `clickhouse`, and `kafka` if KAFKA_BROKERS is set',
+    }),
+  ),
+  SINKS_ABANDON: list(
+    'sinks that SINKS no longer names although they lack events of the journal; these are never delivered to them',
+  ),
+
   CLICKHOUSE_URL: optional(
     secret(
       'http(s)://user:password@host:8123/database; unset runs the embedded ClickHouse',
@@ -268,23 +278,7 @@ export function loadConfig(
   const config = values as Static<typeof settingsSchema>
   const originFaults = findOriginFaults(config.CORS_ORIGINS)
   faults.push(...originFaults.map((fault) => `CORS_ORIGINS ${fault}`))
-  faults.push(...findConflicts(environment))
+  faults.push(...checks.findConflicts(environment))
   if (faults.length > 0) throw new SettingsError(faults)
   return { config: { ...config, dataDir: resolve(config.DATA_DIR) }, warnings }
-}
-
-const worksAlone: Record<string, string> = {
-  CLICKHOUSE_URL: 'only one process can open the embedded ClickHouse',
-  REDIS_URL: 'processes share dedup keys, limits and realtime rooms through Redis',
-}
-
-/** Settings that need each other. */
-function findConflicts(environment: Environment): string[] {
-  const { TLS_CERT_FILE, TLS_KEY_FILE, WORKERS = '1' } = environment
-  const faults: string[] = []
-  if (!TLS_CERT_FILE !== !TLS_KEY_FILE) faults.push('TLS_CERT_FILE and TLS_KEY_FILE go together')
-  if (!/^\d+$/.test(WORKERS) || Number(WORKERS) === 1) return faults
-  for (const [name, reason] of Object.entries(worksAlone))
-    if (!environment[name]) faults.push(`WORKERS=${WORKERS} needs ${name}: ${reason}`)
-  return faults
 }

@@ -66,7 +66,7 @@ export function createClickHouseReader(options: ClickHouseReaderOptions): ClickH
 }
 
 const isOff =
-  'queries of the embedded ClickHouse are off: EMBEDDED_CLICKHOUSE_PORT is 0, or its port was taken'
+  'queries of the embedded ClickHouse are off: SINKS does not name it, EMBEDDED_CLICKHOUSE_PORT is 0, or its port was taken'
 
 const unavailable = (detail: string) => new ConsoleError(503, 'clickhouse_unavailable', detail)
 

@@ -3,12 +3,7 @@ import { type RetryPolicy, sleep } from '../core/async.ts'
 import type { Log } from '../core/log.ts'
 import { type Sink, type SinkName, sinkNames } from '../core/sink.ts'
 import type { ReadLimits } from '../journal/reader.ts'
-import { createClickHouseSink } from './clickhouse/sink.ts'
-import {
-  type ClickHouseSettings,
-  createStore,
-  parseClickHouseSettings,
-} from './clickhouse/store.ts'
+import { type ClickHouseSettings, parseClickHouseSettings } from './clickhouse/settings.ts'
 import type { Cursors } from './cursors.ts'
 import { type KafkaSettings, parseKafkaSettings } from './kafka/settings.ts'
 import { createSinkCounters, type SinkCounters } from './sink-counters.ts'
@@ -30,9 +25,27 @@ const sinks = {
   kafka: defineSink(parseKafkaSettings, createKafkaPart),
 } satisfies Record<SinkName, SinkDefinition>
 
-/** Throws an Error with a text for the operator when the settings of a sink contradict each other. */
+/**
+ * The sinks that are on. Throws an Error with a text for the operator when SINKS names none or an unknown
+ * one, or when the settings of a sink contradict each other.
+ */
 export function parseEnabledSinks(config: Config): SinkName[] {
-  return sinkNames.filter((name) => sinks[name].isEnabled(config))
+  const names = parseSinkNames('SINKS', config.SINKS ?? toDefaultSinks(config))
+  if (names.length === 0)
+    throw new Error(`SINKS names no sink; the sinks are ${sinkNames.join(', ')}`)
+  for (const name of names) sinks[name].parse(config)
+  return names
+}
+
+const toDefaultSinks = ({ KAFKA_BROKERS: brokers }: Config): SinkName[] =>
+  brokers.length > 0 ? ['clickhouse', 'kafka'] : ['clickhouse']
+
+/** The names in the order of `sinkNames`, each once. */
+export function parseSinkNames(setting: string, names: readonly string[]): SinkName[] {
+  const unknown = names.find((name) => !sinkNames.includes(name as SinkName))
+  if (unknown !== undefined)
+    throw new Error(`${setting} "${unknown}" is not a sink; the sinks are ${sinkNames.join(', ')}`)
+  return sinkNames.filter((name) => names.includes(name))
 }
 
 /** Rejects with a text for the operator when a sink cannot work on this machine. */
@@ -42,18 +55,18 @@ export function createSinks(options: SinkOptions): Promise<SinkPart[]> {
 }
 
 type SinkDefinition = {
-  isEnabled(config: Config): boolean
+  parse(config: Config): object
   create(options: SinkOptions): Promise<SinkPart>
 }
 
-/** `parse` throws on contradictory settings. Undefined: the sink is off. */
-function defineSink<S>(
-  parse: (config: Config) => S | undefined,
+/** `parse` throws on contradictory settings. */
+function defineSink<S extends object>(
+  parse: (config: Config) => S,
   create: (settings: S, options: SinkOptions) => Promise<SinkPart>,
 ): SinkDefinition {
   return {
-    isEnabled: (config) => parse(config) !== undefined,
-    create: (options) => create(parse(options.config)!, options),
+    parse,
+    create: (options) => create(parse(options.config), options),
   }
 }
 
@@ -68,6 +81,11 @@ async function createClickHousePart(
   settings: ClickHouseSettings,
   { journalId, cursors, log }: SinkOptions,
 ): Promise<SinkPart> {
+  // Only the delivery thread loads the sinks; the main thread imports this file for their settings.
+  const [{ createStore }, { createClickHouseSink }] = await Promise.all([
+    import('./clickhouse/store.ts'),
+    import('./clickhouse/sink.ts'),
+  ])
   const { clickhouse, prepare } = await createStore(settings, log)
   const counters = createSinkCounters('clickhouse', log)
   const sink = createClickHouseSink({
@@ -94,7 +112,6 @@ const kafkaFlushMs = 5
 const kafkaLimits: ReadLimits = { recordsMax: 4096, bytesMax: 8 * 1024 * 1024 }
 
 async function createKafkaPart(settings: KafkaSettings, { log }: SinkOptions): Promise<SinkPart> {
-  // Only the delivery thread loads kafkajs; the main thread imports this file for the sinks' names.
   const { createKafkaSink } = await import('./kafka/sink.ts')
   const counters = createSinkCounters('kafka', log)
   const sink = createKafkaSink({ settings, log, report: counters.report, now: Date.now })

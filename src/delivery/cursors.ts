@@ -75,7 +75,7 @@ export function loadFurthestOffset(dir: string): number {
  * Writes nothing, because the disk may be full. Undefined without a file, and without the table: the
  * disk was full when the file was made, so nothing was shipped.
  */
-function readRows<Row>(dir: string, sql: string, ...values: string[]): Row[] | undefined {
+export function readRows<Row>(dir: string, sql: string, ...values: string[]): Row[] | undefined {
   if (!existsSync(toPath(dir))) return undefined
   const database = new Database(toPath(dir))
   try {
@@ -87,7 +87,7 @@ function readRows<Row>(dir: string, sql: string, ...values: string[]): Row[] | u
   }
 }
 
-const toPath = (dir: string) => join(dir, 'cursors.sqlite')
+export const toPath = (dir: string) => join(dir, 'cursors.sqlite')
 
 type Key = { journal: string; sink: SinkName }
 
@@ -95,7 +95,7 @@ type Key = { journal: string; sink: SinkName }
  * Cursors must be writable on a full disk: only then can segments of the journal be deleted, which
  * frees space. So keep SQLite's rollback journal and overwrite it in place, like the database.
  */
-function openDatabase(path: string): Database {
+export function openDatabase(path: string): Database {
   const database = new Database(path, { create: true, strict: true })
   database.run('PRAGMA journal_mode = PERSIST')
   database.run('PRAGMA synchronous = FULL')

@@ -11,6 +11,7 @@ import {
 import { createSinks, retryPolicy, type SinkPart } from './create-sinks.ts'
 import { type Cursors, openCursors } from './cursors.ts'
 import { createShipper, type Shipper } from './shipper.ts'
+import { recordSinks } from './switched-off.ts'
 import type { FromThread, ThreadOptions, ThreadStatus } from './thread-messages.ts'
 
 /** The shippers of all sinks, without the thread's messages. */
@@ -37,6 +38,7 @@ const ringBlocksMax = 16_384
 export async function startWork(options: ThreadOptions, outlets: WorkOutlets): Promise<Work> {
   const { config, journalId, endOffset } = options
   const cursors = openCursors({ dir: options.stateDir, journalId })
+  recordSinks({ dir: options.stateDir, journalId, endOffset, config })
   const bounds = { bytesMax: config.RING_BYTES_MAX, blocksMax: ringBlocksMax }
   const recent = createRecentRecords({ ...bounds, endOffset })
   const parts = await createSinks({ config, journalId, cursors, log: outlets.log })

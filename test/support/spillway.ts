@@ -19,7 +19,8 @@ export type Spillway = {
   kill(): Promise<void>
   /** SIGTERM; resolves with the exit code. */
   stop(): Promise<number>
-  start(): Promise<void>
+  /** `changes` replace settings of the first start. */
+  start(changes?: Record<string, string>): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
 
@@ -43,9 +44,12 @@ export async function startSpillway(
   const url = `http://127.0.0.1:${port}`
   const queryUrl = `http://127.0.0.1:${queryPort}`
   const address = environment.CLICKHOUSE_URL ?? queryUrl
+  const isClickHouseOn = ({ SINKS = 'clickhouse' }: Record<string, string>) =>
+    SINKS.includes('clickhouse')
   let child: Subprocess
 
-  async function start(): Promise<void> {
+  async function start(changes: Record<string, string> = {}): Promise<void> {
+    const settings = { ...environment, ...changes }
     child = Bun.spawn([...wrapper, 'sh', script], {
       env: {
         PATH: process.env.PATH ?? '',
@@ -54,7 +58,7 @@ export async function startSpillway(
         DATA_DIR: join(folder.path, 'data'),
         EMBEDDED_CLICKHOUSE_PORT: String(queryPort),
         CLICKHOUSE_FLUSH_MS: '100',
-        ...environment,
+        ...settings,
       },
       stdin: 'ignore',
       ...redirect(logPath),
@@ -63,7 +67,7 @@ export async function startSpillway(
       timeoutMs: startMsMax,
       what: 'the server',
     })
-    if (!environment.CLICKHOUSE_URL) await waitForTables()
+    if (!settings.CLICKHOUSE_URL && isClickHouseOn(settings)) await waitForTables()
   }
 
   // The server accepts events before the tables exist. Queries fail until then.

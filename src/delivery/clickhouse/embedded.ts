@@ -38,20 +38,6 @@ export async function loadChdb(load = () => import('chdb/connection')): Promise<
 }
 
 /**
- * Throws before any event is accepted if the package is missing. Whether chDB can be loaded turns
- * out later, in the delivery thread.
- */
-export function assertChdbInstalled(): void {
-  try {
-    Bun.resolveSync('chdb/connection', import.meta.dir)
-  } catch {
-    throw new Error(
-      'The embedded ClickHouse (npm package chdb) is not installed: set CLICKHOUSE_URL to use a server instead.',
-    )
-  }
-}
-
-/**
  * The embedded ClickHouse on a folder of its own. Within this process any number of connections and
  * threads may share the folder, each running one statement at a time; a second process may not open
  * it. Rows are inserted as one buffer by a thread of their own.

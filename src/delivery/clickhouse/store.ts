@@ -1,22 +1,12 @@
-import { join } from 'node:path'
-import type { Config } from '../../config/config.ts'
 import { type Log, silentLog } from '../../core/log.ts'
 import { openConnection } from '../../embedded/chdb/connection.ts'
 import { loadNative } from '../../embedded/chdb/native.ts'
 import type { ClickHouse } from './client.ts'
-import { assertChdbInstalled, loadChdb, openEmbeddedClickHouse } from './embedded.ts'
+import { loadChdb, openEmbeddedClickHouse } from './embedded.ts'
 import { ClickHouseFailure } from './failure.ts'
 import { createHttpClickHouse, databaseOf } from './http.ts'
 import { createDatabase, migrate, tuneTables } from './schema.ts'
-
-/**
- * Plain data: it is sent to the delivery thread. Without CLICKHOUSE_URL the embedded ClickHouse is
- * used.
- */
-export type ClickHouseSettings = Pick<
-  Config,
-  Extract<keyof Config, `CLICKHOUSE_${string}`> | 'EVENTS_TTL_DAYS' | 'dataDir'
->
+import { type ClickHouseSettings, toEmbeddedFolder } from './settings.ts'
 
 export type Store = {
   /** Usable once `prepare` has resolved. */
@@ -24,27 +14,6 @@ export type Store = {
   /** Opens chDB or connects to the server, and migrates. Rejects with a ClickHouseFailure. */
   prepare(): Promise<void>
 }
-
-/**
- * Throws, in words for the operator, if settings contradict each other or chDB is needed but
- * missing.
- */
-export function parseClickHouseSettings(settings: ClickHouseSettings): ClickHouseSettings {
-  const { CLICKHOUSE_URL: url, CLICKHOUSE_CLUSTER: cluster } = settings
-  if (cluster !== undefined && url === undefined)
-    throw new Error('CLICKHOUSE_CLUSTER is set, but CLICKHOUSE_URL is not; set it too')
-  // A macro such as {cluster} is allowed too.
-  if (cluster !== undefined && !/^[\w.{}-]+$/.test(cluster))
-    throw new Error(`CLICKHOUSE_CLUSTER "${cluster}" is not a valid name of a cluster`)
-  // The message omits the value, which contains a password.
-  if (url !== undefined && !/^https?:\/\/[^/]/.test(url))
-    throw new Error('CLICKHOUSE_URL does not start with http:// or https:// and a host')
-  if (url === undefined) assertChdbInstalled()
-  return settings
-}
-
-/** Folder of the embedded ClickHouse. */
-export const toEmbeddedFolder = (dataDir: string) => join(dataDir, 'clickhouse')
 
 /**
  * Rejects, in words for the operator, if the embedded ClickHouse is configured and cannot be

@@ -55,10 +55,14 @@ export function createKafkaClient(
     if (isClosed) return closed
     const place = `${topic}/${partition}`
     const use = acquire()
+    let isOver = false
     try {
       const set = encode()
       const confirmed = await use.connection.send(topic, partition, {
         seal(producer) {
+          // kafkajs may still hold a request of a send that has timed out. Never send it: the retry
+          // has overtaken it, and the next set would have its number.
+          if (isOver) throw new Error('the send has ended before its request was sent')
           sealRecordSet(set, sequences.next(place, producer))
           return set.bytes
         },
@@ -75,6 +79,7 @@ export function createKafkaClient(
       if (isPoisoned || use.faults >= faultsInRowMax) retire(use)
       return fault
     } finally {
+      isOver = true
       void release(use)
     }
   }

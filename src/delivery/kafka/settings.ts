@@ -3,12 +3,12 @@ import type { Config } from '../../config/config.ts'
 /** Plain data: it is sent to the delivery thread. */
 export type KafkaSettings = Pick<Config, Extract<keyof Config, `KAFKA_${string}`>>
 
-/**
- * Undefined when no broker is set. Throws an Error with a text for the operator when the settings
- * contradict each other.
- */
-export function parseKafkaSettings(settings: KafkaSettings): KafkaSettings | undefined {
-  if (settings.KAFKA_BROKERS.length === 0) return undefined
+/** Throws an Error with a text for the operator when the settings contradict each other. */
+export function parseKafkaSettings(settings: KafkaSettings): KafkaSettings {
+  if (settings.KAFKA_BROKERS.length === 0)
+    throw new Error(
+      'SINKS names kafka, but KAFKA_BROKERS is empty; set it to host:port of a broker',
+    )
   if (settings.KAFKA_TLS_CA_FILE && !settings.KAFKA_TLS)
     throw new Error('KAFKA_TLS_CA_FILE is set, but KAFKA_TLS is not; set KAFKA_TLS=true')
   for (const broker of settings.KAFKA_BROKERS)

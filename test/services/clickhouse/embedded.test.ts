@@ -13,12 +13,9 @@ import type { ClickHouse } from '../../../src/delivery/clickhouse/client.ts'
 import { loadChdb } from '../../../src/delivery/clickhouse/embedded.ts'
 import { createInserter } from '../../../src/delivery/clickhouse/inserter.ts'
 import { migrate } from '../../../src/delivery/clickhouse/schema.ts'
+import { toEmbeddedFolder } from '../../../src/delivery/clickhouse/settings.ts'
 import { createClickHouseSink } from '../../../src/delivery/clickhouse/sink.ts'
-import {
-  createStore,
-  type Store,
-  toEmbeddedFolder,
-} from '../../../src/delivery/clickhouse/store.ts'
+import { createStore, type Store } from '../../../src/delivery/clickhouse/store.ts'
 import { temporaryFolder } from '../../support/folder.ts'
 import * as fixtures from '../../unit/delivery/clickhouse/fixtures.ts'
 

@@ -2,12 +2,9 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { StoredLine } from '../../../src/core/record.ts'
+import { toEmbeddedFolder } from '../../../src/delivery/clickhouse/settings.ts'
 import { createClickHouseSink } from '../../../src/delivery/clickhouse/sink.ts'
-import {
-  createStore,
-  type Store,
-  toEmbeddedFolder,
-} from '../../../src/delivery/clickhouse/store.ts'
+import { createStore, type Store } from '../../../src/delivery/clickhouse/store.ts'
 import { temporaryFolder } from '../../support/folder.ts'
 import { canMount, mountTinyDisk, type TinyDisk } from '../../support/tiny-disk.ts'
 import * as fixtures from '../../unit/delivery/clickhouse/fixtures.ts'

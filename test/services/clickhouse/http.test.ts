@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import type { StoredRecord } from '../../../src/core/record.ts'
-import { createClickHouseSink } from '../../../src/delivery/clickhouse/sink.ts'
 import {
   type ClickHouseSettings,
-  createStore,
   parseClickHouseSettings,
-} from '../../../src/delivery/clickhouse/store.ts'
+} from '../../../src/delivery/clickhouse/settings.ts'
+import { createClickHouseSink } from '../../../src/delivery/clickhouse/sink.ts'
+import { createStore } from '../../../src/delivery/clickhouse/store.ts'
 import { type FaultProxy, type ProxyFault, startFaultProxy } from '../../support/fault-proxy.ts'
 import * as fixtures from '../../unit/delivery/clickhouse/fixtures.ts'
 import { shared } from '../shared.ts'

@@ -157,7 +157,8 @@ describe.each([
     const load = await startLoad({ idempotent })
     await load.progress()
     for (const node of hung()) node.pause()
-    await until(() => !load.sink.isHealthy(), { timeoutMs: recoveryMsMax, what: 'noticing' })
+    // Another broker may take over before a second attempt fails, so the sink may stay healthy.
+    await until(() => load.retries.length > 0, { timeoutMs: recoveryMsMax, what: 'a retry' })
     for (const node of hung()) node.resume()
     await load.progress()
     expect(await load.end()).toEqual(unharmed)

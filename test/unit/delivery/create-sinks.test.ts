@@ -10,6 +10,27 @@ test('enables Kafka when brokers are set, and ClickHouse always', () => {
   expect(parse({ KAFKA_BROKERS: 'a:9092' })).toEqual(['clickhouse', 'kafka'])
 })
 
+test.each([
+  ['kafka', ['kafka']],
+  [' kafka , clickhouse', ['clickhouse', 'kafka']],
+  ['clickhouse,clickhouse', ['clickhouse']],
+])('SINKS=%s chooses the sinks', (SINKS, names) => {
+  expect(parse({ SINKS, KAFKA_BROKERS: 'a:9092' })).toEqual(names as never)
+})
+
+test.each([
+  ['an unknown name', { SINKS: 'kafka,s3', KAFKA_BROKERS: 'a:9092' }, 'SINKS "s3" is not a sink'],
+  ['no name', { SINKS: ',' }, 'SINKS names no sink; the sinks are clickhouse, kafka'],
+  ['kafka without brokers', { SINKS: 'kafka' }, 'KAFKA_BROKERS is empty'],
+])('SINKS with %s is rejected', (_, environment, message) => {
+  expect(() => parse(environment)).toThrow(message)
+})
+
+test('needs no embedded ClickHouse when SINKS leaves it out', () => {
+  const settings = { SINKS: 'kafka', KAFKA_BROKERS: 'a:9092', CLICKHOUSE_CLUSTER: 'c' }
+  expect(parseEnabledSinks(loadConfig(settings).config)).toEqual(['kafka'])
+})
+
 test('throws when the settings of a sink contradict each other', () => {
   expect(() => parse({ KAFKA_BROKERS: 'a' })).toThrow('"a" is not host:port')
   expect(() => parse({ CLICKHOUSE_URL: 'ftp://x' })).toThrow('CLICKHOUSE_URL')

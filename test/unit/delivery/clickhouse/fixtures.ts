@@ -2,7 +2,7 @@ import type { RetryPolicy } from '../../../../src/core/async.ts'
 import type { Kind, Source } from '../../../../src/core/event.ts'
 import { type StoredRecord, toEncodedRecord, toStoredLine } from '../../../../src/core/record.ts'
 import type { Batch } from '../../../../src/core/sink.ts'
-import type { ClickHouseSettings } from '../../../../src/delivery/clickhouse/store.ts'
+import type { ClickHouseSettings } from '../../../../src/delivery/clickhouse/settings.ts'
 import type { PendingRange } from '../../../../src/delivery/cursors.ts'
 import type { SinkReport } from '../../../../src/delivery/sink-counters.ts'
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { createKafkaClient, type ProducerId } from '../../../../src/delivery/kafka/client.ts'
 import type { Connection } from '../../../../src/delivery/kafka/connection.ts'
+import type { FinishedSet } from '../../../../src/delivery/kafka/kafkajs-patches.ts'
 import { makeSettings } from './fixtures.ts'
 
 type Fake = Connection & { sends: number; closed: boolean; sealed: Buffer[] }
@@ -9,6 +10,7 @@ type Fake = Connection & { sends: number; closed: boolean; sealed: Buffer[] }
 function makeClient(
   answer: (connection: number) => Promise<number[]>,
   producers: ProducerId[] = [],
+  onSend: (set: FinishedSet) => void = () => {},
 ) {
   const opened: Fake[] = []
   const settings = makeSettings([], 't')
@@ -19,6 +21,7 @@ function makeClient(
       ...{ sends: 0, closed: false, sealed: [] },
       send(_topic, _partition, set) {
         fake.sends += 1
+        onSend(set)
         fake.sealed.push(Buffer.from(set.seal(producers[index])))
         return answer(index)
       },
@@ -98,6 +101,18 @@ describe('a client', () => {
     slow.resolve([0])
     expect(await first).toBeUndefined()
     expect(opened[0]!.closed).toBe(true)
+  })
+
+  test('does not send a request that kafkajs holds after the send has ended', async () => {
+    const seals: FinishedSet['seal'][] = []
+    const bad = Promise.reject(errorOf('KafkaJSRequestTimeoutError'))
+    const { send } = makeClient(
+      () => bad,
+      [],
+      (set) => seals.push(set.seal),
+    )
+    await send()
+    expect(() => seals[0]!(undefined)).toThrow('ended')
   })
 
   test('closes every connection, also those with a send in flight', async () => {

@@ -24,11 +24,11 @@ test('takes every Kafka setting of the environment', () => {
   expect(parseSasl(settings)).toEqual({
     ...{ mechanism: 'scram-sha-512', username: 'alice', password: 'secret' },
   })
-  expect(parseSasl(parse({})!)).toBeUndefined()
+  expect(parseSasl(parse({}))).toBeUndefined()
 })
 
-test('is off without brokers', () => {
-  expect(parse({ KAFKA_BROKERS: '' })).toBeUndefined()
+test('are rejected without brokers', () => {
+  expect(() => parse({ KAFKA_BROKERS: '' })).toThrow('KAFKA_BROKERS is empty')
 })
 
 test.each([
