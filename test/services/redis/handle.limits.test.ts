@@ -1,28 +1,13 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { silentLog } from '../../../src/core/log.ts'
-import { createRedis } from '../../../src/redis/redis.ts'
 import { until } from '../../support/until.ts'
 import { type RedisService, startRedis } from '../redis.ts'
+import { openHandle } from './support.ts'
 
 let server: RedisService
 beforeAll(async () => {
   server = await startRedis()
 }, 60_000)
 afterAll(() => server.stop())
-
-const echo = { name: 'testEcho', lua: 'return ARGV[1]' }
-
-async function open({ url = server.url, waitMs = 2000, deadMs = 5000 } = {}) {
-  const lines: string[] = []
-  const note = (fields: object, message: string) =>
-    lines.push(`${message} ${JSON.stringify(fields)}`)
-  const log = { ...silentLog, info: note, warn: note, error: note }
-  const redis = createRedis({ url, prefix: 'test', timeoutMs: 50, deadMs, log })
-  await redis.whenAvailable(waitMs)
-  const say = (word: string) =>
-    redis.run((commands) => commands.script(echo, 'any', [word]), 'otherwise')
-  return { redis, lines, say, [Symbol.dispose]: () => redis.close() }
-}
 
 async function msOf(work: () => Promise<unknown>): Promise<number> {
   const startMs = performance.now()
@@ -31,7 +16,7 @@ async function msOf(work: () => Promise<unknown>): Promise<number> {
 }
 
 test('hung: five calls wait 50 ms at most, further calls do not wait, and the handle recovers', async () => {
-  using opened = await open()
+  using opened = await openHandle(server.url)
   const { redis, say } = opened
   server.pause()
   const tookMs = await msOf(async () => {
@@ -44,7 +29,7 @@ test('hung: five calls wait 50 ms at most, further calls do not wait, and the ha
 })
 
 test('hung with a thousand concurrent calls: all continue after the time of one', async () => {
-  using opened = await open()
+  using opened = await openHandle(server.url)
   server.pause()
   const many = Array.from({ length: 1000 }, () => opened.say('x'))
   expect(await msOf(() => Promise.all(many))).toBeLessThan(1000)

@@ -4,6 +4,7 @@ import { createRedis, createRedisStreams, type RedisHandle } from '../../../src/
 import { redisCli } from '../../support/redis-cluster.ts'
 import { until } from '../../support/until.ts'
 import { type RedisService, startRedis } from '../redis.ts'
+import { openHandle } from './support.ts'
 
 let server: RedisService
 beforeAll(async () => {
@@ -11,23 +12,10 @@ beforeAll(async () => {
 }, 60_000)
 afterAll(() => server.stop())
 
-const echo = { name: 'testEcho', lua: 'return ARGV[1]' }
 const fault = { name: 'testFault', lua: 'return redis.call("NOSUCH")' }
 
-async function open({ url = server.url, waitMs = 2000, deadMs = 5000 } = {}) {
-  const lines: string[] = []
-  const note = (fields: object, message: string) =>
-    lines.push(`${message} ${JSON.stringify(fields)}`)
-  const log = { ...silentLog, info: note, warn: note, error: note }
-  const redis = createRedis({ url, prefix: 'test', timeoutMs: 50, deadMs, log })
-  await redis.whenAvailable(waitMs)
-  const say = (word: string) =>
-    redis.run((commands) => commands.script(echo, 'any', [word]), 'otherwise')
-  return { redis, lines, say, [Symbol.dispose]: () => redis.close() }
-}
-
 test('runs scripts and plain commands under the prefix', async () => {
-  using opened = await open()
+  using opened = await openHandle(server.url)
   const { redis, say } = opened
   expect(await say('hello')).toBe('hello')
   await redis.require((commands) => commands.set('key', 'value', 60_000))
@@ -38,7 +26,7 @@ test('runs scripts and plain commands under the prefix', async () => {
 })
 
 test('returns `otherwise` on an error of Redis, and counts the failure', async () => {
-  using opened = await open()
+  using opened = await openHandle(server.url)
   const { redis } = opened
   expect(await redis.run((commands) => commands.script(fault, 'any', []), 'otherwise')).toBe(
     'otherwise',
@@ -48,7 +36,7 @@ test('returns `otherwise` on an error of Redis, and counts the failure', async (
 })
 
 test('killed and restarted: no call waits, and the handle reconnects', async () => {
-  using opened = await open()
+  using opened = await openHandle(server.url)
   const { redis, say, lines } = opened
   await server.kill()
   await until(() => !redis.isAvailable())
@@ -67,7 +55,7 @@ test('killed and restarted: no call waits, and the handle reconnects', async () 
   ])
 })
 test('closes a connection that hangs for long, with the calls queued on it', async () => {
-  using opened = await open({ deadMs: 200 })
+  using opened = await openHandle(server.url, { deadMs: 200 })
   server.pause()
   await opened.say('x')
   expect(opened.lines).toHaveLength(1)
@@ -77,7 +65,7 @@ test('closes a connection that hangs for long, with the calls queued on it', asy
 })
 
 test('a reply that waits behind a busy event loop is not late', async () => {
-  using opened = await open()
+  using opened = await openHandle(server.url)
   const reply = opened.say('here')
   const untilMs = performance.now() + 150
   while (performance.now() < untilMs);
@@ -101,8 +89,7 @@ test('logs a wrong password as a failure, without the password', async () => {
     [Symbol.asyncDispose]: () => locked.stop(),
   })
   await redisCli(locked.url, 'config', 'set', 'requirepass', 'right')
-  using opened = await open({
-    url: locked.url.replace('redis://', 'redis://:s3cret@'),
+  using opened = await openHandle(locked.url.replace('redis://', 'redis://:s3cret@'), {
     waitMs: 100,
   })
   expect(opened.redis.isAvailable()).toBe(false)
@@ -133,7 +120,7 @@ test('streams: a reader blocks without delaying the writer, and reconnects after
 const toBlocked = (info: string) => /blocked_clients:(\d+)/.exec(info)?.[1] ?? '0'
 
 test('a closed handle does not reconnect', async () => {
-  const { redis } = await open()
+  const { redis } = await openHandle(server.url)
   const handle: RedisHandle = redis
   handle.close()
   expect(await handle.run((commands) => commands.get('key'), 'otherwise')).toBe('otherwise')

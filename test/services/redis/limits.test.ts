@@ -1,54 +1,17 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { silentLog } from '../../../src/core/log.ts'
+import { describe, expect, test } from 'bun:test'
 import type { Project } from '../../../src/core/protocol.ts'
 import { createSharedQuota } from '../../../src/ingest/limits/quota-stores.ts'
 import { createQuotas, type Quotas } from '../../../src/ingest/limits/quotas.ts'
 import { createLimiter, createSharedLimit } from '../../../src/ingest/limits/rate-limiter.ts'
-import { createRedis, type RedisHandle } from '../../../src/redis/redis.ts'
-import { type RedisCluster, redisCli, startRedisCluster } from '../../support/redis-cluster.ts'
+import { redisCli } from '../../support/redis-cluster.ts'
 import { until } from '../../support/until.ts'
-import { type RedisService, startRedis } from '../redis.ts'
+import { connectTwo, createNode, rate, useRedis } from './support.ts'
 
-let server: RedisService
-let cluster: RedisCluster
-beforeAll(async () => {
-  server = await startRedis()
-  cluster = await startRedisCluster()
-}, 60_000)
-afterAll(async () => {
-  await server.stop()
-  await cluster.stop()
-})
-
-/** The handles of two nodes, closed with the test. */
-async function connectTwo(url: string, timeoutMs = 1000) {
-  const connect = async () => {
-    const redis = createRedis({ url, prefix: 'limits', timeoutMs, log: silentLog })
-    await redis.whenAvailable(5000)
-    return redis
-  }
-  const pair = [await connect(), await connect()] as const
-  const close = () => pair.map((redis) => redis.close())
-  return { pair, [Symbol.dispose]: close }
-}
-
-/** So slow that nothing becomes available again during a test. */
-const rate = { perSecond: 0.01, burst: 10 }
-
-function createNode(redis: RedisHandle, name: string) {
-  const shared = createSharedLimit({ redis, name })
-  const limiter = createLimiter({ ...rate, now: Date.now, shared })
-  return async (key: string, times: number) => {
-    let allowed = 0
-    for (let count = 0; count < times; count += 1)
-      if ((await limiter.take(key)).allowed) allowed += 1
-    return allowed
-  }
-}
+const services = useRedis()
 
 describe.each([
-  ['one Redis', () => server.url],
-  ['a Redis Cluster', () => cluster.url],
+  ['one Redis', () => services.server.url],
+  ['a Redis Cluster', () => services.cluster.url],
 ])('on %s', (_, url) => {
   test('two nodes share one rate limit per key', async () => {
     using nodes = await connectTwo(url())
@@ -93,14 +56,14 @@ const shop: Project = {
 }
 
 test('limiters with different names count separately', async () => {
-  using nodes = await connectTwo(server.url)
+  using nodes = await connectTwo(services.server.url)
   const [one, other] = nodes.pair
   expect(await createNode(one, 'tokens')('a', 20)).toBe(10)
   expect(await createNode(other, 'addresses')('a', 20)).toBe(10)
 })
 
 test('the retry time of a node includes what the other node took', async () => {
-  using nodes = await connectTwo(server.url)
+  using nodes = await connectTwo(services.server.url)
   const [one, other] = nodes.pair
   await createNode(one, 'later')('a', 10)
   const shared = createSharedLimit({ redis: other, name: 'later' })
@@ -112,31 +75,32 @@ test('the retry time of a node includes what the other node took', async () => {
 })
 
 test('Redis forgets limits that are idle, and quotas after their period', async () => {
-  using nodes = await connectTwo(server.url)
+  using nodes = await connectTwo(services.server.url)
   const [redis] = nodes.pair
   await createNode(redis, 'expiry')('a', 1)
-  const seconds = Number(await redisCli(server.url, 'ttl', 'limits:rate:expiry:a'))
+  const seconds = Number(await redisCli(services.server.url, 'ttl', 'limits:rate:expiry:a'))
   expect(seconds).toBeGreaterThan(90)
   expect(seconds).toBeLessThanOrEqual(100)
   const quota = createSharedQuota({ redis })
   const endMs = Date.now() + 60_000
   expect(await quota.add([{ key: 'k', count: 3, endMs }])).toEqual([3])
   expect(await quota.add([{ key: 'k', count: 0, endMs }])).toEqual([3])
-  expect(Number(await redisCli(server.url, 'ttl', 'limits:quota:k'))).toBeGreaterThan(3600)
-  expect(Number(await redisCli(server.url, 'ttl', 'limits:quota:k'))).toBeLessThan(3700)
+  expect(Number(await redisCli(services.server.url, 'ttl', 'limits:quota:k'))).toBeGreaterThan(3600)
+  expect(Number(await redisCli(services.server.url, 'ttl', 'limits:quota:k'))).toBeLessThan(3700)
 })
 test('stores charges made while Redis is unavailable once it is back', async () => {
-  using nodes = await connectTwo(server.url, 200)
+  using nodes = await connectTwo(services.server.url, 200)
   const [redis] = nodes.pair
   const store = createSharedQuota({ redis, everyMs: 5 })
   const quotas = createQuotas({ store, now: Date.now })
-  await server.kill()
+  await services.server.kill()
   await until(() => !redis.isAvailable())
   const project = { ...shop, id: 'away' }
   ;(await quotas.reserve(project, 'events', 7)).settle(7)
   expect(await leftOf(quotas, project)).toBe(993)
-  await server.restart()
-  const total = async () => (await redisCli(server.url, 'keys', '*quota:events:away*')) !== ''
+  await services.server.restart()
+  const total = async () =>
+    (await redisCli(services.server.url, 'keys', '*quota:events:away*')) !== ''
   await until(total)
   await until(async () => (await leftOf(quotas, project)) === 993)
   await quotas.close()

@@ -1,56 +1,21 @@
-import { afterAll, beforeAll, expect, test } from 'bun:test'
-import type { DedupKey } from '../../../src/core/event.ts'
+import { expect, test } from 'bun:test'
 import { silentLog } from '../../../src/core/log.ts'
 import { createDedup } from '../../../src/ingest/dedup/dedup.ts'
 import { createRedisDedupKeys } from '../../../src/ingest/dedup/redis-markers.ts'
 import { createDedupTable } from '../../../src/ingest/dedup/seen-table.ts'
 import { createRedis } from '../../../src/redis/redis.ts'
-import { type RedisCluster, redisCli, startRedisCluster } from '../../support/redis-cluster.ts'
+import { redisCli } from '../../support/redis-cluster.ts'
 import { until } from '../../support/until.ts'
 import { toDedupKeys } from '../../unit/ingest/support.ts'
-import { type RedisService, startRedis } from '../redis.ts'
+import { startRedis } from '../redis.ts'
+import { startNode, useRedis } from './support.ts'
 
-let server: RedisService
-let cluster: RedisCluster
-beforeAll(async () => {
-  server = await startRedis()
-  cluster = await startRedisCluster()
-}, 60_000)
-afterAll(async () => {
-  await server.stop()
-  await cluster.stop()
-})
-
-/** One node: its own memory, and the Redis that it shares with others under `prefix`. */
-async function startNode(
-  prefix: string,
-  { url = server.url, now = Date.now, timeoutMs = 1000 } = {},
-) {
-  const redis = createRedis({ url, prefix, timeoutMs, log: silentLog })
-  await redis.whenAvailable(5000)
-  const shared = createRedisDedupKeys({ redis, now })
-  const table = createDedupTable({ bytesMax: 1024 * 1024, now })
-  const dedup = createDedup({ table, shared })
-  return {
-    redis,
-    shared,
-    dedup,
-    async send(dedupKeys: readonly DedupKey[]): Promise<number> {
-      const claim = await dedup.claim(dedupKeys)
-      await claim.commit()
-      return dedupKeys.length - claim.duplicates
-    },
-    async close() {
-      redis.close()
-      await dedup.close()
-    },
-  }
-}
+const services = useRedis()
 
 test('a million events take 24 bytes each at most', async () => {
-  const node = await startNode('million')
+  const node = await startNode(services.server.url, 'million')
   const usedBytes = async () =>
-    Number(/used_memory:(\d+)/.exec(await redisCli(server.url, 'info', 'memory'))?.[1])
+    Number(/used_memory:(\d+)/.exec(await redisCli(services.server.url, 'info', 'memory'))?.[1])
   await node.shared.mark(toDedupKeys(1))
   const beforeBytes = await usedBytes()
   const random = Buffer.alloc(16 * 10_000)
@@ -64,7 +29,7 @@ test('a million events take 24 bytes each at most', async () => {
   const bytesPerEvent = ((await usedBytes()) - beforeBytes) / 1_000_000
   expect(bytesPerEvent).toBeGreaterThan(8)
   expect(bytesPerEvent).toBeLessThan(24)
-  await redisCli(server.url, 'flushall')
+  await redisCli(services.server.url, 'flushall')
   await node.close()
 }, 60_000)
 
@@ -102,15 +67,15 @@ test('while Redis is hung or stopped no event is lost or slow, and later it is u
 })
 
 test('with one node of a cluster lost, requests continue without Redis', async () => {
-  const node = await startNode('lost', { url: cluster.url, timeoutMs: 50 })
-  await cluster.nodes[1]!.kill()
+  const node = await startNode(services.cluster.url, 'lost', { timeoutMs: 50 })
+  await services.cluster.nodes[1]!.kill()
   for (let count = 0; count < 20; count += 1) {
     const startMs = performance.now()
     expect(await node.send(toDedupKeys(50, count * 50))).toBe(50)
     expect(performance.now() - startMs).toBeLessThan(1000)
   }
   expect(node.redis.isAvailable()).toBe(false)
-  await cluster.nodes[1]!.restart()
+  await services.cluster.nodes[1]!.restart()
   await until(() => node.redis.isAvailable(), { timeoutMs: 20_000, what: 'the whole cluster' })
   await node.close()
 }, 40_000)

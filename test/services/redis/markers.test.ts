@@ -1,59 +1,19 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { describe, expect, test } from 'bun:test'
 import { dayMs, hourMs } from '../../../src/core/clock.ts'
 import type { DedupKey } from '../../../src/core/event.ts'
-import { silentLog } from '../../../src/core/log.ts'
-import { createDedup } from '../../../src/ingest/dedup/dedup.ts'
-import { createRedisDedupKeys } from '../../../src/ingest/dedup/redis-markers.ts'
-import { createDedupTable } from '../../../src/ingest/dedup/seen-table.ts'
-import { createRedis } from '../../../src/redis/redis.ts'
-import { type RedisCluster, redisCli, startRedisCluster } from '../../support/redis-cluster.ts'
+import { redisCli } from '../../support/redis-cluster.ts'
 import { toDedupKeys } from '../../unit/ingest/support.ts'
-import { type RedisService, startRedis } from '../redis.ts'
+import { startNode, useRedis } from './support.ts'
 
-let server: RedisService
-let cluster: RedisCluster
-beforeAll(async () => {
-  server = await startRedis()
-  cluster = await startRedisCluster()
-}, 60_000)
-afterAll(async () => {
-  await server.stop()
-  await cluster.stop()
-})
-
-/** One node: its own memory, and the Redis that it shares with others under `prefix`. */
-async function startNode(
-  prefix: string,
-  { url = server.url, now = Date.now, timeoutMs = 1000 } = {},
-) {
-  const redis = createRedis({ url, prefix, timeoutMs, log: silentLog })
-  await redis.whenAvailable(5000)
-  const shared = createRedisDedupKeys({ redis, now })
-  const table = createDedupTable({ bytesMax: 1024 * 1024, now })
-  const dedup = createDedup({ table, shared })
-  return {
-    redis,
-    shared,
-    dedup,
-    async send(dedupKeys: readonly DedupKey[]): Promise<number> {
-      const claim = await dedup.claim(dedupKeys)
-      await claim.commit()
-      return dedupKeys.length - claim.duplicates
-    },
-    async close() {
-      redis.close()
-      await dedup.close()
-    },
-  }
-}
+const services = useRedis()
 
 describe.each([
-  ['one Redis', () => server.url],
-  ['a Redis Cluster', () => cluster.url],
+  ['one Redis', () => services.server.url],
+  ['a Redis Cluster', () => services.cluster.url],
 ])('on %s', (_, url) => {
   test('two nodes drop each other’s duplicates', async () => {
-    const one = await startNode('pair', { url: url() })
-    const other = await startNode('pair', { url: url() })
+    const one = await startNode(url(), 'pair')
+    const other = await startNode(url(), 'pair')
     const dedupKeys = toDedupKeys(500)
     expect(await one.send(dedupKeys)).toBe(500)
     expect(await other.send(toDedupKeys(600))).toBe(100)
@@ -62,12 +22,12 @@ describe.each([
   })
 
   test('another node refuses another payload under a used key, and takes a retry for one', async () => {
-    const one = await startNode('payload', { url: url() })
-    const other = await startNode('payload', { url: url() })
+    const one = await startNode(url(), 'payload')
+    const other = await startNode(url(), 'payload')
     const [event, payload, another] = toDedupKeys(3) as [DedupKey, DedupKey, DedupKey]
     await (await one.dedup.claim([event], payload)).commit()
     expect((await other.dedup.claim([event], payload)).isNew(0)).toBe(false)
-    const third = await startNode('payload', { url: url() })
+    const third = await startNode(url(), 'payload')
     await expect(Promise.resolve(third.dedup.claim([event], another))).rejects.toMatchObject({
       code: 'idempotency_key_reused',
     })
@@ -75,8 +35,8 @@ describe.each([
   })
 
   test('a released event is new on the other node', async () => {
-    const one = await startNode('released', { url: url() })
-    const other = await startNode('released', { url: url() })
+    const one = await startNode(url(), 'released')
+    const other = await startNode(url(), 'released')
     const claim = await one.dedup.claim(toDedupKeys(3))
     claim.release()
     expect(await other.send(toDedupKeys(3))).toBe(3)
@@ -84,8 +44,8 @@ describe.each([
   })
 
   test('keys replayed from the journal after a restart are known to other nodes', async () => {
-    const one = await startNode('replay', { url: url() })
-    const other = await startNode('replay', { url: url() })
+    const one = await startNode(url(), 'replay')
+    const other = await startNode(url(), 'replay')
     await one.dedup.mark([...toDedupKeys(1500), undefined])
     expect(await other.send(toDedupKeys(1501))).toBe(1)
     await Promise.all([one.close(), other.close()])
@@ -96,7 +56,7 @@ test('remembers a key for 24 hours from any time of day, with clocks that differ
   // The start of a window, so that some of the clocks below are still in the previous one.
   const startMs = Date.now() - (Date.now() % (12 * hourMs))
   const clock = { nowMs: startMs, now: () => clock.nowMs }
-  const node = await startNode('day', { now: clock.now })
+  const node = await startNode(services.server.url, 'day', { now: clock.now })
   const isKnown = async (at: number) => (await node.shared.find(toDedupKeys(1, at)))[0]
   for (let quarter = 0; quarter < 48; quarter += 1) {
     const seenMs = clock.nowMs
@@ -113,12 +73,12 @@ test('remembers a key for 24 hours from any time of day, with clocks that differ
 })
 
 test('Redis expires keys, and not before 24 hours', async () => {
-  const node = await startNode('expiry')
+  const node = await startNode(services.server.url, 'expiry')
   await node.shared.mark(toDedupKeys(50))
-  const keys = (await redisCli(server.url, 'keys', 'expiry:*')).split('\n')
+  const keys = (await redisCli(services.server.url, 'keys', 'expiry:*')).split('\n')
   expect(keys.length).toBeGreaterThan(40)
   for (const key of keys) {
-    const seconds = Number(await redisCli(server.url, 'ttl', key))
+    const seconds = Number(await redisCli(services.server.url, 'ttl', key))
     expect(seconds).toBeGreaterThanOrEqual(24 * 3600)
     expect(seconds).toBeLessThanOrEqual(36 * 3600 + 120)
   }
@@ -126,7 +86,7 @@ test('Redis expires keys, and not before 24 hours', async () => {
 })
 
 test('full sets pass keys on to children, so that Redis keeps the compact encoding', async () => {
-  const node = await startNode('full')
+  const node = await startNode(services.server.url, 'full')
   const inOneRoot = (from: number) =>
     toDedupKeys(10_000, from).map((dedupKey) => `${dedupKey.slice(0, 24)}abc${dedupKey.slice(27)}`)
   const dedupKeys = inOneRoot(0)
@@ -134,9 +94,9 @@ test('full sets pass keys on to children, so that Redis keeps the compact encodi
   const found = await node.shared.find([...dedupKeys, ...inOneRoot(10_000)])
   expect(found.indexOf(false)).toBe(10_000)
   expect(found.lastIndexOf(true)).toBe(9_999)
-  const keys = (await redisCli(server.url, 'keys', 'full:seen:*:*')).split('\n')
+  const keys = (await redisCli(services.server.url, 'keys', 'full:seen:*:*')).split('\n')
   expect(keys.length).toBeGreaterThan(1 + 16 + 100)
   for (const key of keys.slice(0, 50))
-    expect(await redisCli(server.url, 'object', 'encoding', key)).toBe('intset')
+    expect(await redisCli(services.server.url, 'object', 'encoding', key)).toBe('intset')
   await node.close()
 })

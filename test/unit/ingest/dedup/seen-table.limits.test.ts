@@ -1,32 +1,13 @@
 import { expect, test } from 'bun:test'
-import type { DedupKey } from '../../../../src/core/event.ts'
-import { createDedupTable, readDedupKey } from '../../../../src/ingest/dedup/seen-table.ts'
 import { readResidentBytes } from '../../../support/resident-bytes.ts'
-import { createTestClock, toDedupKey } from '../support.ts'
-
-function createTable(bytesMax: number) {
-  const clock = createTestClock()
-  const table = createDedupTable({ bytesMax, now: clock.now })
-  const words = { a: 0, b: 0, c: 0 }
-  const withWords = <T>(dedupKey: DedupKey, use: (w: typeof words) => T): T => {
-    readDedupKey(dedupKey, words)
-    table.keepTime()
-    return use(words)
-  }
-  return {
-    table,
-    clock,
-    has: (dedupKey: DedupKey) => withWords(dedupKey, (w) => table.has(w)),
-    add: (dedupKey: DedupKey, hour?: number) => withWords(dedupKey, (w) => table.add(w, hour)),
-  }
-}
+import { createTestTable, toDedupKey } from '../support.ts'
 
 const mib = 1024 * 1024
 
 test('a new table of 256 MiB takes neither time nor memory', () => {
   const residentBytes = readResidentBytes(process.pid)
   const start = performance.now()
-  const { table, has } = createTable(256 * mib)
+  const { table, has } = createTestTable(256 * mib)
   expect(has(toDedupKey(1))).toBe(false)
   expect(performance.now() - start).toBeLessThan(50)
   expect(readResidentBytes(process.pid) - residentBytes).toBeLessThan(4 * mib)
@@ -34,7 +15,7 @@ test('a new table of 256 MiB takes neither time nor memory', () => {
 })
 
 test('a million keys take 25 MB, and none of them holds the thread for 50 ms', () => {
-  const { table } = createTable(256 * mib)
+  const { table } = createTestTable(256 * mib)
   const words = { a: 0, b: 0, c: 0 }
   const bits = new Int32Array(3)
   const residentBytes = readResidentBytes(process.pid)

@@ -2,25 +2,7 @@ import { expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { hourMs } from '../../../../src/core/clock.ts'
 import type { DedupKey } from '../../../../src/core/event.ts'
-import { createDedupTable, readDedupKey } from '../../../../src/ingest/dedup/seen-table.ts'
-import { createTestClock, toDedupKey, toDedupKeys } from '../support.ts'
-
-function createTable(bytesMax: number) {
-  const clock = createTestClock()
-  const table = createDedupTable({ bytesMax, now: clock.now })
-  const words = { a: 0, b: 0, c: 0 }
-  const withWords = <T>(dedupKey: DedupKey, use: (w: typeof words) => T): T => {
-    readDedupKey(dedupKey, words)
-    table.keepTime()
-    return use(words)
-  }
-  return {
-    table,
-    clock,
-    has: (dedupKey: DedupKey) => withWords(dedupKey, (w) => table.has(w)),
-    add: (dedupKey: DedupKey, hour?: number) => withWords(dedupKey, (w) => table.add(w, hour)),
-  }
-}
+import { createTestTable, toDedupKey, toDedupKeys } from '../support.ts'
 
 const pool = toDedupKeys(40)
 
@@ -33,7 +15,7 @@ test('behaves as a map from key to hour, whatever the clock does', () => {
   )
   fc.assert(
     fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
-      const { table, clock, has, add } = createTable(4096)
+      const { table, clock, has, add } = createTestTable(4096)
       const model = new Map<DedupKey, number>()
       let hour = 0
       let latestHour = 0
@@ -65,14 +47,14 @@ test.each([
   ['nor when the 5 bits of its hour are used again', 31, false],
   ['nor two rounds later', 62, false],
 ])('%s', (_, hours, isKnown) => {
-  const { clock, has, add } = createTable(4096)
+  const { clock, has, add } = createTestTable(4096)
   add(toDedupKey(1))
   clock.nowMs += hours * hourMs
   expect(has(toDedupKey(1))).toBe(isKnown)
 })
 
 test('a loaded key expires by the hour in which it was seen', () => {
-  const { table, clock, has, add } = createTable(4096)
+  const { table, clock, has, add } = createTestTable(4096)
   add(toDedupKey('recent'), table.hour - 20)
   add(toDedupKey('old'), table.hour - 25)
   expect([has(toDedupKey('recent')), has(toDedupKey('old'))]).toEqual([true, false])
@@ -81,7 +63,7 @@ test('a loaded key expires by the hour in which it was seen', () => {
 })
 
 test('a full table forgets the oldest hour first, and counts what it forgets', () => {
-  const { table, clock, has, add } = createTable(64 * 1024)
+  const { table, clock, has, add } = createTestTable(64 * 1024)
   const older = toDedupKeys(6000)
   const newer = toDedupKeys(6000, 1_000_000)
   for (const dedupKey of older) add(dedupKey)
@@ -95,13 +77,13 @@ test('a full table forgets the oldest hour first, and counts what it forgets', (
 })
 
 test('a table of 1 MiB holds two thirds of its capacity without forgetting any', () => {
-  const { table, add } = createTable(1024 * 1024)
+  const { table, add } = createTestTable(1024 * 1024)
   for (const dedupKey of toDedupKeys(Math.floor(table.capacity * 0.66))) add(dedupKey)
   expect(table.counts).toEqual({ entries: Math.floor(table.capacity * 0.66), forgotten: 0 })
 })
 
 test('sweeps free expired entries, a few at a time', () => {
-  const { table, clock, add } = createTable(1024 * 1024)
+  const { table, clock, add } = createTestTable(1024 * 1024)
   for (const dedupKey of toDedupKeys(10_000)) add(dedupKey)
   const sweepPass = () => {
     for (let count = 0; count < 256; count += 1) table.sweep()
@@ -120,13 +102,13 @@ test('sweeps free expired entries, a few at a time', () => {
 })
 
 test('no new key is taken for a seen one', () => {
-  const { has, add } = createTable(1024 * 1024)
+  const { has, add } = createTestTable(1024 * 1024)
   for (const dedupKey of toDedupKeys(80_000)) add(dedupKey)
   expect(toDedupKeys(100_000, 1_000_000).filter(has)).toEqual([])
 })
 
 test('grows with its entries and keeps them, with their hours', () => {
-  const { table, clock, has, add } = createTable(16 * 1024 * 1024)
+  const { table, clock, has, add } = createTestTable(16 * 1024 * 1024)
   expect(table.bytes).toBe(512 * 1024)
   const older = toDedupKeys(100_000)
   const newer = toDedupKeys(100_000, 1_000_000)
@@ -144,7 +126,7 @@ test('grows with its entries and keeps them, with their hours', () => {
 
 test('grows to its maximum and no further, whatever that is', () => {
   for (const pages of [1, 2, 127, 128, 300, 511, 512, 700]) {
-    const { table, add } = createTable(pages * 4096 + 1)
+    const { table, add } = createTestTable(pages * 4096 + 1)
     for (const dedupKey of toDedupKeys(160 * 710)) add(dedupKey)
     expect(table.bytes).toBe(8 * table.capacity)
     expect(table.bytes).toBeWithin(0.99 * pages * 4096, pages * 4096 + 1)
@@ -152,7 +134,7 @@ test('grows to its maximum and no further, whatever that is', () => {
 })
 
 test('the sweep frees all expired entries while the table grows', () => {
-  const { table, clock, add } = createTable(16 * 1024 * 1024)
+  const { table, clock, add } = createTestTable(16 * 1024 * 1024)
   const expired = toDedupKeys(50_000)
   for (const dedupKey of expired) add(dedupKey)
   clock.nowMs += 25 * hourMs
