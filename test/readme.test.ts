@@ -25,6 +25,14 @@ describe('documents', () => {
     expect(missing).toEqual([])
   })
 
+  test('names the version of Bun that the image has, wherever it is fetched', () => {
+    const version = /^FROM oven\/bun:([\d.]+)-slim$/m.exec(read('Dockerfile'))?.[1]
+    const fetched = [...documents, '.ci/run'].flatMap((path) =>
+      [...read(path).matchAll(/\bnpx -y bun[\w@.-]*/g)].map(([command]) => command),
+    )
+    expect(new Set(fetched)).toEqual(new Set([`npx -y bun@${version}`]))
+  })
+
   test('relative links point to existing files', () => {
     expect(documents.flatMap(brokenLinks)).toEqual([])
   })

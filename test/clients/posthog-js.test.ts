@@ -89,6 +89,10 @@ async function expectRows(server: Spillway, sql: string): Promise<void> {
   await until(isThere, { timeoutMs: 20_000, pauseMs: 100, what: sql })
 }
 
+/** Events and recordings that are not stored as they were sent. */
+const alteredRows = `SELECT properties FROM events WHERE JSONHas(properties, '$ingest_warnings')
+UNION ALL SELECT ingest_warnings FROM recordings WHERE ingest_warnings != '[]'`
+
 /** Clicks until autocapture has started: that is when the first reply of the server has come. */
 async function clickUntilCaptured(page: Page, server: Spillway, sql: string): Promise<void> {
   const isCaptured = async () => {
@@ -123,6 +127,7 @@ describe.each(versions)('posthog-js %s', (version) => {
       `SELECT count() AS rows, uniqExact(uuid) AS uuids FROM events WHERE project = '${token}'`,
     )
     expect(sums?.uuids).toBe(sums?.rows ?? '')
+    expect(await server.query(alteredRows)).toEqual([])
     expect(faults).toEqual([])
   }, 90_000)
 

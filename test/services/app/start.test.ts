@@ -24,6 +24,16 @@ test('refuses to start in production without signing keys, and names the remedy'
   )
 })
 
+test('names DATA_DIR if it cannot be a folder', async () => {
+  using folder = temporaryFolder()
+  const path = join(folder.path, 'file')
+  writeFileSync(path, '')
+  const { exitCode, errors } = await startFailing(folder.path, { DATA_DIR: join(path, 'data') })
+  expect(exitCode).toBe(1)
+  expect(errors).toStartWith(`DATA_DIR ${join(path, 'data')} cannot be used: ENOTDIR`)
+  expect(errors.trim().split('\n')).toHaveLength(1)
+})
+
 const files: [string, string, string, string][] = [
   ['no JSON', 'AUTH_KEYS_FILE', 'sk_secret {', 'holds no signing keys: it is not JSON'],
   ['no keys', 'AUTH_KEYS_FILE', '{"keys":[]}', 'a JWK set needs a non-empty array "keys"'],

@@ -262,3 +262,8 @@ describe('the example of the contract', () => {
     expect(events.map(({ row }) => (row as EventRow).timestamp)).toEqual([receivedMs, receivedMs])
   })
 })
+
+test('an empty array of PHP is an empty object', () => {
+  const event = captureOne({ ...sound, properties: [] }, { headers: { Token: token } })
+  expect(event.row.properties).toBe('{}')
+})

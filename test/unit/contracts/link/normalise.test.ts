@@ -299,6 +299,10 @@ describe('the examples of the contract', () => {
   })
 })
 
+test.each(attributes)('an empty array of PHP is an empty object in %s', (field) => {
+  expect(toRow({ [field]: [] })[field]).toBe('{}')
+})
+
 describe('a difference between an event and its row is a warning', () => {
   const warningsOf = (event: object) =>
     JSON.parse(toLine(toRecord(normalise(event)))).ingest_warnings

@@ -227,6 +227,10 @@ describe('the examples of the contract', () => {
   })
 })
 
+test('an empty array of PHP is an empty object', () => {
+  expect(toProperties({ extra: [] })).toEqual(own)
+})
+
 describe('a difference between an event and its row is a warning', () => {
   const warningsOf = (raw: object, headers?: Record<string, string>) =>
     toProperties(raw, headers).$ingest_warnings as unknown

@@ -246,6 +246,13 @@ describe('the examples of the contract', () => {
   })
 })
 
+test('an empty array of PHP is an empty object', () => {
+  const { properties, user } = toRow({ props: [], user: [] })
+  expect(JSON.parse(properties)).toEqual({ $id: event.id, $type: 'page', $release: '1.0.0' })
+  expect(user).toBe('{}')
+  expect(canonical({ props: [], user: [] }).altered).toBeUndefined()
+})
+
 describe('a difference between an event and its row is a warning', () => {
   const warningsOf = (changes: object) =>
     JSON.parse(toRow(changes).properties).$ingest_warnings as unknown

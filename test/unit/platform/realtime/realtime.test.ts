@@ -131,6 +131,7 @@ describe('a socket', () => {
       expect.stringContaining('1048576 bytes'),
     ],
     ['publish', {}, 'invalid_message', 'topic must be a non-empty string'],
+    ['publish', { topic: 'public:a' }, 'invalid_message', expect.stringContaining('payload')],
     ['levitate', {}, 'invalid_message', 'there is no such event'],
   ])(
     'that sends a rejected %s gets an error event and an error ack (%#)',
