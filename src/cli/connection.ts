@@ -1,0 +1,132 @@
+/**
+ * What the commands share that ask a running server. The address is `--url`, SPILLWAY_URL, or this
+ * machine with ADMIN_PORT or PORT. The token is ADMIN_TOKEN: an argument could be read in the list
+ * of processes.
+ */
+export type Connection = {
+  read(path: string, parameters?: Parameters): Promise<Document>
+  send(path: string, body: object): Promise<Document>
+  /** The lines of a reply, as they arrive. */
+  readLines(path: string, asked: { parameters?: Parameters; body?: object }): AsyncGenerator<string>
+}
+
+type Parameters = Readonly<Record<string, string | undefined>>
+
+// biome-ignore lint/suspicious/noExplicitAny: documents of many shapes, which are printed.
+export type Document = any
+
+export const connectionOptions = {
+  url: { type: 'string' },
+  json: { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
+} as const
+
+export function connect(url: string | undefined): Connection {
+  const base = toBase(url)
+  const token = process.env.ADMIN_TOKEN
+  const authorization = token ? { authorization: `Bearer ${token}` } : undefined
+
+  async function ask(
+    path: string,
+    { parameters = {}, body }: { parameters?: Parameters; body?: object },
+  ) {
+    const set = Object.entries(parameters).filter(([, value]) => value !== undefined)
+    const query = new URLSearchParams(Object.fromEntries(set) as Record<string, string>)
+    const sent = body && { method: 'POST', body: JSON.stringify(body) }
+    const type = body && { 'content-type': 'application/json' }
+    const response = await fetch(`${base}/console/api/${path}?${query}`, {
+      headers: { ...authorization, ...type },
+      ...sent,
+    }).catch((error) => {
+      throw new CommandError(`cannot reach ${base}: ${error.message}; set --url or SPILLWAY_URL`)
+    })
+    if (!response.ok) throw await toFailure(response, base)
+    return response
+  }
+
+  return {
+    read: async (path, parameters = {}) => await (await ask(path, { parameters })).json(),
+    send: async (path, body) => await (await ask(path, { body })).json(),
+    async *readLines(path, asked) {
+      const response = await ask(path, asked)
+      const decoder = new TextDecoder()
+      let rest = ''
+      for await (const chunk of response.body ?? []) {
+        const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n')
+        rest = lines.pop() ?? ''
+        yield* lines
+      }
+    },
+  }
+}
+
+function toBase(given: string | undefined): string {
+  const { SPILLWAY_URL: url, ADMIN_PORT: adminPort, PORT: port } = process.env
+  const local = [adminPort, port].find((one) => one && one !== '0') ?? '3000'
+  const base = given ?? url ?? `http://127.0.0.1:${local}`
+  if (URL.canParse(base)) return base.replace(/\/$/, '')
+  throw new CommandError(`${base} is not a URL, such as http://127.0.0.1:3000`)
+}
+
+async function toFailure(response: Response, base: string): Promise<CommandError> {
+  const text = await response.text()
+  try {
+    const { detail, error } = JSON.parse(text)
+    const hint = response.status === 401 ? '; set ADMIN_TOKEN' : ''
+    return new CommandError(`${base} answered ${response.status} ${error}: ${detail}${hint}`)
+  } catch {
+    return new CommandError(`${base} answered ${response.status}; is it a Spillway server?`)
+  }
+}
+
+/** For the person who called: its message is all they need. */
+export class CommandError extends Error {
+  readonly exitCode: number
+
+  constructor(message: string, exitCode = 1) {
+    super(message)
+    this.name = 'CommandError'
+    this.exitCode = exitCode
+  }
+}
+
+export const usageExitCode = 64
+
+/** Runs a command: prints its usage for `--help` and for wrong arguments, and the message of a failure. */
+export async function runCommand(usage: string, run: () => Promise<void>): Promise<never> {
+  if (process.argv.slice(2).includes('--help')) {
+    console.log(usage)
+    process.exit(0)
+  }
+  try {
+    await run()
+    process.exit(0)
+  } catch (error) {
+    const isUsage = error instanceof TypeError && String(error).includes('option')
+    const message = error instanceof Error ? error.message : String(error)
+    console.error(toSafe(isUsage ? `${message}\n\n${usage}` : message))
+    process.exit(isUsage ? usageExitCode : error instanceof CommandError ? error.exitCode : 1)
+  }
+}
+
+export const usageFault = (message: string, usage: string) =>
+  new CommandError(`${message}\n\n${usage}`, usageExitCode)
+
+/**
+ * A text of a stranger for a terminal: control characters could move the cursor or change what a
+ * person sees, and so could marks of the direction of writing. They are shown as in JSON.
+ */
+export function toSafe(text: unknown): string {
+  return String(text).replace(
+    /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+}
+
+/** One line; a line end of a stranger is shown, too. */
+export const toLine = (text: unknown) => toSafe(text).replaceAll('\n', '\\n')
+
+/** JSON on one line. The escapes of `toSafe` are JSON as well. */
+export const toJson = (document: unknown) => toSafe(JSON.stringify(document))
+
+export const toTime = (ms: number | null) => (ms === null ? '-' : new Date(ms).toISOString())
