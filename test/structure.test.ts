@@ -48,7 +48,7 @@ const homes: Record<string, readonly string[]> = {
 
 // The console shows data of every part, and searches each place where an event can be.
 // The page of the console has a file for each of its pages and parts.
-const filesMax = 305
+const filesMax = 315
 const linesMax = 300
 
 const folderOf = (path: string) => path.split('/')[1]!.replace(/\.ts$/, '')

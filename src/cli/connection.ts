@@ -3,7 +3,7 @@
  * machine with ADMIN_PORT or PORT. The token is ADMIN_TOKEN: an argument could be read in the list
  * of processes.
  */
-export type Connection = {
+export type ServerConnection = {
   read(path: string, parameters?: Parameters): Promise<Document>
   send(path: string, body: object): Promise<Document>
   /** The lines of a reply, as they arrive. */
@@ -21,7 +21,7 @@ export const connectionOptions = {
   help: { type: 'boolean', default: false },
 } as const
 
-export function connect(url: string | undefined): Connection {
+export function connect(url: string | undefined): ServerConnection {
   const base = toBase(url)
   const token = process.env.ADMIN_TOKEN
   const authorization = token ? { authorization: `Bearer ${token}` } : undefined

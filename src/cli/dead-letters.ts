@@ -1,11 +1,11 @@
 import { parseArgs } from 'node:util'
 import {
   CommandError,
-  type Connection,
   connect,
   connectionOptions,
   type Document,
   runCommand,
+  type ServerConnection,
   toJson,
   toLine,
   toTime,
@@ -51,7 +51,7 @@ const toFilter = ({ project, contract, reason, stage }: Values) => ({
   ...(stage === undefined ? {} : { stage }),
 })
 
-async function list(server: Connection, values: Values): Promise<void> {
+async function list(server: ServerConnection, values: Values): Promise<void> {
   const { limit } = values
   const parameters = { ...toFilter(values), limit }
   const { letters } = await server.read('dead-letters', parameters)
@@ -59,7 +59,7 @@ async function list(server: Connection, values: Values): Promise<void> {
   if (letters.length === 0) console.error('no dead letter matches')
 }
 
-async function listGroups(server: Connection, { json }: Values): Promise<void> {
+async function listGroups(server: ServerConnection, { json }: Values): Promise<void> {
   const { groups } = await server.read('dead-letters/groups')
   for (const group of groups) {
     const { events, contract, project, reason, last_ms, hint } = group
@@ -68,7 +68,7 @@ async function listGroups(server: Connection, { json }: Values): Promise<void> {
   }
 }
 
-async function show(server: Connection, uuid: string, { json }: Values): Promise<void> {
+async function show(server: ServerConnection, uuid: string, { json }: Values): Promise<void> {
   const { letter } = await server.read('dead-letters/show', { uuid })
   if (json) return console.log(toJson(letter))
   const { why_not: whyNot, hint, raw, client_ip: ip } = letter
@@ -85,7 +85,7 @@ function toLetterLine({ uuid, received_ms, contract, project, reason, detail }: 
   )
 }
 
-async function resend(server: Connection, uuid: string, values: Values): Promise<void> {
+async function resend(server: ServerConnection, uuid: string, values: Values): Promise<void> {
   const event = values.event === undefined ? undefined : await readEvent(values.event)
   const body = { uuid, dry_run: values['dry-run'], ...(event ? { event } : {}) }
   const { result } = await server.send('dead-letters/resend', body)
@@ -101,7 +101,7 @@ async function readEvent(path: string): Promise<object> {
   }
 }
 
-async function resendAll(server: Connection, values: Values): Promise<void> {
+async function resendAll(server: ServerConnection, values: Values): Promise<void> {
   const body = { ...toFilter(values), dry_run: values['dry-run'] }
   let end: Document
   for await (const line of server.readLines('dead-letters/resend-all', { body })) {
