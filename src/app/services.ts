@@ -151,7 +151,13 @@ const redisStartMsMax = 1000
 const collectEveryBytes = 64 * 1024 * 1024
 
 /** Target: P95 < 200 ms. Waiting for the commit adds up to two event-loop iterations. */
-const turn = { iterationMsMax: 10, waitMsMax: 40, shedAfterMs: 250, requestsMin: 64 }
+const turn = {
+  iterationMsMax: 10,
+  waitMsMax: 120,
+  overloadedWaitMsMax: 40,
+  shedAfterMs: 250,
+  requestsMin: 64,
+}
 
 /** Both are undefined without REDIS_URL. */
 function connectRedis({ REDIS_URL: url, ...config }: Config, log: Log, closer: Closer) {

@@ -4,9 +4,15 @@ import { IngestError } from '../../core/errors.ts'
  * Bounds the work of one event-loop iteration, because replies are sent only between iterations,
  * and sheds load that this thread cannot keep up with. Once an iteration has used its time,
  * requests queue in order of arrival for the next ones. If there has been a queue for
- * `shedAfterMs`, requests whose wait would exceed `waitMsMax` are refused; the wait is estimated
- * from the previous iteration. A short burst or a slow disk causes no refusals: a burst passes, and
- * requests that wait for the disk do not use the thread.
+ * `shedAfterMs`, requests whose wait would exceed a limit are refused; the wait is estimated from
+ * the rate at which the last `windowMs` of the queue started requests, so that one slow iteration
+ * looks like no overload.
+ *
+ * The limit depends on how many requests arrive. A fixed number of clients, each of which waits for
+ * its reply, makes a long queue that does not grow: `waitMsMax` answers them all if their wait is
+ * short enough. If more arrive than are started, the queue would stay at its limit for as long as
+ * that lasts: `overloadedWaitMsMax` keeps the wait short. A burst passes, and a slow disk refuses
+ * none, because requests that wait for the disk do not use the thread.
  */
 export function createTurnScheduler(options: TurnSchedulerOptions): TurnScheduler {
   return new Scheduler(options)
@@ -15,8 +21,10 @@ export function createTurnScheduler(options: TurnSchedulerOptions): TurnSchedule
 export type TurnSchedulerOptions = {
   /** How long one iteration may start requests. */
   iterationMsMax: number
-  /** The longest estimated wait in the queue. */
+  /** The longest estimated wait in a queue that does not grow. */
   waitMsMax: number
+  /** The same while more requests arrive than are started. */
+  overloadedWaitMsMax: number
   /**
    * How long a queue must last before requests are refused. Gaps shorter than this do not end it.
    */
@@ -41,6 +49,11 @@ export type TurnScheduler = {
   refused(): number
 }
 
+/** Long enough that the pause of a garbage collection does not look like overload. */
+const windowMs = 500
+/** In a window, the queue of a fixed number of clients may grow and shrink. */
+const overloadFactor = 1.25
+
 class Scheduler implements TurnScheduler {
   readonly #options: TurnSchedulerOptions
   /** Entries before `#first` have started. */
@@ -48,12 +61,17 @@ class Scheduler implements TurnScheduler {
   #first = 0
   #queuedSinceMs = 0
   #queueSeenMs = Number.NEGATIVE_INFINITY
-  /** The current iteration; `#started` counts the requests that started in it. */
+  /** The current iteration, and the requests that arrived and that started in it. */
   #isInIteration = false
   #startMs = 0
+  #arrived = 0
   #started = 0
-  /** From the start of one iteration to the start of the next. */
-  #intervalMs: number
+  /** The iterations that ended with a queue, older ones with less weight. */
+  #measured = { started: 0, ms: 0 }
+  /** The same iterations since a moment. */
+  #window = { startMs: 0, arrived: 0, started: 0 }
+  /** More requests arrived than were started in the last window. */
+  #isOverloaded = false
   #refused = 0
   // One instance for all refusals: creating an error's stack costs more than the refusal itself.
   readonly #overload = new IngestError('too_busy', 'more arrives than the server can take', {
@@ -62,11 +80,11 @@ class Scheduler implements TurnScheduler {
 
   constructor(options: TurnSchedulerOptions) {
     this.#options = options
-    this.#intervalMs = 2 * options.iterationMsMax
   }
 
   take(): Promise<void> | undefined {
     if (!this.#isInIteration) this.#startIteration(this.#options.now())
+    this.#arrived += 1
     const ahead = this.#queue.length - this.#first
     if (ahead === 0 && !this.#isTimeUsed()) {
       this.#started += 1
@@ -86,16 +104,42 @@ class Scheduler implements TurnScheduler {
   }
 
   #shouldShed(ahead: number): boolean {
-    const { waitMsMax, shedAfterMs, requestsMin, requests } = this.#options
+    const { waitMsMax, overloadedWaitMsMax, shedAfterMs, requestsMin, requests } = this.#options
     const nowMs = this.#options.now()
     this.#noteQueue(nowMs)
-    const isWaitTooLong = ahead * this.#intervalMs >= this.#started * waitMsMax
-    return isWaitTooLong && nowMs - this.#queuedSinceMs > shedAfterMs && requests() > requestsMin
+    const msMax = this.#isOverloaded ? overloadedWaitMsMax : waitMsMax
+    if (this.#toWaitMs(ahead) < msMax) return false
+    return nowMs - this.#queuedSinceMs > shedAfterMs && requests() > requestsMin
+  }
+
+  /** The current iteration counts with twice its time: replies are sent after it. */
+  #toWaitMs(ahead: number): number {
+    const { started, ms } = this.#measured
+    return (ahead * (ms + 2 * this.#options.iterationMsMax)) / (started + this.#started)
   }
 
   #noteQueue(nowMs: number): void {
-    if (nowMs - this.#queueSeenMs > this.#options.shedAfterMs) this.#queuedSinceMs = nowMs
+    if (nowMs - this.#queueSeenMs > this.#options.shedAfterMs) {
+      this.#queuedSinceMs = nowMs
+      this.#window = { startMs: nowMs, arrived: 0, started: 0 }
+      this.#isOverloaded = false
+    }
+    if (nowMs - this.#queueSeenMs > windowMs) this.#measured = { started: 0, ms: 0 }
     this.#queueSeenMs = nowMs
+  }
+
+  #measure(iterationMs: number, nowMs: number): void {
+    const ms = Math.min(iterationMs, windowMs / 2)
+    const kept = 1 - ms / windowMs
+    this.#measured.started = this.#measured.started * kept + this.#started
+    this.#measured.ms = this.#measured.ms * kept + ms
+    this.#window.arrived += this.#arrived
+    this.#window.started += this.#started
+    const { startMs, arrived, started } = this.#window
+    if (nowMs - startMs < windowMs) return
+    // The first window of a queue holds the burst that began it.
+    this.#isOverloaded = startMs > this.#queuedSinceMs && arrived > overloadFactor * started
+    this.#window = { startMs: nowMs, arrived: 0, started: 0 }
   }
 
   #isTimeUsed(): boolean {
@@ -105,6 +149,7 @@ class Scheduler implements TurnScheduler {
   #startIteration(nowMs: number): void {
     this.#isInIteration = true
     this.#startMs = nowMs
+    this.#arrived = 0
     this.#started = 0
     this.#options.afterIteration(() => this.#endIteration())
   }
@@ -114,7 +159,7 @@ class Scheduler implements TurnScheduler {
     if (this.#queue.length === 0) return
     const nowMs = this.#options.now()
     this.#noteQueue(nowMs)
-    this.#intervalMs = Math.max(this.#options.iterationMsMax, nowMs - this.#startMs)
+    this.#measure(Math.max(this.#options.iterationMsMax, nowMs - this.#startMs), nowMs)
     this.#startIteration(nowMs)
     this.#startNext()
   }

@@ -31,7 +31,7 @@ test('a million keys take 25 MB, and none of them holds the thread for 50 ms', (
   }
   expect(table.counts).toEqual({ entries: 1_000_000, forgotten: 0 })
   expect(table.bytes).toBeWithin(24_000_000, 26_000_000)
-  expect(readResidentBytes(process.pid) - residentBytes).toBeLessThan(40 * mib)
+  expect(readResidentBytes(process.pid) - residentBytes).toBeLessThan(64 * mib)
   // A busy machine may take the CPU away twice. Rehashing would be slow at each of eight doublings.
   expect(slicesMs.sort((a, b) => b - a)[2]).toBeLessThan(50)
 })

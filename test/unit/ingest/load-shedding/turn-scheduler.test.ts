@@ -4,16 +4,23 @@ import { createTurnScheduler } from '../../../../src/ingest/load-shedding/turn-s
 
 type Arrival = 'at once' | 'waits' | 'refused'
 
-type TestLoopOptions = { workMs: number; inFlight?: number; shedAfterMs?: number }
+type TestLoopOptions = {
+  workMs: number
+  inFlight?: number
+  shedAfterMs?: number
+  waitMsMax?: number
+}
 
 /**
  * An event loop whose iterations the test ends, and a thread that each request keeps busy for
  * `workMs`.
  */
-function createTestLoop({ workMs, inFlight = 1000, shedAfterMs = -1 }: TestLoopOptions) {
+function createTestLoop(options: TestLoopOptions) {
+  const { workMs, inFlight = 1000, shedAfterMs = -1, waitMsMax = 40 } = options
   const loop = { nowMs: 1000, started: [] as number[], ends: [] as (() => void)[] }
   const scheduler = createTurnScheduler({
-    ...{ iterationMsMax: 10, waitMsMax: 40, shedAfterMs, requestsMin: 64 },
+    ...{ iterationMsMax: 10, waitMsMax, overloadedWaitMsMax: 40 },
+    ...{ shedAfterMs, requestsMin: 64 },
     requests: () => inFlight,
     now: () => loop.nowMs,
     afterIteration: (end) => loop.ends.push(end),
@@ -109,6 +116,75 @@ test('refuses only after the queue has lasted, and forgets a queue after the sam
   for (let count = 0; count < 10; count += 1) await endIteration()
   loop.nowMs += 101
   expect(tally(ids(100).map(arrive)).refused).toBe(0)
+})
+
+/** In each iteration `arrivals` gives the number of new requests. */
+async function runLoad(
+  test: ReturnType<typeof createTestLoop>,
+  arrivals: (answered: number) => number,
+  seconds: number,
+) {
+  const { loop, arrive, endIteration } = test
+  const waits: number[] = []
+  const arrivedMs: number[] = []
+  let refused = 0
+  let seen = 0
+  let answered = 0
+  for (const endMs = loop.nowMs + seconds * 1000; loop.nowMs < endMs; ) {
+    for (let left = arrivals(answered); left > 0; left -= 1) {
+      arrivedMs.push(loop.nowMs)
+      const isRefused = arrive(arrivedMs.length - 1) === 'refused'
+      if (isRefused) refused += 1
+    }
+    loop.nowMs += 2
+    await endIteration()
+    answered = loop.started.length - seen
+    for (; seen < loop.started.length; seen += 1)
+      waits.push(loop.nowMs - arrivedMs[loop.started[seen]!]!)
+  }
+  return { refused, started: seen, longestMs: Math.max(...waits.slice(waits.length / 2)) }
+}
+
+const production = { shedAfterMs: 250, waitMsMax: 120, inFlight: 512 }
+
+test('refuses none of 512 clients that wait for their replies, if the queue drains in time', async () => {
+  const test = createTestLoop({ workMs: 0.15, ...production })
+  let isFirst = true
+  let iterations = 0
+  const { refused, longestMs } = await runLoad(
+    test,
+    (answered) => {
+      const count = isFirst ? 512 : answered
+      isFirst = false
+      iterations += 1
+      // The pause of a garbage collection, now and then.
+      if (iterations % 100 === 0) test.loop.nowMs += 60
+      return count
+    },
+    5,
+  )
+  expect(refused).toBe(0)
+  expect(longestMs).toBeLessThan(200)
+})
+
+test('with three times the capacity refuses the rest, and keeps the wait of the others short', async () => {
+  const test = createTestLoop({ workMs: 0.5, ...production })
+  let lastMs = test.loop.nowMs
+  let owed = 0
+  const { refused, started, longestMs } = await runLoad(
+    test,
+    () => {
+      // 6 requests a millisecond; the thread starts 2 at most.
+      owed += (test.loop.nowMs - lastMs) * 6
+      lastMs = test.loop.nowMs
+      const count = Math.floor(owed)
+      owed -= count
+      return count
+    },
+    5,
+  )
+  expect(refused / (refused + started)).toBeWithin(0.6, 0.8)
+  expect(longestMs).toBeLessThan(80)
 })
 
 test('registers for the end of an iteration only if it started requests', async () => {
