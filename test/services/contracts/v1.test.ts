@@ -19,6 +19,11 @@ tokens = ["phc_small"]
 quotas = { events = { max = 2, period = "day" } }
 
 [[projects]]
+id = "large"
+tokens = ["phc_large"]
+quotas = { events = { max = 2, period = "day" } }
+
+[[projects]]
 id = "slow"
 tokens = ["phc_slow"]
 rate = { per_second = 1, burst = 1 }
@@ -143,9 +148,16 @@ test('rejected events become dead letters', async () => {
   expect(await atLeast(1, () => server.query(sql), sql)).toHaveLength(1)
 })
 
-test('events above the quota are dropped for billing', async () => {
-  const events = [toEvent(), toEvent(), toEvent()]
-  const { status, body } = await send(toBatch(...events), {}, 'phc_small')
+test.each([
+  ['phc_small', 1],
+  // Above 128 KiB the body thread finds the results.
+  ['phc_large', 200_000],
+])('events above the quota are dropped for billing, by %s', async (token, length) => {
+  const properties = { text: 'x'.repeat(length) }
+  // The stored uuid of the last one is another.
+  const last = toEvent({ uuid: `019a0000-0000-8000-8000-00000${length + 1_000_000}` })
+  const events = [toEvent({ properties }), toEvent(), last]
+  const { status, body } = await send(toBatch(...events), {}, token)
   expect(status).toBe(200)
   const drop = { result: 'drop', details: 'billing_limit_exceeded' }
   expect(Object.values((body as { results: object }).results)).toEqual([ok, ok, drop])
