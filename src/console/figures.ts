@@ -9,9 +9,13 @@ export type Figures = {
   contracts: Record<string, ContractFigures>
   /** By contract, then by reason. */
   rejected: Record<string, Record<string, number>>
+  altered: AlteredFigure[]
   sinks: Record<string, SinkFigures>
   gauges: Record<keyof typeof gaugeNames, number>
 }
+
+/** Events that are stored otherwise than they were sent, or not again. */
+export type AlteredFigure = { project: string; kind: string; events: number }
 
 export type ContractFigures = Record<keyof typeof contractNames, number> & {
   requests: number
@@ -71,6 +75,7 @@ export function parseFigures(text: string, atMs: number): Figures {
     gauges,
     contracts: Object.fromEntries(contracts.map((name) => [name, toContract(samples, name)])),
     rejected: toRejected(samples),
+    altered: toAltered(samples),
     sinks: toSinks(samples),
   }
 }
@@ -129,6 +134,12 @@ function toRejected(samples: readonly Sample[]): Figures['rejected'] {
     rejected[contract] = { ...rejected[contract], [reason]: value }
   }
   return rejected
+}
+
+function toAltered(samples: readonly Sample[]): AlteredFigure[] {
+  return samples.flatMap(({ name, labels: { project = '', kind = '' }, value: events }) =>
+    name === 'spillway_events_altered_total' && events > 0 ? [{ project, kind, events }] : [],
+  )
 }
 
 function toSinks(samples: readonly Sample[]): Figures['sinks'] {

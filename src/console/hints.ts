@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../core/errors.ts'
+import type { Alteration } from '../core/event.ts'
 
 /** Tells a person what to do about a code. Sinks and the pipeline have further reasons of their own. */
 export function toHint(reason: string): string {
@@ -81,3 +82,16 @@ const sinkHints: Record<string, string> = {
   record_too_large: 'Raise KAFKA_MESSAGE_BYTES_MAX and the topic’s max.message.bytes.',
   record_refused: 'Look at the broker’s message: the broker refuses the content of the record.',
 }
+
+/** The same about a kind of altered events. */
+export const toAlterationHint = (kind: string): string =>
+  alterationHints[kind as Alteration] ?? sinkHints[kind] ?? ''
+
+const alterationHints = {
+  time_unreadable: 'Send times as ISO 8601, or as a number of milliseconds.',
+  time_implausible: 'Look at the clock of the client, and at the unit of the number.',
+  text_cut: 'Send shorter ids and names; put what varies into a property.',
+  uuid_replaced: 'Send a uuid of version 4 or 7, or none.',
+  field_dropped: 'Put fields of your own into the properties: extra, props, event_attributes.',
+  property_replaced: 'Give the property another name: the server sets this one.',
+} as const satisfies Record<Alteration, string>

@@ -1,5 +1,5 @@
 import { contracts, type Figures } from './figures.ts'
-import { toHint } from './hints.ts'
+import { toAlterationHint, toHint } from './hints.ts'
 import { toLimited, toPoint, toRejectedSum } from './history.ts'
 
 /** What one process knows of its sinks and its journal beside the figures. */
@@ -31,6 +31,9 @@ export function toOverview({ figures, before, states, durability }: OverviewOpti
     latency: point.latency,
     totals: Object.fromEntries(contracts.map((name) => [name, toTotals(figures, name)])),
     rejected: toReasons(figures),
+    altered: figures.altered
+      .map((one) => ({ ...one, hint: toAlterationHint(one.kind) }))
+      .sort((a, b) => b.events - a.events),
     sinks: toSinks(figures, states),
     journal: {
       bytes: gauges.journalBytes,

@@ -46,4 +46,13 @@ WHERE received_at >= now() - INTERVAL 1 DAY
 GROUP BY reason
 ORDER BY events DESC`,
   },
+  {
+    name: 'Altered events since yesterday, by project, kind and field',
+    sql: `SELECT project, JSONExtractString(warning, 'kind') AS kind, JSONExtractString(warning, 'field') AS field,
+  count() AS events, any(JSONExtractString(warning, 'value')) AS example
+FROM events ARRAY JOIN JSONExtractArrayRaw(properties, '$ingest_warnings') AS warning
+WHERE received_at >= now() - INTERVAL 1 DAY
+GROUP BY project, kind, field
+ORDER BY events DESC`,
+  },
 ]

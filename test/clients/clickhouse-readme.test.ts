@@ -11,9 +11,9 @@ setDefaultTimeout(60_000)
 const readme = readFileSync(join(import.meta.dir, '../../README.md'), 'utf8')
   .split('\n## ')
   .find((section) => section.startsWith('Reading from ClickHouse'))!
-const [perDay, byProperty, recording, rejected] = [...readme.matchAll(/```sql\n(.*?)```/gs)].map(
-  ([, sql = '']) => sql,
-)
+const [perDay, byProperty, recording, rejected, altered] = [
+  ...readme.matchAll(/```sql\n(.*?)```/gs),
+].map(([, sql = '']) => sql)
 
 const token = 'phc_my_project'
 const signUps = ['scale', 'free', 'scale'].map((plan, index) => ({
@@ -34,9 +34,12 @@ beforeAll(async () => {
     expect(reply.status).toBe(200)
   }
   await send('/batch', { api_key: token, batch: [...signUps, { event: 'nobody’s' }] })
+  const late = { event: 'e', distinct_id: 'user-1', timestamp: 'soon' }
+  await send('/e', { api_key: 'phc_altered', ...late })
   const properties = { $session_id: 'session-1', $snapshot_data: snapshots }
   await send('/s', { api_key: token, event: '$snapshot', distinct_id: 'user-1', properties })
   await until(async () => (await server.query(rejected!)).length > 0, { what: 'a dead letter' })
+  await until(async () => (await server.query(altered!)).length > 0, { what: 'a warning' })
   await until(async () => (await server.query(perDay!)).length > 0, { what: 'events' })
   await until(async () => (await server.query(recording!)).length > 1, { what: 'recordings' })
 })
@@ -65,6 +68,15 @@ test('the README joins the chunks of a recording', async () => {
 test('the README lists rejected events with their reason', async () => {
   expect(await server.query(rejected!)).toEqual([
     { reason: 'missing_distinct_id', events: 1, example: expect.stringContaining('distinct_id') },
+  ])
+})
+
+test('the README lists altered events with the value as sent', async () => {
+  expect(await server.query(altered!)).toEqual([
+    {
+      ...{ project: 'phc_altered', kind: 'time_unreadable', field: 'timestamp' },
+      ...{ events: 1, example: 'soon' },
+    },
   ])
 })
 

@@ -58,6 +58,7 @@ export type OverviewView = {
   latency: ByContract<Latency>
   totals: ByContract<Record<string, number>>
   rejected: { contract: string; reason: string; events: number; hint: string }[]
+  altered: { project: string; kind: string; events: number; hint: string }[]
   sinks: SinkView[]
   journal: {
     bytes: number

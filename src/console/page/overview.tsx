@@ -34,6 +34,7 @@ export function Overview() {
       <Contracts overview={data} />
       <Health overview={data} />
       <Rejected rejected={data.rejected} />
+      <Altered altered={data.altered} />
     </>
   )
 }
@@ -207,6 +208,43 @@ function Rejected({ rejected }: Pick<OverviewView, 'rejected'>) {
               <td>{contract}</td>
               <td class="bad">
                 <code>{reason}</code>
+              </td>
+              <td class="number">{toCount(events)}</td>
+              <td class="text">
+                <Sentence text={hint} />
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </Table>
+    </Panel>
+  )
+}
+
+function Altered({ altered }: Pick<OverviewView, 'altered'>) {
+  if (altered.length === 0) return null
+  return (
+    <Panel
+      title="Altered since the start"
+      actions={<a href={toHash('queries')}>See fields and values in queries</a>}
+    >
+      <Table label="Altered events by project">
+        <thead>
+          <tr>
+            <th scope="col">Project</th>
+            <th scope="col">Kind</th>
+            <th scope="col" class="number">
+              Events
+            </th>
+            <th scope="col">What to do</th>
+          </tr>
+        </thead>
+        <tbody>
+          {altered.slice(0, 12).map(({ project, kind, events, hint }) => (
+            <tr key={`${project} ${kind}`}>
+              <td>{project}</td>
+              <td>
+                <code>{kind}</code>
               </td>
               <td class="number">{toCount(events)}</td>
               <td class="text">

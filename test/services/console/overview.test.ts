@@ -25,11 +25,29 @@ describe('overview', () => {
     expect(overview.rejected).toMatchObject([
       { contract: 'capture', reason: 'missing_event_name', events: 1 },
     ])
+    expect(overview.altered).toEqual([])
     expect(overview.flow.sums.map((sum: { agrees: boolean }) => sum.agrees)).toEqual([true, true])
     expect(overview.sinks).toMatchObject([
       { name: 'clickhouse', state: 'healthy', shipped_events: 4, last_error: null },
     ])
     expect(overview.notes).toEqual([])
+  })
+
+  test('lists altered events by project and kind, and what to do', async () => {
+    const body = { api_key: 'phc_console', event: 'e', distinct_id: 'ada', timestamp: 'soon' }
+    expect((await post(`${server.url}/e`, body)).status).toBe(200)
+    const altered = await until(async () => {
+      const overview = await read(server, 'overview')
+      return overview.altered.length > 0 && overview.altered
+    })
+    expect(altered).toEqual([
+      {
+        project: 'other',
+        kind: 'time_unreadable',
+        events: 1,
+        hint: expect.stringContaining('ISO'),
+      },
+    ])
   })
 
   test('keeps points with rates and latencies', async () => {
