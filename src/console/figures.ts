@@ -15,7 +15,7 @@ export type Figures = {
 }
 
 /** Events that are stored otherwise than they were sent, or not again. */
-export type AlteredFigure = { project: string; kind: string; events: number }
+type AlteredFigure = { project: string; kind: string; events: number }
 
 export type ContractFigures = Record<keyof typeof contractNames, number> & {
   requests: number
