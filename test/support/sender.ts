@@ -5,13 +5,19 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
  * otherwise count as a wait. Events go over one connection, as a server's SDK sends them; a new
  * connection is made when the server closes it.
  */
-export type Sent = { acknowledged: number; slowestMs: number; failures: string[] }
+export type Sent = {
+  acknowledged: number
+  slowestMs: number
+  /** The longest delay of this thread itself, by its pauses: the machine was busy. */
+  lateMs: number
+  failures: string[]
+}
 
 /** Between two events. */
 const pauseMs = 5
 
 async function run(port: MessagePort, { url, token }: { url: string; token: string }) {
-  const sent: Sent = { acknowledged: 0, slowestMs: 0, failures: [] }
+  const sent: Sent = { acknowledged: 0, slowestMs: 0, lateMs: 0, failures: [] }
   async function send(): Promise<void> {
     const properties = { number: sent.acknowledged }
     const event = { event: 'beside', distinct_id: 'u', properties, uuid: crypto.randomUUID() }
@@ -35,8 +41,10 @@ async function run(port: MessagePort, { url, token }: { url: string; token: stri
   while (!isOver) {
     const startedMs = performance.now()
     await send()
-    sent.slowestMs = Math.max(sent.slowestMs, performance.now() - startedMs)
+    const endedMs = performance.now()
+    sent.slowestMs = Math.max(sent.slowestMs, endedMs - startedMs)
     await Bun.sleep(pauseMs)
+    sent.lateMs = Math.max(sent.lateMs, performance.now() - endedMs - pauseMs)
   }
   port.postMessage(sent)
   port.close()
