@@ -1,6 +1,6 @@
 import { type CpuUse, readCpu, readRssBytes, toCpuUse } from './cpu.ts'
 import type { Launched } from './launch.ts'
-import { countRows, readLag, settle } from './rows.ts'
+import { readLag, settle } from './rows.ts'
 import type { Scenario } from './scenarios.ts'
 import { type Bench, startBaseline, startBench } from './server.ts'
 import { runWrk, type WrkResult } from './wrk.ts'
@@ -32,11 +32,11 @@ export async function measureScenario(
   const server = await startBench(folder, name, environment)
   try {
     const load = { url: server.url, script, ...pace }
-    const before = await countRows(server.queryUrl, table)
+    const before = await server.count(table)
     const warmUp = await runWrk({ ...load, seconds: warmUpSeconds }, 'tail')
     await settle(server.url)
     const measured = await measureServer(server, () => runWrk(load, 'once'))
-    const stored = (await countRows(server.queryUrl, table)) - before
+    const stored = (await server.count(table)) - before
     const answered = (run: WrkResult) => run.requests - run.errors
     const acknowledged = (answered(warmUp) + answered(measured)) * eventsPerRequest
     // At its end wrk drops the requests in flight. The server may have stored them.

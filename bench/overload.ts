@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import { readRssBytes } from './cpu.ts'
 import { toBatch } from './pool.ts'
-import { countRows, settle } from './rows.ts'
+import { settle } from './rows.ts'
 import { type Bench, startBench } from './server.ts'
 
 /**
@@ -83,7 +83,7 @@ async function main(folder: string): Promise<boolean> {
     const growth = toGrowth(memory)
     await settle(server.url)
     const acknowledged = (countOf(first, 200) + countOf(second, 200)) * eventsPerRequest
-    const stored = await countRows(server.queryUrl, 'events')
+    const stored = await server.count('events')
     return report({ answers: second, acknowledged, stored, growth, capacity, rate })
   } finally {
     await server.stop()

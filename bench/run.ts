@@ -8,15 +8,16 @@ import { measureScenario, type Row, warmUpSeconds } from './measure.ts'
 import { toPicture } from './picture.ts'
 import { requirePool } from './pool.ts'
 import { needsPool, scenarios } from './scenarios.ts'
-import { startServices } from './server.ts'
+import { type ServicesMode, startServices } from './server.ts'
 import { runSoak } from './soak.ts'
 import { toTable, toThreadTable } from './table.ts'
 import { requireWrk } from './wrk.ts'
 
-const usage = `bun run bench [name…] [--alone] [--seconds N] [--connections N] [--write] [--soak]
+const usage = `bun run bench [name…] [--alone | --kafka] [--seconds N] [--connections N] [--write] [--soak]
 
   name           ${Object.keys(scenarios).join(' ')}; all of them without a name
   --alone        no Kafka and no Redis, embedded ClickHouse; otherwise real services are started
+  --kafka        Kafka alone (SINKS=kafka)
   --write        write bench/results/results.md and results.svg
   --soak         one scenario (single) for 10 minutes, or --seconds: memory, lag, errors`
 
@@ -27,7 +28,7 @@ async function main(): Promise<number> {
   const seconds = Number(values.seconds ?? 10)
   if (!values.soak && needsPool(names)) await requirePool(Math.max(2 * warmUpSeconds, seconds))
   const folder = mkdtempSync(join(tmpdir(), 'spillway-bench-'))
-  const services = await startServices(values.alone)
+  const services = await startServices(toMode(values))
   const given = { folder, environment: services.environment }
   const connections = Number(values.connections)
   try {
@@ -48,9 +49,19 @@ async function main(): Promise<number> {
   }
 }
 
+const toMode = ({ alone, kafka }: { alone: boolean; kafka: boolean }): ServicesMode =>
+  kafka ? 'kafka' : alone ? 'alone' : 'all'
+
+const captions: Record<ServicesMode, string> = {
+  all: 'with Kafka, ClickHouse and Redis',
+  alone: 'alone, embedded ClickHouse',
+  kafka: 'Kafka alone',
+}
+
 function readArguments() {
   const options = {
     alone: { type: 'boolean', default: false },
+    kafka: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
     soak: { type: 'boolean', default: false },
     seconds: { type: 'string' },
@@ -80,15 +91,14 @@ async function readFloor(): Promise<Floor> {
   return (await new Response(child.stdout).json()) as Floor
 }
 
-type Report = { alone: boolean; write: boolean }
+type Report = { alone: boolean; kafka: boolean; write: boolean }
 
-async function report(rows: readonly Row[], notes: readonly string[], { alone, write }: Report) {
+async function report(rows: readonly Row[], notes: readonly string[], options: Report) {
   const command = `bun run bench ${process.argv.slice(2).join(' ')}`.trim()
-  const where = alone ? 'alone, embedded ClickHouse' : 'with Kafka, ClickHouse and Redis'
-  const caption = `${describeMachine()}; ${where}`
+  const caption = `${describeMachine()}; ${captions[toMode(options)]}`
   const tables = [toTable(rows), toThreadTable(rows), ...notes].join('\n\n')
   console.log(tables)
-  if (!write) return
+  if (!options.write) return
   const text = `# Results\n\n\`${command}\`, ${new Date().toISOString().slice(0, 10)}. ${caption}.\n\n${tables}\n\n![Requests a second](results.svg)\n`
   await Bun.write(join(import.meta.dir, 'results', 'results.md'), text)
   await Bun.write(join(import.meta.dir, 'results', 'results.svg'), toPicture(rows, caption))

@@ -3,19 +3,27 @@ import { generateKeySet } from '../src/platform/auth/keys.ts'
 import { startClickHouse } from '../test/services/clickhouse.ts'
 import { startKafka } from '../test/services/kafka.ts'
 import { startRedis } from '../test/services/redis.ts'
+import { countRecords } from './kafka-count.ts'
 import { type Launched, launch, startCommand, until } from './launch.ts'
-import { freePort } from './rows.ts'
+import { countRows, freePort } from './rows.ts'
 
-/** A server with production settings, and the URL for counting its rows. */
-export type Bench = Launched & { queryUrl: string }
+/** A server with production settings. */
+export type Bench = Launched & {
+  /** Rows of a table or, without ClickHouse, records of its topic. */
+  count(table: string): Promise<number>
+}
+
+/** `alone`: the embedded ClickHouse. `kafka`: Kafka and no other sink. */
+export type ServicesMode = 'all' | 'alone' | 'kafka'
 
 /** Settings with the addresses of services. Empty if the server runs alone. */
 export type Services = { environment: Record<string, string>; stop(): Promise<void> }
 
 const root = join(import.meta.dir, '..')
 
-export async function startServices(alone: boolean): Promise<Services> {
-  if (alone) return { environment: {}, stop: async () => {} }
+export async function startServices(mode: ServicesMode): Promise<Services> {
+  if (mode === 'alone') return { environment: {}, stop: async () => {} }
+  if (mode === 'kafka') return startKafkaAlone()
   console.error('starting Kafka, ClickHouse and Redis')
   const [kafka, clickhouse, redis] = await Promise.all([
     startKafka({ fullSpeed: true }),
@@ -30,6 +38,13 @@ export async function startServices(alone: boolean): Promise<Services> {
     },
     stop: async () => void (await Promise.all([kafka.stop(), clickhouse.stop(), redis.stop()])),
   }
+}
+
+async function startKafkaAlone(): Promise<Services> {
+  console.error('starting Kafka')
+  const kafka = await startKafka({ fullSpeed: true })
+  const environment = { SINKS: 'kafka', KAFKA_BROKERS: kafka.brokers.join(',') }
+  return { environment, stop: () => kafka.stop() }
 }
 
 /**
@@ -59,6 +74,8 @@ export async function startBench(
     ...environment,
   }
   const server = await launch(startCommand, settings, join(folder, `${name}.log`))
+  if (settings.SINKS === 'kafka')
+    return { ...server, count: (table) => countRecords(settings.KAFKA_BROKERS!, table) }
   const queryUrl = settings.CLICKHOUSE_URL ?? `http://127.0.0.1:${queryPort}`
   // The embedded ClickHouse is ready a moment after the server.
   const answers = () =>
@@ -67,7 +84,7 @@ export async function startBench(
       () => false,
     )
   await until(answers, 'ClickHouse')
-  return { ...server, queryUrl }
+  return { ...server, count: (table) => countRows(queryUrl, table) }
 }
 
 export const startBaseline = (folder: string) =>
