@@ -58,7 +58,8 @@ export function createKafkaClient(
     let isOver = false
     try {
       const set = encode()
-      const confirmed = await use.connection.send(topic, partition, {
+      const isConfirmed = await use.connection.send(topic, partition, {
+        bytes: set.bytes.length,
         seal(producer) {
           // kafkajs may still hold a request of a send that has timed out. Never send it: the retry
           // has overtaken it, and the next set would have its number.
@@ -68,14 +69,15 @@ export function createKafkaClient(
         },
       })
       use.faults = 0
-      // kafkajs silently drops messages for a partition that it does not know.
-      if (!confirmed.includes(partition)) return unconfirmed
+      if (!isConfirmed) return unconfirmed
       sequences.stored(place, set.count)
       return undefined
     } catch (error) {
       const { isPoisoned, needsProducer, ...fault } = toSendFault(error)
       if (needsProducer) sequences.reset()
-      use.faults += 1
+      // The sets of one request may share their error.
+      if (error !== use.lastError) use.faults += 1
+      use.lastError = error
       if (isPoisoned || use.faults >= faultsInRowMax) retire(use)
       return fault
     } finally {
@@ -138,7 +140,13 @@ function createSequences() {
   }
 }
 
-type Use = { connection: Connection; inflight: number; faults: number; isRetired?: boolean }
+type Use = {
+  connection: Connection
+  inflight: number
+  faults: number
+  lastError?: unknown
+  isRetired?: boolean
+}
 
 const closed: SendFault = { kind: 'retry', reason: 'closed', message: 'the Kafka sink is closed' }
 const unconfirmed: SendFault = {

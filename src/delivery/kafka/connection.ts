@@ -7,12 +7,18 @@ import { type KafkaSettings, parseSasl } from './settings.ts'
 
 /** One kafkajs producer and its sockets. Closing the sockets ends a producer that hangs. */
 export type Connection = {
-  /** Resolves with the partitions that the broker confirmed. */
-  send(topic: string, partition: number, set: FinishedSet): Promise<number[]>
+  /**
+   * Resolves with whether the broker confirmed the set. Sets for one broker that are sent in the same step
+   * share a request.
+   */
+  send(topic: string, partition: number, set: UnsentSet): Promise<boolean>
   withAdmin<T>(work: (admin: Admin) => Promise<T>): Promise<T>
   /** Waits up to `graceMs` for kafkajs to disconnect, then cuts the sockets. */
   close(graceMs: number): Promise<void>
 }
+
+/** `bytes` is its size, `seal` completes it. */
+export type UnsentSet = { bytes: number; seal: FinishedSet['seal'] }
 
 export type ConnectionOptions = {
   settings: KafkaSettings
@@ -27,7 +33,9 @@ export type ConnectionOptions = {
 export function openConnection(options: ConnectionOptions): Connection {
   const sockets = new Set<Socket>()
   const kafka = new kafkajs.Kafka(toClientOptions(options, sockets))
-  const producer = toProducer(kafka, options)
+  /** The broker of a partition at its last send. */
+  const leaders = new Map<string, number>()
+  const producer = toProducer(kafka, { ...options, leaders })
   const timeoutMs = options.settings.KAFKA_TIMEOUT_MS
   let connected: Promise<void> | undefined
 
@@ -49,14 +57,34 @@ export function openConnection(options: ConnectionOptions): Connection {
       await within(1000, admin.disconnect()).catch(() => {})
     }
   }
-  return {
-    async send(topic, partition, set) {
+
+  async function sendTogether(sends: readonly Send[]): Promise<void> {
+    try {
       await within(2 * timeoutMs, dial())
       // Let the broker time out first: its error says more than a missing answer.
-      const messages = [{ partition, value: toValue(set) }]
-      const request = { topic, messages, acks: -1, timeout: Math.ceil(timeoutMs * 0.8) }
-      const report = await within(2 * timeoutMs, producer.send(request))
-      return report.filter(({ errorCode }) => errorCode === 0).map(({ partition }) => partition)
+      const request = { topicMessages: toTopicMessages(sends), acks: -1 }
+      await within(2 * timeoutMs, producer.sendBatch({ ...request, timeout: timeoutMs * 0.8 }))
+      // kafkajs silently drops messages for a partition that it does not know.
+      for (const { resolve } of sends) resolve(false)
+    } catch (error) {
+      for (const { reject } of sends) reject(error)
+    }
+  }
+
+  let gathered: Send[] = []
+  function sendGathered(): void {
+    const sends = gathered
+    gathered = []
+    for (const group of toRequests(sends, leaders)) void sendTogether(group)
+  }
+
+  return {
+    send(topic, partition, { bytes, seal }) {
+      const { promise, resolve, reject } = Promise.withResolvers<boolean>()
+      const answered = (error: Error | undefined) => (error ? reject(error) : resolve(true))
+      if (gathered.length === 0) queueMicrotask(sendGathered)
+      gathered.push({ topic, partition, bytes, set: { seal, answered }, resolve, reject })
+      return promise
     },
     withAdmin,
     async close(graceMs) {
@@ -66,11 +94,60 @@ export function openConnection(options: ConnectionOptions): Connection {
   }
 }
 
+/** One set on its way. The first outcome counts. */
+export type Send = {
+  topic: string
+  partition: number
+  bytes: number
+  set: FinishedSet
+  resolve(isConfirmed: boolean): void
+  reject(error: unknown): void
+}
+
+/** A broker refuses requests above socket.request.max.bytes, 100 MiB by default. */
+const bytesPerRequestMax = 4 * 1024 * 1024
+
+const toPlace = (topic: string, partition: number) => `${topic}/${partition}`
+
+/**
+ * One request for each broker: kafkajs fails a call as a whole when one of its brokers fails, while the
+ * sets are still on their way to another. Without a known leader a set goes alone.
+ */
+export function toRequests(sends: readonly Send[], leaders: ReadonlyMap<string, number>): Send[][] {
+  const requests: Send[][] = []
+  const open = new Map<number, { sends: Send[]; bytes: number }>()
+  for (const send of sends) {
+    const leader = leaders.get(toPlace(send.topic, send.partition))
+    const joined = leader === undefined ? undefined : open.get(leader)
+    if (joined && joined.bytes + send.bytes <= bytesPerRequestMax) {
+      joined.sends.push(send)
+      joined.bytes += send.bytes
+      continue
+    }
+    const started = { sends: [send], bytes: send.bytes }
+    requests.push(started.sends)
+    if (leader !== undefined) open.set(leader, started)
+  }
+  return requests
+}
+
+function toTopicMessages(sends: readonly Send[]) {
+  const topics = new Map<string, { partition: number; value: Buffer }[]>()
+  for (const { topic, partition, set } of sends) {
+    const messages = topics.get(topic) ?? []
+    messages.push({ partition, value: toValue(set) })
+    topics.set(topic, messages)
+  }
+  return [...topics].map(([topic, messages]) => ({ topic, messages }))
+}
+
 /** The retries of kafkajs are off everywhere: they reorder messages and end after a while. */
 const retry = { retries: 0 }
 
-function toProducer(kafka: Kafka, options: ConnectionOptions): Producer {
-  const { settings, metadataMsMax, onPartitions } = options
+type ProducerOptions = ConnectionOptions & { leaders: Map<string, number> }
+
+function toProducer(kafka: Kafka, options: ProducerOptions): Producer {
+  const { settings, metadataMsMax, onPartitions, leaders } = options
   const idempotent = settings.KAFKA_IDEMPOTENT
   return kafka.producer({
     // kafkajs requires a retry of an idempotent producer; it sends the same set again.
@@ -81,7 +158,12 @@ function toProducer(kafka: Kafka, options: ConnectionOptions): Producer {
       () =>
       ({ topic, partitionMetadata, message }) => {
         onPartitions(topic, partitionMetadata.length)
-        return message.partition!
+        const partition = message.partition!
+        const leader = partitionMetadata.find(
+          ({ partitionId }) => partitionId === partition,
+        )?.leader
+        if (leader !== undefined) leaders.set(toPlace(topic, partition), leader)
+        return partition
       },
   })
 }

@@ -16,6 +16,8 @@ export type FinishedSet = {
    * request, before it is sent.
    */
   seal(producer: { id: Uint8Array; epoch: number } | undefined): Buffer
+  /** The broker's answer for this set; an error of kafkajs when it was not stored. */
+  answered(error: Error | undefined): void
 }
 
 /** The value of a message as kafkajs' types want it. */
@@ -24,7 +26,10 @@ export const toValue = (set: FinishedSet) => set as unknown as Buffer
 /** The patches change objects of kafkajs in place, so it does not matter who has loaded it before. */
 function loadPatched(load: NodeJS.Require): typeof import('kafkajs') {
   const { requests } = load('kafkajs/src/protocol/requests') as { requests: { Produce: Versions } }
-  requests.Produce = toProduceVersions(requests.Produce, load('kafkajs/src/protocol/encoder'))
+  requests.Produce = toProduceVersions(requests.Produce, {
+    Encoder: load('kafkajs/src/protocol/encoder') as EncoderClass,
+    createErrorFromCode: load('kafkajs/src/protocol/error').createErrorFromCode,
+  })
   stopIdlePolling(
     (load('kafkajs/src/network/requestQueue') as { prototype: RequestQueue }).prototype,
   )
@@ -43,8 +48,17 @@ type EncoderClass = new (initialBytes: number) => Encoder
 
 type Versions = {
   versions: string[]
-  protocol(one: { version: number }): (input: ProduceInput) => { request: object; response: object }
+  protocol(one: { version: number }): (input: ProduceInput) => {
+    request: object
+    response: { decode(bytes: Buffer): Promise<Answer>; parse(answer: Answer): Promise<Answer> }
+  }
 }
+
+type Answer = {
+  topics: { topicName: string; partitions: { partition: number; errorCode: number }[] }[]
+}
+
+type Tools = { Encoder: EncoderClass; createErrorFromCode(code: number): Error }
 
 type ProduceInput = {
   acks: number
@@ -58,9 +72,10 @@ type Message = { value: FinishedSet }
 
 /**
  * The original encodes messages one by one, in several buffers each. The patched request takes
- * finished sets. Its answer is read by the original.
+ * finished sets. Its answer is read by the original, which fails the whole request for one partition;
+ * so each set gets its own part of the answer before.
  */
-function toProduceVersions(original: Versions, Encoder: EncoderClass): Versions {
+function toProduceVersions(original: Versions, tools: Tools): Versions {
   const { versions } = original
   return {
     versions,
@@ -70,8 +85,15 @@ function toProduceVersions(original: Versions, Encoder: EncoderClass): Versions 
       const toOriginal = original.protocol({ version })
       return (input) => {
         if (!hasFinishedSets(input)) return toOriginal(input)
-        const { response } = toOriginal({ acks: -1, timeout: 0, topicData: [] })
-        const encode = async () => encodeProduce(input, Encoder)
+        const { decode, parse } = toOriginal({ acks: -1, timeout: 0, topicData: [] }).response
+        const response = {
+          decode,
+          parse(answer: Answer) {
+            tellSets(input, answer, tools)
+            return parse(answer)
+          },
+        }
+        const encode = async () => encodeProduce(input, tools)
         const head = { apiKey: 0, apiVersion: version, apiName: 'Produce' }
         return { request: { ...head, expectResponse: () => true, encode }, response }
       }
@@ -88,7 +110,24 @@ const hasFinishedSets = ({ topicData }: ProduceInput) =>
     partitions.every(({ messages }) => messages.every(({ value }) => isFinished(value))),
   )
 
-function encodeProduce(input: ProduceInput, Encoder: EncoderClass): Encoder {
+function tellSets({ topicData }: ProduceInput, { topics }: Answer, tools: Tools): void {
+  // One error per code: the client counts distinct faults.
+  const errors = new Map<number, Error>()
+  const toError = (code: number) => {
+    const error = errors.get(code) ?? tools.createErrorFromCode(code)
+    errors.set(code, error)
+    return error
+  }
+  const setOf = (topic: string, partition: number) =>
+    topicData
+      .find((one) => one.topic === topic)
+      ?.partitions.find((one) => one.partition === partition)?.messages[0]?.value
+  for (const { topicName, partitions } of topics)
+    for (const { partition, errorCode } of partitions)
+      setOf(topicName, partition)?.answered(errorCode === 0 ? undefined : toError(errorCode))
+}
+
+function encodeProduce(input: ProduceInput, { Encoder }: Tools): Encoder {
   const { acks, timeout, topicData, producerId = -1, producerEpoch = 0 } = input
   const id = BigInt(producerId.toString())
   const producer = id < 0n ? undefined : { id: toInt64(id), epoch: producerEpoch }

@@ -16,7 +16,7 @@ export type PendingMessage = {
 export type PartitionQueue = { add(pending: PendingMessage): void }
 
 export type PartitionQueueOptions = {
-  lingerMs: number
+  linger: Linger
   /** The largest record set that the topic accepts. */
   bytesMax(): number
   send(messages: readonly PendingMessage[]): Promise<SendFault | undefined>
@@ -36,27 +36,26 @@ const bytesWorthSending = 128 * 1024
 
 export function createPartitionQueue(options: PartitionQueueOptions): PartitionQueue {
   const queue = createQueue(() => Math.min(bytesPerSendMax, options.bytesMax()))
-  let timer: ReturnType<typeof setTimeout> | undefined
   let isBusy = false
 
   function add(pending: PendingMessage): void {
     queue.push(pending)
     if (isBusy) return
     if (isWorthSending()) void run()
-    else timer ??= setTimeout(run, options.lingerMs)
+    else options.linger.wait(run)
   }
   const isWorthSending = () =>
     queue.count() >= messagesWorthSending || queue.bytes() >= bytesWorthSending
 
   async function run(): Promise<void> {
-    clearTimeout(timer)
+    options.linger.leave(run)
     isBusy = true
     do {
       const isThere = await deliver(queue.take())
       if (!isThere) options.onGone(queue.takeAll())
     } while (isWorthSending())
     isBusy = false
-    timer = queue.count() > 0 ? setTimeout(run, options.lingerMs) : undefined
+    if (queue.count() > 0) options.linger.wait(run)
   }
 
   /** False when the partition no longer exists; `onGone` has the messages then. */
@@ -91,6 +90,33 @@ export function createPartitionQueue(options: PartitionQueueOptions): PartitionQ
     return false
   }
   return { add }
+}
+
+/**
+ * One timer for all partition queues. A send costs as much as the encoding of 50 records, so queues that
+ * wait send together when the first of them is due: their sets share a request.
+ */
+export type Linger = {
+  wait(run: () => void): void
+  leave(run: () => void): void
+}
+
+export function createLinger(ms: number): Linger {
+  const waiting = new Set<() => void>()
+  let timer: ReturnType<typeof setTimeout> | undefined
+  function sendAll(): void {
+    timer = undefined
+    const due = [...waiting]
+    waiting.clear()
+    for (const run of due) run()
+  }
+  return {
+    wait(run) {
+      waiting.add(run)
+      if (timer === undefined) timer = setTimeout(sendAll, ms)
+    },
+    leave: (run) => void waiting.delete(run),
+  }
 }
 
 /** First in, first out. A take is bounded in count and bytes; a larger message goes alone. */

@@ -10,6 +10,7 @@ import { toDeadLetterMessage, toMessage, toTopic } from './message.ts'
 import {
   type Closing,
   createClosing,
+  createLinger,
   createPendingBatch,
   type PendingMessage,
 } from './partition-queue.ts'
@@ -91,6 +92,7 @@ function createTopicRouter(options: TopicRouterOptions): TopicRouter {
   const names = toTopics(settings)
   const compression = settings.KAFKA_COMPRESSION
   const topics = new Map<string, Topic>()
+  const linger = createLinger(settings.KAFKA_LINGER_MS)
 
   const send = (topic: string, pending: PendingMessage) => topics.get(topic)!.enqueue(pending)
 
@@ -113,7 +115,7 @@ function createTopicRouter(options: TopicRouterOptions): TopicRouter {
 
   for (const name of new Set(Object.values(names))) {
     const topic = createTopic({
-      ...{ name, log, closing, lingerMs: settings.KAFKA_LINGER_MS },
+      ...{ name, log, closing, linger },
       send: (partition, messages) =>
         client.send(name, partition, () =>
           encodeRecordSet(messages, { compression, nowMs: Date.now() }),

@@ -5,6 +5,7 @@ import { type KafkaMessage, toValueBytes } from './message.ts'
 import {
   type Closing,
   createPartitionQueue,
+  type Linger,
   type PartitionQueue,
   type PartitionQueueOptions,
   type PendingMessage,
@@ -25,7 +26,7 @@ export type Topic = {
 
 export type TopicOptions = {
   name: string
-  lingerMs: number
+  linger: Linger
   closing: Closing
   log: Log
   send(partition: number, messages: readonly KafkaMessage[]): Promise<SendFault | undefined>
@@ -77,7 +78,7 @@ export function createTopic(options: TopicOptions): Topic {
 
   function toPartitionQueueOptions(partition: number): PartitionQueueOptions {
     return {
-      lingerMs: options.lingerMs,
+      linger: options.linger,
       bytesMax: () => facts!.bytesMax,
       async send(pending) {
         const fault = await options.send(

@@ -1,16 +1,15 @@
 import { describe, expect, test } from 'bun:test'
 import { createKafkaClient, type ProducerId } from '../../../../src/delivery/kafka/client.ts'
-import type { Connection } from '../../../../src/delivery/kafka/connection.ts'
-import type { FinishedSet } from '../../../../src/delivery/kafka/kafkajs-patches.ts'
+import type { Connection, UnsentSet } from '../../../../src/delivery/kafka/connection.ts'
 import { makeSettings } from './fixtures.ts'
 
 type Fake = Connection & { sends: number; closed: boolean; sealed: Buffer[] }
 
 /** A client whose connections answer as the test says, and the connections that it opened. */
 function makeClient(
-  answer: (connection: number) => Promise<number[]>,
+  answer: (connection: number) => Promise<boolean>,
   producers: ProducerId[] = [],
-  onSend: (set: FinishedSet) => void = () => {},
+  onSend: (set: UnsentSet) => void = () => {},
 ) {
   const opened: Fake[] = []
   const settings = makeSettings([], 't')
@@ -43,9 +42,8 @@ function errorOf(name: string, fields: object = {}): Error {
 
 describe('a client', () => {
   test('succeeds only when the broker has confirmed the partition', async () => {
-    expect(await makeClient(async () => [0]).send()).toBeUndefined()
-    expect(await makeClient(async () => [1]).send()).toMatchObject({ kind: 'no_partition' })
-    expect(await makeClient(async () => []).send()).toMatchObject({ kind: 'no_partition' })
+    expect(await makeClient(async () => true).send()).toBeUndefined()
+    expect(await makeClient(async () => false).send()).toMatchObject({ kind: 'no_partition' })
   })
 
   test.each([
@@ -70,7 +68,7 @@ describe('a client', () => {
     'opens another connection after %s',
     async (name) => {
       const { send, opened } = makeClient((connection) =>
-        connection === 0 ? Promise.reject(errorOf(name)) : Promise.resolve([0]),
+        connection === 0 ? Promise.reject(errorOf(name)) : Promise.resolve(true),
       )
       expect(await send()).toMatchObject({ kind: 'retry' })
       expect(await send()).toBeUndefined()
@@ -80,6 +78,13 @@ describe('a client', () => {
       ])
     },
   )
+
+  test('counts one fault for the sets of one request', async () => {
+    const error = errorOf('KafkaJSConnectionError')
+    const { send, opened } = makeClient(() => Promise.reject(error))
+    for (let tries = 0; tries < 12; tries += 1) await send()
+    expect(opened).toHaveLength(1)
+  })
 
   test('replaces a connection after five faults in a row', async () => {
     const { send, opened } = makeClient(() => Promise.reject(errorOf('KafkaJSConnectionError')))
@@ -92,19 +97,19 @@ describe('a client', () => {
   })
 
   test('lets a send finish on a connection that another send has retired', async () => {
-    const slow = Promise.withResolvers<number[]>()
+    const slow = Promise.withResolvers<boolean>()
     const answers = [slow.promise, Promise.reject(errorOf('KafkaJSRequestTimeoutError'))]
-    const { send, opened } = makeClient(() => answers.shift() ?? Promise.resolve([0]))
+    const { send, opened } = makeClient(() => answers.shift() ?? Promise.resolve(true))
     const first = send()
     await send()
     expect(opened[0]!.closed).toBe(false)
-    slow.resolve([0])
+    slow.resolve(true)
     expect(await first).toBeUndefined()
     expect(opened[0]!.closed).toBe(true)
   })
 
   test('does not send a request that kafkajs holds after the send has ended', async () => {
-    const seals: FinishedSet['seal'][] = []
+    const seals: UnsentSet['seal'][] = []
     const bad = Promise.reject(errorOf('KafkaJSRequestTimeoutError'))
     const { send } = makeClient(
       () => bad,
@@ -116,7 +121,7 @@ describe('a client', () => {
   })
 
   test('closes every connection, also those with a send in flight', async () => {
-    const answers = [Promise.withResolvers<number[]>().promise]
+    const answers = [Promise.withResolvers<boolean>().promise]
     const bad = Promise.reject(errorOf('KafkaJSRequestTimeoutError'))
     const { client, send, opened } = makeClient(() => answers.shift() ?? bad)
     void send()
@@ -127,7 +132,7 @@ describe('a client', () => {
   })
 
   test('sends nothing after close', async () => {
-    const { client, send, opened } = makeClient(async () => [0])
+    const { client, send, opened } = makeClient(async () => true)
     await send()
     await client.close()
     expect(opened[0]!.closed).toBe(true)
@@ -145,7 +150,7 @@ describe('an idempotent client', () => {
   test('numbers the records of a partition, and a retried set as before', async () => {
     const answers = [true, false, true, true]
     const answer = async () => {
-      if (answers.shift()) return [0]
+      if (answers.shift()) return true
       throw errorOf('KafkaJSConnectionClosedError')
     }
     const { send, opened } = makeClient(answer, [toProducer(1)])
@@ -160,7 +165,7 @@ describe('an idempotent client', () => {
 
   test('keeps its identity when the connection is replaced', async () => {
     const answer = async (connection: number) => {
-      if (connection > 0) return [0]
+      if (connection > 0) return true
       throw errorOf('KafkaJSRequestTimeoutError')
     }
     const { send, opened } = makeClient(answer, [toProducer(1), toProducer(2)])
@@ -181,7 +186,7 @@ describe('an idempotent client', () => {
     let sends = 0
     const answer = async () => {
       sends += 1
-      if (sends !== 2) return [0]
+      if (sends !== 2) return true
       throw errorOf('KafkaJSProtocolError', { type })
     }
     const { send, opened } = makeClient(answer, [toProducer(1), toProducer(2)])

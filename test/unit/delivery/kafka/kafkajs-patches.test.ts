@@ -6,7 +6,7 @@ const load = createRequire(import.meta.url)
 const loadSource = (file: string) => load(`kafkajs/src/${file}`)
 
 /** The request that kafkajs sends for one finished set. */
-async function encodeRequest(set: FinishedSet, fields: object = {}): Promise<Buffer> {
+async function encodeRequest(set: Pick<FinishedSet, 'seal'>, fields: object = {}): Promise<Buffer> {
   const { protocol } = loadSource('protocol/requests').requests.Produce
   const partitions = [{ partition: 7, messages: [{ value: set }] }]
   const topicData = [{ topic: 'events', partitions }]
@@ -46,6 +46,33 @@ describe('patched kafkajs', () => {
     await encodeRequest({ seal }, { producerId: -1, producerEpoch: 0 })
     await encodeRequest({ seal }, { producerId: Long.fromValue('4294967298'), producerEpoch: 3 })
     expect(seen).toEqual([undefined, { id: Buffer.from('0000000100000002', 'hex'), epoch: 3 }])
+  })
+
+  test('gives each set its own part of the answer', async () => {
+    const seen: [number, string | undefined][] = []
+    const partitions = [0, 1, 2].map((partition) => {
+      const answered = (error?: Error & { type?: string }) => seen.push([partition, error?.type])
+      return { partition, messages: [{ value: { seal: () => Buffer.alloc(1), answered } }] }
+    })
+    const input = { acks: -1, timeout: 1, topicData: [{ topic: 't', partitions }] }
+    const { response } = loadSource('protocol/requests').requests.Produce.protocol({ version: 7 })(
+      input,
+    )
+    const codes = [0, 10, 10] // 10: MESSAGE_TOO_LARGE
+    const answer = {
+      topics: [
+        {
+          topicName: 't',
+          partitions: codes.map((errorCode, partition) => ({ partition, errorCode })),
+        },
+      ],
+    }
+    await expect(response.parse(answer)).rejects.toMatchObject({ type: 'MESSAGE_TOO_LARGE' })
+    expect(seen).toEqual([
+      [0, undefined],
+      [1, 'MESSAGE_TOO_LARGE'],
+      [2, 'MESSAGE_TOO_LARGE'],
+    ])
   })
 
   test('leaves the messages of other producers to kafkajs', async () => {

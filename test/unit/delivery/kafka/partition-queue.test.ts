@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import type { SendFault } from '../../../../src/delivery/kafka/fault.ts'
 import { toMessage } from '../../../../src/delivery/kafka/message.ts'
 import {
+  createLinger,
   createPartitionQueue,
   createPendingBatch,
   type PendingMessage,
@@ -15,7 +16,10 @@ const tooLarge = makeFault('too_large')
 type Answer = (offsets: number[]) => SendFault | undefined
 
 /** A queue whose broker answers as the test says, and the outcome of the records. */
-function makeQueue(answer: Answer, { bytesMax = 2 ** 20, isThere = true } = {}) {
+function makeQueue(
+  answer: Answer,
+  { bytesMax = 2 ** 20, isThere = true, linger = createLinger(1) } = {},
+) {
   const sends: number[][] = []
   const rejected: number[] = []
   const gone: number[] = []
@@ -24,7 +28,7 @@ function makeQueue(answer: Answer, { bytesMax = 2 ** 20, isThere = true } = {}) 
   const toOffsets = (messages: readonly PendingMessage[]) =>
     messages.map(({ record }) => record.offset)
   const queue = createPartitionQueue({
-    lingerMs: 1,
+    linger,
     bytesMax: () => bytesMax,
     async send(messages) {
       inflight += 1
@@ -68,6 +72,25 @@ describe('a partition queue', () => {
     const queue = makeQueue(() => undefined)
     await Promise.all([queue.add(3), queue.add(2, { first: 3 })])
     expect(queue.sends).toEqual([upTo(5)])
+  })
+
+  test('sends with the other queues that wait when the first of them is due', async () => {
+    const linger = createLinger(20)
+    const steps: string[] = []
+    const queues = ['a', 'b'].map((name) =>
+      makeQueue(
+        () => {
+          steps.push(name)
+          queueMicrotask(() => steps.push('next step'))
+          return undefined
+        },
+        { linger },
+      ),
+    )
+    const first = queues[0]!.add(1)
+    await new Promise(setImmediate)
+    await Promise.all([first, queues[1]!.add(1)])
+    expect(steps.slice(0, 2)).toEqual(['a', 'b'])
   })
 
   test('has one send in flight, within the bounds of count and bytes', async () => {

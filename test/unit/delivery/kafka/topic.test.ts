@@ -6,6 +6,7 @@ import type { SendFault } from '../../../../src/delivery/kafka/fault.ts'
 import { toMessage } from '../../../../src/delivery/kafka/message.ts'
 import {
   createClosing,
+  createLinger,
   createPendingBatch,
 } from '../../../../src/delivery/kafka/partition-queue.ts'
 import { createTopic, murmur2, toPartition } from '../../../../src/delivery/kafka/topic.ts'
@@ -26,7 +27,7 @@ function makeTopic(options: {
   const pause = () => new Promise<void>((resolve) => setImmediate(resolve))
   const closing = { ...createClosing(), pause }
   const topic = createTopic({
-    ...{ name: 'events', lingerMs: 0, closing, log: silentLog, ensure: options.ensure },
+    ...{ name: 'events', linger: createLinger(0), closing, log: silentLog, ensure: options.ensure },
     async send(partition, messages) {
       const fault = options.answer?.(partition)
       if (fault) return fault
