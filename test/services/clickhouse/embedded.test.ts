@@ -263,6 +263,7 @@ describe('the schema', () => {
     expect(await clickhouse.query<{ version: number }>(sql)).toEqual([
       { version: 1 },
       { version: 2 },
+      { version: 3 },
     ])
   })
 
@@ -300,12 +301,15 @@ describe('the schema', () => {
       command: async (sql) => void said.push(sql),
     }
     await migrate(echo, { CLICKHOUSE_CLUSTER: 'c`1', EVENTS_TTL_DAYS: 9 })
-    expect(said.filter((sql) => /^(CREATE|ALTER)/.test(sql)).length).toBe(8)
+    expect(said.filter((sql) => /^(CREATE|ALTER)/.test(sql)).length).toBe(10)
     for (const sql of said.filter((text) => text.startsWith('CREATE'))) {
       expect(sql).toContain(' ON CLUSTER `c\\`1` (')
       expect(sql).toContain('ENGINE = ReplicatedReplacingMergeTree(')
       expect(sql).toContain('replicated_deduplication_window = 1000')
       expect(sql).not.toContain('non_replicated')
+    }
+    for (const sql of said.filter((text) => text.startsWith('ALTER'))) {
+      expect(sql).toContain(' ON CLUSTER `c\\`1` ')
     }
     expect(said).toContain(
       'ALTER TABLE events ON CLUSTER `c\\`1` MODIFY TTL toDateTime(received_at) + toIntervalDay(9)',
