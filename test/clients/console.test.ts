@@ -119,7 +119,7 @@ describe('queries', () => {
     await using view = await openConsole(browser, pageOf('queries'))
     const { page, problems } = view
     const query = page.getByLabel('Query', { exact: true })
-    await page.getByLabel('Ready queries').selectOption({ index: 0 })
+    await page.getByLabel('Ready queries').selectOption({ label: 'The newest events' })
     expect(await query.inputValue()).toStartWith('SELECT')
     await page.getByRole('button', { name: 'Run' }).click()
     await page.getByRole('region', { name: /^\d+ rows?$/ }).waitFor()
@@ -198,7 +198,7 @@ describe('keyboard', () => {
   }, 60_000)
 })
 
-const hashes = ['overview', 'live', 'find', 'find?id=ada', 'queries', 'projects']
+const hashes = ['overview', 'live', 'find', 'find?id=ada', 'dead-letters', 'queries', 'projects']
 const looks = [
   { width: 1280, colorScheme: 'light' },
   { width: 1280, colorScheme: 'dark' },

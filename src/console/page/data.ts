@@ -71,7 +71,7 @@ export type OverviewView = {
   disk: { bytes: number; free_bytes: number }
   memory: { rss_bytes: number; intake_bytes: number; intake_requests: number }
   connections: { sockets: number; requests_in_flight: number }
-  processes?: { ready: number; restarts: number }
+  processes: { ready: number; restarts: number }
   redis: 'off' | 'healthy' | 'unhealthy'
   flow: FlowView
   notes: string[]

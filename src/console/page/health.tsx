@@ -4,7 +4,7 @@ import { Empty, Facts, Panel, Status, Table } from './parts.tsx'
 
 /** Sinks, journal, disk, memory and connections. */
 export function Health({ overview }: { overview: OverviewView }) {
-  const { journal, disk, memory, connections, redis } = overview
+  const { journal, disk, memory, connections, processes, redis } = overview
   return (
     <>
       <Panel title="Sinks">
@@ -37,11 +37,36 @@ export function Health({ overview }: { overview: OverviewView }) {
             ],
             ['Requests in flight', toCount(connections.requests_in_flight)],
             ['Sockets of realtime', toCount(connections.sockets)],
+            [
+              'Processes',
+              `${toCount(processes.ready)}, restarted ${toCount(processes.restarts)} times`,
+            ],
             ['Redis', <Status key="redis" name={redis} />],
           ]}
         />
       </Panel>
     </>
+  )
+}
+
+/** In one line: whether somebody has to do something. */
+export function State({ overview: { sinks, journal, redis } }: { overview: OverviewView }) {
+  return (
+    <ul class="state">
+      <li>
+        journal <JournalState journal={journal} />
+      </li>
+      {sinks.map(({ name, state }) => (
+        <li key={name}>
+          {name} <Status name={state} />
+        </li>
+      ))}
+      {redis !== 'off' && (
+        <li>
+          redis <Status name={redis} />
+        </li>
+      )}
+    </ul>
   )
 }
 

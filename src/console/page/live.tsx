@@ -147,12 +147,12 @@ function Items({ items, open, opened }: ItemsProps) {
 
 /** Fixed widths: a table that measures its cells would be laid out anew with each event. */
 const columns = [
-  ['Time', '116px'],
-  ['Outcome', '124px'],
-  ['Event', '190px'],
-  ['distinct_id', '160px'],
-  ['Project', '150px'],
-  ['Contract', '96px'],
+  ['Time', '112px'],
+  ['Outcome', '116px'],
+  ['Event', '168px'],
+  ['distinct_id', '130px'],
+  ['Project', '132px'],
+  ['Contract', '94px'],
   ['Reason and what to do', 'auto'],
 ] as const
 

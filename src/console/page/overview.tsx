@@ -2,7 +2,7 @@ import { useMemo } from 'preact/hooks'
 import type { HistoryPoint, Latency, OverviewView, Rates } from './data.ts'
 import { Flow } from './flow.tsx'
 import { toBytes, toCount, toDuration, toRate, toShortCount } from './format.ts'
-import { Health } from './health.tsx'
+import { Health, State } from './health.tsx'
 import { Failure, FirstEvent, Notes, Panel, Sentence, Table } from './parts.tsx'
 import { Plot, type Series } from './plot.tsx'
 import { usePolled } from './poll.ts'
@@ -23,6 +23,7 @@ export function Overview() {
     <>
       <Failure error={overview.error} />
       <Notes notes={data.notes} />
+      <State overview={data} />
       <Tiles overview={data} />
       {isUnused && (
         <FirstEvent title="No event has arrived yet." url={session.value?.url ?? location.origin} />

@@ -157,13 +157,22 @@ async function copyText(text: string): Promise<void> {
 /** A box of its own, above the page: closes with Escape and gives the focus back. */
 export function Dialog({ title, close, children }: DialogProps) {
   const dialog = useRef<HTMLDialogElement>(null)
+  const closing = useRef(close)
+  closing.current = close
   useEffect(() => {
     const element = dialog.current
-    element?.showModal()
-    return () => element?.close()
+    if (!element) return
+    element.showModal()
+    // Not as a property: it would also run after the page has moved on, and change its address.
+    const end = () => closing.current()
+    element.addEventListener('close', end)
+    return () => {
+      element.removeEventListener('close', end)
+      element.close()
+    }
   }, [])
   return (
-    <dialog ref={dialog} class="drawer" aria-label={title} onClose={close}>
+    <dialog ref={dialog} class="drawer" aria-label={title}>
       <header class="drawer-head">
         <h2>{title}</h2>
         <button type="button" class="small" onClick={close}>

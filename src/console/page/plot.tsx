@@ -17,7 +17,7 @@ type PlotProps = {
 
 const height = 132
 /** A server that has just started has few points. */
-const secondsMin = 600
+const secondsMin = 120
 
 /** Lines over time. The legend shows the values under the cursor, and else the newest ones. */
 export function Plot({ title, atMs, series, format, group, isBytes = false }: PlotProps) {
@@ -115,7 +115,7 @@ function toOptions({
       y: { range: (_, __, max) => [0, Math.max(max * 1.1, 1)] },
     },
     axes: [
-      { ...axis, size: 24, space: 70, values: (_, ticks) => ticks.map(toAxisTime) },
+      { ...axis, size: 24, space: 70, values: toAxisTimes },
       { ...axis, size: 54, gap: 4, space: 30, ...toTicks(format, isBytes) },
     ],
     series: [
@@ -145,8 +145,11 @@ function toLonePoints(plot: UPlot, series: number, isShown: boolean): number[] |
   return isShown ? null : [...values.keys()].filter(isLone)
 }
 
-/** `13:05` */
-const toAxisTime = (seconds: number) => toTime(seconds * 1000, false).slice(0, 5)
+/** `13:05`, or `13:05:30` where marks are closer than a minute. */
+const toAxisTimes: UPlot.Axis.DynamicValues = (_, ticks) => {
+  const length = (ticks[1] ?? 0) - (ticks[0] ?? 0) < 60 ? 8 : 5
+  return ticks.map((seconds) => toTime(seconds * 1000, false).slice(0, length))
+}
 
 /** Changes when the reader's system turns dark or light, so that plots take the new colours. */
 function useScheme(): boolean {

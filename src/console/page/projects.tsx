@@ -2,7 +2,7 @@ import { useState } from 'preact/hooks'
 import { type ApiError, post } from './api.ts'
 import type { ProjectsView, SettingView } from './data.ts'
 import { toDateTime, toWords } from './format.ts'
-import { Code, Empty, Failure, Field, Notes, Panel, Table, toText } from './parts.tsx'
+import { Code, Empty, Failure, Field, Notes, Panel, Sentence, Table, toText } from './parts.tsx'
 import { toError, usePolled } from './poll.ts'
 import { session } from './session.ts'
 import { Trace } from './trace.tsx'
@@ -61,7 +61,7 @@ function TestEvent() {
             ))}
           </select>
         </Field>
-        <button type="submit" class="primary" disabled={isBusy}>
+        <button type="submit" class="primary" disabled={isBusy || !session.value}>
           Send a test event
         </button>
         <span class="muted">It takes the way of every event, and is stored.</span>
@@ -107,7 +107,7 @@ function ProjectList({ view }: { view: ProjectsView }) {
       <Notes notes={notes} />
       <p class="muted">
         {file === null
-          ? 'There is no projects file: every token is accepted. Set PROJECTS_FILE to name projects.'
+          ? 'Set PROJECTS_FILE to name projects, their tokens, keys, rates and quotas.'
           : `${file}, loaded ${toDateTime(loaded_ms)}`}
       </p>
       {faults.length > 0 && <Faults faults={faults} />}
@@ -229,7 +229,9 @@ function SettingTable({ settings }: { settings: SettingView[] }) {
               {is_default ? toSettingText(value) : <b>{toSettingText(value)}</b>}
             </td>
             <td class="value muted">{toSettingText(usual)}</td>
-            <td class="text">{description}</td>
+            <td class="text">
+              <Sentence text={description} />
+            </td>
           </tr>
         ))}
       </tbody>

@@ -1,11 +1,12 @@
-import { useEffect, useState } from 'preact/hooks'
-import { type ApiError, post, request } from './api.ts'
+import { useEffect, useRef, useState } from 'preact/hooks'
+import { ApiError, request } from './api.ts'
 import type { QueryReply } from './data.ts'
 import { toBytes, toCount, toDuration } from './format.ts'
 import { Empty, Failure, Field, Panel, Table, toText } from './parts.tsx'
 import { toError, usePolled } from './poll.ts'
 import { QueryPlot } from './query-plot.tsx'
 import { session } from './session.ts'
+import { readText } from './streams.ts'
 
 type Ready = { name: string; sql: string }
 type Answer = { reply?: QueryReply; error?: ApiError }
@@ -40,22 +41,24 @@ function Desk({ ready }: { ready: Ready[] }) {
   const [sql, setSql] = useState(ready[0]?.sql ?? 'SELECT * FROM events LIMIT 10')
   const [isBusy, setBusy] = useState(false)
   const [answer, setAnswer] = useState<Answer>({})
-  const during = async (work: () => Promise<Answer | undefined>) => {
+  const ending = useRef<AbortController | undefined>(undefined)
+  const during = async (work: (signal: AbortSignal) => Promise<Answer | undefined>) => {
+    const controller = new AbortController()
+    ending.current = controller
     setBusy(true)
     try {
-      const made = await work()
+      const made = await work(controller.signal)
       if (made) setAnswer(made)
     } catch (error) {
-      setAnswer({ error: toError(error) })
+      if (!controller.signal.aborted) setAnswer({ error: toError(error) })
     }
     setBusy(false)
   }
-  const run = () =>
-    during(async () => ({ reply: await post<QueryReply>('query', { sql, format: 'JSON' }) }))
-  const load = (format: string) => during(() => download(sql, format))
+  const run = () => during(async (signal) => ({ reply: await ask(sql, signal) }))
+  const load = (format: string) => during((signal) => download({ sql, format }, signal))
   return (
     <>
-      <Panel title="SQL" actions={<ReadyQueries ready={ready} choose={setSql} />}>
+      <Panel title="SQL" actions={<ReadyQueries ready={ready} sql={sql} choose={setSql} />}>
         <textarea
           class="editor"
           aria-label="Query"
@@ -77,7 +80,13 @@ function Desk({ ready }: { ready: Ready[] }) {
           <button type="button" disabled={isBusy} onClick={() => void load('Parquet')}>
             Download Parquet
           </button>
-          <span class="muted">{isBusy ? 'Running …' : 'Ctrl+Enter runs the query.'}</span>
+          {isBusy ? (
+            <button type="button" onClick={() => ending.current?.abort()}>
+              Stop
+            </button>
+          ) : (
+            <span class="muted">Ctrl+Enter runs the query.</span>
+          )}
         </div>
       </Panel>
       <Failure error={answer.error} />
@@ -86,9 +95,30 @@ function Desk({ ready }: { ready: Ready[] }) {
   )
 }
 
+/** Beyond this a browser would stand still. A download has no limit. */
+const replyBytesMax = 32 * 1024 * 1024
+
+async function ask(sql: string, signal: AbortSignal): Promise<QueryReply> {
+  const response = await request('query', { body: { sql, format: 'JSON' }, signal })
+  const text = await readText(response, replyBytesMax)
+  if (text === undefined)
+    throw new ApiError(
+      'too_large',
+      'The result is larger than 32 MiB: add a LIMIT, or download it.',
+    )
+  try {
+    return JSON.parse(text) as QueryReply
+  } catch {
+    throw new ApiError('no_json', 'The result is no JSON: remove FORMAT from the query.')
+  }
+}
+
+type Download = { sql: string; format: string }
+
 /** The reply goes to the browser's downloads. A link could not carry the token. */
-async function download(sql: string, format: string): Promise<undefined> {
-  const response = await request('query', { body: { sql, format } })
+async function download(body: Download, signal: AbortSignal): Promise<undefined> {
+  const { format } = body
+  const response = await request('query', { body, signal })
   const url = URL.createObjectURL(await response.blob())
   const link = document.createElement('a')
   link.href = url
@@ -98,15 +128,17 @@ async function download(sql: string, format: string): Promise<undefined> {
   setTimeout(() => URL.revokeObjectURL(url), 60_000)
 }
 
-function ReadyQueries({ ready, choose }: { ready: Ready[]; choose(sql: string): void }) {
+type ReadyProps = { ready: Ready[]; sql: string; choose(sql: string): void }
+
+function ReadyQueries({ ready, sql, choose }: ReadyProps) {
   return (
     <Field label="Ready queries">
-      <select
-        onChange={(event) => choose(ready[event.currentTarget.selectedIndex]?.sql ?? '')}
-        disabled={ready.length === 0}
-      >
-        {ready.map(({ name }) => (
-          <option key={name}>{name}</option>
+      <select value={sql} onChange={(event) => choose(event.currentTarget.value)}>
+        {!ready.some((one) => one.sql === sql) && <option value={sql}>Your own query</option>}
+        {ready.map((one) => (
+          <option value={one.sql} key={one.name}>
+            {one.name}
+          </option>
         ))}
       </select>
     </Field>

@@ -17,20 +17,39 @@ export async function* readJsonLines<T>(response: Response): AsyncGenerator<T> {
     if (line.trim() !== '') yield JSON.parse(line) as T
 }
 
+/** The whole body, or undefined if it is longer than `bytesMax`. */
+export async function readText(response: Response, bytesMax: number): Promise<string | undefined> {
+  let text = ''
+  let bytes = 0
+  for await (const { part, length } of readParts(response)) {
+    bytes += length
+    if (bytes > bytesMax) return undefined
+    text += part
+  }
+  return text
+}
+
 async function* splitText(response: Response, separator: string): AsyncGenerator<string> {
-  if (!response.body) return
   let rest = ''
+  for await (const { part } of readParts(response)) {
+    const parts = (rest + part).split(separator)
+    rest = parts.pop() ?? ''
+    yield* parts
+  }
+  if (rest !== '') yield rest
+}
+
+/** A reader, because not every browser can iterate over a stream. */
+async function* readParts(response: Response): AsyncGenerator<{ part: string; length: number }> {
+  if (!response.body) return
   const decoder = new TextDecoder()
   const reader = response.body.getReader()
   try {
     for (;;) {
       const { done, value } = await reader.read()
-      if (done) break
-      const parts = (rest + decoder.decode(value, { stream: true })).split(separator)
-      rest = parts.pop() ?? ''
-      yield* parts
+      if (done) return
+      yield { part: decoder.decode(value, { stream: true }), length: value.length }
     }
-    if (rest !== '') yield rest
   } finally {
     void reader.cancel().catch(() => {})
   }

@@ -1,4 +1,5 @@
 import { useEffect, useState } from 'preact/hooks'
+import { AlteredNote } from './altered.tsx'
 import type { RefusalView, Stage, TracedEvent, TraceView } from './data.ts'
 import { toAgo, toBytes, toDateTime, toDuration, toTime, toWords } from './format.ts'
 import {
@@ -97,7 +98,8 @@ function EventCard({ event }: { event: TracedEvent }) {
           )}
         </div>
       )}
-      <Stages stages={event.stages} />
+      <AlteredNote event={event} />
+      <Stages stages={event.stages} outcome={event.outcome} />
       <Facts facts={toFacts(event)} />
       {columns && <Columns table={event.row?.table} columns={columns} />}
     </Panel>
@@ -145,20 +147,29 @@ function Id({ id }: { id: string }) {
 }
 
 /** The way of an event, one step below the other, with the time between steps. */
-function Stages({ stages }: { stages: Stage[] }) {
+function Stages({ stages, outcome }: Pick<TracedEvent, 'stages' | 'outcome'>) {
   const startMs = stages.find(({ at_ms }) => at_ms !== null)?.at_ms ?? null
   return (
     <ol class="stages">
       {stages.map((stage) => (
-        <li key={stage.name} class={stage.state}>
+        <li
+          key={stage.name}
+          class={outcome === 'duplicate' && stage.state === 'failed' ? 'skipped' : stage.state}
+        >
           <b>{toWords(stage.name)}</b>
-          <Status name={stage.state} />
+          <StageStatus state={stage.state} outcome={outcome} />
           <span class="muted">{toStageTime(stage, startMs)}</span>
           <span class="detail">{stage.detail}</span>
         </li>
       ))}
     </ol>
   )
+}
+
+/** A duplicate goes no further, which is no failure. */
+function StageStatus({ state, outcome }: { state: string; outcome: string }) {
+  const isHarmless = state === 'failed' && outcome === 'duplicate'
+  return isHarmless ? <Status name="skipped" label="not needed" /> : <Status name={state} />
 }
 
 function toStageTime({ at_ms, since_ms, state }: Stage, startMs: number | null): string {

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { readJsonLines, readMessages } from '../../../../src/console/page/streams.ts'
+import { readJsonLines, readMessages, readText } from '../../../../src/console/page/streams.ts'
 
 /** A reply whose body arrives in these pieces. */
 function toResponse(pieces: readonly (string | Uint8Array)[]): Response {
@@ -37,4 +37,9 @@ test('reads JSON lines as they arrive, the last one without its line end', async
 
 test('a stream without a body has no messages', async () => {
   expect(await list(readMessages(new Response(null)))).toEqual([])
+})
+
+test('reads a text up to its bound', async () => {
+  expect(await readText(toResponse(['Zoë ', '🚀']), 9)).toBe('Zoë 🚀')
+  expect(await readText(toResponse(['Zoë ', '🚀']), 8)).toBeUndefined()
 })
