@@ -26,9 +26,10 @@ type ServerConsoleOptions = {
 /** Connects the console with the parts whose data it shows. */
 export function createServerConsole(services: Services, options: ServerConsoleOptions): Console {
   const { worker, ...rest } = options
+  const hasClickHouse = 'clickhouse' in services.storage.shipping.positions()
   return createConsole({
     ...rest,
-    version,
+    ...{ version, hasClickHouse },
     config: services.config,
     projects: services.projects,
     ingestOptions: services.ingestOptions,
@@ -37,12 +38,15 @@ export function createServerConsole(services: Services, options: ServerConsoleOp
     isSampler: worker === undefined || worker.index === 0,
     askOthers: worker?.askOthers ?? (async () => []),
     readState: () => readState(services),
-    readPosition: () => readPosition(services),
+    readPosition: () => ({ ...readPosition(services), hasClickHouse }),
     readDelivery: () => readDelivery(services),
   })
 }
 
-function readPosition({ config, storage: { journal, shipping } }: Services): JournalPosition {
+function readPosition({
+  config,
+  storage: { journal, shipping },
+}: Services): Omit<JournalPosition, 'hasClickHouse'> {
   const cursors = Object.entries(shipping.positions()).map(([name, { cursor }]) => [name, cursor])
   return {
     journalDir: join(config.dataDir, 'journal'),

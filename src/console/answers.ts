@@ -13,6 +13,7 @@ import type { Question } from './processes.ts'
 export type JournalPosition = {
   journalDir: string
   endOffset: number
+  hasClickHouse: boolean
   cursors: Readonly<Record<string, number>>
 }
 

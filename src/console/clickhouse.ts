@@ -15,6 +15,8 @@ export type ClickHouseReader = {
 
 export type ClickHouseReaderOptions = {
   config: Pick<Config, 'CLICKHOUSE_URL'>
+  /** Whether ClickHouse is one of the sinks. */
+  hasClickHouse: boolean
   /** The port of the embedded ClickHouse's queries; undefined: they are off, or their port was taken. */
   queryPort: number | undefined
 }
@@ -27,7 +29,7 @@ export function createClickHouseReader(options: ClickHouseReaderOptions): ClickH
   const target = toTarget(options)
 
   async function ask(sql: string, settings: Record<string, string>, signal: AbortSignal) {
-    if (target === undefined) throw unavailable(isOff)
+    if (target === undefined) throw unavailable(options.hasClickHouse ? isOff : hasNone)
     const url = `${target.origin}/?${new URLSearchParams({ ...target.search, ...settings })}`
     try {
       return await fetch(url, { method: 'POST', headers: target.headers, body: sql, signal })
@@ -68,6 +70,8 @@ export function createClickHouseReader(options: ClickHouseReaderOptions): ClickH
 const isOff =
   'queries of the embedded ClickHouse are off: SINKS does not name it, EMBEDDED_CLICKHOUSE_PORT is 0, or its port was taken'
 
+const hasNone = 'this server has no ClickHouse: SINKS does not name it'
+
 const unavailable = (detail: string) => new ConsoleError(503, 'clickhouse_unavailable', detail)
 
 const toReason = (error: unknown) => (error instanceof Error ? error.message : String(error))
@@ -86,7 +90,9 @@ type Target = {
   headers: Record<string, string>
 }
 
-function toTarget({ config, queryPort }: ClickHouseReaderOptions): Target | undefined {
+function toTarget(options: ClickHouseReaderOptions): Target | undefined {
+  const { config, queryPort, hasClickHouse } = options
+  if (!hasClickHouse) return undefined
   if (config.CLICKHOUSE_URL !== undefined) return toRemote(new URL(config.CLICKHOUSE_URL))
   if (queryPort === undefined) return undefined
   return { kind: 'embedded', origin: `http://127.0.0.1:${queryPort}`, search: {}, headers: {} }

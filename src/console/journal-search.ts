@@ -29,8 +29,10 @@ export type JournalSearch = {
 
 type SearchOptions = {
   journalDir: string
-  /** The records that some sink does not have: from the smallest cursor to the end of the commits. */
+  /** Where the commits end. */
   endOffset: number
+  /** Whether what every sink has can be found elsewhere. */
+  hasClickHouse: boolean
   /** By sink. */
   cursors: Readonly<Record<string, number>>
   ids: ReadonlySet<string>
@@ -48,13 +50,12 @@ const lineBytesMax = 256 * 1024
 
 /**
  * Searches the records that are not delivered everywhere; what every sink has is found in
- * ClickHouse. It reads the journal's files page by page, and lets requests pass in between.
+ * ClickHouse. Without ClickHouse it searches all that the journal still holds. It reads the journal's files page by page, and lets requests pass in between.
  */
 export async function searchJournal(options: SearchOptions): Promise<JournalSearch> {
-  const { endOffset, cursors, ids, dedupKeys } = options
-  const fromOffset = Math.min(endOffset, ...Object.values(cursors))
-  const waiting = endOffset - fromOffset
-  if (waiting === 0 || ids.size + dedupKeys.size === 0)
+  const { endOffset, cursors, ids, dedupKeys, hasClickHouse } = options
+  const fromOffset = hasClickHouse ? Math.min(endOffset, ...Object.values(cursors)) : 0
+  if (fromOffset === endOffset || ids.size + dedupKeys.size === 0)
     return { matches: [], complete: true, detail: 'every sink has every record' }
   const needles = [...ids].map((id) => Buffer.from(JSON.stringify(id).slice(1, -1)))
   const isMatch = createIsMatch(needles, options)
@@ -77,9 +78,8 @@ export async function searchJournal(options: SearchOptions): Promise<JournalSear
     await reader.close()
   }
   const complete = at >= endOffset || matches.length >= matchesMax
-  const detail = complete
-    ? `${waiting} records that some sink does not have yet`
-    : `the first ${at - fromOffset} of ${waiting} records that some sink does not have yet`
+  const what = hasClickHouse ? 'records that some sink does not have yet' : 'records of the journal'
+  const detail = complete ? `all ${what}` : `a part of the ${what}: the oldest`
   return { matches: matches.slice(0, matchesMax), complete, detail }
 }
 

@@ -13,14 +13,16 @@ let server: Spillway
 beforeAll(async () => {
   await requireKcat()
   brokers = await shared.kafka()
-  const topics = names.map((name) => [`KAFKA_TOPIC_${name.toUpperCase()}`, `${prefix}.${name}`])
-  server = await startSpillway({
-    KAFKA_BROKERS: brokers.join(','),
-    KAFKA_PARTITIONS: '5',
-    KAFKA_MESSAGE_BYTES_MAX: '64KiB',
-    ...Object.fromEntries(topics),
-  })
+  server = await startSpillway(environment(prefix))
 }, 120_000)
+function environment(prefix: string): Record<string, string> {
+  const topics = names.map((name) => [`KAFKA_TOPIC_${name.toUpperCase()}`, `${prefix}.${name}`])
+  const kafka = { KAFKA_BROKERS: brokers.join(','), KAFKA_PARTITIONS: '5' }
+  return { ...kafka, KAFKA_MESSAGE_BYTES_MAX: '64KiB', ...Object.fromEntries(topics) }
+}
+
+const patience = { timeoutMs: 30_000 }
+
 afterAll(async () => await server?.[Symbol.asyncDispose]())
 
 const stageOf = (event: Document, name: string) =>
@@ -45,6 +47,20 @@ test.each(contracts)(
   },
   40_000,
 )
+
+test('without ClickHouse an event is found in the journal, while it is there', async () => {
+  await using alone = await startSpillway({ ...environment(`${prefix}_alone`), SINKS: 'kafka' })
+  const sent = await senders.capture(alone.url)
+  const document = await until(async () => {
+    const found = await read(alone, `trace?id=${sent.requestId}`)
+    return stageOf(found.events[0], 'kafka').state === 'done' && found
+  }, patience)
+  expect(document.events[0].line.uuid).toBe(document.events[0].uuid)
+  expect(document.searched[2].detail).toContain('SINKS does not name it')
+  expect(await read(alone, 'session')).toMatchObject({ clickhouse: 'off', sinks: ['kafka'] })
+  const letters = await fetch(`${alone.url}/console/api/dead-letters`)
+  expect(letters.status).toBe(503)
+}, 60_000)
 
 test('an event that Kafka refuses says so', async () => {
   const properties = {
