@@ -7,6 +7,13 @@ import type { ProtocolName } from '../core/protocol.ts'
  */
 export type LiveTaps = {
   isWatched(nowMs: number): boolean
+  /**
+   * Whether a watcher may take one more event. Under load all lists are full most of the time, and
+   * then nothing needs to be built.
+   */
+  isHungry(): boolean
+  /** Events that were not offered, because no watcher is hungry. */
+  skip(events: number): void
   /** Adds the event to the list of each watcher whose filter it passes. */
   offer(event: LiveEvent): void
   /** The events since the last call. The first call of a watcher registers it. */
@@ -46,7 +53,11 @@ const eventsPerTakeMax = 100
 const leaseMs = 5000
 export const watchersMax = 16
 
-type Watcher = LiveBatch & { isWanted(event: LiveEvent): boolean; untilMs: number }
+type Watcher = LiveBatch & {
+  isFiltered: boolean
+  isWanted(event: LiveEvent): boolean
+  untilMs: number
+}
 
 export function createLiveTaps(): LiveTaps {
   const watchers = new Map<string, Watcher>()
@@ -61,6 +72,14 @@ export function createLiveTaps(): LiveTaps {
       forget(nowMs)
       return watchers.size > 0
     },
+    isHungry() {
+      for (const { isFiltered, events } of watchers.values())
+        if (isFiltered || events.length < eventsPerTakeMax) return true
+      return false
+    },
+    skip(events) {
+      for (const watcher of watchers.values()) watcher.skipped += events
+    },
     offer(event) {
       for (const watcher of watchers.values()) {
         if (!watcher.isWanted(event)) continue
@@ -73,7 +92,9 @@ export function createLiveTaps(): LiveTaps {
       const { events = [], skipped = 0 } = watchers.get(id) ?? {}
       if (watchers.size < watchersMax || watchers.has(id)) {
         const untilMs = nowMs + leaseMs
-        watchers.set(id, { events: [], skipped: 0, untilMs, isWanted: createIsWanted(filter) })
+        const isFiltered = Object.keys(filter).length > 0
+        const own = { isFiltered, untilMs, isWanted: createIsWanted(filter) }
+        watchers.set(id, { events: [], skipped: 0, ...own })
       }
       return { events, skipped }
     },

@@ -201,7 +201,8 @@ type Stored = { incoming: ObservedRequest; newEvents: readonly CanonicalEvent[] 
 
 function watchStored(taps: LiveTaps, contract: ProtocolName, { incoming, newEvents }: Stored) {
   const { receivedMs: at_ms, id: request_id, clientIp: client_ip, path } = incoming
-  for (const event of newEvents) {
+  for (const [index, event] of newEvents.entries()) {
+    if (!taps.isHungry()) return taps.skip(newEvents.length - index)
     const { uuid } = event.row
     const seen = { at_ms, request_id, client_ip, path, contract, uuid, events: 1 }
     taps.offer({ ...seen, ...toEventNames(event), outcome: 'stored', reason: null, message: null })
