@@ -56,12 +56,12 @@ export const settingsSchema = Type.Object({
   ),
   ADMIN_TOKEN: optional(
     secret(
-      'bearer token for `/metrics` and the details of health, at least 16 characters',
+      'bearer token for `/metrics`, the console and the details of health, at least 16 characters',
       checks.adminToken,
     ),
   ),
   ADMIN_PORT: integer(
-    'another port for `/metrics` and health, without a token; keep it from the internet; 0 = off',
+    'another port for `/metrics`, the console and health, without a token; keep it from the internet; 0 = off',
     [0, 0, 65535],
   ),
 
