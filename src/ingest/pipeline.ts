@@ -55,7 +55,8 @@ export function createIngest(options: IngestOptions): Ingest {
       const admitting = admission.admit(contract.name, submission, incoming)
       const senders = admitting instanceof Promise ? await admitting : admitting
       const lineBytesMax = options.lineBytesMax()
-      const context = { ...senders, dedupIdentity, lineBytesMax, skewMsMin }
+      const { project, apps } = senders
+      const context = { project, apps, dedupIdentity, lineBytesMax, skewMsMin }
       const normalised = contract.normalise(incoming, submission, context)
       noteCollision(hold, incoming)
       const reserving = admission.reserve(contract.name, senders, normalised)

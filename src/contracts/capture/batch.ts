@@ -70,7 +70,7 @@ export function partitionValid<T extends object>(
   raws: readonly unknown[],
   validate: (raw: unknown) => T | Fault,
 ): Partitioned<T> {
-  const accepted: T[] = []
+  const events: T[] = []
   const rejections: Rejection[] = []
   let moreRejected: CodeCounts | undefined
   let dropped = 0
@@ -81,18 +81,18 @@ export function partitionValid<T extends object>(
       continue
     }
     const result = validate(raw)
-    if (!('code' in result)) accepted.push(result)
+    if (!('code' in result)) events.push(result)
     else if (rejections.length < deadLettersMax) rejections.push({ index, ...result, raw })
     else {
       moreRejected ??= {}
       moreRejected[result.code] = (moreRejected[result.code] ?? 0) + 1
     }
   }
-  return { accepted, rejections, moreRejected, dropped }
+  return { events, rejections, moreRejected, dropped }
 }
 
 type Partitioned<T> = {
-  accepted: T[]
+  events: T[]
   rejections: Rejection[]
   moreRejected: CodeCounts | undefined
   dropped: number

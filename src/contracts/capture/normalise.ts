@@ -28,8 +28,7 @@ export function normaliseCapture(
   context: NormaliseContext,
 ): Normalised {
   const batch = toCaptureBatch(request, submission, context)
-  const { accepted, ...rest } = partitionValid(submission.events, (raw) => toEvent(raw, batch))
-  return { events: accepted, ...rest }
+  return partitionValid(submission.events, (raw) => toEvent(raw, batch))
 }
 
 /** One event of a batch, or the reason to reject it. */

@@ -30,9 +30,9 @@ export function normaliseRecording(
   context: NormaliseContext,
 ): Normalised {
   const batch = toCaptureBatch(request, submission, context)
-  const { accepted, ...rest } = partitionValid(submission.events, toSnapshot)
+  const { events: valid, ...rest } = partitionValid(submission.events, toSnapshot)
   const sessions = new SeededMap<Snapshot[]>()
-  for (const snapshot of accepted) sessions.add(snapshot.sessionId, [snapshot])?.push(snapshot)
+  for (const snapshot of valid) sessions.add(snapshot.sessionId, [snapshot])?.push(snapshot)
   const events = sessions.values().flatMap((snapshots) => toRows(snapshots, batch))
   return { events, ...rest, rejectedQuota: 'recordings' }
 }

@@ -73,8 +73,9 @@ const statedBytesMin = 1023
  * the size is too small, further chunks follow.
  */
 function toChunkSize(bytes: Uint8Array, bytesMax: number): number {
-  const [a = 0, b = 0, c = 0, d = 0] = bytes.subarray(-4)
-  const stated = a + b * 2 ** 8 + c * 2 ** 16 + d * 2 ** 24
+  const { length } = bytes
+  const at = (back: number) => bytes[length - back] ?? 0
+  const stated = at(4) + at(3) * 2 ** 8 + at(2) * 2 ** 16 + at(1) * 2 ** 24
   const possible = Math.min(stated, bytes.length * bytesPerByteMax)
   return 1 + Math.max(statedBytesMin, Math.min(possible, chunkSizeMax, bytesMax))
 }

