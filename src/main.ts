@@ -8,7 +8,7 @@ import { startSupervised } from './cluster/worker.ts'
 import { type Config, loadConfig } from './config/config.ts'
 import { findOriginFaults } from './core/cors.ts'
 
-/** Closing may take this long beyond SHUTDOWN_MS_MAX: the embedded ClickHouse completes a running insert. */
+/** Closing may take this long beyond DRAIN_MS and SHUTDOWN_MS_MAX: the embedded ClickHouse completes a running insert. */
 const closeMsMax = 20_000
 
 /** Ctrl-C reaches the process twice when `bun run` passes it on. A later signal asks to end at once. */
@@ -48,7 +48,8 @@ async function main(): Promise<void> {
       return
     }
     stoppingSinceMs = performance.now()
-    setTimeout(() => exitNow(exitCodes.failed), config.SHUTDOWN_MS_MAX + closeMsMax)
+    const stopMsMax = config.DRAIN_MS + config.SHUTDOWN_MS_MAX + closeMsMax
+    setTimeout(() => exitNow(exitCodes.failed), stopMsMax)
     try {
       const { undelivered } = await (await starting).stop(reason)
       exitNow(undelivered > 0 ? exitCodes.undelivered : exitCodes.stopped)

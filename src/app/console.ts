@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { version } from '../../package.json'
 import type { JournalPosition } from '../console/answers.ts'
 import { type Console, createConsole } from '../console/console.ts'
+import type { Drain } from '../console/drain-routes.ts'
 import { ConsoleError, toErrorResponse } from '../console/exchange.ts'
 import type { Observations } from '../console/observations.ts'
 import type { ProcessState } from '../console/overview.ts'
@@ -21,6 +22,7 @@ type ServerConsoleOptions = {
   nextId(): string
   /** The port of the embedded ClickHouse's queries, if they are answered. */
   queryPort: number | undefined
+  drain: Drain
 }
 
 /** Connects the console with the parts whose data it shows. */

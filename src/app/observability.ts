@@ -37,9 +37,9 @@ export function createBootChecks(base: BaseServices): HealthChecks {
 }
 
 export function createChecks(services: Services): HealthChecks {
-  const { storage, isDraining, config } = services
+  const { storage, gate, config } = services
   const health = createHealth({
-    phase: () => (isDraining() ? 'draining' : 'ready'),
+    phase: () => (gate.isLeaving() ? 'draining' : 'ready'),
     durability: config.DURABILITY,
     journal: () => storage.journal.stats(),
     isDeliveryWithoutDisk: () => storage.shipping.isWithoutDisk(),

@@ -21,18 +21,23 @@ export function createOrphanDelivery(options: OrphanDeliveryOptions): OrphanDeli
   const closing = Promise.withResolvers<void>()
   let isClosing = false
   let running = Promise.resolve()
+  const waiting = new Set(options.folders)
+  const failed = new Set<string>()
   async function run(): Promise<void> {
     for (const folder of options.folders) {
       if (isClosing) return
-      await deliverFolder(options, folder, closing.promise).catch((error) =>
+      await deliverFolder(options, folder, closing.promise).catch((error) => {
+        failed.add(folder)
         options.log.error(
           { folder, error: String(error) },
           'cannot deliver an orphaned journal; it stays in its folder until the next start',
-        ),
-      )
+        )
+      })
+      waiting.delete(folder)
     }
   }
   return {
+    folders: () => ({ waiting: [...waiting], failed: [...failed] }),
     start() {
       running = run()
       return running
@@ -45,7 +50,9 @@ export function createOrphanDelivery(options: OrphanDeliveryOptions): OrphanDeli
   }
 }
 
-type OrphanDelivery = {
+export type OrphanDelivery = {
+  /** The journals that are not delivered yet, and those that cannot be. */
+  folders(): { waiting: string[]; failed: string[] }
   /** Resolves when every journal is delivered or has failed, or on `close`. Never rejects. */
   start(): Promise<void>
   /** Journals that are not delivered yet stay in their folders for the next start. */

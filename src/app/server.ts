@@ -7,10 +7,6 @@ import type { AskOthers, Question } from '../console/processes.ts'
 import { createPosthogBoot } from '../contracts/capture/posthog-boot.ts'
 import { createContracts, toContractLimits } from '../contracts/registry.ts'
 import { shareFor } from '../core/async.ts'
-import type { Log } from '../core/log.ts'
-import { toEmbeddedFolder } from '../delivery/clickhouse/settings.ts'
-import { parseEnabledSinks } from '../delivery/create-sinks.ts'
-import type { QueryServer } from '../embedded/query-api/server.ts'
 import { createDeadlines } from '../http/body.ts'
 import { createIsForwardedTls } from '../http/client-ip.ts'
 import { createRequestIds, createToIncoming } from '../http/incoming.ts'
@@ -27,6 +23,8 @@ import { createBootIngest } from './boot-ingest.ts'
 import { type Closer, createCloser } from './closer.ts'
 import { answerStarting, createServerConsole } from './console.ts'
 import { keepDescriptors } from './descriptors.ts'
+import { createDrain } from './drain.ts'
+import { createIntakeGate, toStopText } from './intake-gate.ts'
 import { type Apps, openListener } from './listener.ts'
 import {
   createBootChecks,
@@ -36,6 +34,7 @@ import {
 } from './observability.ts'
 import { createOrphanDelivery } from './orphaned-journals.ts'
 import { warnOfReadable } from './private-files.ts'
+import { openQueryServer, reportQueryServer } from './query-server.ts'
 import { type BaseServices, openBaseServices, openServices } from './services.ts'
 
 const now = Date.now
@@ -43,7 +42,7 @@ const now = Date.now
 type RunningServer = {
   port: number
   url: string
-  /** Finishes requests in flight and ships for at most SHUTDOWN_MS_MAX. The rest stays in the journal. */
+  /** Is unready for DRAIN_MS, then finishes requests and ships for at most SHUTDOWN_MS_MAX. The rest stays in the journal. */
   stop(reason: string): Promise<StopReport>
   metrics: Metrics['text']
   /** Answers a question of another process's console. */
@@ -52,10 +51,6 @@ type RunningServer = {
 
 /** `undelivered`: records in the journal that a sink does not have yet. The next start ships them. */
 export type StopReport = { undelivered: number }
-
-/** The last line of the log. */
-export const toStopText = (undelivered: number, folder: string) =>
-  `stopped; ${undelivered} events undelivered${undelivered > 0 ? `; they stay in the journal in ${folder}, and the next start delivers them` : ''}`
 
 /** The values that the supervisor gives to one of WORKERS processes. */
 type WorkerContext = {
@@ -118,8 +113,7 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
     log.warn({}, 'PUBLIC_URL is not set: /api/sdk/config answers 503 in production')
   if (config.DURABILITY === 'memory') log.warn({}, 'DURABILITY=memory: a crash loses events')
 
-  let draining = false
-  const isDraining = () => draining
+  const gate = createIntakeGate(config.DRAIN_MS)
   // Its port is open from the start too, and answers 503 until the data is open.
   const dataOpened = Promise.withResolvers<void>()
   dataOpened.promise.catch(() => {})
@@ -128,7 +122,7 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
   const observations = createObservations()
   const { startCommit } = metrics
   const { observer } = observations
-  const services = await openServices({ base, startCommit, observer, isDraining, closer })
+  const services = await openServices({ base, startCommit, observer, gate, closer })
   const { storage } = services
   const orphans = createOrphanDelivery({
     folders: findOrphansOf(given, worker),
@@ -138,7 +132,7 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
   // The embedded ClickHouse opens its data in the shippers' thread first.
   storage.started.then(dataOpened.resolve, dataOpened.reject)
   closer.add('requests', async () => {
-    draining = true
+    gate.close()
     await closer.closeEarly('realtime')
     await closer.closeEarly('listener')
   })
@@ -148,6 +142,7 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
   const queryPort = (await querying)?.port
   const console = createServerConsole(services, {
     ...{ observations, readMetrics, worker, queryPort, contracts, nextId },
+    drain: createDrain(services, { gate, orphans, isSupervised: worker !== undefined }),
   })
   closer.add('console', async () => console.close())
   listening.replaceApps(shell.toApps(services.ingest, createChecks(services), console.respond))
@@ -162,6 +157,7 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
   await Promise.race([delivering, storage.shipping.withoutDisk])
   async function stop(reason: string): Promise<StopReport> {
     log.info({ reason }, 'stopping')
+    await gate.leave()
     await closer.close(config.SHUTDOWN_MS_MAX)
     const waiting = Object.values(storage.shipping.stats().sinks).map((sink) => sink.waiting)
     const undelivered = Math.max(0, ...waiting)
@@ -264,37 +260,4 @@ function createPacedMetrics(read: Metrics['text']) {
       scheduler = by
     },
   }
-}
-
-type QueryServerParts = { log: Log; openAfter: Promise<void> }
-
-/** The query interface is optional: the server also runs when its port is taken. */
-async function openQueryServer(config: Config, { log, openAfter }: QueryServerParts) {
-  const { CLICKHOUSE_URL: url, EMBEDDED_CLICKHOUSE_PORT: port, dataDir } = config
-  const chdbPath = toEmbeddedFolder(dataDir)
-  if (url || port === 0 || !parseEnabledSinks(config).includes('clickhouse')) return
-  const { startQueryServer } = await import('../embedded/query-api/server.ts')
-  try {
-    return await startQueryServer({ port, chdbPath, log, mode: 'read-only', openAfter })
-  } catch (error) {
-    warnOfQueries(log, error)
-    return
-  }
-}
-
-async function reportQueryServer(query: QueryServer | undefined, log: Log): Promise<void> {
-  try {
-    await query?.opened
-    if (query) log.info({ clickhousePort: query.port }, 'the embedded ClickHouse answers queries')
-  } catch (error) {
-    warnOfQueries(log, error)
-  }
-}
-
-function warnOfQueries(log: Log, error: unknown): void {
-  const reason = error instanceof Error ? error.message : String(error)
-  log.warn(
-    { reason },
-    'the embedded ClickHouse cannot be queried; set another EMBEDDED_CLICKHOUSE_PORT, or 0 to turn queries off',
-  )
 }

@@ -36,6 +36,7 @@ import {
   type RedisStreams,
 } from '../redis/redis.ts'
 import type { Closer } from './closer.ts'
+import type { IntakeGate } from './intake-gate.ts'
 import { openPlatform, type Platform } from './platform.ts'
 import { openDataFolder } from './private-files.ts'
 import { openStorage, type Storage } from './storage.ts'
@@ -68,7 +69,7 @@ export type Services = BaseServices &
     ingest: Ingest
     /** The parts of `ingest`, for events that operators send. */
     ingestOptions: IngestOptions
-    isDraining(): boolean
+    gate: IntakeGate
   }>
 
 type BaseServicesOptions = {
@@ -102,13 +103,13 @@ type ServicesOptions = {
   base: BaseServices
   startCommit: Metrics['startCommit']
   observer: IngestObserver
-  isDraining(): boolean
+  gate: IntakeGate
   closer: Closer
 }
 
 /** Opens the journal and everything that accepts events. Rejects when the journal cannot be opened. */
 export async function openServices(options: ServicesOptions): Promise<Services> {
-  const { base, startCommit, observer, isDraining, closer } = options
+  const { base, startCommit, observer, gate, closer } = options
   const { config, log, redis } = base
   const quotas = createQuotas({ store: createQuotaStore(config, log, redis), now })
   closer.add('quotas', () => quotas.close())
@@ -138,7 +139,7 @@ export async function openServices(options: ServicesOptions): Promise<Services> 
       workMsMax: config.BODY_WORK_MS_MAX,
       limits: toContractLimits(config),
     }),
-    isDraining,
+    gate,
   }
   closer.add('body thread', async () => parts.bodyThread.close())
   const ingestOptions = toIngestOptions({ ...base, ...parts, observer })
@@ -197,7 +198,7 @@ function createMinuteLimiter(
 type IngestServices = Omit<Services, 'ingest' | 'ingestOptions'> & { observer: IngestObserver }
 
 function toIngestOptions(services: IngestServices): IngestOptions {
-  const { config, redis, projects, quotas, storage, isDraining, ...parts } = services
+  const { config, redis, projects, quotas, storage, gate, ...parts } = services
   const perSecond = config.RATE_CAPTURE_PER_SECOND
   const burst = config.RATE_CAPTURE_BURST || 2 * perSecond
   const shared = redis && createSharedLimit({ redis, name: 'project' })
@@ -216,7 +217,7 @@ function toIngestOptions(services: IngestServices): IngestOptions {
   })
   return {
     assertOpen() {
-      if (isDraining()) throw draining
+      if (gate.isClosed()) throw draining
     },
     memory: parts.memory,
     scheduler: parts.scheduler,

@@ -1,4 +1,5 @@
-import { type StopReport, toStopText } from '../app/server.ts'
+import { toStopText } from '../app/intake-gate.ts'
+import type { StopReport } from '../app/server.ts'
 import type { Config } from '../config/config.ts'
 import { createLogs } from '../observability/log.ts'
 import { createAskWorkers } from './ask-workers.ts'

@@ -1,5 +1,6 @@
 import { createCloser } from '../app/closer.ts'
 import { keepDescriptors } from '../app/descriptors.ts'
+import { createIntakeGate } from '../app/intake-gate.ts'
 import { loadTls } from '../app/listener.ts'
 import { startServer } from '../app/server.ts'
 import { openBaseServices } from '../app/services.ts'
@@ -110,8 +111,14 @@ async function startRealtimeProcess(config: Config): Promise<Supervised> {
       observe() {},
     }
     const metrics = createMetrics(toRealtimeReadings(realtime.stats))
+    const gate = createIntakeGate(config.DRAIN_MS)
     const listening = listenRealtime(
-      { socket: realtime, refuse: createRefuse(options), trace: createTrace(options) },
+      {
+        socket: realtime,
+        isLeaving: gate.isLeaving,
+        refuse: createRefuse(options),
+        trace: createTrace(options),
+      },
       { port, hostname, tls: loadTls(config), idleSeconds },
     )
     closer.add('listener', listening.stop)
@@ -119,7 +126,11 @@ async function startRealtimeProcess(config: Config): Promise<Supervised> {
     closer.add('sockets', () => closer.closeEarly('realtime'))
     log.info({ port: listening.port, url: listening.url }, 'realtime listens')
     closer.add('descriptors', keepDescriptors({ ...listening, log }))
-    const stop = () => close(config.SHUTDOWN_MS_MAX).then(() => ({ undelivered: 0 }))
+    const stop = async () => {
+      await gate.leave()
+      await close(config.SHUTDOWN_MS_MAX)
+      return { undelivered: 0 }
+    }
     return { metrics: metrics.text, stop }
   } catch (error) {
     await close(0)

@@ -44,8 +44,12 @@ export const settingsSchema = Type.Object({
     'info',
   ),
   ACCESS_LOG: flag('one log line for each request, at level `info`', true),
+  DRAIN_MS: integer(
+    'time before a stop in which readiness says 503 and requests are still served, so that load balancers look elsewhere, ms',
+    [0, 0, 600_000],
+  ),
   SHUTDOWN_MS_MAX: integer(
-    'time limit on SIGTERM to finish requests and ship events, ms',
+    'time limit on SIGTERM, after DRAIN_MS, to finish requests and ship events, ms',
     [10_000, 0, 600_000],
   ),
 

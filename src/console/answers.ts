@@ -1,6 +1,7 @@
 import type { Config } from '../config/config.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/log.ts'
+import type { Drain } from './drain-routes.ts'
 import type { Figures } from './figures.ts'
 import { type Found, isOfRequest } from './find.ts'
 import type { History } from './history.ts'
@@ -27,6 +28,7 @@ export type AnswerOptions = {
   readState(): ProcessState
   readPosition(): JournalPosition
   readFigures(): Promise<Figures>
+  drain: Pick<Drain, 'begin' | 'read'>
   history: History
 }
 
@@ -37,6 +39,9 @@ export function createAnswer(options: AnswerOptions) {
     switch (question.type) {
       case 'state':
         return options.readState()
+      case 'drain':
+        if (question.begin) options.drain.begin()
+        return options.drain.read()
       case 'history':
         return isSampler ? history.points(question.minutes) : null
       case 'live':

@@ -5,6 +5,7 @@ import type { Projects } from '../projects/projects.ts'
 import { type AnswerOptions, createAnswer } from './answers.ts'
 import { type ClickHouseReaderOptions, createClickHouseReader } from './clickhouse.ts'
 import { type DeadLetterParts, deadLetterRoutes } from './dead-letter-routes.ts'
+import { type Drain, drainRoutes } from './drain-routes.ts'
 import { ConsoleError, createParameters, toErrorResponse, toJsonResponse } from './exchange.ts'
 import { parseFigures } from './figures.ts'
 import { createHistory } from './history.ts'
@@ -37,6 +38,7 @@ export type ConsoleOptions = Omit<AnswerOptions, 'readFigures' | 'history'> &
     ingestOptions: IngestOptions
     contracts: DeadLetterParts['contracts']
     nextId(): string
+    drain: Drain
   }
 
 export function createConsole(options: ConsoleOptions): Console {
@@ -57,6 +59,7 @@ export function createConsole(options: ConsoleOptions): Console {
     ...setupRoutes(common),
     ...deadLetterRoutes(common),
     ...testEventRoutes(common),
+    ...drainRoutes(common),
   }
   return {
     respond: (request) => respond(routes, request, options.log),

@@ -1,6 +1,8 @@
 /** A question to one process of a node, as plain data. */
 export type Question =
   | { type: 'state' }
+  /** How far a drain is; `begin` begins it. */
+  | { type: 'drain'; begin: boolean }
   | { type: 'overview'; states: readonly unknown[] }
   | { type: 'history'; minutes: number }
   | { type: 'live'; watcher: string; filter: Record<string, string> }

@@ -89,7 +89,8 @@ class ThreadedShipping implements Shipping {
   readonly #withoutDisk = Promise.withResolvers<void>()
   readonly withoutDisk = this.#withoutDisk.promise
   #isWithoutDisk = false
-  readonly #drained = Promise.withResolvers<boolean>()
+  /** The thread answers them in their order. */
+  readonly #drains: PromiseWithResolvers<boolean>[] = []
   readonly #closed = Promise.withResolvers<boolean>()
   #thread: ThreadHandle | undefined
   #isRunning = false
@@ -161,8 +162,10 @@ class ThreadedShipping implements Shipping {
 
   async drain(deadlineMs: number): Promise<boolean> {
     if (!this.#isRunning) return false
+    const drain = Promise.withResolvers<boolean>()
+    this.#drains.push(drain)
     this.#thread?.post({ type: 'drain' })
-    return withTimeLimit(this.#drained.promise, deadlineMs, () => false)
+    return withTimeLimit(drain.promise, deadlineMs, () => false)
   }
 
   async close(): Promise<void> {
@@ -192,7 +195,7 @@ class ThreadedShipping implements Shipping {
     if (message.type === 'advanced') this.#advance(message.sink, message.offset)
     if (message.type === 'status') this.#status = message.status
     if (message.type === 'log') this.#options.log[message.level](message.fields, message.message)
-    if (message.type === 'drained') this.#drained.resolve(true)
+    if (message.type === 'drained') this.#drains.shift()?.resolve(true)
     if (message.type === 'closed') this.#closed.resolve(true)
   }
 
@@ -218,7 +221,7 @@ class ThreadedShipping implements Shipping {
     const wasRunning = this.#isRunning
     this.#isRunning = false
     this.#lastError = error ?? this.#lastError ?? 'the delivery thread ended'
-    this.#drained.resolve(false)
+    for (const drain of this.#drains.splice(0)) drain.resolve(false)
     this.#closed.resolve(true)
     this.#isWithoutDisk = !wasRunning && diskFull.test(this.#lastError)
     if (this.#isWithoutDisk) this.#withoutDisk.resolve()

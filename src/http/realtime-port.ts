@@ -16,7 +16,7 @@ const json = { 'content-type': 'application/json' }
 
 /** Socket.IO on its own port: with WORKERS, its polling sessions cannot move between processes. */
 export function listenRealtime(
-  { socket, refuse, trace }: RealtimeListener,
+  { socket, isLeaving, refuse, trace }: RealtimeListener,
   { port, hostname, tls, idleSeconds }: ListenOptions,
 ): Listening {
   const isSoundUrl = createIsSoundUrl()
@@ -34,7 +34,8 @@ export function listenRealtime(
         if (path === '/socket.io' || path.startsWith('/socket.io/'))
           return trace({ request, server }, socket.handleRequest(request, server))
         if (!healthPaths.has(path)) return refuse({ request, server }, noRoute)
-        return refuse({ request, server }, toHealth(socket.isHealthy()))
+        const isServing = path === '/_liveness' || !isLeaving()
+        return refuse({ request, server }, toHealth(isServing && socket.isHealthy()))
       },
       websocket: socket.websocket,
     }),
@@ -43,6 +44,8 @@ export function listenRealtime(
 
 type RealtimeListener = {
   socket: SocketRoute & { isHealthy(): boolean }
+  /** The process stops soon: it is unready, and serves until then. */
+  isLeaving(): boolean
   refuse: Refuse
   trace: Trace
 }
