@@ -18,18 +18,19 @@ export function createDrain(
   { config, memory, storage }: Services,
   { gate, orphans, isSupervised }: DrainOptions,
 ): Drain {
-  let drain: Promise<boolean> | undefined
+  let isBegun = false
 
-  async function run(): Promise<boolean> {
+  async function run(): Promise<void> {
     await gate.leave()
     gate.close()
     // From now on the shippers do not wait for full batches. The operator decides when to stop.
-    return await storage.shipping.drain(timerMsMax)
+    await storage.shipping.drain(timerMsMax)
   }
 
   return {
     begin() {
-      drain ??= run()
+      if (!isBegun) void run()
+      isBegun = true
     },
     read() {
       const health = storage.shipping.health()
