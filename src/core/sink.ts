@@ -19,8 +19,6 @@ export type Sink = {
   name: SinkName
   /** Batches in flight at once. The cursor still advances in their order. ClickHouse: 1. */
   inflightMax: number
-  /** Announces the next batch while another is in flight, so that the sink can prepare it. */
-  stage?(batch: Batch): void
   ship(batch: Batch, signal: AbortSignal): Promise<void>
   resume(batch: Batch, signal: AbortSignal): Promise<void>
   isHealthy(): boolean

@@ -62,7 +62,6 @@ export function createShipper(options: ShipperOptions): Shipper {
     await retryUntilAborted(resume, options, signal)
     for (;;) {
       const batch = await retryUntilAborted(() => backlog.take(signal), options, signal)
-      sink.stage?.(batch)
       await batches.capacity(signal)
       batches.send(batch, true, signal)
     }

@@ -7,43 +7,28 @@ import type { StoredLine } from '../../core/record.ts'
 const chunkBytesMax = 256 * 1024
 
 /** The lines as few chunks, each with whole lines. Each line is copied once. */
-export function* toChunks(lines: readonly StoredLine[]): Generator<Buffer> {
+export function* toChunks(
+  lines: readonly StoredLine[],
+  { bytesMax, allocate }: ChunkOptions = {
+    bytesMax: chunkBytesMax,
+    allocate: Buffer.allocUnsafeSlow,
+  },
+): Generator<Buffer> {
   for (let from = 0; from < lines.length; ) {
     let bytes = lines[from]!.lineBytes
     let to = from + 1
-    while (to < lines.length && bytes + lines[to]!.lineBytes <= chunkBytesMax) {
+    while (to < lines.length && bytes + lines[to]!.lineBytes <= bytesMax) {
       bytes += lines[to]!.lineBytes
       to += 1
     }
-    const chunk = Buffer.allocUnsafeSlow(bytes)
+    const chunk = allocate(bytes)
     copyLines(lines, { from, to }, chunk)
     yield chunk
     from = to
   }
 }
 
-/** The lines as one buffer. Awaits `yieldToLoop` at the start and after every `yieldBytes`. */
-export async function toBuffer(
-  lines: readonly StoredLine[],
-  yieldToLoop: () => Promise<void>,
-  allocate: (bytes: number) => Buffer = Buffer.allocUnsafeSlow,
-): Promise<Buffer> {
-  const whole = allocate(lines.reduce((bytes, { lineBytes }) => bytes + lineBytes, 0))
-  let at = 0
-  let sinceYield = 0
-  await yieldToLoop()
-  for (const line of lines) {
-    line.copyLine(whole, at)
-    at += line.lineBytes
-    sinceYield += line.lineBytes
-    if (sinceYield < yieldBytes) continue
-    sinceYield = 0
-    await yieldToLoop()
-  }
-  return whole
-}
-
-const yieldBytes = 4 * 1024 * 1024
+type ChunkOptions = { bytesMax: number; allocate(bytes: number): Buffer }
 
 function copyLines(
   lines: readonly StoredLine[],

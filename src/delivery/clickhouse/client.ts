@@ -4,8 +4,6 @@ import { toFailure } from './failure.ts'
 
 /** A ClickHouse server or the embedded ClickHouse. Every rejection is a ClickHouseFailure. */
 export type ClickHouse = {
-  /** Prepares lines for the next `insert`, which must get the same array. */
-  stage?(lines: Insert['lines']): void
   /** Resolves once the server has proven that it received the lines under this token. */
   insert(insert: Insert, signal: AbortSignal): Promise<void>
   query<Row>(sql: string, signal?: AbortSignal): Promise<Row[]>

@@ -1,11 +1,10 @@
-import { setImmediate as nextIteration } from 'node:timers/promises'
 import { type Log, silentLog } from '../../core/log.ts'
 import {
   createWriteWatch,
   type WriteWatch,
   writeFailuresStatement,
 } from '../../embedded/chdb/write-failures.ts'
-import { createBufferPool, toBuffer } from './body.ts'
+import { createBufferPool, toChunks } from './body.ts'
 import {
   type ClickHouse,
   type ClientOptions,
@@ -40,7 +39,8 @@ export async function loadChdb(load = () => import('chdb/connection')): Promise<
 /**
  * The embedded ClickHouse on a folder of its own. Within this process any number of connections and
  * threads may share the folder, each running one statement at a time; a second process may not open
- * it. Rows are inserted as one buffer by a thread of their own.
+ * it. Rows are inserted by a thread of its own, as a
+ * stream of chunks.
  */
 export function openEmbeddedClickHouse(
   vendor: Vendor,
@@ -54,17 +54,9 @@ export function openEmbeddedClickHouse(
   const writes = createOwnTablesWatch(statements, log)
   const running = new Set<Promise<unknown>>()
 
-  const staged = new WeakMap<Insert['lines'], Promise<Buffer>>()
-  const pool = createBufferPool(bufferSizes)
+  const pool = createBufferPool({ bytesMin: chunkBytes, keptMax: chunksKept })
   const inserter = createInserter({ path, onFree: (buffer) => pool.release(Buffer.from(buffer)) })
-  const toBody = (lines: Insert['lines']) => toBuffer(lines, nextIteration, pool.take)
-
-  /** Runs while the inserter thread is busy with the previous batch, so it delays nothing. */
-  function stage(lines: Insert['lines']): void {
-    const values = toBody(lines)
-    values.catch(() => {}) // `insert` awaits it and reports the error.
-    staged.set(lines, values)
-  }
+  const chunks = { bytesMax: chunkBytes, allocate: pool.take }
 
   /** A failed insert may have left broken parts, and a part broken by a merge fails every read. */
   async function settleAndThrow(error: unknown): Promise<never> {
@@ -73,10 +65,9 @@ export function openEmbeddedClickHouse(
   }
 
   async function insert({ table, token, lines }: Insert) {
-    const values = await (staged.get(lines) ?? toBody(lines))
-    staged.delete(lines)
     const failuresBefore = writes.failures
-    const failures = await inserter.insert(toInsert(table, token), values).catch(settleAndThrow)
+    const inserting = inserter.insert(toInsert(table, token), toChunks(lines, chunks))
+    const failures = await inserting.catch(settleAndThrow)
     if (failures !== failuresBefore) await writes.settle()
     if (writes.failures !== failuresBefore) throw createWriteFailure()
   }
@@ -104,7 +95,6 @@ export function openEmbeddedClickHouse(
   const checking = setInterval(() => void runToEnd(writes.settle).catch(() => {}), checkMs)
   checking.unref()
   return {
-    stage,
     query: <Row>(sql: string, signal?: AbortSignal) =>
       runToEnd(() => statements.query<Row>(sql).catch(settleAndThrow), signal),
     command: (sql, signal) => runToEnd(() => command(sql), signal),
@@ -144,11 +134,10 @@ export function toInsert(table: string, token: string): string {
   return `INSERT INTO ${table} SETTINGS ${pairs.join(', ')}`
 }
 
-/**
- * One buffer is filled while another is inserted. A batch ends with the row that crosses
- * `embeddedBytesMax`.
- */
-const bufferSizes = { bytesMin: 44 * 1024 * 1024, keptMax: 2 }
+/** Some 1,500 rows, which chDB parses in 7 ms. */
+const chunkBytes = 1024 * 1024
+/** As many as an insert uses at once. */
+const chunksKept = 5
 
 /** Shorter than the eight minutes for which chDB keeps the source parts of a broken merge. */
 const checkMs = 60_000

@@ -6,8 +6,6 @@ import type { ReadBack } from './read-back.ts'
 import type { TableName } from './tables.ts'
 
 export type Sender = {
-  /** Prepares the rows that are sent next; `send` must get the same array. */
-  stage(records: Records): void
   /** Sends the rows once and determines the outcome. Rejects only when the signal aborts. */
   send(table: TableName, attempt: InsertAttempt, signal: AbortSignal): Promise<InsertOutcome>
   /**
@@ -41,7 +39,7 @@ export type InsertAttempt = {
 export type InsertOutcome = { missing: Records; failure?: ClickHouseFailure }
 
 export type SenderOptions = {
-  clickhouse: Pick<ClickHouse, 'insert' | 'stage'>
+  clickhouse: Pick<ClickHouse, 'insert'>
   readBack: ReadBack
   /** Reports a failure and resolves after the pause before the next call. */
   pause(failure: ClickHouseFailure, signal: AbortSignal): Promise<void>
@@ -91,5 +89,5 @@ export function createSender(options: SenderOptions): Sender {
     await sleep(graceMs, signal)
     return findMissing(table, missing, signal)
   }
-  return { stage: (records) => clickhouse.stage?.(records), send, findFinallyMissing }
+  return { send, findFinallyMissing }
 }

@@ -45,7 +45,6 @@ export function createClickHouseSink(options: ClickHouseSinkOptions): Sink {
   const readBack = createReadBack(options)
   const sender = createSender({ clickhouse, readBack, pause, onSuccess, sleep: options.sleep })
   const { deliver } = createTableDelivery({ sender, attempts, journalId: options.journalId })
-  const staged = new WeakMap<Batch, TableBatch[]>()
 
   function onSuccess(): void {
     failuresInARow = 0
@@ -83,7 +82,7 @@ export function createClickHouseSink(options: ClickHouseSinkOptions): Sink {
   async function run(batch: Batch, isNew: boolean, signal: AbortSignal): Promise<void> {
     await abortable(ready, signal)
     const deadLetters: StoredRecord[] = []
-    for (const tableBatch of staged.get(batch) ?? toTableBatches(batch.records, isNew))
+    for (const tableBatch of toTableBatches(batch.records, isNew))
       for (const rejected of await deliver(tableBatch, signal)) {
         deadLetters.push(toStoredDeadLetter(rejected, options.journalId))
         report.deadLettered(rejected.record, rejected.failure.reason)
@@ -98,18 +97,12 @@ export function createClickHouseSink(options: ClickHouseSinkOptions): Sink {
   return {
     name: 'clickhouse',
     inflightMax: 1,
-    stage(batch) {
-      const batches = toTableBatches(batch.records, true)
-      staged.set(batch, batches)
-      for (const { records } of batches) sender.stage(records)
-    },
     async ship(batch, signal) {
       attempts.begin(batch)
       await run(batch, true, signal)
     },
     async resume(batch, signal) {
       attempts.resume(batch)
-      staged.delete(batch)
       await run(batch, false, signal)
     },
     isHealthy: () => isReady && failuresInARow === 0,

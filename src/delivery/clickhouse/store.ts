@@ -37,7 +37,6 @@ async function createEmbeddedStore(settings: ClickHouseSettings, log: Log): Prom
   }
   return {
     clickhouse: {
-      stage: (lines) => embedded?.stage?.(lines),
       insert: async (rows, signal) => opened().insert(rows, signal),
       query: async (sql, signal) => opened().query(sql, signal),
       command: async (...given) => opened().command(...given),

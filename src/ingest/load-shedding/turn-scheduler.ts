@@ -51,6 +51,8 @@ export type TurnScheduler = {
 
 /** Long enough that the pause of a garbage collection does not look like overload. */
 const windowMs = 500
+/** A longer iteration was a pause, or its requests are so slow that the wait is too long anyway. */
+const iterationMsCounted = 100
 /** In a window, the queue of a fixed number of clients may grow and shrink. */
 const overloadFactor = 1.25
 
@@ -129,7 +131,7 @@ class Scheduler implements TurnScheduler {
   }
 
   #measure(iterationMs: number, nowMs: number): void {
-    const ms = Math.min(iterationMs, windowMs / 2)
+    const ms = Math.min(iterationMs, iterationMsCounted)
     const kept = 1 - ms / windowMs
     this.#measured.started = this.#measured.started * kept + this.#started
     this.#measured.ms = this.#measured.ms * kept + ms

@@ -111,25 +111,46 @@ describe('the embedded ClickHouse', () => {
     ])
   })
 
-  test('reports the error of an insert, and returns its memory', async () => {
-    const freed: ArrayBuffer[] = []
-    const inserter = createInserter({ path, onFree: (room) => freed.push(room) })
-    const rows = Buffer.from(new ArrayBuffer(64), 8, 3).fill('{}\n')
-    const inserting = inserter.insert('INSERT INTO nowhere', rows)
-    await expect(inserting).rejects.toMatchObject({
+  test('reports the error of an insert, and takes no memory for it', async () => {
+    const inserter = createInserter({ path, onFree() {} })
+    function* chunks() {
+      yield expect.unreachable() as never
+    }
+    await expect(inserter.insert('INSERT INTO nowhere', chunks())).rejects.toMatchObject({
       code: 60,
       message: expect.stringContaining('UNKNOWN_TABLE'),
     })
     inserter.close()
-    expect(freed.map(({ byteLength }) => byteLength)).toEqual([64])
-    expect(rows.length).toBe(0)
+  })
+
+  test('stores no row of an insert that ends midway, and returns the memory of its chunks', async () => {
+    const freed: ArrayBuffer[] = []
+    const inserter = createInserter({ path, onFree: (room) => freed.push(room) })
+    const row = (uuid: string) => Buffer.from(`{"uuid":"${uuid}","event":"midway"}\n`)
+    const insert = (chunks: Iterable<Buffer>) =>
+      inserter.insert('INSERT INTO events SETTINGS max_partitions_per_insert_block = 0', chunks)
+    const own = (bytes: Buffer) => Buffer.from(new Uint8Array(bytes).buffer)
+    function* failing() {
+      for (let count = 0; count < 10; count += 1) yield own(row(crypto.randomUUID()))
+      throw new Error('cannot copy')
+    }
+    await expect(insert(failing())).rejects.toThrow('cannot copy')
+    expect(freed.length).toBe(10)
+    const bad = [own(row(crypto.randomUUID())), own(Buffer.from('{"uuid":1,"event":[}\n'))]
+    await expect(insert([...bad, ...bad.map(own)])).rejects.toMatchObject({ code: 27 })
+    // Two at once run one after the other.
+    const [first, second] = [crypto.randomUUID(), crypto.randomUUID()]
+    await Promise.all([insert([own(row(first))]), insert([own(row(second))])])
+    const rows = await clickhouse.query("SELECT uuid FROM events WHERE event = 'midway' ORDER BY toString(uuid)")
+    expect(rows).toEqual([first, second].sort().map((uuid) => ({ uuid })))
+    inserter.close()
   })
 
   test('starts another thread after the inserting one has ended', async () => {
     const script = join(folder.path, 'faulty-thread.ts')
     await Bun.write(script, "self.onmessage = () => { throw new Error('gone') }")
     const inserter = createInserter({ path, onFree() {}, script })
-    const insert = () => inserter.insert('INSERT INTO nowhere', Buffer.from(new ArrayBuffer(3)))
+    const insert = () => inserter.insert('INSERT INTO nowhere', [Buffer.from(new ArrayBuffer(3))])
     await expect(insert()).rejects.toThrow('gone')
     await Bun.write(script, `import '${import.meta.resolve(inserterThread)}'`)
     await expect(insert()).rejects.toMatchObject({ code: 60 })

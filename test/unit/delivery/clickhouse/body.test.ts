@@ -1,14 +1,14 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { toStoredLine } from '../../../../src/core/record.ts'
-import { createBufferPool, toBuffer, toChunks } from '../../../../src/delivery/clickhouse/body.ts'
+import { createBufferPool, toChunks } from '../../../../src/delivery/clickhouse/body.ts'
 
 const toBytes = (texts: readonly string[]) => Buffer.from(texts.map((text) => `${text}\n`).join(''))
 const toLines = (texts: readonly string[]) =>
   texts.map((text) => toStoredLine(Buffer.from(`${text}\n`)))
 const anyLines = fc.array(fc.string({ unit: 'binary' }).map((text) => JSON.stringify(text)))
 
-describe('toChunks and toBuffer', () => {
+describe('toChunks', () => {
   test('splits the body into chunks of whole lines', () => {
     fc.assert(
       fc.property(anyLines, (texts) => {
@@ -26,22 +26,16 @@ describe('toChunks and toBuffer', () => {
     expect(sizes.map(({ length }) => length)).toEqual([3_000_001, 262_000, 262_000, 76_000])
   })
 
-  test('joins the lines in one buffer', async () => {
-    await fc.assert(
-      fc.asyncProperty(anyLines, async (texts) => {
-        const whole = await toBuffer(toLines(texts), async () => {})
-        expect(whole).toEqual(toBytes(texts))
-      }),
-    )
-  })
-
-  test('yields to the event loop while it fills the buffer', async () => {
-    let breaths = 0
-    const lines = Array(20).fill(toStoredLine(Buffer.alloc(1024 * 1024, '\n')))
-    await toBuffer(lines, async () => {
-      breaths += 1
-    })
-    expect(breaths).toBe(6)
+  test('takes the memory of its chunks from the caller, when it needs it', () => {
+    const taken: number[] = []
+    const allocate = (bytes: number) => {
+      taken.push(bytes)
+      return Buffer.alloc(bytes)
+    }
+    const chunks = toChunks(toLines(['aaa', 'bbb', 'ccc']), { bytesMax: 8, allocate })
+    expect(chunks.next().value?.toString()).toBe('aaa\nbbb\n')
+    expect(taken).toEqual([8])
+    expect(chunks.next().value?.toString()).toBe('ccc\n')
   })
 })
 

@@ -125,9 +125,10 @@ test('grows with its entries and keeps them, with their hours', () => {
 })
 
 test('grows to its maximum and no further, whatever that is', () => {
-  for (const pages of [1, 2, 127, 128, 300, 511, 512, 700]) {
+  const dedupKeys = toDedupKeys(160 * 530)
+  for (const pages of [1, 127, 300, 511, 520]) {
     const { table, add } = createTestTable(pages * 4096 + 1)
-    for (const dedupKey of toDedupKeys(160 * 710)) add(dedupKey)
+    for (const dedupKey of dedupKeys) add(dedupKey)
     expect(table.bytes).toBe(8 * table.capacity)
     expect(table.bytes).toBeWithin(0.99 * pages * 4096, pages * 4096 + 1)
   }
