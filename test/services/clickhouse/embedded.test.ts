@@ -141,7 +141,9 @@ describe('the embedded ClickHouse', () => {
     // Two at once run one after the other.
     const [first, second] = [crypto.randomUUID(), crypto.randomUUID()]
     await Promise.all([insert([own(row(first))]), insert([own(row(second))])])
-    const rows = await clickhouse.query("SELECT uuid FROM events WHERE event = 'midway' ORDER BY toString(uuid)")
+    const rows = await clickhouse.query(
+      "SELECT uuid FROM events WHERE event = 'midway' ORDER BY toString(uuid)",
+    )
     expect(rows).toEqual([first, second].sort().map((uuid) => ({ uuid })))
     inserter.close()
   })
