@@ -1,4 +1,5 @@
 import type { ProtocolName } from '../core/protocol.ts'
+import { copyText } from './copy-text.ts'
 
 /**
  * Samples of the events that pass, for those who watch. Each watcher has a filter and a bounded
@@ -83,7 +84,7 @@ export function createLiveTaps(): LiveTaps {
     offer(event) {
       for (const watcher of watchers.values()) {
         if (!watcher.isWanted(event)) continue
-        if (watcher.events.length < eventsPerTakeMax) watcher.events.push(event)
+        if (watcher.events.length < eventsPerTakeMax) watcher.events.push(toOwn(event))
         else watcher.skipped += 1
       }
     },
@@ -100,6 +101,16 @@ export function createLiveTaps(): LiveTaps {
     },
   }
 }
+
+const textCharsMax = 200
+
+const toOwn = (event: LiveEvent): LiveEvent => ({
+  ...event,
+  project: copyText(event.project, textCharsMax),
+  event: copyText(event.event, textCharsMax),
+  distinct_id: copyText(event.distinct_id, textCharsMax),
+  path: copyText(event.path, textCharsMax),
+})
 
 function createIsWanted(filter: LiveFilter): (event: LiveEvent) => boolean {
   const tests = Object.entries(filter).map(([name, text]) => {

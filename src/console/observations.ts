@@ -1,6 +1,7 @@
 import type { CanonicalEvent } from '../core/event.ts'
 import type { ProtocolName } from '../core/protocol.ts'
 import type { Claimed, IngestObserver, ObservedRequest } from '../ingest/store.ts'
+import { copyText } from './copy-text.ts'
 import { createLiveTaps, type LiveEvent, type LiveTaps } from './live-taps.ts'
 import { createRefusalLog, type RefusalLog, type RequestFacts } from './refusal-log.ts'
 
@@ -120,14 +121,27 @@ export function createObservations(): Observations {
 
 const clientIdCharsMax = 128
 
+/** There are few paths, but each request has its own string, which is a part of its URL. */
+const paths = new Map<string, string>()
+const pathsMax = 100
+
+function toOwnPath(path: string): string {
+  const known = paths.get(path)
+  if (known !== undefined) return known
+  const own = copyText(path, clientIdCharsMax)
+  if (paths.size < pathsMax && own.length === path.length) paths.set(own, own)
+  return own
+}
+
 function toFacts(contract: ProtocolName, request: ObservedRequest): RequestFacts {
   const { id, method, path, clientIp, receivedMs, headers } = request
+  const clientId = headers.get('x-request-id')
   return {
     id,
-    client_id: headers.get('x-request-id')?.slice(0, clientIdCharsMax) ?? null,
+    client_id: clientId === null ? null : copyText(clientId, clientIdCharsMax),
     client_ip: clientIp,
     method,
-    path: path.slice(0, clientIdCharsMax),
+    path: toOwnPath(path),
     contract,
     received_ms: receivedMs,
   }
@@ -151,13 +165,20 @@ function toUnstored(facts: RequestFacts, { claimed, overQuota, hasDuplicates }: 
     const { index, code, message, raw } = rejection
     const project = projectOf.get(rejection) ?? rejection.project ?? ''
     const named = { project, ...toNames(raw), uuid: null, dedup_key: null }
-    found.push({ ...base, ...named, outcome: 'rejected', index, reason: code, message })
+    const own = copyText(message, messageCharsMax)
+    found.push({ ...base, ...named, outcome: 'rejected', index, reason: code, message: own })
   }
   const add = (event: CanonicalEvent, outcome: 'duplicate' | 'quota_dropped') => {
     if (found.length >= unstoredPerRequestMax) return
     const message = messages[outcome]
     const own = { uuid: event.row.uuid, dedup_key: event.dedupKey ?? null, index: null }
-    found.push({ ...base, ...toEventNames(event), ...own, outcome, reason: outcome, message })
+    const names = toEventNames(event)
+    const copied = {
+      project: toShort(names.project),
+      event: toShort(names.event),
+      distinct_id: toShort(names.distinct_id),
+    }
+    found.push({ ...base, ...copied, ...own, outcome, reason: outcome, message })
   }
   if (hasDuplicates)
     for (const [index, event] of quota.kept.entries())
@@ -166,13 +187,14 @@ function toUnstored(facts: RequestFacts, { claimed, overQuota, hasDuplicates }: 
   return found
 }
 
+const messageCharsMax = 500
 const messages = {
   duplicate: 'the same event was received within the last 24 hours',
   quota_dropped: 'a quota of the project is used up',
 }
 
 const textCharsMax = 200
-const toShort = (value: unknown) => (typeof value === 'string' ? value.slice(0, textCharsMax) : '')
+const toShort = (value: unknown) => (typeof value === 'string' ? copyText(value, textCharsMax) : '')
 
 /** The names of an event as sent, whose form is not known. */
 function toNames(raw: unknown): { event: string; distinct_id: string } {

@@ -1,6 +1,7 @@
 import { constants, gunzipSync } from 'node:zlib'
 import type { IngestError } from '../core/errors.ts'
 import type { ProtocolName } from '../core/protocol.ts'
+import { copyText } from './copy-text.ts'
 import { toHint } from './hints.ts'
 
 /**
@@ -70,7 +71,7 @@ export function createRefusalLog(): RefusalLog {
       if (!isKept(reason, at_ms)) return
       if (reason.kept.length >= keptPerReasonMax) reason.kept.shift()
       const head = body && body.length > 0 ? Buffer.from(body.subarray(0, bodyBytesMax)) : undefined
-      const message = error.message.slice(0, messageCharsMax)
+      const message = copyText(error.message, messageCharsMax)
       const bodyBytes = body?.length ?? 0
       const refused = { status: error.status, reason: code, message, events, body: head, bodyBytes }
       reason.kept.push({ at_ms, request_id: id, ...facts, ...refused })
