@@ -10,7 +10,14 @@ export type WrkResult = {
   passed: boolean
 }
 
-export type Load = { url: string; script: string; seconds: number; connections: number }
+export type Load = {
+  url: string
+  script: string
+  seconds: number
+  connections: number
+  /** Bodies of the pool that an earlier run of `once` has used. */
+  skipBodies?: number
+}
 
 /**
  * How a run uses the pool of gzip bodies. `wrap`: starts again at its end, for the baseline, which
@@ -21,12 +28,16 @@ export type PoolUse = 'wrap' | 'tail' | 'once'
 
 /** Runs one script against one URL. */
 export async function runWrk(
-  { url, script, seconds, connections }: Load,
+  { url, script, seconds, connections, skipBodies = 0 }: Load,
   pool: PoolUse,
 ): Promise<WrkResult> {
   const path = join(import.meta.dir, 'wrk', script)
   const command = ['wrk', '-t1', `-c${connections}`, `-d${seconds}s`, '--latency', '-s', path, url]
-  const environment = { ...process.env, [`BENCH_POOL_${pool.toUpperCase()}`]: '1' }
+  const environment = {
+    ...process.env,
+    [`BENCH_POOL_${pool.toUpperCase()}`]: '1',
+    BENCH_POOL_SKIP: String(skipBodies),
+  }
   const child = Bun.spawn(command, { env: environment, stdout: 'pipe', stderr: 'inherit' })
   const text = await new Response(child.stdout).text()
   const line = text.split('\n').find((line) => line.startsWith('{'))

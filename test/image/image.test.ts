@@ -79,7 +79,7 @@ describe.skipIf(!tool)('the image', () => {
     expect(config.Cmd).toEqual(['sh', 'src/start.sh'])
   })
 
-  test('stores events in a remote ClickHouse, reports health, and loses nothing at a stop', async () => {
+  test('stores events in a remote ClickHouse, reports health, serves the console, and loses nothing at a stop', async () => {
     using folder = temporaryFolder()
     // With a flush interval of one minute only the stop can have shipped the events.
     const environment = { CLICKHOUSE_URL: clickhouse.url, CLICKHOUSE_FLUSH_MS: '60000' }
@@ -92,6 +92,9 @@ describe.skipIf(!tool)('the image', () => {
     }
     expect(await isHealthy(port)).toBe(true)
     expect(ownerOf(port)).toBe(1000)
+    for (const name of ['', '/page.js', '/page.css'])
+      expect((await fetch(`${url}/console${name}`)).status).toBe(200)
+    expect((await fetch(`${url}/console/api/session`)).status).toBe(401)
 
     child.kill('SIGTERM')
     expect(await child.exited).toBe(0)

@@ -1,4 +1,4 @@
-import { useState } from 'preact/hooks'
+import { useRef, useState } from 'preact/hooks'
 import { type ApiError, post } from './api.ts'
 import type { ProjectsView, SettingView } from './data.ts'
 import { toDateTime, toWords } from './format.ts'
@@ -74,11 +74,26 @@ function TestEvent() {
 
 function Snippets({ snippets }: Pick<ProjectsView, 'snippets'>) {
   const [chosen, setChosen] = useState(0)
+  const tabs = useRef<HTMLDivElement>(null)
   const snippet = snippets[chosen] ?? snippets[0]
   if (!snippet) return null
+  const choose = (at: number) => {
+    const next = (at + snippets.length) % snippets.length
+    setChosen(next)
+    tabs.current?.querySelectorAll('button')[next]?.focus()
+  }
   return (
     <Panel title="Send events from your code">
-      <div class="tabs" role="tablist" aria-label="SDK">
+      <div
+        ref={tabs}
+        class="tabs"
+        role="tablist"
+        aria-label="SDK"
+        onKeyDown={({ key }) => {
+          if (key === 'ArrowRight') choose(chosen + 1)
+          if (key === 'ArrowLeft') choose(chosen - 1)
+        }}
+      >
         {snippets.map(({ contract, name }, at) => (
           <button
             type="button"
@@ -86,6 +101,7 @@ function Snippets({ snippets }: Pick<ProjectsView, 'snippets'>) {
             id={`tab-${at}`}
             aria-controls="snippet"
             aria-selected={snippets[at] === snippet}
+            tabIndex={snippets[at] === snippet ? 0 : -1}
             onClick={() => setChosen(at)}
             key={`${contract} ${name}`}
           >

@@ -1,0 +1,149 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type CpuUse, readCpu, toCpuUse } from './cpu.ts'
+import { describeMachine } from './machine.ts'
+import { warmUpSeconds } from './measure.ts'
+import { requirePool } from './pool.ts'
+import { settle } from './rows.ts'
+import { scenarios } from './scenarios.ts'
+import { type Bench, startBench } from './server.ts'
+import { requireWrk, runWrk } from './wrk.ts'
+
+/**
+ * `bun bench/console.ts [single] [batch-gzip]`: one server under load, with an open console and without, in turn
+ * (closed, open, open, closed, …), so that what changes slowly changes both. It passes if the CPU time of an event with the
+ * console open is at most 3 % above that without, on the HTTP thread and on all threads.
+ */
+const secondsPerRun = 5
+const order = [false, true, true, false, false, true, true, false, false, true, true, false]
+const ratioMax = 1.03
+const adminToken = 'a-token-of-this-bench-only'
+
+type Run = { isOpen: boolean; httpUs: number; allUs: number; perSecond: number; p95: number }
+
+async function main(): Promise<number> {
+  requireWrk()
+  const given = process.argv.slice(2)
+  const names = given.length > 0 ? given : ['single', 'batch-gzip']
+  // Beside other work the server takes in half of what it can.
+  await requirePool((secondsPerRun * order.length) / 2)
+  const folder = mkdtempSync(join(tmpdir(), 'spillway-bench-'))
+  try {
+    console.log(describeMachine())
+    const verdicts: boolean[] = []
+    for (const name of names) verdicts.push(await compare(name, folder))
+    return verdicts.every(Boolean) ? 0 : 1
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+async function compare(name: string, folder: string): Promise<boolean> {
+  const server = await startBench(folder, name, { ADMIN_TOKEN: adminToken })
+  try {
+    const runs: Run[] = []
+    await runWrk({ ...toLoad(server, name), seconds: warmUpSeconds }, 'tail')
+    await settle(server.url)
+    let skipBodies = 0
+    for (const isOpen of order) {
+      const reader = isOpen ? openConsole(server.url) : undefined
+      const before = readCpu(server.pid)
+      const result = await runWrk({ ...toLoad(server, name), skipBodies }, 'once')
+      await settle(server.url)
+      const use = toCpuUse(before, readCpu(server.pid))
+      const seen = await reader?.close()
+      runs.push(toRun({ isOpen, use, result }, scenarios[name]!.eventsPerRequest))
+      skipBodies += result.requests + 64
+      console.log(toLine(name, runs.at(-1)!, seen))
+    }
+    return report(name, runs)
+  } finally {
+    await server.stop()
+  }
+}
+
+const toLoad = ({ url }: Bench, name: string) => ({
+  ...{ url, script: scenarios[name]!.script, seconds: secondsPerRun, connections: 64 },
+})
+
+type Measured = {
+  isOpen: boolean
+  use: CpuUse
+  result: { requests: number; seconds: number; p95_ms: number }
+}
+
+function toRun({ isOpen, use, result }: Measured, eventsPerRequest: number): Run {
+  const events = result.requests * eventsPerRequest
+  return {
+    isOpen,
+    httpUs: use.httpUs / events,
+    allUs: use.allUs / events,
+    perSecond: result.requests / result.seconds,
+    p95: result.p95_ms,
+  }
+}
+
+const toLine = (name: string, { isOpen, httpUs, allUs, perSecond, p95 }: Run, seen?: number) =>
+  `${name} ${isOpen ? 'open  ' : 'closed'} ${httpUs.toFixed(2)} µs HTTP thread, ${allUs.toFixed(2)} µs all, ` +
+  `${Math.round(perSecond)} requests/s, P95 ${p95} ms${seen === undefined ? '' : `, ${seen} events shown`}`
+
+function report(name: string, runs: readonly Run[]): boolean {
+  const ratioOf = (field: 'httpUs' | 'allUs' | 'perSecond') => {
+    const of = (isOpen: boolean) =>
+      toMedian(runs.filter((run) => run.isOpen === isOpen).map((run) => run[field]))
+    return of(true) / of(false)
+  }
+  const [http, all, rate] = [ratioOf('httpUs'), ratioOf('allUs'), ratioOf('perSecond')]
+  const isFine = http <= ratioMax && all <= ratioMax
+  console.log(
+    `${name}: open / closed, medians: CPU per event ${http.toFixed(3)} on the HTTP thread, ${all.toFixed(3)} on all; ` +
+      `requests/s ${rate.toFixed(3)}: ${isFine ? 'PASS' : 'FAIL'}`,
+  )
+  return isFine
+}
+
+function toMedian(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  const middle = sorted.length / 2
+  return sorted.length % 2 === 1
+    ? sorted[Math.floor(middle)]!
+    : (sorted[middle - 1]! + sorted[middle]!) / 2
+}
+
+/** Asks for what two tabs of the page ask for: the overview with its plots, and the live events. */
+function openConsole(url: string): { close(): Promise<number> } {
+  const ending = new AbortController()
+  const { signal } = ending
+  const ask = (path: string) =>
+    fetch(`${url}/console/api/${path}`, {
+      headers: { authorization: `Bearer ${adminToken}` },
+      signal,
+    })
+  const repeat = async (path: string, everyMs: number) => {
+    while (!signal.aborted) {
+      await (await ask(path)).arrayBuffer()
+      await Bun.sleep(everyMs)
+    }
+  }
+  let seen = 0
+  const watch = async () => {
+    const decoder = new TextDecoder()
+    for await (const chunk of (await ask('live')).body ?? [])
+      seen += decoder.decode(chunk).split('"seq":').length - 1
+  }
+  const working = Promise.allSettled([
+    repeat('overview', 2000),
+    repeat('history?minutes=60', 5000),
+    watch(),
+  ])
+  return {
+    close: async () => {
+      ending.abort()
+      await working
+      return seen
+    },
+  }
+}
+
+process.exit(await main())
