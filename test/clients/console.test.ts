@@ -222,6 +222,18 @@ describe('accessibility', () => {
         const isTooWide = await page.evaluate('document.documentElement.scrollWidth > innerWidth')
         expect([hash, isTooWide]).toEqual([hash, false])
       }
+      await page.goto(pageOf('live'))
+      await statusOf(page, 'live').waitFor()
+      await capture({ event: 'to open', distinct_id: 'eve' })
+      await page.getByRole('button', { name: 'to open' }).first().click()
+      await page.getByRole('dialog').getByText('As stored in events').waitFor()
+      expect(await findAccessFaults(page)).toEqual([])
+      await page.goto(pageOf('queries'))
+      for (const name of ['Run', 'Plot']) {
+        await page.getByRole('button', { name }).click()
+        await page.getByRole('region', { name: /^\d+ rows?$/ }).waitFor()
+        expect(await findAccessFaults(page)).toEqual([])
+      }
     },
     120_000,
   )

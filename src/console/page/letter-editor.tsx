@@ -28,17 +28,17 @@ export function LetterEditor({ letter }: { letter: Letter }) {
           ['From', letter.client_ip],
         ]}
       />
-      {letter.resendable ? (
-        <Editor letter={letter} />
-      ) : (
-        <>
-          <p class="note">It cannot be sent again: {letter.why_not ?? 'it was not kept whole.'}</p>
-          <Code text={toPrettyJson(letter.raw)} />
-        </>
+      {!letter.resendable && (
+        <p class="note">It cannot be sent again as it is: {letter.why_not ?? 'it is not whole.'}</p>
       )}
+      {canBeEdited(letter) ? <Editor letter={letter} /> : <Code text={toPrettyJson(letter.raw)} />}
     </>
   )
 }
+
+/** A letter that was cut can be written anew. One that a sink left stands for an event that was accepted. */
+const canBeEdited = ({ resendable, whole, stage }: Letter) =>
+  resendable || (!whole && stage === 'normalise')
 
 function Editor({ letter }: { letter: Letter }) {
   const [text, setText] = useState(toPrettyJson(letter.event ?? letter.raw))

@@ -1,5 +1,5 @@
 import { useRef, useState } from 'preact/hooks'
-import { type ApiError, request } from './api.ts'
+import { ApiError, request } from './api.ts'
 import type { ResendResult } from './data.ts'
 import { toCount } from './format.ts'
 import { Failure, Panel, Status, Table } from './parts.tsx'
@@ -8,7 +8,8 @@ import { readJsonLines } from './streams.ts'
 
 type Progress = { type: 'progress'; done: number; total: number }
 type End = { type: 'end'; total: number; dry_run: boolean } & Record<Verdict, number>
-type Line = Progress | End | ({ type: 'result' } & ResendResult)
+type Broken = { type: 'error'; error: string; detail: string }
+type Line = Progress | End | Broken | ({ type: 'result' } & ResendResult)
 const verdicts = ['stored', 'duplicate', 'rejected', 'skipped', 'failed'] as const
 type Verdict = (typeof verdicts)[number]
 
@@ -77,6 +78,7 @@ export function ResendAll({ filter, reload }: { filter: Record<string, string>; 
 function addLine(last: State, line: Line): State {
   if (line.type === 'progress') return { ...last, progress: line }
   if (line.type === 'end') return { ...last, end: line }
+  if (line.type === 'error') return { ...last, error: new ApiError(line.error, line.detail) }
   const isFine = /^(?:would_be_)?(?:stored|duplicate)$/.test(line.verdict)
   if (isFine || last.refused.length >= refusedMax) return last
   return { ...last, refused: [...last.refused, line] }
