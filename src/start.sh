@@ -4,8 +4,8 @@
 
 # The journal's writes and the calls of chDB share this thread pool. Default of the runtime: one thread for each core.
 export UV_THREADPOOL_SIZE="${UV_THREADPOOL_SIZE:-8}"
-# Keep freed memory for later allocations instead of returning it to the system.
-export MIMALLOC_PURGE_DELAY="${MIMALLOC_PURGE_DELAY:--1}"
+# Keep freed memory for later allocations; return it to the system after 30 s (value in ms).
+export MIMALLOC_PURGE_DELAY="${MIMALLOC_PURGE_DELAY:-30000}"
 # Collect garbage after a growth of three tenths. A Bun that does not know the option does not start, so ask it (10 ms).
 if [ -z "${BUN_JSC_heapGrowthMaxIncrease+set}" ] && BUN_JSC_heapGrowthMaxIncrease=0.3 bun -p 1 >/dev/null 2>&1; then
   export BUN_JSC_heapGrowthMaxIncrease=0.3

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { Config } from '../config/config.ts'
 import { toContractLimits } from '../contracts/registry.ts'
 import { toSender } from '../core/address.ts'
-import { createGarbageCollector } from '../core/collect-garbage.ts'
+import { createBallast, createGarbageCollector } from '../core/collect-garbage.ts'
 import { type OriginRule, toOriginRule } from '../core/cors.ts'
 import { IngestError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
@@ -62,6 +62,8 @@ export type Services = BaseServices &
   Readonly<{
     counters: EventCounters
     memory: MemoryAdmission
+    /** Only its existence counts. */
+    ballast: ArrayBuffer
     scheduler: TurnScheduler
     bodyThread: BodyThread
     quotas: Quotas
@@ -127,6 +129,7 @@ export async function openServices(options: ServicesOptions): Promise<Services> 
   const parts = {
     counters: createEventCounters(base.projects.isListed),
     memory,
+    ballast: createBallast(ballastBytes),
     scheduler: createTurnScheduler({
       ...turn,
       requests: () => memory.used().requests,
@@ -150,6 +153,8 @@ const redisStartMsMax = 1000
 
 /** Measured: a body of 20 MB takes 150 MB while it is processed, and ten times as long as one collection. */
 const collectEveryBytes = 64 * 1024 * 1024
+
+const ballastBytes = 160 * 1024 * 1024
 
 /** Target: P95 < 200 ms. Waiting for the commit adds up to two event-loop iterations. */
 const turn = {

@@ -22,7 +22,7 @@ async function readVariables(environment: Record<string, string>) {
 }
 
 test('sets the thread pool, the memory purge delay and the growth of the heap', async () => {
-  expect(await readVariables({})).toEqual(['8', '-1', '0.3'])
+  expect(await readVariables({})).toEqual(['8', '30000', '0.3'])
 })
 
 test('keeps variables that are already set', async () => {
@@ -37,5 +37,5 @@ test('starts a Bun that does not know the growth of the heap without it', async 
   writeFileSync(bun, `#!/bin/sh\n[ -z "$${growth}" ] || exit 1\nexec ${process.execPath} "$@"\n`)
   chmodSync(bun, 0o755)
   const PATH = `${folder.path}:${process.env.PATH}`
-  expect(await readVariables({ PATH })).toEqual(['8', '-1', null])
+  expect(await readVariables({ PATH })).toEqual(['8', '30000', null])
 })
