@@ -1,11 +1,13 @@
 import { dlopen, FFIType } from 'bun:ffi'
 import { version } from '../package.json'
+import { checkConfig } from './app/check-config.ts'
 import { watchLauncher } from './app/launcher.ts'
 import { type StopReport, startServer } from './app/server.ts'
 import { toRole } from './cluster/messages.ts'
 import { startSupervisor } from './cluster/supervisor.ts'
 import { startSupervised } from './cluster/worker.ts'
 import { type Config, loadConfig } from './config/config.ts'
+import { SettingsError } from './config/environment.ts'
 import { findOriginFaults } from './core/cors.ts'
 
 /** Closing may take this long beyond DRAIN_MS and SHUTDOWN_MS_MAX: the embedded ClickHouse completes a running insert. */
@@ -13,14 +15,16 @@ const closeMsMax = 20_000
 
 /** Ctrl-C reaches the process twice when `bun run` passes it on. A later signal asks to end at once. */
 const sameSignalMs = 1000
-const exitCodes = { stopped: 0, failed: 1, undelivered: 3, usage: 64 }
+const exitCodes = { stopped: 0, failed: 1, undelivered: 3, usage: 64, settings: 78 }
 
 const usage = `usage: bun run start
 
 Starts Spillway. Settings are environment variables; README.md lists them.
 
-  --help       print this text
-  --version    print the version`
+  --help          print this text
+  --version       print the version
+  --check-config  print all faults of the settings, of the files that they name, and of ClickHouse,
+                  Kafka and Redis; starts nothing and writes nothing; exit code 78 if there are any`
 
 type Running = { stop(reason: string): Promise<StopReport> }
 
@@ -38,7 +42,7 @@ async function main(): Promise<void> {
   // As in start.sh: only this user may read what the server writes.
   process.umask(0o077)
   const isSupervised = toRole(process.argv[2]) !== undefined
-  if (!isSupervised) readArguments(process.argv.slice(2))
+  if (!isSupervised) await readArguments(process.argv.slice(2))
   const { config, warnings } = loadConfig(process.env, findOriginFaults)
   let stoppingSinceMs: number | undefined
   const starting = start(config, warnings)
@@ -69,8 +73,10 @@ async function main(): Promise<void> {
   await starting
 }
 
-function readArguments(args: readonly string[]): void {
+/** Returns only without arguments. */
+async function readArguments(args: readonly string[]): Promise<void> {
   if (args.length === 0) return
+  if (args.length === 1 && args[0] === '--check-config') exitNow(await printConfigReport())
   if (args.includes('--version')) console.log(`spillway ${version}`)
   else if (args.includes('--help')) console.log(usage)
   else {
@@ -80,11 +86,20 @@ function readArguments(args: readonly string[]): void {
   exitNow(exitCodes.stopped)
 }
 
+async function printConfigReport(): Promise<number> {
+  const { faults, warnings, found } = await checkConfig(process.env)
+  for (const line of found) console.log(`ok: ${line}`)
+  for (const line of warnings) console.error(`warning: ${line}`)
+  for (const line of faults) console.error(`fault: ${line}`)
+  if (faults.length === 0) console.log('the configuration has no faults')
+  return faults.length === 0 ? exitCodes.stopped : exitCodes.settings
+}
+
 try {
   await main()
 } catch (error) {
   console.error(toComplaint(error))
-  exitNow(exitCodes.failed)
+  exitNow(error instanceof SettingsError ? exitCodes.settings : exitCodes.failed)
 }
 
 /** An operator needs the message only. A bug in the server needs its stack. */

@@ -270,19 +270,28 @@ export const settingsSchema = Type.Object({
 
 export type Config = Static<typeof settingsSchema> & { dataDir: string }
 
+type OriginFaults = (origins: readonly string[]) => string[]
+
 /**
  * Reads the settings from the environment. Throws SettingsError, which lists every fault.
  * `findOriginFaults` checks CORS_ORIGINS by the rule that the projects file has, too.
  */
 export function loadConfig(
   environment: Environment,
-  findOriginFaults: (origins: readonly string[]) => string[] = () => [],
+  findOriginFaults: OriginFaults = () => [],
 ): { config: Config; warnings: string[] } {
+  const { config, warnings, faults } = readConfig(environment, findOriginFaults)
+  if (faults.length > 0) throw new SettingsError(faults)
+  return { config, warnings }
+}
+
+/** The same with the faults beside. A faulty setting has its default. */
+export function readConfig(environment: Environment, findOriginFaults: OriginFaults) {
   const { values, warnings, faults } = parseSettings(settingsSchema, environment)
   const config = values as Static<typeof settingsSchema>
   const originFaults = findOriginFaults(config.CORS_ORIGINS)
   faults.push(...originFaults.map((fault) => `CORS_ORIGINS ${fault}`))
   faults.push(...checks.findConflicts(environment))
-  if (faults.length > 0) throw new SettingsError(faults)
-  return { config: { ...config, dataDir: resolve(config.DATA_DIR) }, warnings }
+  const full: Config = { ...config, dataDir: resolve(config.DATA_DIR) }
+  return { config: full, warnings, faults }
 }

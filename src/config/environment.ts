@@ -12,8 +12,8 @@ export class SettingsError extends Error {
 }
 
 /**
- * Reads a flat table of settings from the environment. `faults` names setting, value and bound of every fault. An empty
- * variable counts as unset.
+ * Reads a flat table of settings from the environment. `faults` names setting, value and bound of every fault; the value
+ * is the default then. An empty variable counts as unset.
  */
 export function parseSettings(
   schema: TObject,
@@ -25,9 +25,12 @@ export function parseSettings(
     const text = environment[name]
     const value =
       text === undefined || text === '' ? (field as Described).default : toValue(field, text)
-    if (value !== undefined && !Value.Check(field, value)) faults.push(toFault(name, field, text))
-    else faults.push(...findFaults(name, field, value))
-    values[name] = value
+    const found =
+      value !== undefined && !Value.Check(field, value)
+        ? [toFault(name, field, text)]
+        : findFaults(name, field, value)
+    faults.push(...found)
+    values[name] = found.length > 0 ? (field as Described).default : value
   }
   return { values, warnings: toWarnings(Object.keys(schema.properties), environment), faults }
 }

@@ -11,7 +11,7 @@ const connectMsMax = 2000
 
 /**
  * The process's connection to Redis, single or Cluster (several comma-separated nodes in `url`).
- * Needs Redis 6.2 or newer. A call waits `timeoutMs` at most. After five consecutive failures
+ * Needs Redis 6.2 or newer (`probe.ts`). A call waits `timeoutMs` at most. After five consecutive failures
  * (circuit breaker) no further calls are made; a probe each second detects when Redis is available
  * again. So callers need an answer that works without Redis.
  */

@@ -117,7 +117,7 @@ export async function generateKeySet(): Promise<string> {
 
 type Algorithm = 'EdDSA' | 'RS256'
 
-const keysFileMissing =
+export const keysFileMissing =
   'AUTH_KEYS_FILE is not set, and NODE_ENV=production refuses to sign with a development key: ' +
   'make one with `bun run make-key --out keys.json` and name it there'
 

@@ -60,7 +60,7 @@ describe('scripts of posthog-js', () => {
       POSTHOG_JS_DIR: folder.path,
     }
     const { exitCode, errors } = await run(['src/main.ts'], { environment })
-    expect(exitCode).toBe(1)
+    expect(exitCode).toBe(78)
     expect(errors).toContain(`POSTHOG_JS_DIR "${folder.path}" is not the dist folder of posthog-js`)
   }, 30_000)
 })

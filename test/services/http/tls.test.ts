@@ -112,7 +112,7 @@ test.each(['websocket', 'polling'])('Socket.IO connects over TLS by %s', async (
 
 test('refuses to start with a certificate without its key', async () => {
   const child = startMain({ PORT: '0', TLS_CERT_FILE: cert })
-  expect(await child.exited).toBe(1)
+  expect(await child.exited).toBe(78)
   expect(await new Response(child.stderr).text()).toContain(
     'TLS_CERT_FILE and TLS_KEY_FILE go together',
   )
