@@ -3,6 +3,7 @@ import type { HistoryPoint, Latency, OverviewView, Rates } from './data.ts'
 import { Flow } from './flow.tsx'
 import { toBytes, toCount, toDuration, toRate, toShortCount } from './format.ts'
 import { Health, State } from './health.tsx'
+import { useHistory } from './history.ts'
 import { Failure, FirstEvent, Notes, Panel, Sentence, Table } from './parts.tsx'
 import { Plot, type Series } from './plot.tsx'
 import { usePolled } from './poll.ts'
@@ -12,10 +13,7 @@ import { session } from './session.ts'
 /** How much comes in, how fast it is answered, and whether all of it gets where it should. */
 export function Overview() {
   const overview = usePolled<OverviewView>('overview', { everyMs: 2000 })
-  const history = usePolled<{ points: HistoryPoint[]; notes: string[] }>('history', {
-    values: { minutes: 60 },
-    everyMs: 5000,
-  })
+  const points = useHistory()
   const { data } = overview
   if (!data) return <Failure error={overview.error} retry={overview.reload} />
   const isUnused = data.flow.nodes.every(({ events }) => events === 0)
@@ -28,7 +26,7 @@ export function Overview() {
       {isUnused && (
         <FirstEvent title="No event has arrived yet." url={session.value?.url ?? location.origin} />
       )}
-      {history.data && <Plots points={history.data.points} />}
+      {points && <Plots points={points} />}
       <Panel title="Where the events are">
         <Flow flow={data.flow} />
       </Panel>
