@@ -81,9 +81,9 @@ function importFault(path: string, imported: string): string | undefined {
 }
 
 function levelFault(path: string, target: string): string | undefined {
-  // main.ts prints the version, and the console shows it.
-  const showsVersion = path === 'src/main.ts' || path === 'src/app/console.ts'
-  if (showsVersion && target === 'package.json') return
+  // These files show the version.
+  const showVersion = ['src/main.ts', 'src/app/console.ts', 'src/app/introduction.ts']
+  if (showVersion.includes(path) && target === 'package.json') return
   const [from, to] = [folderOf(path), folderOf(target)]
   if (from === to || levelOf(to) < levelOf(from)) return
   return `${path} imports ${target}, which is not below it`

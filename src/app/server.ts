@@ -25,6 +25,7 @@ import { answerStarting, createServerConsole } from './console.ts'
 import { keepDescriptors } from './descriptors.ts'
 import { createDrain } from './drain.ts'
 import { createIntakeGate, toStopText } from './intake-gate.ts'
+import { toIntroduction } from './introduction.ts'
 import { type Apps, openListener } from './listener.ts'
 import {
   createBootChecks,
@@ -70,8 +71,7 @@ type StartOptions = {
 
 /** Starts the server. Rejects with a message for the operator; everything opened before is closed then. */
 export async function startServer(options: StartOptions): Promise<RunningServer> {
-  const { LOG_LEVEL: level, ACCESS_LOG: access } = options.config
-  const logs = createLogs({ level, access })
+  const logs = createLogs(options.config)
   const closer = (options.createCloser ?? createCloser)(logs.log)
   try {
     const server = await open({ ...options, logs, closer })
@@ -155,6 +155,7 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
   // On a full disk the delivery starts later, and the server can be stopped meanwhile.
   delivering.catch(() => {})
   await Promise.race([delivering, storage.shipping.withoutDisk])
+  if (!worker) logs.introduce(toIntroduction({ config, port, queryPort, ...base.projects.view() }))
   async function stop(reason: string): Promise<StopReport> {
     log.info({ reason }, 'stopping')
     await gate.leave()

@@ -1,3 +1,5 @@
+import { toSafe } from '../core/printable.ts'
+
 /**
  * What the commands share that ask a running server. The address is `--url`, SPILLWAY_URL, or this
  * machine with ADMIN_PORT or PORT. The token is ADMIN_TOKEN: an argument could be read in the list
@@ -111,22 +113,5 @@ export async function runCommand(usage: string, run: () => Promise<void>): Promi
 
 export const usageFault = (message: string, usage: string) =>
   new CommandError(`${message}\n\n${usage}`, usageExitCode)
-
-/**
- * A text of a stranger for a terminal: control characters could move the cursor or change what a
- * person sees, and so could marks of the direction of writing. They are shown as in JSON.
- */
-export function toSafe(text: unknown): string {
-  return String(text).replace(
-    /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
-}
-
-/** One line; a line end of a stranger is shown, too. */
-export const toLine = (text: unknown) => toSafe(text).replaceAll('\n', '\\n')
-
-/** JSON on one line. The escapes of `toSafe` are JSON as well. */
-export const toJson = (document: unknown) => toSafe(JSON.stringify(document))
 
 export const toTime = (ms: number | null) => (ms === null ? '-' : new Date(ms).toISOString())

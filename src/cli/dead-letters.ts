@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { toJson, toLine } from '../core/printable.ts'
 import {
   CommandError,
   connect,
@@ -6,8 +7,6 @@ import {
   type Document,
   runCommand,
   type ServerConnection,
-  toJson,
-  toLine,
   toTime,
   usageFault,
 } from './connection.ts'

@@ -1,12 +1,12 @@
 import { parseArgs } from 'node:util'
 import type { DrainState } from '../console/drain-routes.ts'
+import { toLine } from '../core/printable.ts'
 import {
   CommandError,
   connect,
   connectionOptions,
   runCommand,
   type ServerConnection,
-  toLine,
 } from './connection.ts'
 
 const usage = `usage: bun run drain [--stop] [--timeout SECONDS] [--url URL]

@@ -1,13 +1,6 @@
 import { parseArgs } from 'node:util'
-import {
-  connect,
-  connectionOptions,
-  type Document,
-  runCommand,
-  toJson,
-  toLine,
-  toTime,
-} from './connection.ts'
+import { toJson, toLine } from '../core/printable.ts'
+import { connect, connectionOptions, type Document, runCommand, toTime } from './connection.ts'
 
 const usage = `usage: bun run tail [--project P] [--contract C] [--event E] [--distinct-id D] [--outcome O]
                     [--count N] [--json] [--url URL]

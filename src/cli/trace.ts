@@ -1,12 +1,11 @@
 import { parseArgs } from 'node:util'
+import { toJson, toLine } from '../core/printable.ts'
 import {
   CommandError,
   connect,
   connectionOptions,
   type Document,
   runCommand,
-  toJson,
-  toLine,
   toTime,
   usageFault,
 } from './connection.ts'

@@ -1,4 +1,5 @@
 import { toStopText } from '../app/intake-gate.ts'
+import { toIntroduction } from '../app/introduction.ts'
 import type { StopReport } from '../app/server.ts'
 import type { Config } from '../config/config.ts'
 import { createLogs } from '../observability/log.ts'
@@ -25,7 +26,7 @@ type Member = { key: string; child: Child }
 /** Starts WORKERS processes on one port, and one for realtime. Rejects when one of them cannot start. */
 export async function startSupervisor(options: SupervisorOptions): Promise<Supervisor> {
   const { config, warnings } = options
-  const { log, close: closeLog } = createLogs({ level: config.LOG_LEVEL, access: false })
+  const { log, introduce, close: closeLog } = createLogs({ ...config, ACCESS_LOG: false })
   const port = config.PORT || freePort(config.HOST)
   const realtimePort = config.REALTIME_PORT || freePort(config.HOST)
   const environment = {
@@ -99,6 +100,8 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     throw error
   }
   log.info({ port, workers: config.WORKERS }, 'every process is ready')
+  const chosen = { ...config, REALTIME_PORT: realtimePort }
+  introduce(toIntroduction({ config: chosen, port, queryPort: undefined }))
   return { stop }
 }
 

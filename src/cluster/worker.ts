@@ -86,7 +86,7 @@ const textFormat = 'text/plain; version=0.0.4; charset=utf-8'
 
 /** The process that holds every socket of a node with WORKERS. It accepts no events, so it opens no journal. */
 async function startRealtimeProcess(config: Config): Promise<Supervised> {
-  const logs = createLogs({ level: config.LOG_LEVEL, access: config.ACCESS_LOG })
+  const logs = createLogs(config)
   const { log } = logs
   const closer = createCloser(log)
   const close = async (withinMs: number) => {

@@ -43,6 +43,7 @@ export const settingsSchema = Type.Object({
     ['debug', 'info', 'warn', 'error', 'silent'],
     'info',
   ),
+  LOG_FORMAT: choice('log lines; `auto`: text in a terminal', ['auto', 'json', 'text'], 'auto'),
   ACCESS_LOG: flag('one log line for each request, at level `info`', true),
   DRAIN_MS: integer(
     'time before a stop in which readiness says 503 and requests are still served, so that load balancers look elsewhere, ms',

@@ -6,7 +6,7 @@ import { contracts } from './figures.ts'
 import { readyQueries } from './ready-queries.ts'
 import type { ConsoleRoutes } from './routes.ts'
 import { toSettings } from './settings.ts'
-import { toSnippets } from './snippets.ts'
+import { toExampleToken, toSnippets } from './snippets.ts'
 
 export type SetupParts = {
   config: Config
@@ -91,15 +91,12 @@ function toDownload(reply: Response, format: string): Response {
   return new Response(reply.body, { headers })
 }
 
-/** Of a reader's own who has no projects file. */
-const exampleToken = 'phc_my_project'
-
 function projectRoutes({ config, projects }: SetupParts): ConsoleRoutes {
   return {
     'GET projects': async ({ request, parameters }) => {
       parameters.assertAllRead()
       const { path, loadedMs, faults, entries } = projects.view()
-      const token = entries.flatMap(({ tokens }) => tokens)[0] ?? exampleToken
+      const token = toExampleToken({ entries })
       return {
         file: path ?? null,
         loaded_ms: loadedMs ?? null,

@@ -9,6 +9,16 @@ type SnippetOptions = {
   token: string
 }
 
+/** Of a reader's own who has no projects file. */
+const exampleToken = 'phc_my_project'
+
+/** A token of capture that the server accepts: the first of the projects file. */
+export const toExampleToken = ({
+  entries,
+}: {
+  entries: readonly { tokens: readonly string[] }[]
+}): string => entries.flatMap(({ tokens }) => tokens)[0] ?? exampleToken
+
 /** Code that sends a first event of each contract to this server. */
 export function toSnippets({ url, token }: SnippetOptions): Snippet[] {
   return [

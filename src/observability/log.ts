@@ -1,9 +1,14 @@
+import { isatty } from 'node:tty'
 import pino from 'pino'
+import type { Config } from '../config/config.ts'
 import type { Log } from '../core/log.ts'
+import { toTextLines } from './log-text.ts'
 
 export type Logs = {
   log: Log
   access: AccessLog
+  /** Writes text for a person, as it is, if log lines are text. */
+  introduce(text: string): void
   /** Writes every line that waits. Called last: later access lines are lost. */
   close(): void
 }
@@ -25,7 +30,7 @@ type AccessLine = {
   clientId?: string | null
 }
 
-type Level = 'debug' | 'info' | 'warn' | 'error' | 'silent'
+type LogSettings = Pick<Config, 'LOG_LEVEL' | 'LOG_FORMAT' | 'ACCESS_LOG'>
 
 /** A few hundred lines: each write takes a thread of the pool that the journal's writes use, too. */
 const accessBytes = 64 * 1024
@@ -33,22 +38,29 @@ const accessBytes = 64 * 1024
 const flushMs = 200
 
 /**
- * JSON lines on standard output. Access lines (tens of thousands a second) are formatted by hand, at a tenth of pino's
+ * Lines on standard output: JSON, or text for a person at a terminal. Access lines (tens of thousands a second) are formatted by hand, at a tenth of pino's
  * cost, and gathered here, because the stream measures everything that it holds at each write.
  */
-export function createLogs({ level, access }: { level: Level; access: boolean }): Logs {
+export function createLogs(settings: LogSettings): Logs {
+  const { LOG_LEVEL: level, LOG_FORMAT: format, ACCESS_LOG: access } = settings
+  const isText = format === 'text' || (format === 'auto' && isatty(1))
   const destination = pino.destination({ dest: 1, sync: false })
   const options = {
     level,
     base: null,
     formatters: { level: (label: string) => ({ level: label }) },
   }
-  const log = pino(options, destination)
   let lines = ''
   const write = () => {
-    if (lines !== '') destination.write(lines)
+    if (lines !== '') destination.write(isText ? toTextLines(lines) : lines)
     lines = ''
   }
+  const toTextStream = (line: string) => {
+    // A person reads the lines in the order of their events.
+    write()
+    destination.write(toTextLines(line))
+  }
+  const log = pino(options, isText ? { write: toTextStream } : destination)
   const timer = setInterval(write, flushMs)
   timer.unref()
   // Without a listener a closed pipe would end the server.
@@ -57,9 +69,15 @@ export function createLogs({ level, access }: { level: Level; access: boolean })
     lines += toAccessLine(line)
     if (lines.length > accessBytes) write()
   }
+  const isInfoLogged = level === 'info' || level === 'debug'
   return {
     log,
-    access: access && (level === 'info' || level === 'debug') ? gather : () => {},
+    access: access && isInfoLogged ? gather : () => {},
+    introduce(text) {
+      if (!isText || !isInfoLogged) return
+      write()
+      destination.write(text)
+    },
     close() {
       clearInterval(timer)
       write()
