@@ -8,7 +8,14 @@ import {
   listLetters,
   readLetter,
 } from './dead-letters.ts'
-import { ConsoleError, invalid, type QueryParameters, readObject, safeHeaders } from './exchange.ts'
+import {
+  ConsoleError,
+  invalid,
+  once,
+  type QueryParameters,
+  readObject,
+  safeHeaders,
+} from './exchange.ts'
 import { contracts } from './figures.ts'
 import { findStoredUuids } from './lookups.ts'
 import { type ParcelOptions, toParcel } from './parcel.ts'
@@ -104,10 +111,13 @@ function resendRoutes(parts: DeadLetterParts): ConsoleRoutes {
       if (isBusy)
         throw new ConsoleError(409, 'console_busy', 'another resend is running; wait for its end')
       isBusy = true
-      const lines = resendAll(parts, asked, () => {
+      const end = once(() => {
         isBusy = false
       })
-      return toLinesResponse(lines, AbortSignal.any([request.signal, parts.closing]))
+      const signal = AbortSignal.any([request.signal, parts.closing])
+      // A generator that has not begun does not run its `finally`.
+      signal.addEventListener('abort', end, { once: true })
+      return toLinesResponse(resendAll(parts, asked, end), signal)
     },
   }
 }

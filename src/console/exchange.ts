@@ -73,6 +73,15 @@ export function createParameters(search: URLSearchParams): QueryParameters {
 
 export const invalid = (detail: string) => new ConsoleError(400, 'invalid_query', detail)
 
+/** Later calls do nothing. */
+export function once(call: () => void): () => void {
+  let isDone = false
+  return () => {
+    if (!isDone) call()
+    isDone = true
+  }
+}
+
 const bodyBytesMax = 1024 * 1024
 const bodyMsMax = 10_000
 

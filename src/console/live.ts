@@ -12,6 +12,7 @@ type LiveOptions = {
   take(): Promise<LiveBatch>
   signal: AbortSignal
   now(): number
+  /** May be called more than once. */
   onEnd(): void
 }
 
@@ -21,7 +22,12 @@ type LiveOptions = {
  */
 export function toLiveResponse(options: LiveOptions): Response {
   const batches = toBatches(options)
-  options.signal.addEventListener('abort', () => void batches.return(undefined), { once: true })
+  // A generator that has not begun does not run its `finally`.
+  const end = () => {
+    void batches.return(undefined)
+    options.onEnd()
+  }
+  options.signal.addEventListener('abort', end, { once: true })
   const stream = new ReadableStream<Uint8Array>({
     async pull(controller) {
       const { value, done } = await batches.next()

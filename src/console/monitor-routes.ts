@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts'
 import type { ClickHouseReader } from './clickhouse.ts'
-import { ConsoleError, invalid } from './exchange.ts'
+import { ConsoleError, invalid, once } from './exchange.ts'
 import { contracts } from './figures.ts'
 import { findAll } from './find.ts'
 import { intervalMs, type Point } from './history.ts'
@@ -92,9 +92,9 @@ function liveRoutes({ ask, closing, now }: MonitorParts): ConsoleRoutes {
         take: async () => addBatches((await ask<LiveBatch>(question)).answers),
         signal: AbortSignal.any([request.signal, closing]),
         now,
-        onEnd: () => {
+        onEnd: once(() => {
           watching -= 1
-        },
+        }),
       })
     },
   }

@@ -102,13 +102,14 @@ test('holds events until the journal is open, and serves the rest', async () => 
     createCloser: createReportingCloser((call, name) => {
       if (call !== 'add' || name !== 'quotas') return
       const paths = ['/_readiness', '/_liveness', '/api/health', '/api/sdk/config', '/metrics']
+      paths.push('/console/api/overview')
       early.push(fetch(`${url}/e`, { method: 'POST', body: event }))
       early.push(fetch(`${url}/api/events/track`, { method: 'POST', body: '{}' }))
       early.push(...paths.map((path) => fetch(url + path)))
     }),
   })
   const replies = await Promise.all(early)
-  expect(replies.map(({ status }) => status)).toEqual([200, 400, 503, 200, 503, 200, 200])
+  expect(replies.map(({ status }) => status)).toEqual([200, 400, 503, 200, 503, 200, 200, 503])
   expect(await replies[0]!.json()).toEqual({ code: 1, status: 'ok' })
   expect(await replies[1]!.json()).toEqual({ error: 'Missing required field: event_type' })
   expect(await replies[2]!.json()).toMatchObject({ status: 'unavailable', phase: 'starting' })
