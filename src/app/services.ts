@@ -154,7 +154,7 @@ const redisStartMsMax = 1000
 /** Measured: a body of 20 MB takes 150 MB while it is processed, and ten times as long as one collection. */
 const collectEveryBytes = 64 * 1024 * 1024
 
-const ballastBytes = 160 * 1024 * 1024
+const ballastBytes = 96 * 1024 * 1024
 
 /** Target: P95 < 200 ms. Waiting for the commit adds up to two event-loop iterations. */
 const turn = {

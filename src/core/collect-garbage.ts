@@ -44,7 +44,7 @@ export function createGarbageCollector({
 /**
  * A buffer that is never used, so that the system gives it no memory. JSC counts it as heap, and
  * collects after the heap has grown by a share of its size: with it, the serving thread may leave
- * some 50 MiB of garbage more between two collections. Keep a reference to it.
+ * some 30 MiB of garbage more between two collections. Keep a reference to it.
  */
 export const createBallast = (bytes: number): ArrayBuffer => new ArrayBuffer(bytes)
 
