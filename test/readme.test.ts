@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { Glob } from 'bun'
 import { settingsTable } from './support/settings-table.ts'
+import { tablesDocument } from './support/tables-document.ts'
 
 const root = join(import.meta.dir, '..')
 const read = (path: string) => readFileSync(join(root, path), 'utf8')
@@ -23,6 +24,10 @@ describe('documents', () => {
       .split('\n')
       .filter((row) => !readme.includes(row))
     expect(missing).toEqual([])
+  })
+
+  test('docs/tables.md is what the comments of the tables make', () => {
+    expect(read('docs/tables.md')).toBe(tablesDocument())
   })
 
   test('names the version of Bun that the image has, wherever it is fetched', () => {

@@ -10,9 +10,8 @@ import {
   type Rebuild,
   readOperatorColumns,
   syncReplica,
-  toLiteral,
 } from './table-copy.ts'
-import { tables } from './tables.ts'
+import { tables, toLiteral } from './tables.ts'
 
 /**
  * Migration 2: partitions by the month of receipt, and the row received first stays.

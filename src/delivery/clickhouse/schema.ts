@@ -1,6 +1,7 @@
 import { recordingColumns } from '../../core/event.ts'
 import { type Log, silentLog } from '../../core/log.ts'
 import type { ClickHouse } from './client.ts'
+import { comments, firstWinsComment } from './comments.ts'
 import { partitionByReceipt } from './partition-by-receipt.ts'
 import type { Migration } from './table-copy.ts'
 import {
@@ -12,7 +13,9 @@ import {
   tables,
   toCreate,
   toCreateTable,
+  toDefinition,
   toDialect,
+  toLiteral,
   toTtl,
 } from './tables.ts'
 
@@ -59,6 +62,7 @@ const migrations: readonly ((migration: Migration) => Promise<boolean>)[] = [
   createTables,
   partitionByReceipt,
   addWarnings,
+  addComments,
 ]
 
 async function createTables({ clickhouse, settings, dialect }: Migration): Promise<boolean> {
@@ -73,6 +77,25 @@ async function addWarnings({ clickhouse, dialect }: Migration): Promise<boolean>
   for (const name of ['recordings', 'link_events'] as const) {
     const column = `ADD COLUMN IF NOT EXISTS ingest_warnings ${type}`
     await clickhouse.command(`ALTER TABLE ${name}${dialect.onCluster} ${column}`)
+  }
+  return true
+}
+
+/** Migration 4: comments of tables and columns, and columns that are computed when they are read. */
+async function addComments({ clickhouse, dialect }: Migration): Promise<boolean> {
+  for (const { name, columns, aliases = {} } of tables) {
+    const { table, columns: texts } = comments[name]
+    const changes = [
+      ...Object.entries(aliases).map(
+        ([column, type]) => `ADD COLUMN IF NOT EXISTS ${toDefinition(column, type, texts[column])}`,
+      ),
+      ...Object.keys(columns).map(
+        (column) => `COMMENT COLUMN IF EXISTS ${column} ${toLiteral(texts[column]!)}`,
+      ),
+      `COMMENT COLUMN IF EXISTS first_wins ${toLiteral(firstWinsComment)}`,
+      `MODIFY COMMENT ${toLiteral(table)}`,
+    ]
+    await clickhouse.command(`ALTER TABLE ${name}${dialect.onCluster} ${changes.join(', ')}`)
   }
   return true
 }

@@ -7,6 +7,7 @@ import {
   type Table,
   type TableSettings,
   toCreateTable,
+  toLiteral,
 } from './tables.ts'
 
 export type Migration = {
@@ -64,7 +65,11 @@ export async function readOperatorColumns({
   name,
   table,
 }: Rebuild): Promise<Operators> {
-  const own = [...Object.keys(table.columns), 'first_wins'].map(toLiteral)
+  const own = [
+    ...Object.keys(table.columns),
+    ...Object.keys(table.aliases ?? {}),
+    'first_wins',
+  ].map(toLiteral)
   const ofTable = `database = currentDatabase() AND table = ${toLiteral(name)}`
   const columns = await clickhouse.query<Record<'name' | 'type' | 'kind' | 'value', string>>(
     `SELECT name, type, default_kind AS kind, default_expression AS value FROM system.columns
@@ -117,5 +122,3 @@ const copySettings = Object.entries({
 })
   .map(([setting, value]) => `${setting} = ${value}`)
   .join(', ')
-
-export const toLiteral = (value: string) => `'${value.replace(/[\\']/g, '\\$&')}'`

@@ -7,6 +7,7 @@ import {
   linkColumns,
   recordingColumns,
 } from '../../core/event.ts'
+import { comments, firstWinsComment } from './comments.ts'
 
 /** The table of each kind of record. */
 export const tableOf = {
@@ -29,6 +30,8 @@ export type Table = {
   name: TableName
   /** The columns of the canonical line. */
   columns: Columns
+  /** Columns that are computed when they are read. */
+  aliases?: Readonly<Record<string, string>>
   indexes: readonly string[]
   /** A prefix of `orderBy`: ClickHouse keeps only these columns of every 8192nd row in memory. */
   primaryKey?: string
@@ -82,6 +85,7 @@ export const tables: readonly Table[] = [
   {
     name: 'dead_letters',
     columns: deadLetterColumns,
+    aliases: { source: 'LowCardinality(String) ALIAS protocol' },
     indexes: [minmax('received_at')],
     orderBy: 'project, toDate(received_at), reason, uuid',
     // Long enough to notice and repair the cause. Dead letters are not data of the project.
@@ -126,7 +130,15 @@ export type TableSettings = Readonly<Record<string, string | number>>
  * falls as `received_at` rises, so the row received first stays.
  */
 const firstWins =
-  'first_wins UInt64 MATERIALIZED bitNot(toUInt64(toUnixTimestamp64Milli(received_at))) CODEC(T64, LZ4)'
+  'UInt64 MATERIALIZED bitNot(toUInt64(toUnixTimestamp64Milli(received_at))) CODEC(T64, LZ4)'
+
+/** A column with its comment, which stands before its codec. */
+export function toDefinition(column: string, type: string, comment = ''): string {
+  const [plain, codec] = type.split(/ (?=CODEC)/)
+  return `${column} ${plain} COMMENT ${toLiteral(comment)}${codec === undefined ? '' : ` ${codec}`}`
+}
+
+export const toLiteral = (value: string) => `'${value.replace(/[\\']/g, '\\$&')}'`
 
 /**
  * Partitions go by the month of receipt: the time that a client claims must not decide how many
@@ -134,17 +146,27 @@ const firstWins =
  */
 export function toCreateTable(table: Table, dialect: Dialect, options: TableOptions): string {
   const { name = table.name, ttlDays, added = [], settings = {} } = options
-  const columns = Object.entries(table.columns).map(([column, [type]]) => `${column} ${type}`)
+  const { columns: texts, table: comment } = comments[table.name]
+  const columns = [
+    ...Object.entries(table.columns).map(([column, [type]]) => [column, type] as const),
+    ...Object.entries(table.aliases ?? {}),
+  ].map(([column, type]) => toDefinition(column, type, texts[column]))
   return toCreate(
     {
       name,
-      definitions: [...columns, ...added, firstWins, ...table.indexes],
+      definitions: [
+        ...columns,
+        ...added,
+        toDefinition('first_wins', firstWins, firstWinsComment),
+        ...table.indexes,
+      ],
       version: 'first_wins',
       partitionBy: 'toYYYYMM(received_at)',
       ...(table.primaryKey === undefined ? {} : { primaryKey: table.primaryKey }),
       orderBy: table.orderBy,
       ttl: toTtl(table.ttlDays ?? ttlDays),
       settings,
+      comment,
     },
     dialect,
   )
@@ -165,6 +187,7 @@ export type NewTable = {
   orderBy: string
   ttl?: string | undefined
   settings?: TableSettings
+  comment?: string
 }
 
 /** Records leave the journal after their insert, so an insert must be synced to the disk. */
@@ -183,5 +206,6 @@ export function toCreate(table: NewTable, dialect: Dialect): string {
     `SETTINGS ${Object.entries(settings)
       .map(([setting, value]) => `${setting} = ${value}`)
       .join(', ')}`,
+    ...(table.comment === undefined ? [] : [`COMMENT ${toLiteral(table.comment)}`]),
   ].join('\n')
 }

@@ -59,6 +59,17 @@ test('migrates a server from one node and from three at once', async () => {
   expect(await countOf(left)).toBe(0)
 })
 
+test('describes every column, and gives dead letters a source', async () => {
+  await migrateAsNode()
+  const columns = `system.columns WHERE database = currentDatabase() AND table IN
+    ('events', 'recordings', 'link_events', 'dead_letters')`
+  expect(await countOf(columns)).toBeGreaterThan(80)
+  expect(await countOf(`${columns} AND comment = ''`)).toBe(0)
+  const tables = `system.tables WHERE database = currentDatabase() AND comment != ''`
+  expect(await countOf(tables)).toBe(4)
+  expect(await countOf('dead_letters WHERE source != protocol')).toBe(0)
+})
+
 test('keeps the rows that a node of the old version inserts meanwhile', async () => {
   const events = makeEvents(300)
   const node = connect()
