@@ -264,7 +264,7 @@ export const settingsSchema = Type.Object({
   TLS_CERT_FILE: optional(text('certificate chain, PEM; together with TLS_KEY_FILE serves HTTPS')),
   TLS_KEY_FILE: optional(text('private key of the certificate, PEM')),
   WORKERS: integer(
-    'HTTP processes on one port; above 1 needs CLICKHOUSE_URL and REDIS_URL',
+    'HTTP processes on one port; above 1 needs REDIS_URL, and CLICKHOUSE_URL unless SINKS=kafka',
     [1, 1, 256],
   ),
 })

@@ -85,6 +85,15 @@ describe('settings', () => {
     expect(faultsOf({ [name]: value })).toEndWith(`; did you mean ${meant}?`)
   })
 
+  test.each([
+    ['kafka', false],
+    ['clickhouse,kafka', true],
+    ['', true],
+  ])('WORKERS=2 with SINKS=%s needs CLICKHOUSE_URL: %p', (SINKS, isNeeded) => {
+    const faults = faultsOf({ WORKERS: '2', REDIS_URL: 'redis://x', SINKS })
+    expect(faults.includes('WORKERS=2 needs CLICKHOUSE_URL')).toBe(isNeeded)
+  })
+
   test('reports all faults at once', () => {
     const faults = faultsOf({
       ...{ PORT: 'x', WORKERS: '2', LOG_LEVEL: 'loud', PUBLIC_URL: 'x', TLS_CERT_FILE: 'c' },
