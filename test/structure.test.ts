@@ -82,7 +82,12 @@ function importFault(path: string, imported: string): string | undefined {
 
 function levelFault(path: string, target: string): string | undefined {
   // These files show the version.
-  const showVersion = ['src/main.ts', 'src/app/console.ts', 'src/app/introduction.ts']
+  const showVersion = [
+    'src/main.ts',
+    'src/app/console.ts',
+    'src/app/introduction.ts',
+    'src/observability/metrics.ts',
+  ]
   if (showVersion.includes(path) && target === 'package.json') return
   const [from, to] = [folderOf(path), folderOf(target)]
   if (from === to || levelOf(to) < levelOf(from)) return

@@ -74,6 +74,7 @@ export function toServerReadings(services: Services): Reading[] {
   return toReadings({
     byContract: services.counters.byContract,
     alteredByProject: services.counters.alteredByProject,
+    eventsByProject: services.counters.eventsByProject,
     journal: () => storage.journal.stats(),
     shipping: () => toShippingReading(services),
     memory: () => memory.used(),
@@ -91,12 +92,14 @@ export function toServerReadings(services: Services): Reading[] {
 function toShippingReading(services: Services): ReturnType<Sources['shipping']> {
   const { storage, counters, config } = services
   const { sinks, ring, ...stats } = storage.shipping.stats()
+  const health = storage.shipping.health()
   const committed = sum(Object.values(counters.byContract).map(({ committed }) => committed))
   const readings = Object.entries(sinks).map(([name, sink]) => {
     const recovered = storage.recovered[name] ?? {}
     const taken = total(sink.shipped) + total(sink.deadLettered)
     const waitingEvents = Math.max(0, committed + total(recovered) - taken)
-    return [name, { ...sink, recovered, waitingEvents }] as const
+    const isUp = health[name]?.state === 'healthy'
+    return [name, { ...sink, recovered, waitingEvents, isUp }] as const
   })
   return {
     sinks: Object.fromEntries(readings),

@@ -3,6 +3,7 @@ import type { Log } from '../core/log.ts'
 import type { CommittedBlock } from '../core/record.ts'
 import type { SinkName, SinkOffsets, SinkRefusal } from '../core/sink.ts'
 import { parseEnabledSinks } from './create-sinks.ts'
+import { createLagClock, type LagClock } from './lag.ts'
 import { addCounts, type SinkCounts } from './sink-counters.ts'
 import { startDeliveryThread, type ThreadHandle } from './thread-handle.ts'
 import type { FromThread, ThreadOptions, ThreadStatus } from './thread-messages.ts'
@@ -57,7 +58,14 @@ type ShippingStats = {
   recordingBytesMax: number
 }
 
-type SinkStats = SinkCounts & { cursor: number; waiting: number }
+type SinkStats = SinkCounts & {
+  cursor: number
+  waiting: number
+  /** The age of the oldest record that it lacks. */
+  lagMs: number
+  /** When it last stored a batch; 0 before the first. */
+  lastSuccessMs: number
+}
 
 export type ShippingOptions = Omit<ThreadOptions, 'takenBytes'> & {
   log: Log
@@ -97,6 +105,8 @@ class ThreadedShipping implements Shipping {
   #isClosing = false
   #endOffset: number
   #cursors: SinkOffsets = {}
+  readonly #lag: LagClock
+  readonly #lastSuccessMs: Partial<Record<SinkName, number>> = {}
   #status = noStatus
   /** The counts of earlier threads. */
   readonly #earlier: Partial<Record<SinkName, SinkCounts>> = {}
@@ -107,6 +117,7 @@ class ThreadedShipping implements Shipping {
     this.#options = options
     this.#sinks = parseEnabledSinks(options.config)
     this.#endOffset = options.endOffset
+    this.#lag = createLagClock({ endOffset: options.endOffset, now: Date.now })
   }
 
   start(): Promise<SinkOffsets> {
@@ -120,6 +131,7 @@ class ThreadedShipping implements Shipping {
 
   push(block: CommittedBlock): void {
     this.#endOffset = block.firstOffset + block.count
+    this.#lag.committed(this.#endOffset)
     // A thread that does not run yet reads its blocks from the journal.
     if (this.#isRunning) this.#thread?.push(block)
   }
@@ -140,7 +152,9 @@ class ThreadedShipping implements Shipping {
     const sinks = this.#bySink((name) => {
       const cursor = this.#cursors[name] ?? 0
       const counts = addCounts(this.#earlier[name], this.#status.sinks[name])
-      return { ...counts, cursor, waiting: Math.max(0, this.#endOffset - cursor) }
+      const waiting = Math.max(0, this.#endOffset - cursor)
+      const lastSuccessMs = this.#lastSuccessMs[name] ?? 0
+      return { ...counts, cursor, waiting, lagMs: this.#lag.lagMs(cursor), lastSuccessMs }
     })
     const transitBytes = this.#thread?.transitBytes() ?? 0
     const { ring } = this.#status
@@ -210,6 +224,7 @@ class ThreadedShipping implements Shipping {
 
   #advance(sink: SinkName, offset: number): void {
     this.#cursors[sink] = offset
+    this.#lastSuccessMs[sink] = Date.now()
     this.#options.onAdvanced(sink, offset)
   }
 

@@ -121,7 +121,10 @@ export type IngestOptions = {
   admission: Admission
   dedup: Pick<Dedup, 'claim'>
   journal: Pick<Journal, 'reserve' | 'append'>
-  counters: Pick<EventCounters, 'addCommitted' | 'addOutcome' | 'addAltered' | 'addRefused'>
+  counters: Pick<
+    EventCounters,
+    'addCommitted' | 'addOutcome' | 'addAltered' | 'addOfProject' | 'addRefused'
+  >
   log: Pick<Log, 'error'>
   dedupIdentity: 'uuid' | 'contract'
   /** The largest line of a recording. It may shrink when a sink learns its limit. */

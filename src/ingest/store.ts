@@ -4,7 +4,7 @@ import type { CanonicalEvent } from '../core/event.ts'
 import type { IngestRequest, Normalised, Outcome, ProtocolName } from '../core/protocol.ts'
 import type { Reservation } from '../journal/budget.ts'
 import type { Journal } from '../journal/journal.ts'
-import type { EventCounters } from '../observability/event-counters.ts'
+import type { EventCounters, ProjectCounts } from '../observability/event-counters.ts'
 import type { Admission, QuotaVerdict } from './admission.ts'
 import type { Claim } from './dedup/claim.ts'
 
@@ -59,12 +59,35 @@ export function settle(
   }
   const quotaLimited = quota.limited
   const overQuota = quotaDropped > 0 ? toOverQuota(events, quota.kept) : none
+  countByProject(counters, 'accepted', newEvents)
+  if (duplicates > 0)
+    countByProject(
+      counters,
+      'duplicate',
+      quota.kept.filter((_, index) => !claim.isNew(index)),
+    )
+  countByProject(counters, 'quota_dropped', overQuota)
   observer?.settled(protocol, claimed, { newEvents, overQuota })
   return { events: newEvents, rejections, moreRejected: more, duplicates, quotaLimited, overQuota }
 }
 
 const toProjectId = ({ kind, row }: CanonicalEvent) =>
   kind === 'link' ? row.project_id : row.project
+
+/** Most events of a request have the same project. */
+function countByProject(
+  counters: SettleOptions['counters'],
+  outcome: keyof ProjectCounts,
+  events: readonly CanonicalEvent[],
+): void {
+  let first = 0
+  for (let at = 1; at <= events.length; at += 1) {
+    const project = toProjectId(events[first]!)
+    if (at < events.length && toProjectId(events[at]!) === project) continue
+    counters.addOfProject(project, outcome, at - first)
+    first = at
+  }
+}
 
 const none: readonly CanonicalEvent[] = []
 
@@ -93,7 +116,7 @@ export type ObservedRequest = IngestRequest & { id: string }
 type Refusal = { error: IngestError; events: number; body: Uint8Array | undefined }
 
 export type SettleOptions = {
-  counters: Pick<EventCounters, 'addOutcome' | 'addAltered'>
+  counters: Pick<EventCounters, 'addOutcome' | 'addAltered' | 'addOfProject'>
   observer?: IngestObserver | undefined
 }
 

@@ -11,7 +11,16 @@ import type { ProtocolName } from '../core/protocol.ts'
 export function createEventCounters(
   isListed: (project: string) => boolean = () => false,
 ): EventCounters {
+  const eventsByProject = new Map<string, ProjectCounts>([[otherProjects, createProjectCounts()]])
   const alteredByProject = new Map<string, AlteredCounts>([[otherProjects, { duplicate: 0 }]])
+  function countsOf<C>(all: Map<string, C>, project: string, create: () => C): C {
+    const known = all.get(project)
+    if (known !== undefined) return known
+    if (all.size > projectLabelsMax || !isListed(project)) return all.get(otherProjects)!
+    const counts = create()
+    all.set(project, counts)
+    return counts
+  }
   const byContract = {
     capture: createContractCounters(),
     link: createContractCounters(),
@@ -21,11 +30,12 @@ export function createEventCounters(
   return {
     byContract,
     alteredByProject,
+    eventsByProject,
+    addOfProject(project, outcome, events) {
+      countsOf(eventsByProject, project, createProjectCounts)[outcome] += events
+    },
     addAltered(project, kind) {
-      const isKnown = alteredByProject.has(project)
-      const isNew = !isKnown && alteredByProject.size <= projectLabelsMax && isListed(project)
-      if (isNew) alteredByProject.set(project, {})
-      const counts = alteredByProject.get(isKnown || isNew ? project : otherProjects)!
+      const counts = countsOf<AlteredCounts>(alteredByProject, project, () => ({}))
       counts[kind] = (counts[kind] ?? 0) + 1
     },
     addCommitted(protocol, events) {
@@ -59,13 +69,22 @@ export type EventCounters = {
   addRefused(protocol: ProtocolName, events: number, code: ErrorCode): void
   /** One event that is stored otherwise than it was sent, or not again, by its project's id. */
   addAltered(project: string, kind: keyof AlteredCounts): void
+  /** Events of one project that had this outcome. */
+  addOfProject(project: string, outcome: keyof ProjectCounts, events: number): void
   byContract: Readonly<Record<ProtocolName, ContractCounters>>
   /** At most `projectLabelsMax` projects, all of the projects file; `other` counts the rest. */
   alteredByProject: ReadonlyMap<string, Readonly<AlteredCounts>>
+  /** Bounded in the same way. A rejected event may have no project, so it is not counted. */
+  eventsByProject: ReadonlyMap<string, Readonly<ProjectCounts>>
 }
 
 /** Events by the way in which they were altered. `duplicate`: an event that was stored before. */
 export type AlteredCounts = Partial<Record<Alteration | 'duplicate', number>>
+
+/** All counts are events. The names are label values of a metric. */
+export type ProjectCounts = { accepted: number; duplicate: number; quota_dropped: number }
+
+const createProjectCounts = (): ProjectCounts => ({ accepted: 0, duplicate: 0, quota_dropped: 0 })
 
 /** Clients choose ids of projects that no file lists, so only listed ones become labels. */
 const projectLabelsMax = 100

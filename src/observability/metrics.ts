@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { version } from '../../package.json'
 import { Timings } from './timings.ts'
 
 /** Upper bounds in seconds. Targets: a reply within 0.2 s (P95), a commit within 1 ms. */
@@ -32,6 +33,10 @@ export function createMetrics(readings: readonly Reading[]): Metrics {
   // For these Bun walks the whole heap on the serving thread. Measured: 80 ms for a million objects.
   for (const size of ['total', 'used', 'available'])
     registry.removeSingleMetric(`nodejs_heap_space_size_${size}_bytes`)
+  // Gauges with the suffix of a counter. Bun has no handles and requests of libuv.
+  for (const kind of ['handles', 'requests', 'resources'])
+    for (const suffix of ['', '_total'])
+      registry.removeSingleMetric(`nodejs_active_${kind}${suffix}`)
   const latency = new Timings({
     name: 'spillway_request_seconds',
     help: 'Seconds from the first byte of a request to its reply, by contract and HTTP status',
@@ -59,6 +64,13 @@ export function createMetrics(readings: readonly Reading[]): Metrics {
   }
   add(readings)
   add([
+    {
+      name: 'spillway_build_info',
+      help: 'Always 1; its labels are the versions of the server and of Bun',
+      type: 'gauge',
+      labels: ['version', 'bun'],
+      read: () => [{ labels: { version, bun: Bun.version }, value: 1 }],
+    },
     gauge(
       'spillway_metrics_time_seconds',
       'Unix time of this text; requests within one second share a text',

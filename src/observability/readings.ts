@@ -1,10 +1,12 @@
-import type { AlteredCounts, ContractCounters } from './event-counters.ts'
+import type { AlteredCounts, ContractCounters, ProjectCounts } from './event-counters.ts'
 import { counter, gauge, type Reading } from './metrics.ts'
+import { type SinkReading, sinkReadings } from './sink-readings.ts'
 
 /** Where the metrics read their numbers. The composition in `app/` provides it. */
 export type Sources = {
   byContract: Readonly<Record<string, ContractCounters>>
   alteredByProject: ReadonlyMap<string, Readonly<AlteredCounts>>
+  eventsByProject: ReadonlyMap<string, Readonly<ProjectCounts>>
   journal(): {
     bytes: number
     bytesMax: number
@@ -31,23 +33,12 @@ export type Sources = {
   now(): number
 }
 
-type Counts = Readonly<Record<string, number>>
-type SinkReading = {
-  recovered: Counts
-  shipped: Counts
-  deadLettered: Counts
-  retries: Counts
-  batches: number
-  waitingEvents: number
-  waiting: number
-}
-
 /** The metrics of everything but requests and realtime. Units stand in the names. */
 export function toReadings(sources: Sources): Reading[] {
   return [
     ...eventReadings(sources),
     ...journalReadings(sources),
-    ...sinkReadings(sources),
+    ...sinkReadings(sources.shipping),
     ...admissionReadings(sources),
     ...diskReadings(sources),
   ]
@@ -71,7 +62,7 @@ const stages = {
   overflowed: ['spillway_events_overflowed_total', 'Accepted events sent to the overflow topic'],
 } as const satisfies Record<Stage, readonly [name: string, help: string]>
 
-function eventReadings({ byContract, alteredByProject }: Sources): Reading[] {
+function eventReadings({ byContract, alteredByProject, eventsByProject }: Sources): Reading[] {
   const contracts = Object.entries(byContract)
   const byStage = (Object.keys(stages) as Stage[]).map((stage): Reading => {
     const [name, help] = stages[stage]
@@ -102,7 +93,17 @@ function eventReadings({ byContract, alteredByProject }: Sources): Reading[] {
         Object.entries(counts).map(([kind, value]) => ({ labels: { kind, project }, value })),
       ),
   }
-  return [...byStage, rejected, altered]
+  const ofProjects: Reading = {
+    name: 'spillway_project_events_total',
+    help: 'Events by project and outcome: accepted, duplicate or quota_dropped; `other` counts projects that the projects file does not list, and those above 100',
+    type: 'counter',
+    labels: ['project', 'outcome'],
+    read: () =>
+      [...eventsByProject].flatMap(([project, counts]) =>
+        Object.entries(counts).map(([outcome, value]) => ({ labels: { project, outcome }, value })),
+      ),
+  }
+  return [...byStage, rejected, altered, ofProjects]
 }
 
 function journalReadings({ journal, shipping, isDurable, now }: Sources): Reading[] {
@@ -115,15 +116,27 @@ function journalReadings({ journal, shipping, isDurable, now }: Sources): Readin
       isDurable ? 1 : 0,
     ),
     gauge('spillway_journal_bytes', 'Bytes of the journal on disk', () => journal().bytes),
-    gauge('spillway_journal_max_bytes', 'JOURNAL_MAX_BYTES', () => journal().bytesMax),
+    gauge(
+      'spillway_journal_max_bytes',
+      'Limit of spillway_journal_bytes (JOURNAL_MAX_BYTES); beyond it requests get 503',
+      () => journal().bytesMax,
+    ),
     gauge('spillway_journal_segments', 'Segment files of the journal', () => journal().segments),
     gauge(
       'spillway_journal_oldest_seconds',
       'Age of the oldest event that is not delivered',
       ageSeconds,
     ),
-    counter('spillway_journal_commits_total', 'Group commits', () => journal().commits),
-    counter('spillway_journal_records_total', 'Records committed', () => journal().eventsAppended),
+    counter(
+      'spillway_journal_commits_total',
+      'Group commits: one write and sync for all requests that wait',
+      () => journal().commits,
+    ),
+    counter(
+      'spillway_journal_records_total',
+      'Records committed: events and dead letters of the ingest',
+      () => journal().eventsAppended,
+    ),
     counter(
       'spillway_journal_damages_total',
       'Damaged places found in the journal',
@@ -134,7 +147,11 @@ function journalReadings({ journal, shipping, isDurable, now }: Sources): Readin
       'Bytes of recent records in memory for the shippers',
       () => shipping().ring.bytes,
     ),
-    gauge('spillway_ring_max_bytes', 'RING_BYTES_MAX', () => shipping().ring.bytesMax),
+    gauge(
+      'spillway_ring_max_bytes',
+      'Limit of spillway_ring_bytes (RING_BYTES_MAX)',
+      () => shipping().ring.bytesMax,
+    ),
     gauge(
       'spillway_ring_blocks',
       'Commits of recent records in memory',
@@ -149,74 +166,6 @@ function journalReadings({ journal, shipping, isDurable, now }: Sources): Readin
       'spillway_recording_bytes_max',
       'Largest record of a recording that every sink accepts; larger recordings are split',
       () => shipping().recordingBytesMax,
-    ),
-  ]
-}
-
-function sinkReadings({ shipping }: Sources): Reading[] {
-  const bySink = (pick: (sink: SinkReading) => number) => () =>
-    Object.entries(shipping().sinks).map(([sink, reading]) => ({
-      labels: { sink },
-      value: pick(reading),
-    }))
-  const bySinkAnd = (label: string, pick: (sink: SinkReading) => Counts) => () =>
-    Object.entries(shipping().sinks).flatMap(([sink, reading]) =>
-      Object.entries(pick(reading)).map(([name, value]) => ({
-        labels: { sink, [label]: name },
-        value,
-      })),
-    )
-  const total = (name: string, help: string) => ({ name, help, type: 'counter' }) as const
-  return [
-    {
-      ...total(
-        'spillway_sink_recovered_total',
-        'Events that the start found in the journal, not yet delivered, by contract',
-      ),
-      labels: ['sink', 'contract'],
-      read: bySinkAnd('contract', ({ recovered }) => recovered),
-    },
-    {
-      ...total('spillway_sink_shipped_total', 'Events on the sink’s disk, by contract'),
-      labels: ['sink', 'contract'],
-      read: bySinkAnd('contract', ({ shipped }) => shipped),
-    },
-    {
-      ...total(
-        'spillway_sink_dead_lettered_total',
-        'Events stored as dead letters because the sink refuses them, by reason',
-      ),
-      labels: ['sink', 'reason'],
-      read: bySinkAnd('reason', ({ deadLettered }) => deadLettered),
-    },
-    {
-      ...total('spillway_sink_retries_total', 'Sends that were repeated, by reason'),
-      labels: ['sink', 'reason'],
-      read: bySinkAnd('reason', ({ retries }) => retries),
-    },
-    {
-      ...total('spillway_sink_batches_total', 'Batches that the sink has stored'),
-      labels: ['sink'],
-      read: bySink(({ batches }) => batches),
-    },
-    {
-      name: 'spillway_sink_waiting_events',
-      help: 'Committed and recovered events that are neither shipped nor dead letters yet',
-      type: 'gauge',
-      labels: ['sink'],
-      read: bySink(({ waitingEvents }) => waitingEvents),
-    },
-    {
-      name: 'spillway_sink_waiting_records',
-      help: 'Journal records behind the sink’s cursor, dead letters of the ingest included',
-      type: 'gauge',
-      labels: ['sink'],
-      read: bySink(({ waiting }) => waiting),
-    },
-    counter(
-      'spillway_shipper_restarts_total',
-      'Restarts of the delivery thread after it ended unexpectedly',
-      () => shipping().threadRestarts,
     ),
   ]
 }

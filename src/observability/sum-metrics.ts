@@ -15,10 +15,13 @@ export const noSamples = (): Samples => ({ heads: new Map(), types: new Map(), v
  */
 const combineBy: readonly [RegExp, (a: number, b: number) => number][] = [
   [
-    /^spillway_durable$|^spillway_disk_|^(?:process_start|spillway_metrics)_time_seconds$/,
+    /^spillway_durable$|^spillway_sink_(?:up|last_success_timestamp_seconds)$|^spillway_disk_|^(?:process_start|spillway_metrics)_time_seconds$/,
     Math.min,
   ],
-  [/_oldest_seconds$|^nodejs_eventloop_lag|^nodejs_version_info$|_fds$/, Math.max],
+  [
+    /_oldest_seconds$|_lag_seconds$|^spillway_build_info$|^nodejs_eventloop_lag|^nodejs_version_info$|_fds$/,
+    Math.max,
+  ],
 ]
 
 export function parseMetrics(text: string): Samples {

@@ -66,7 +66,10 @@ export type LargeIngestOptions = StoreOptions &
     hold: SenderHold
     admission: Admission
     dedup: Pick<Dedup, 'claim'>
-    counters: Pick<EventCounters, 'addCommitted' | 'addOutcome' | 'addAltered' | 'addRefused'>
+    counters: Pick<
+      EventCounters,
+      'addCommitted' | 'addOutcome' | 'addAltered' | 'addOfProject' | 'addRefused'
+    >
     dedupIdentity: NormaliseContext['dedupIdentity']
     lineBytesMax(): number
     skewMsMin: number

@@ -144,7 +144,7 @@ describe('shipping', () => {
       sinks: {
         clickhouse: {
           ...{ shipped: { capture: 8 }, deadLettered: {}, retries: {}, batches: 2 },
-          ...{ cursor: 12, waiting: 3 },
+          ...{ cursor: 12, waiting: 3, lagMs: expect.any(Number), lastSuccessMs: 0 },
         },
       },
       ...{ ring: { bytes: 3, blocks: 1 }, transitBytes: 7, threadRestarts: 1 },

@@ -48,3 +48,15 @@ test('counts altered events by kind and project, for at most 100 projects of the
   expect(counters.alteredByProject.get('listed-0')!.duplicate).toBe(3)
   expect(counters.alteredByProject.get('other')!.duplicate).toBe(401)
 })
+
+test('counts the events of at most 100 projects of the projects file', () => {
+  const counters = createEventCounters((project) => project.startsWith('listed'))
+  counters.addOfProject('chosen-by-a-client', 'accepted', 3)
+  for (let index = 0; index < 500; index += 1)
+    counters.addOfProject(`listed-${index}`, 'accepted', 2)
+  expect(counters.eventsByProject.size).toBe(101)
+  expect(counters.eventsByProject.get('listed-0')).toEqual({
+    ...{ accepted: 2, duplicate: 0, quota_dropped: 0 },
+  })
+  expect(counters.eventsByProject.get('other')!.accepted).toBe(3 + 400 * 2)
+})

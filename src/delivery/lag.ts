@@ -1,0 +1,35 @@
+import type { Clock } from '../core/clock.ts'
+
+/** How long the oldest record that a sink lacks has been waiting. */
+export type LagClock = {
+  /** Records below `endOffset` are committed now. */
+  committed(endOffset: number): void
+  /** Milliseconds, at most a second too much; 0 if every record below the end is taken. */
+  lagMs(cursor: number): number
+}
+
+type Mark = { endOffset: number; sinceMs: number }
+
+/** When it is full, every second mark is left out: the answer is then too large by the gap between two marks. */
+const marksMax = 2048
+const markMs = 1000
+
+/** Keeps one mark a second at most. `endOffset`: records that the start found count as committed at the start. */
+export function createLagClock({ endOffset, now }: { endOffset: number; now: Clock }): LagClock {
+  let marks: Mark[] = [{ endOffset, sinceMs: now() }]
+  return {
+    committed(end) {
+      const last = marks.at(-1)!
+      if (now() - last.sinceMs < markMs) {
+        last.endOffset = end
+        return
+      }
+      marks.push({ endOffset: end, sinceMs: now() })
+      if (marks.length > marksMax) marks = marks.filter((_, at) => at % 2 === 1)
+    },
+    lagMs(cursor) {
+      const oldest = marks.find((mark) => mark.endOffset > cursor)
+      return oldest === undefined ? 0 : Math.max(0, now() - oldest.sinceMs)
+    },
+  }
+}
