@@ -42,7 +42,10 @@ test('under overload accepts some requests in time, refuses the rest, and loses 
   expect(refused.filter((one) => one.status !== 503 || one.retryAfter !== '1')).toEqual([])
   expect(Math.max(...answers.map(({ ms }) => ms))).toBeLessThan(slowestMsMax)
   const read = await scrape(server.url)
-  expect(read('spillway_intake_shed_total')).toBe(refused.length)
+  // Requests that wait hold memory, which may run out first.
+  const shed = read('spillway_intake_shed_total')
+  expect(shed).toBeGreaterThan(0)
+  expect(shed + read('spillway_intake_refused_total')).toBe(refused.length)
 
   const acknowledged = accepted.length * eventsPerRequest
   const count = async () => {
