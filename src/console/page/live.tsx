@@ -170,6 +170,7 @@ function Item({ item, isOpen, open }: ItemProps) {
         <button type="button" class="link" onClick={() => open(item)}>
           {event || (item.events > 1 ? `${toCount(item.events)} events` : 'request')}
         </button>
+        {reason && outcome !== 'duplicate' && <code class="narrow-only bad">{reason}</code>}
       </td>
       <td class="id" title={distinct_id}>
         {distinct_id}

@@ -37,6 +37,9 @@ function App() {
   const isFirst = useRef(true)
   useEffect(() => {
     document.title = `${page.title} · Spillway`
+    // On a phone the list of pages is wider than the screen.
+    const link = document.querySelector('nav.pages [aria-current]')
+    link?.scrollIntoView({ inline: 'center', block: 'nearest' })
     // After a change of the page the focus goes to its content, as after a new document.
     if (!isFirst.current) content.current?.focus()
     isFirst.current = false
