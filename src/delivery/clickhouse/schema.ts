@@ -18,6 +18,7 @@ import {
   toLiteral,
   toTtl,
 } from './tables.ts'
+import { toCreateView, views } from './views.ts'
 
 /**
  * Migrates the database to the schema of this version. Every statement may run twice, also on two
@@ -63,6 +64,7 @@ const migrations: readonly ((migration: Migration) => Promise<boolean>)[] = [
   partitionByReceipt,
   addWarnings,
   addComments,
+  createViews,
 ]
 
 async function createTables({ clickhouse, settings, dialect }: Migration): Promise<boolean> {
@@ -97,6 +99,12 @@ async function addComments({ clickhouse, dialect }: Migration): Promise<boolean>
     ]
     await clickhouse.command(`ALTER TABLE ${name}${dialect.onCluster} ${changes.join(', ')}`)
   }
+  return true
+}
+
+/** Migration 5: people and sessions. A table of the operator that has the name of a view stays. */
+async function createViews({ clickhouse, dialect }: Migration): Promise<boolean> {
+  for (const view of views) await clickhouse.command(toCreateView(view, dialect))
   return true
 }
 

@@ -62,12 +62,14 @@ test('migrates a server from one node and from three at once', async () => {
 test('describes every column, and gives dead letters a source', async () => {
   await migrateAsNode()
   const columns = `system.columns WHERE database = currentDatabase() AND table IN
-    ('events', 'recordings', 'link_events', 'dead_letters')`
+    ('events', 'recordings', 'link_events', 'dead_letters', 'persons', 'person_distinct_ids', 'sessions')`
   expect(await countOf(columns)).toBeGreaterThan(80)
   expect(await countOf(`${columns} AND comment = ''`)).toBe(0)
   const tables = `system.tables WHERE database = currentDatabase() AND comment != ''`
-  expect(await countOf(tables)).toBe(4)
+  expect(await countOf(tables)).toBe(7)
   expect(await countOf('dead_letters WHERE source != protocol')).toBe(0)
+  expect(await countOf('persons')).toBeGreaterThan(0)
+  expect(await countOf('sessions')).toBeGreaterThanOrEqual(0)
 })
 
 test('keeps the rows that a node of the old version inserts meanwhile', async () => {

@@ -28,3 +28,63 @@ ORDER BY (project, toDate(received_at), reason, uuid)
 TTL toDateTime(received_at) + toIntervalDay(90)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 1000
 COMMENT 'Events that were rejected, and rows that a sink refused; kept for 90 days';
+
+CREATE VIEW IF NOT EXISTS person_distinct_ids (project LowCardinality(String) COMMENT 'Id of the project', distinct_id String COMMENT 'The id that was merged', person_id String COMMENT 'Id of the person: the distinct_id of its last identification') AS
+SELECT a.project AS project, a.id AS distinct_id, coalesce(nullIf(b.target, ''), a.target) AS person_id
+FROM (SELECT project, other AS id, argMax(distinct_id, timestamp) AS target
+FROM (
+  SELECT project, timestamp, distinct_id,
+    JSONExtractString(properties, if(event = '$identify', '$anon_distinct_id', 'alias')) AS other
+  FROM events WHERE source = 'capture' AND event IN ('$identify', '$create_alias')
+)
+WHERE other != '' AND other != distinct_id AND (project, other) NOT IN (SELECT project, distinct_id FROM events WHERE source = 'capture' AND event = '$identify')
+GROUP BY project, id) AS a
+LEFT JOIN (SELECT project, other AS id, argMax(distinct_id, timestamp) AS target
+FROM (
+  SELECT project, timestamp, distinct_id,
+    JSONExtractString(properties, if(event = '$identify', '$anon_distinct_id', 'alias')) AS other
+  FROM events WHERE source = 'capture' AND event IN ('$identify', '$create_alias')
+)
+WHERE other != '' AND other != distinct_id AND (project, other) NOT IN (SELECT project, distinct_id FROM events WHERE source = 'capture' AND event = '$identify')
+GROUP BY project, id) AS b ON b.project = a.project AND b.id = a.target
+COMMENT 'Ids that $identify or $create_alias has merged into a person';
+
+CREATE VIEW IF NOT EXISTS persons (project LowCardinality(String) COMMENT 'Id of the project', person_id String COMMENT 'Id of the person: the distinct_id of its last identification', distinct_ids Array(String) COMMENT 'Ids of the person in events; at most 1000', first_seen DateTime64(3, 'UTC') COMMENT 'Time of the first event', last_seen DateTime64(3, 'UTC') COMMENT 'Time of the last event', events UInt64 COMMENT 'Number of events', properties String COMMENT 'JSON object: the latest value of $set, else the first of $set_once; of telemetry the latest user') AS
+SELECT person.project AS project, person.person_id AS person_id, distinct_ids, first_seen, last_seen, events,
+  coalesce(nullIf(details.properties, ''), '{}') AS properties
+FROM (
+  SELECT e.project AS project, coalesce(nullIf(merges.person_id, ''), e.distinct_id) AS person_id,
+    arraySort(groupUniqArray(1000)(e.distinct_id)) AS distinct_ids,
+    min(e.timestamp) AS first_seen, max(e.timestamp) AS last_seen, count() AS events
+  FROM events AS e LEFT JOIN person_distinct_ids AS merges
+  ON merges.project = e.project AND merges.distinct_id = e.distinct_id
+  GROUP BY project, person_id
+) AS person
+LEFT JOIN (SELECT project, person_id,
+  concat('{', arrayStringConcat(arraySort(groupArray(concat(toJSONString(name), ':', value))), ','), '}') AS properties
+FROM (
+  SELECT e.project AS project, coalesce(nullIf(merges.person_id, ''), e.distinct_id) AS person_id, property.1 AS name,
+    if(countIf(property.3) > 0, argMaxIf(property.2, e.timestamp, property.3), argMin(property.2, e.timestamp)) AS value
+  FROM (
+    SELECT project, distinct_id, timestamp, arrayJoin(if(source = 'telemetry', arrayMap(pair -> (pair.1, pair.2, true), JSONExtractKeysAndValuesRaw(user)),
+      arrayConcat(arrayMap(pair -> (pair.1, pair.2, true), JSONExtractKeysAndValuesRaw(user, '$set')), arrayMap(pair -> (pair.1, pair.2, false), JSONExtractKeysAndValuesRaw(user, '$set_once'))))) AS property
+    FROM events WHERE user != '{}'
+  ) AS e LEFT JOIN person_distinct_ids AS merges
+  ON merges.project = e.project AND merges.distinct_id = e.distinct_id
+  GROUP BY project, person_id, name
+)
+GROUP BY project, person_id) AS details ON details.project = person.project AND details.person_id = person.person_id
+COMMENT 'People: one row for each person of a project, from all of its events';
+
+CREATE VIEW IF NOT EXISTS sessions (project LowCardinality(String) COMMENT 'Id of the project', session_id String COMMENT 'Session id', distinct_id String COMMENT 'User id of the last event', started_at DateTime64(3, 'UTC') COMMENT 'Time of the first event', ended_at DateTime64(3, 'UTC') COMMENT 'Time of the last event', seconds Float64 COMMENT 'Time from the first to the last event', events UInt64 COMMENT 'Number of events', pages UInt64 COMMENT 'Number of page views: $pageview, and page of telemetry', entry_page String COMMENT 'First page: $current_url, or the name of telemetry', exit_page String COMMENT 'Last page', utm_source String COMMENT 'First utm_source of the session’s events', utm_medium String COMMENT 'First utm_medium of the session’s events', utm_campaign String COMMENT 'First utm_campaign of the session’s events') AS
+SELECT project, session_id, argMax(distinct_id, timestamp) AS distinct_id,
+  min(timestamp) AS started_at, max(timestamp) AS ended_at,
+  dateDiff('millisecond', started_at, ended_at) / 1000 AS seconds,
+  count() AS events, countIf(event = '$pageview' OR (source = 'telemetry' AND JSONExtractString(properties, '$type') = 'page')) AS pages,
+  argMinIf(if(source = 'telemetry', event, JSONExtractString(properties, '$current_url')), timestamp, event = '$pageview' OR (source = 'telemetry' AND JSONExtractString(properties, '$type') = 'page')) AS entry_page, argMaxIf(if(source = 'telemetry', event, JSONExtractString(properties, '$current_url')), timestamp, event = '$pageview' OR (source = 'telemetry' AND JSONExtractString(properties, '$type') = 'page')) AS exit_page,
+  argMinIf(JSONExtractString(properties, 'utm_source'), timestamp, JSONHas(properties, 'utm_source')) AS utm_source,
+  argMinIf(JSONExtractString(properties, 'utm_medium'), timestamp, JSONHas(properties, 'utm_medium')) AS utm_medium,
+  argMinIf(JSONExtractString(properties, 'utm_campaign'), timestamp, JSONHas(properties, 'utm_campaign')) AS utm_campaign
+FROM events WHERE session_id != ''
+GROUP BY project, session_id
+COMMENT 'Sessions: one row for each session_id of a project';
