@@ -8,6 +8,7 @@ import type { SinkName } from '../core/sink.ts'
 import type { ServiceProbe } from '../core/version.ts'
 import { parseEnabledSinks } from '../delivery/create-sinks.ts'
 import { importKeySet, keysFileMissing } from '../platform/auth/keys.ts'
+import { withoutKeys } from '../platform/auth/without-keys.ts'
 import { ProjectsFileError, parseProjectsFile } from '../projects/file.ts'
 import { probeRedis } from '../redis/probe.ts'
 import { loadTls } from './listener.ts'
@@ -31,9 +32,9 @@ export async function checkConfig(environment: Environment): Promise<ConfigRepor
   const { config, warnings, faults } = readConfig(environment, findOriginFaults)
   const report: ConfigReport = { faults, warnings, found: [] }
   const sinks = attempt(report, () => parseEnabledSinks(config)) ?? []
-  checkProjects(report, config)
+  const hasClients = checkProjects(report, config)
   checkCertificate(report, config)
-  await checkKeys(report, config)
+  await checkKeys(report, config, hasClients)
   checkFolder(report, config)
   await checkServices(report, config, sinks)
   return report
@@ -50,14 +51,17 @@ function attempt<T>({ faults }: ConfigReport, work: () => T): T | undefined {
   }
 }
 
-function checkProjects(report: ConfigReport, { PROJECTS_FILE: path }: Config): void {
-  if (path === undefined) return
+/** Returns whether there are clients. */
+function checkProjects(report: ConfigReport, { PROJECTS_FILE: path }: Config): boolean {
+  if (path === undefined) return false
   try {
-    const { projects } = parseProjectsFile(readFileSync(path, 'utf8'), path)
+    const { projects, clients } = parseProjectsFile(readFileSync(path, 'utf8'), path)
     report.found.push(`PROJECTS_FILE ${path}: ${projects.length} projects`)
+    return clients.length > 0
   } catch (error) {
     const reasons = error instanceof ProjectsFileError ? error.faults : [(error as Error).message]
     report.faults.push(...reasons.map((reason) => `PROJECTS_FILE ${path}: ${reason}`))
+    return false
   }
 }
 
@@ -75,10 +79,12 @@ function checkCertificate(report: ConfigReport, config: Config): void {
   }
 }
 
-async function checkKeys(report: ConfigReport, config: Config): Promise<void> {
+async function checkKeys(report: ConfigReport, config: Config, hasClients: boolean): Promise<void> {
   const { AUTH_KEYS_FILE: path, NODE_ENV: environment } = config
   if (path === undefined) {
-    if (environment === 'production') report.faults.push(keysFileMissing)
+    if (environment !== 'production') return
+    if (hasClients) report.faults.push(keysFileMissing)
+    else report.warnings.push(withoutKeys)
     return
   }
   try {

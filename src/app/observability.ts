@@ -60,7 +60,12 @@ function createServerPlatformHealth(
   telemetry: () => boolean,
   database: () => boolean,
 ): PlatformHealth {
-  const probes = { telemetry, auth: auth.isHealthy, websocket: realtime.isHealthy, database }
+  const probes = {
+    telemetry,
+    auth: auth.isHealthy,
+    websocket: () => !auth.isOff && realtime.isHealthy(),
+    database,
+  }
   return createPlatformHealth({ probes, now: Date.now })
 }
 

@@ -10,6 +10,7 @@ import { type Auth, createAuth } from '../platform/auth/auth.ts'
 import { createDirectory } from '../platform/auth/directory.ts'
 import { createRedisRefreshStore } from '../platform/auth/refresh-redis.ts'
 import { createSqliteRefreshStore } from '../platform/auth/refresh-sqlite.ts'
+import { createAuthWithoutKeys, withoutKeys } from '../platform/auth/without-keys.ts'
 import { defaultLimits } from '../platform/realtime/limits.ts'
 import { createRealtime, type Realtime } from '../platform/realtime/realtime.ts'
 import { createSdkConfig, type SdkConfig } from '../platform/sdk-config/config.ts'
@@ -80,6 +81,11 @@ async function openAuth(options: PlatformOptions): Promise<Auth> {
           redis.require((commands) => commands.script(script, key, values)),
       })
     : createSqliteRefreshStore({ folder: join(config.dataDir, 'auth') })
+  const isProduction = config.NODE_ENV === 'production'
+  if (isProduction && config.AUTH_KEYS_FILE === undefined && projects.clients().length === 0) {
+    log.warn({}, withoutKeys)
+    return createAuthWithoutKeys({ store })
+  }
   try {
     return await createAuth({
       settings: {
@@ -89,7 +95,7 @@ async function openAuth(options: PlatformOptions): Promise<Auth> {
         refreshSeconds: config.AUTH_REFRESH_SECONDS,
         sessionSeconds: config.AUTH_SESSION_SECONDS,
         publicUrl: config.PUBLIC_URL,
-        production: config.NODE_ENV === 'production',
+        production: isProduction,
         dataDir: config.dataDir,
       },
       directory: createDirectory({ clients: projects.clients, users: projects.users }),
@@ -108,6 +114,7 @@ function openRealtime({ config, log, now, ...options }: PlatformOptions, auth: A
   const { streams, clientIp } = options
   return createRealtime({
     auth,
+    isOff: auth.isOff,
     isAllowedOrigin: (origin) => options.isOriginAllowed(origin, '/socket.io/'),
     clientIp: (request, server) => clientIp(request, server.requestIP(request)?.address ?? ''),
     waitSeconds: toWaitSeconds(options.connections, { hold: options.hold, now }),

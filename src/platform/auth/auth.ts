@@ -21,6 +21,8 @@ export type Auth = Routes &
      * tried.
      */
     firstClient: FirstClient | undefined
+    /** It issues no tokens, because it has no signing keys. */
+    isOff: boolean
     /** Calls back with the public id of each session that is revoked on this node. */
     onRevoked(listener: (session: string) => void): void
     /** Signs and verifies a token, and queries the store. */
@@ -50,7 +52,7 @@ export type AuthOptions = {
   verifier?: Verifier
 }
 
-/** Throws if the signing keys are unusable, and in production without signing keys. */
+/** Throws if the signing keys are unusable, and if there are none in production although there are clients. */
 export async function createAuth(options: AuthOptions): Promise<Auth> {
   const { settings, store, log, now } = options
   const keys = await createKeys({ ...settings, file: settings.keysFile, log })
@@ -89,6 +91,7 @@ export async function createAuth(options: AuthOptions): Promise<Auth> {
     authenticate: identities.authenticate,
     isCurrent: identities.isCurrent,
     firstClient,
+    isOff: false,
     onRevoked: (listener) => void listeners.push(listener),
     isHealthy: () => isHealthy(tokens, store),
     close() {

@@ -118,7 +118,7 @@ export async function generateKeySet(): Promise<string> {
 type Algorithm = 'EdDSA' | 'RS256'
 
 export const keysFileMissing =
-  'AUTH_KEYS_FILE is not set, and NODE_ENV=production refuses to sign with a development key: ' +
+  'AUTH_KEYS_FILE is not set although the projects file has clients, and NODE_ENV=production refuses to sign with a development key: ' +
   'make one with `bun run make-key --out keys.json` and name it there'
 
 const rsaBitsMin = 2048

@@ -21,6 +21,7 @@ export type HandshakeOptions = {
   engine: Engine
   headersOf: (request: Request) => Record<string, string>
   isAllowedOrigin: (origin: string) => boolean
+  isOff?: boolean | undefined
   clientIp: (request: Request, server: EngineServer) => string
   /** Seconds until this address, or /64, may connect again; 0: at once. */
   waitSeconds: (sender: string) => number | Promise<number>
@@ -41,6 +42,7 @@ export function createHandshake(options: HandshakeOptions): Handshake {
     if (origin !== null && !isAllowedOrigin(origin) && !isSameOrigin(origin, request))
       throw new Rejection('origin')
     const sid = parseSid(request.url)
+    if (options.isOff) throw new Rejection('no_tokens')
     if (request.method === 'POST') return await takeBody(request, { sid, server })
     if (request.headers.has('upgrade')) checkUpgrade(request, sid)
     // The engine decides in the same way what is a handshake: an empty sid is none.
@@ -165,6 +167,10 @@ function isSameOrigin(origin: string, request: Request): boolean {
 const rejections = {
   origin: { status: 403, message: 'this origin may not connect' },
   rate: { status: 429, message: 'too many connections from this address' },
+  no_tokens: {
+    status: 503,
+    message: 'this server issues no tokens: its AUTH_KEYS_FILE is not set',
+  },
   full: { status: 503, message: 'the server takes no more connections at the moment' },
   length: { status: 411, message: 'a polling body needs a Content-Length' },
   size: { status: 413, message: 'the body is too large' },

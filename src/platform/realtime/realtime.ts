@@ -38,6 +38,8 @@ export type Realtime = Handshake & {
 
 export type RealtimeOptions = {
   auth: Pick<Identities, 'authenticate' | 'isCurrent'>
+  /** Refuses every connection: the server issues no tokens. */
+  isOff?: boolean
   isAllowedOrigin: (origin: string) => boolean
   clientIp: (request: Request, server: EngineServer) => string
   /** Seconds until this address, or /64, may connect again; 0: at once. */

@@ -48,9 +48,18 @@ test('lists all faults of settings, files and services at once, and writes nothi
 })
 
 test('names what a start in production lacks', async () => {
-  const { exitCode, errors } = await check({ NODE_ENV: 'production', WORKERS: '2' })
+  using folder = temporaryFolder()
+  const projects = join(folder.path, 'projects.toml')
+  writeFileSync(projects, '[[clients]]\nid = "backend"\npublic = true\n')
+  const production = { NODE_ENV: 'production', DATA_DIR: folder.path }
+  const withoutClients = await check(production)
+  expect(withoutClients.exitCode).toBe(0)
+  expect(withoutClients.errors).toContain('warning: AUTH_KEYS_FILE is not set: tokens and')
+  const { exitCode, errors } = await check({
+    ...{ ...production, WORKERS: '2', PROJECTS_FILE: projects },
+  })
   expect(exitCode).toBe(78)
-  expect(errors).toContain('fault: AUTH_KEYS_FILE is not set')
+  expect(errors).toContain('fault: AUTH_KEYS_FILE is not set although')
   expect(errors).toContain('fault: WORKERS=2 needs CLICKHOUSE_URL')
   expect(errors).toContain('fault: WORKERS=2 needs REDIS_URL')
 })

@@ -14,15 +14,49 @@ function startFailing(folder: string, environment: Record<string, string>) {
   return run([main], { environment: { ...data, ...environment } })
 }
 
-test('refuses to start in production without signing keys, and names the remedy', async () => {
+test('refuses to start in production with clients and without signing keys, and names the remedy', async () => {
   using folder = temporaryFolder()
-  const { exitCode, errors } = await startFailing(folder.path, { NODE_ENV: 'production' })
+  const projects = join(folder.path, 'projects.toml')
+  writeFileSync(projects, '[[clients]]\nid = "backend"\npublic = true\n')
+  const { exitCode, errors } = await startFailing(folder.path, {
+    ...{ NODE_ENV: 'production', PROJECTS_FILE: projects },
+  })
   expect(exitCode).toBe(1)
   expect(errors).toBe(
-    'AUTH_KEYS_FILE is not set, and NODE_ENV=production refuses to sign with a development key: ' +
+    'AUTH_KEYS_FILE is not set although the projects file has clients, and NODE_ENV=production refuses to sign with a development key: ' +
       'make one with `bun run make-key --out keys.json` and name it there\n',
   )
 })
+
+test('serves events in production without signing keys; what needs tokens answers 503', async () => {
+  await using server = await startSpillway({ NODE_ENV: 'production' })
+  const body = JSON.stringify({ api_key: 'phc_a', event: 'e', distinct_id: 'd' })
+  expect((await fetch(`${server.url}/e/`, { method: 'POST', body })).status).toBe(200)
+  for (const [method, path] of [
+    ['POST', '/api/auth/token'],
+    ['POST', '/api/auth/refresh'],
+    ['POST', '/api/auth/revoke'],
+    ['GET', '/api/auth/verify'],
+    ['GET', '/.well-known/jwks.json'],
+    ['GET', '/.well-known/oauth-authorization-server'],
+  ] as const) {
+    const reply = await fetch(`${server.url}${path}`, { method })
+    expect([path, reply.status]).toEqual([path, 503])
+    expect(await reply.json()).toEqual({
+      error: 'temporarily_unavailable',
+      error_description: 'this server issues no tokens: its AUTH_KEYS_FILE is not set',
+    })
+  }
+  const socket = await fetch(`${server.url}/socket.io/?EIO=4&transport=polling`)
+  expect(socket.status).toBe(503)
+  expect(await socket.json()).toMatchObject({ code: 'no_tokens' })
+  const health = await (await fetch(`${server.url}/api/health`)).json()
+  expect(health).toMatchObject({
+    status: 'degraded',
+    services: { telemetry: 'healthy', auth: 'unhealthy', websocket: 'unhealthy' },
+  })
+  expect(server.log()).toContain('AUTH_KEYS_FILE is not set: tokens and realtime answer 503')
+}, 60_000)
 
 test('names DATA_DIR if it cannot be a folder', async () => {
   using folder = temporaryFolder()

@@ -150,9 +150,9 @@ describe('WORKERS', () => {
       {
         CLICKHOUSE_URL: 'http://127.0.0.1:1',
         REDIS_URL: 'redis://127.0.0.1:1',
-        NODE_ENV: 'production',
+        AUTH_KEYS_FILE: '/none',
       },
-      ['AUTH_KEYS_FILE is not set', 'ended with 1 before it served'],
+      ['/none holds no signing keys', 'ended with 1 before it served'],
     ],
   ])(
     'refuses to start with %s',
