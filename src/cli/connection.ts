@@ -70,6 +70,9 @@ function toBase(given: string | undefined): string {
   throw new CommandError(`${base} is not a URL, such as http://127.0.0.1:3000`)
 }
 
+/** Where the embedded ClickHouse of a server on this machine answers. */
+export const toQueryUrl = () => `http://127.0.0.1:${process.env.EMBEDDED_CLICKHOUSE_PORT || 8123}`
+
 async function toFailure(response: Response, base: string): Promise<CommandError> {
   const text = await response.text()
   try {

@@ -11,6 +11,7 @@ type Service = {
   environment?: Record<string, string>
   depends_on?: Record<string, unknown> | string[]
   volumes?: string[]
+  ports?: string[]
   cap_drop?: string[]
   read_only?: boolean
   networks?: { default?: { ipv4_address?: string } }
@@ -50,6 +51,18 @@ test('refers only to services, volumes and secrets that it declares', () => {
     expect(Object.keys(volumes)).toEqual(expect.arrayContaining(named))
     expect(Object.keys(secrets)).toEqual(expect.arrayContaining(given.map(({ source }) => source)))
   }
+})
+
+test('the file of a server that runs alone is valid, and keeps its port on this machine', async () => {
+  const path = join(import.meta.dir, '../../deploy/compose.yaml')
+  const alone = Bun.YAML.parse(await Bun.file(path).text()) as Compose
+  expect(validator.Errors(alone)).toEqual([true, []])
+  const { environment = {}, ports, volumes, cap_drop } = alone.services.spillway!
+  expect(loadConfig(environment).warnings).toEqual([])
+  expect({ ports, volumes, cap_drop }).toEqual({
+    ...{ ports: ['127.0.0.1:3000:3000'], volumes: ['data:/data'], cap_drop: ['ALL'] },
+  })
+  expect(Object.keys(alone.volumes)).toEqual(['data'])
 })
 
 test('nodes have valid settings and separate volumes', () => {

@@ -8,6 +8,8 @@ const script = join(root, '../shared/tools/build-image')
 export type ImageTool = {
   name: string
   build: string[]
+  /** Further arguments of `build`, for the image without the embedded ClickHouse. */
+  slim: string[]
   inspect: string[]
   run(environment: Record<string, string>, command: readonly string[]): string[]
 }
@@ -18,6 +20,7 @@ export function findImageTool(tag: string): ImageTool | undefined {
     return {
       name: 'docker',
       build: ['docker', 'build', '-q', '-t', tag, root],
+      slim,
       inspect: ['docker', 'image', 'inspect', '--format', '{{json .Config}}', tag],
       run: (environment, command) => [
         ...['docker', 'run', '--rm', '--network', 'host', ...toOptions(environment), tag],
@@ -28,6 +31,7 @@ export function findImageTool(tag: string): ImageTool | undefined {
     return {
       name: 'build-image',
       build: [script, root, tag],
+      slim,
       inspect: [script, '--inspect', tag],
       run: (environment, command) => [
         ...[script, '--run', tag, ...toOptions(environment)],
@@ -36,6 +40,8 @@ export function findImageTool(tag: string): ImageTool | undefined {
     }
   return undefined
 }
+
+const slim = ['--build-arg', 'EMBEDDED=0']
 
 const toOptions = (environment: Record<string, string>) =>
   Object.entries(environment).flatMap(([name, value]) => ['-e', `${name}=${value}`])

@@ -6,9 +6,10 @@ import { type ClickHouseService, startClickHouse } from '../services/clickhouse.
 import { temporaryFolder } from '../support/folder.ts'
 import { freePort } from '../support/port.ts'
 import { until } from '../support/until.ts'
-import { findImageTool } from './image-tool.ts'
+import { findImageTool, type ImageTool } from './image-tool.ts'
 
-const tool = findImageTool('spillway:test')
+const tool = findImageTool('spillway:test-slim')
+const aloneTool = findImageTool('spillway:test')
 if (!tool)
   console.warn(
     'The image is NOT tested: neither a container engine nor the build script is available.',
@@ -41,12 +42,16 @@ const withKeys = [
 
 type Contained = { url: string; port: number; child: Subprocess; log(): string }
 
-async function start(folder: string, environment: Record<string, string>): Promise<Contained> {
+async function start(
+  folder: string,
+  environment: Record<string, string>,
+  { image = tool!, command = withKeys }: { image?: ImageTool; command?: readonly string[] } = {},
+): Promise<Contained> {
   const port = freePort()
   const path = join(folder, 'log.jsonl')
   const output = openSync(path, 'a')
   const settings = { PORT: String(port), HOST: '127.0.0.1', ...environment }
-  const child = Bun.spawn(tool!.run(settings, withKeys), {
+  const child = Bun.spawn(image.run(settings, command), {
     stdin: 'ignore',
     stdout: output,
     stderr: output,
@@ -68,7 +73,7 @@ async function start(folder: string, environment: Record<string, string>): Promi
 describe.skipIf(!tool)('the image', () => {
   beforeAll(async () => {
     clickhouse = await startClickHouse()
-    await run(tool!.build)
+    await run([...tool!.build, ...tool!.slim])
     config = JSON.parse(await run(tool!.inspect))
   }, buildMsMax)
   afterAll(async () => await clickhouse?.stop())
@@ -104,6 +109,28 @@ describe.skipIf(!tool)('the image', () => {
     expect(rows.trim().split('\n')).toEqual(names)
     expect(await isHealthy(port)).toBe(false)
   }, 120_000)
+
+  test('runs alone, without any setting: takes events and answers queries', async () => {
+    await run(aloneTool!.build)
+    using folder = temporaryFolder()
+    const queryPort = freePort()
+    const { url, child } = await start(
+      folder.path,
+      { EMBEDDED_CLICKHOUSE_PORT: String(queryPort) },
+      { image: aloneTool!, command: ['sh', 'src/start.sh'] },
+    )
+    const body = JSON.stringify({ event: 'alone', distinct_id: 'user', api_key: 'phc_image' })
+    expect((await fetch(`${url}/e`, { method: 'POST', body })).status).toBe(200)
+    const query = "SELECT event FROM events WHERE event = 'alone'"
+    const ask = async () => {
+      const reply = await fetch(`http://127.0.0.1:${queryPort}/`, { method: 'POST', body: query })
+      return (await reply.text()).trim() === 'alone'
+    }
+    await until(() => ask().catch(() => false), { timeoutMs: 30_000, what: 'the row' })
+    expect((await fetch(`${url}/api/auth/token`, { method: 'POST' })).status).toBe(503)
+    child.kill('SIGTERM')
+    expect(await child.exited).toBe(0)
+  }, 600_000)
 
   test('without the embedded ClickHouse it asks for CLICKHOUSE_URL', async () => {
     using folder = temporaryFolder()

@@ -121,3 +121,13 @@ test('wrong arguments and a server that is away get a sentence', async () => {
   const bad = await command('dead-letters', 'list', '--contract', 'nix')
   expect([bad.exitCode, bad.errors]).toEqual([1, expect.stringContaining('is not one of capture')])
 }, 30_000)
+
+test('query asks the embedded ClickHouse of this machine', async () => {
+  const environment = { EMBEDDED_CLICKHOUSE_PORT: new URL(server.queryUrl).port }
+  const query = (...args: string[]) => run(['src/cli/query.ts', ...args], { environment })
+  const answer = await query('SELECT 40 + 2 AS answer')
+  expect([answer.exitCode, answer.output]).toEqual([0, expect.stringContaining('42')])
+  const faulty = await query('SELECT nothing')
+  expect([faulty.exitCode, faulty.errors]).toEqual([1, expect.stringContaining('nothing')])
+  expect((await query()).exitCode).toBe(64)
+})
