@@ -47,7 +47,7 @@ async function runShipping(journal: Prefilled, folder: string): Promise<Run> {
   const shipping = createShipping({
     ...{ journalDir: journal.dir, journalId: journal.id, endOffset: journal.endOffset },
     ...{ stateDir: join(folder, 'state'), log: silentLog },
-    config: loadConfig({ DATA_DIR: folder }).config,
+    config: loadConfig({ DATA_DIR: folder, EVENTS_COLUMNS: process.env.EVENTS_COLUMNS }).config,
     onAdvanced() {},
   })
   // `drain` ships the last batch at once.

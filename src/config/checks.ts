@@ -42,6 +42,12 @@ export const redisUrls = expecting('a URL such as redis://host:6379, or several 
   }),
 )
 
+/** Part of a column's name. */
+export const property = expecting(
+  'the name of a property of at most 64 letters, digits, _ $ . and -',
+  (text) => /^[\w$.-]{1,64}$/.test(text),
+)
+
 export const broker = expecting('host:port', (text) => {
   const [, port] = /^(?:[\w.-]+|\[[\da-f:.]+\]):(\d{1,5})$/i.exec(text) ?? []
   return port !== undefined && Number(port) > 0 && Number(port) <= 65_535

@@ -188,6 +188,7 @@ export const settingsSchema = Type.Object({
     'port on 127.0.0.1 for read-only queries on the embedded ClickHouse; 0 = off',
     [8123, 0, 65535],
   ),
+  EVENTS_COLUMNS: list('properties with a column of their own, comma-separated', checks.property),
   EVENTS_TTL_DAYS: integer('events are deleted after this many days; 0 = never', [0, 0, 36_500]),
 
   KAFKA_BROKERS: list('host:port, comma-separated; empty turns Kafka off', checks.broker),

@@ -11,6 +11,7 @@ const queries = Object.fromEntries(
   readFileSync(join(import.meta.dir, '../../docs/queries.md'), 'utf8')
     .split('\n## ')
     .slice(1)
+    .filter((section) => section.includes('```sql'))
     .map((section) => [section.split('\n', 1)[0]!, /```sql\n(.*?)```/s.exec(section)?.[1] ?? '']),
 )
 
@@ -80,7 +81,7 @@ const links = [
 let server: Spillway
 
 beforeAll(async () => {
-  server = await startSpillway()
+  server = await startSpillway({ EVENTS_COLUMNS: '$current_url, utm_source' })
   const send = async (path: string, body: unknown) => {
     const reply = await fetch(`${server.url}${path}`, {
       method: 'POST',
@@ -143,6 +144,11 @@ test('every recipe is run by a test', () => {
 
 test.each(Object.keys(expected))('%s', async (heading) => {
   expect(await server.query(queries[heading]!)).toMatchObject(expected[heading] as object[])
+})
+
+test('EVENTS_COLUMNS gives properties a column', async () => {
+  const sql = `SELECT property_current_url AS url FROM events WHERE property_utm_source = 'mail'`
+  expect(await server.query(sql)).toEqual([{ url: 'https://shop.example/s1' }])
 })
 
 test('properties of a person: $set replaces, $set_once does not', async () => {

@@ -3,6 +3,7 @@ import { type Log, silentLog } from '../../core/log.ts'
 import type { ClickHouse } from './client.ts'
 import { comments, firstWinsComment } from './comments.ts'
 import { partitionByReceipt } from './partition-by-receipt.ts'
+import { setPropertyColumns } from './property-columns.ts'
 import type { Migration } from './table-copy.ts'
 import {
   type NewTable,
@@ -43,6 +44,7 @@ export async function migrate(
     await clickhouse.command(`INSERT INTO ${migrationsTable.name} (version) SELECT ${version}`)
   }
   for (const name of retained) await setRetention(migration, name)
+  await setPropertyColumns(migration)
 }
 
 /** Creates the database through a connection to another database. */

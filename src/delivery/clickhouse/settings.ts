@@ -10,7 +10,7 @@ import type { Config } from '../../config/config.ts'
  */
 export type ClickHouseSettings = Pick<
   Config,
-  Extract<keyof Config, `CLICKHOUSE_${string}`> | 'EVENTS_TTL_DAYS' | 'dataDir'
+  Extract<keyof Config, `CLICKHOUSE_${string}`> | 'EVENTS_TTL_DAYS' | 'EVENTS_COLUMNS' | 'dataDir'
 >
 
 /**
@@ -27,9 +27,32 @@ export function parseClickHouseSettings(settings: ClickHouseSettings): ClickHous
   // The message omits the value, which contains a password.
   if (url !== undefined && !/^https?:\/\/[^/]/.test(url))
     throw new Error('CLICKHOUSE_URL does not start with http:// or https:// and a host')
+  assertDifferent(settings.EVENTS_COLUMNS)
   if (url === undefined) assertChdbInstalled()
   return settings
 }
+
+/** Each column costs time at every insert. */
+const propertyColumnsMax = 50
+
+function assertDifferent(properties: readonly string[]): void {
+  if (properties.length > propertyColumnsMax)
+    throw new Error(`EVENTS_COLUMNS has ${properties.length} names; at most ${propertyColumnsMax}`)
+  const byColumn = new Map<string, string>()
+  for (const property of properties) {
+    const column = toPropertyColumn(property)
+    const other = byColumn.get(column)
+    if (other !== undefined)
+      throw new Error(
+        `EVENTS_COLUMNS names ${other} and ${property}, which have the same column ${column}; name one of them`,
+      )
+    byColumn.set(column, property)
+  }
+}
+
+/** `$current_url` has the column `property_current_url`. */
+export const toPropertyColumn = (property: string) =>
+  `property_${property.replace(/^\$/, '').replace(/\W/g, '_')}`
 
 /** Folder of the embedded ClickHouse. */
 export const toEmbeddedFolder = (dataDir: string) => join(dataDir, 'clickhouse')

@@ -23,7 +23,8 @@ export type TableName = (typeof tableOf)[Kind]
  * Tables of events, link events and recordings keep rows for EVENTS_TTL_DAYS, or for ever if it is
  * 0.
  */
-export type SchemaSettings = Pick<Config, 'CLICKHOUSE_CLUSTER' | 'EVENTS_TTL_DAYS'>
+export type SchemaSettings = Pick<Config, 'CLICKHOUSE_CLUSTER' | 'EVENTS_TTL_DAYS'> &
+  Partial<Pick<Config, 'EVENTS_COLUMNS'>>
 
 /** A table without what differs between one server and a cluster. */
 export type Table = {

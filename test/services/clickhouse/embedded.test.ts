@@ -309,6 +309,39 @@ describe('the schema', () => {
     expect(seen).toEqual([days(30), days(30), days(7), undefined])
   })
 
+  test('follows EVENTS_COLUMNS, for rows from before too', async () => {
+    const columns = async () => {
+      const sql = `SELECT name, default_kind AS kind, comment FROM system.columns
+        WHERE database = currentDatabase() AND table = 'events' AND startsWith(name, 'property_') ORDER BY name`
+      const rows = await clickhouse.query<{ name: string; kind: string; comment: string }>(sql)
+      return rows.map(({ name, kind, comment }) => `${name} ${kind} ${comment}`)
+    }
+    const properties = JSON.stringify({ $os: 'Linux', plan: 'scale' })
+    await clickhouse.command('ALTER TABLE events ADD COLUMN property_own String')
+    await clickhouse.command(
+      `INSERT INTO events (uuid, event, properties) SELECT generateUUIDv4(), 'columns', '${properties}'`,
+    )
+    for (const EVENTS_COLUMNS of [
+      ['$os', 'plan'],
+      ['$os', 'plan'],
+    ])
+      await migrate(clickhouse, { EVENTS_TTL_DAYS: 0, EVENTS_COLUMNS })
+    expect(await columns()).toEqual([
+      'property_os MATERIALIZED EVENTS_COLUMNS: $os',
+      'property_own  ',
+      'property_plan MATERIALIZED EVENTS_COLUMNS: plan',
+    ])
+    const read = `SELECT property_os, property_plan FROM events WHERE event = 'columns'`
+    expect(await clickhouse.query(read)).toEqual([{ property_os: 'Linux', property_plan: 'scale' }])
+    await migrate(clickhouse, { EVENTS_TTL_DAYS: 0, EVENTS_COLUMNS: ['os'] })
+    expect(await columns()).toEqual([
+      'property_os MATERIALIZED EVENTS_COLUMNS: os',
+      'property_own  ',
+    ])
+    await migrate(clickhouse, { EVENTS_TTL_DAYS: 0 })
+    expect(await columns()).toEqual(['property_own  '])
+  })
+
   test('syncs inserts, and remembers tokens', async () => {
     const sql = `SELECT name FROM system.tables WHERE database = currentDatabase()
       AND engine_full LIKE '%fsync_after_insert = 1, fsync_part_directory = 1%'

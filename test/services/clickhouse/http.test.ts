@@ -196,6 +196,16 @@ describe('parseClickHouseSettings rejects', () => {
       { CLICKHOUSE_URL: 'tcp://host:9000' },
       'CLICKHOUSE_URL does not start with',
     ],
+    [
+      'two properties with one column',
+      { EVENTS_COLUMNS: ['$os', 'os'] },
+      'EVENTS_COLUMNS names $os and os, which have the same column property_os',
+    ],
+    [
+      'more columns than an insert should compute',
+      { EVENTS_COLUMNS: Array.from({ length: 51 }, (_, index) => `p${index}`) },
+      'EVENTS_COLUMNS has 51 names; at most 50',
+    ],
   ])('%s', (_, given, message) => {
     expect(() => parseClickHouseSettings(fixtures.makeSettings(given))).toThrow(message)
   })

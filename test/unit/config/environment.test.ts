@@ -53,6 +53,11 @@ describe('settings', () => {
     ['PUBLIC_URL', 'events.example.com', 'PUBLIC_URL "events.example.com" is not a URL such as'],
     ['PUBLIC_URL', 'https://u:p@events.example.com', 'PUBLIC_URL '],
     ['POSTHOG_JS_DIR', '/none', 'POSTHOG_JS_DIR "/none" is not the dist folder of posthog-js'],
+    [
+      'EVENTS_COLUMNS',
+      'a b',
+      'EVENTS_COLUMNS "a b" is not the name of a property of at most 64 letters',
+    ],
     ['KAFKA_BROKERS', 'a:1,b', 'KAFKA_BROKERS "b" is not host:port'],
     ['KAFKA_BROKERS', 'kafka://a:1', 'KAFKA_BROKERS "kafka://a:1" is not host:port'],
     ['TRUSTED_PROXIES', '10.0.0.0/8,balancer', 'TRUSTED_PROXIES "balancer" is not an IP address'],

@@ -125,7 +125,8 @@ export function makeReport(): ReportedSink {
 
 /** Settings for small batches. A test adds a server's URL or a data folder. */
 export const makeSettings = (given: Partial<ClickHouseSettings> = {}): ClickHouseSettings => ({
-  ...{ dataDir: '', EVENTS_TTL_DAYS: 0, CLICKHOUSE_TIMEOUT_MS: 10_000, CLICKHOUSE_FLUSH_MS: 10 },
+  ...{ dataDir: '', EVENTS_TTL_DAYS: 0, EVENTS_COLUMNS: [] },
+  ...{ CLICKHOUSE_TIMEOUT_MS: 10_000, CLICKHOUSE_FLUSH_MS: 10 },
   ...{ CLICKHOUSE_ROWS_MAX: 1000, CLICKHOUSE_BYTES_MAX: 1024 * 1024 },
   ...given,
 })
