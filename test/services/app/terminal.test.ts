@@ -1,4 +1,5 @@
 import { expect, setDefaultTimeout, test } from 'bun:test'
+import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import { temporaryFolder } from '../../support/folder.ts'
@@ -10,14 +11,17 @@ setDefaultTimeout(90_000)
 const root = join(import.meta.dir, '../../..')
 const path = `${dirname(process.execPath)}:${process.env.PATH}`
 
-/** `bun run start` in a pseudo-terminal, with the defaults of a newcomer but for ports and folder. */
-async function startInTerminal(settings: Record<string, string> = {}) {
+/** A command in a pseudo-terminal, with the defaults of a newcomer but for ports and folder. */
+async function startInTerminal(
+  settings: Record<string, string> = {},
+  { command = ['bun', 'run', 'start'], cwd = root } = {},
+) {
   const folder = temporaryFolder()
   const [port, queryPort] = await freePorts(2)
   let shown = ''
   const decoder = new TextDecoder()
-  const child = Bun.spawn(['bun', 'run', 'start'], {
-    cwd: root,
+  const child = Bun.spawn(command, {
+    cwd,
     env: {
       ...{ PATH: path, HOME: process.env.HOME, TERM: 'xterm-256color' },
       ...{ PORT: String(port), EMBEDDED_CLICKHOUSE_PORT: String(queryPort) },
@@ -79,6 +83,46 @@ test('a start in a terminal shows commands that work as they are, then readable 
   expect(lines.at(-1)).toContain('stopped; 0 events undelivered')
   expect(text()).not.toMatch(/fatal/i)
 })
+
+/** What git holds, as in a fresh clone, but with changes that are not committed. */
+function copyRepository(into: string): void {
+  const copy = `git ls-files -z | tar -cf - --null -T - | tar -xf - -C "$INTO"`
+  const env = { PATH: path, INTO: into }
+  expect(Bun.spawnSync(['sh', '-c', copy], { cwd: root, env }).exitCode).toBe(0)
+}
+
+/** README.md explains these two notes of `bun install`. */
+const explained = [/warn: skipping \S+: unsupported platform/, /Blocked 2 postinstalls\./]
+
+test.if(existsSync(join(root, '.git')))(
+  'from a clone to the first queried event in four commands, without an unexplained warning',
+  async () => {
+    using folder = temporaryFolder()
+    const startedMs = performance.now()
+    // Command 1, `git clone`.
+    copyRepository(folder.path)
+    // Command 2, as README.md has it. npx would only fetch the Bun that runs this test.
+    const command = ['sh', '-c', 'bun install && exec bun run start']
+    await using running = await startInTerminal({}, { command, cwd: folder.path })
+    const { text } = running
+    await until(() => text().includes('Ctrl-C'), { timeoutMs: 80_000, what: 'the introduction' })
+    // Commands 3 and 4.
+    expect(runShell(commandOf(text(), 'Send an event'))).toContain('ok')
+    const query = commandOf(text(), 'Query')
+    expect(await until(() => runShell(query), { what: 'the event' })).toContain('hello')
+    console.log(`from clone to query: ${((performance.now() - startedMs) / 1000).toFixed(1)} s`)
+
+    running.type('\u0003')
+    expect(await running.child.exited).toBe(0)
+    const warnings = text()
+      .split('\n')
+      .filter((line) => /fatal|error|warn|blocked/i.test(line))
+      .filter((line) => !explained.some((known) => known.test(line)))
+      // It says what to do.
+      .filter((line) => !line.includes('allow at least 65536 (ulimit -n)'))
+    expect(warnings).toEqual([])
+  },
+)
 
 test('JSON lines and no introduction in a terminal with LOG_FORMAT=json', async () => {
   await using running = await startInTerminal({ LOG_FORMAT: 'json', EMBEDDED_CLICKHOUSE_PORT: '0' })
