@@ -99,7 +99,8 @@ class ThreadedShipping implements Shipping {
   #isWithoutDisk = false
   /** The thread answers them in their order. */
   readonly #drains: PromiseWithResolvers<boolean>[] = []
-  readonly #closed = Promise.withResolvers<boolean>()
+  /** Of the current thread: resolves when it has closed or ended. */
+  #closed = Promise.withResolvers<boolean>()
   #thread: ThreadHandle | undefined
   #isRunning = false
   #isClosing = false
@@ -197,6 +198,7 @@ class ThreadedShipping implements Shipping {
 
   #spawn(): void {
     const { log: _, onAdvanced: __, spawn = startDeliveryThread, ...options } = this.#options
+    this.#closed = Promise.withResolvers()
     this.#thread = spawn({
       options: { ...options, endOffset: this.#endOffset },
       onStarted: (cursors) => this.#onStarted(cursors),

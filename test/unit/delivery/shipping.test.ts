@@ -175,6 +175,30 @@ describe('shipping', () => {
     expect(threads.length).toBe(1)
   })
 
+  test('waits for the close of a thread that replaced another', async () => {
+    const { shipping, thread, threads } = await startShipping()
+    thread.given.onEnd('out of memory')
+    await until(() => threads.length === 2)
+    threads[1]!.given.onStarted({ clickhouse: 4 })
+    const closing = shipping.close()
+    let isClosed = false
+    void closing.then(() => {
+      isClosed = true
+    })
+    await Bun.sleep(0)
+    expect([isClosed, threads[1]!.ended]).toEqual([false, undefined])
+    threads[1]!.say({ type: 'closed' })
+    await closing
+    expect(threads[1]!.ended).toBe(true)
+  })
+
+  test('closes at once while no thread runs', async () => {
+    const { shipping, thread, threads } = await startShipping()
+    thread.given.onEnd('out of memory')
+    await shipping.close()
+    expect(threads.length).toBe(1)
+  })
+
   test('closes before any thread was started', async () => {
     await makeShipping().shipping.close()
   })
