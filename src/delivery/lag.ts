@@ -10,7 +10,7 @@ export type LagClock = {
 
 type Mark = { endOffset: number; sinceMs: number }
 
-/** When it is full, every second mark is left out: the answer is then too large by the gap between two marks. */
+/** When the list is full, pairs of marks become one: the answer is then too large by the gap between them. */
 const marksMax = 2048
 const markMs = 1000
 
@@ -25,11 +25,21 @@ export function createLagClock({ endOffset, now }: { endOffset: number; now: Clo
         return
       }
       marks.push({ endOffset: end, sinceMs: now() })
-      if (marks.length > marksMax) marks = marks.filter((_, at) => at % 2 === 1)
+      if (marks.length > marksMax) marks = toHalf(marks)
     },
     lagMs(cursor) {
       const oldest = marks.find((mark) => mark.endOffset > cursor)
       return oldest === undefined ? 0 : Math.max(0, now() - oldest.sinceMs)
     },
   }
+}
+
+/** A joined mark has the earlier time and the later end. The last one keeps its own time. */
+function toHalf(marks: readonly Mark[]): Mark[] {
+  const half: Mark[] = []
+  for (let at = 0; at < marks.length; at += 2) {
+    const { endOffset } = marks[at + 1] ?? marks[at]!
+    half.push({ endOffset, sinceMs: marks[at]!.sinceMs })
+  }
+  return half
 }

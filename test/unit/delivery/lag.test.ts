@@ -50,3 +50,30 @@ test('is bounded, and never too small when marks are left out', () => {
   expect(lagMs).toBeGreaterThanOrEqual(99_000)
   expect(lagMs).toBeLessThan(120_000)
 })
+
+test('is neither too small nor zero for any record when marks are left out', () => {
+  const { clock, pass } = createTest()
+  const committedMs: number[] = []
+  for (let offset = 0; offset < 5000; offset += 1) {
+    pass(1_000)
+    clock.committed(offset + 1)
+    committedMs.push(offset * 1_000)
+    const waitedMs = (at: number) => committedMs.at(-1)! - committedMs[at]!
+    expect(clock.lagMs(offset)).toBeGreaterThanOrEqual(waitedMs(offset))
+    expect(clock.lagMs(offset >> 1)).toBeGreaterThanOrEqual(waitedMs(offset >> 1))
+    expect(clock.lagMs(offset)).toBeLessThanOrEqual(3_000)
+  }
+  const isTooSmall = committedMs.some((ms, at) => clock.lagMs(at) < committedMs.at(-1)! - ms)
+  expect(isTooSmall).toBe(false)
+})
+
+test('counts the newest record at the moment at which marks are left out', () => {
+  const { clock, pass } = createTest()
+  for (let offset = 1; offset <= 3000; offset += 1) {
+    pass(1_000)
+    clock.committed(offset)
+    pass(500)
+    expect(clock.lagMs(offset - 1)).toBeGreaterThanOrEqual(500)
+    pass(500)
+  }
+})
