@@ -169,10 +169,17 @@ export function createIterationTime(msMax: number): () => boolean {
 
 type Message = string | Buffer
 
+/** Memory of a message that waits, beside its own bytes. It bounds how many empty ones may wait. */
+const waitingEntryBytes = 128
+/** Entries that were handled are removed from the list together. */
+const handledMax = 1024
+
+const toWaitingBytes = (message: Message) => message.length + waitingEntryBytes
+
 /**
- * Handles small messages at once, as long as the iteration has time, and the others one an
- * event-loop iteration, so that other requests are served between them. The messages of a websocket
- * keep their order.
+ * Handles small messages at once, as long as the iteration has time. The others wait: an iteration
+ * handles one large message, or small ones as long as it has time, so that other requests are served
+ * between them. The messages of a websocket keep their order.
  */
 export function createPace<Socket extends { readonly readyState: number }>({
   handle,
@@ -184,7 +191,11 @@ export function createPace<Socket extends { readonly readyState: number }>({
   /** Messages of one websocket that may wait. */
   ownBytesMax: number
 }): (ws: Socket, message: Message) => void {
-  const queue: { ws: Socket; message: Message }[] = []
+  type Waiting = { ws: Socket; message: Message }
+  /** Entries before `first` are handled. */
+  let queue: Waiting[] = []
+  let first = 0
+  let isScheduled = false
   const waitingBytes = new Map<Socket, number>()
   const isTimeUsed = createIterationTime(handleMsMax)
   let bytes = 0
@@ -196,21 +207,45 @@ export function createPace<Socket extends { readonly readyState: number }>({
     else waitingBytes.delete(ws)
   }
 
-  function handleNext(): void {
-    const next = queue.shift()
-    if (!next) return
-    add(next.ws, -next.message.length)
-    if (queue.length > 0) setImmediate(handleNext)
-    if (next.ws.readyState === WebSocket.OPEN) handle(next.ws, next.message)
+  function schedule(): void {
+    if (isScheduled || first === queue.length) return
+    isScheduled = true
+    setImmediate(handleSome)
+  }
+
+  function handleSome(): void {
+    isScheduled = false
+    isTimeUsed() // Its clock starts before the first message.
+    try {
+      do handleFirst()
+      while (first < queue.length && isLight(queue[first]!) && !isTimeUsed())
+    } finally {
+      schedule()
+    }
+  }
+
+  const isLight = ({ ws, message }: Waiting) =>
+    message.length < pacedBytesMin || ws.readyState !== WebSocket.OPEN
+
+  function handleFirst(): void {
+    const { ws, message } = queue[first]!
+    first += 1
+    if (first === queue.length || first > handledMax) {
+      queue = queue.slice(first)
+      first = 0
+    }
+    add(ws, -toWaitingBytes(message))
+    if (ws.readyState === WebSocket.OPEN) handle(ws, message)
   }
 
   return (ws, message) => {
     const own = waitingBytes.get(ws)
     if (own === undefined && message.length < pacedBytesMin && !isTimeUsed())
       return handle(ws, message)
-    if ((own ?? 0) + message.length > ownBytesMax || bytes + message.length > pacedBytesMax)
-      return end(ws)
-    add(ws, message.length)
-    if (queue.push({ ws, message }) === 1) setImmediate(handleNext)
+    const more = toWaitingBytes(message)
+    if ((own ?? 0) + more > ownBytesMax || bytes + more > pacedBytesMax) return end(ws)
+    add(ws, more)
+    queue.push({ ws, message })
+    schedule()
   }
 }

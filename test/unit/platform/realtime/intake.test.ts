@@ -78,4 +78,51 @@ describe('pace', () => {
     for (let at = 0; at < 3; at += 1) pace(open, large)
     expect(ended).toEqual([open])
   })
+
+  const sync = (ms: number) => {
+    const endMs = performance.now() + ms
+    while (performance.now() < endMs);
+  }
+  const iteration = () => new Promise((resolve) => setImmediate(resolve))
+
+  test('many small messages of one websocket do not make another wait for as many iterations', async () => {
+    const handled: unknown[] = []
+    const pace = createPace<typeof open>({
+      handle(ws, message) {
+        handled.push(ws)
+        if (message === 'slow') sync(12)
+      },
+      end() {},
+      ownBytesMax: 8 * 1024 * 1024,
+    })
+    const [busy, flood, other] = [{ ...open }, { ...open }, { ...open }]
+    pace(busy, 'slow')
+    for (let at = 0; at < 20_000; at += 1) pace(flood, 'x')
+    pace(other, 'x')
+    for (let count = 0; count < 20 && !handled.includes(other); count += 1) await iteration()
+    expect(handled).toContain(other)
+  })
+
+  test('messages of a websocket that has closed do not make another wait', async () => {
+    const handled: unknown[] = []
+    const pace = createPace<typeof open>({
+      handle: (ws) => void handled.push(ws),
+      end() {},
+      ownBytesMax: 8 * 1024 * 1024,
+    })
+    const [flood, other] = [{ ...open }, { ...open }]
+    for (let at = 0; at < 50; at += 1) pace(flood, large)
+    pace(other, large)
+    flood.readyState = WebSocket.CLOSED
+    await iteration()
+    await iteration()
+    expect(handled).toEqual([other])
+  })
+
+  test('bounds the number of small messages that wait', () => {
+    const { pace, ended } = start()
+    pace(open, large)
+    for (let at = 0; at < 10_000; at += 1) pace(open, '')
+    expect(ended).toContain(open)
+  })
 })
