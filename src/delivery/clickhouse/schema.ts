@@ -2,6 +2,7 @@ import { recordingColumns } from '../../core/event.ts'
 import { type Log, silentLog } from '../../core/log.ts'
 import type { ClickHouse } from './client.ts'
 import { comments, firstWinsComment } from './comments.ts'
+import { toFailure } from './failure.ts'
 import { partitionByReceipt } from './partition-by-receipt.ts'
 import { setPropertyColumns } from './property-columns.ts'
 import type { Migration } from './table-copy.ts'
@@ -44,7 +45,7 @@ export async function migrate(
     await clickhouse.command(`INSERT INTO ${migrationsTable.name} (version) SELECT ${version}`)
   }
   for (const name of retained) await setRetention(migration, name)
-  await setPropertyColumns(migration)
+  await setColumns(migration)
 }
 
 /** Creates the database through a connection to another database. */
@@ -65,9 +66,40 @@ const migrations: readonly ((migration: Migration) => Promise<boolean>)[] = [
   createTables,
   partitionByReceipt,
   addWarnings,
-  addComments,
-  createViews,
+  (migration) => unlessRefused(migration, addComments),
+  (migration) => unlessRefused(migration, createViews),
 ]
+
+/** ACCESS_DENIED, SYNTAX_ERROR, NOT_IMPLEMENTED, UNKNOWN_FUNCTION: a retry would get the same. */
+const refusedCodes = new Set([497, 62, 48, 46])
+
+/**
+ * For statements that no event needs: a user without the right to create views, or an older server,
+ * must not keep events from being delivered.
+ */
+async function unlessRefused(
+  migration: Migration,
+  run: (migration: Migration) => Promise<boolean>,
+): Promise<boolean> {
+  try {
+    return await run(migration)
+  } catch (error) {
+    const { code, message } = toFailure(error)
+    if (code === undefined || !refusedCodes.has(code)) throw error
+    const text = 'migration: ClickHouse refused comments, views or columns of properties'
+    migration.log.warn(
+      { reason: message },
+      `${text}; events do not need them; the next start tries again`,
+    )
+    return false
+  }
+}
+
+const setColumns = (migration: Migration) =>
+  unlessRefused(migration, async () => {
+    await setPropertyColumns(migration)
+    return true
+  })
 
 async function createTables({ clickhouse, settings, dialect }: Migration): Promise<boolean> {
   const options = { ttlDays: settings.EVENTS_TTL_DAYS }

@@ -45,3 +45,32 @@ test('leaves the tables of a cluster with several shards as they are', async () 
   const versions = statements.filter((sql) => sql.startsWith('INSERT'))
   expect(versions.map((sql) => sql.at(-1))).toEqual(['1', '3', '4', '5'])
 })
+
+test.each([
+  [497, 'Not enough privileges. To execute this query, it is necessary to have CREATE VIEW'],
+  [62, 'Syntax error: failed at position 1'],
+])(
+  'goes on, and says so, if the server refuses statements that no event needs: %p',
+  async (code, reason) => {
+    const { clickhouse, statements } = makeServer()
+    const { command } = clickhouse
+    clickhouse.command = async (sql) => {
+      if (/COMMENT COLUMN|VIEW|property_/.test(sql)) throw new Error(`Code: ${code}. ${reason}`)
+      await command(sql)
+    }
+    const said: object[] = []
+    const log = { ...silentLog, warn: (fields: object) => void said.push(fields) }
+    await migrate(clickhouse, { EVENTS_TTL_DAYS: 0, EVENTS_COLUMNS: ['plan'] }, log)
+    expect(said).toEqual(Array(3).fill({ reason: expect.stringContaining(reason) }))
+    const versions = statements.filter((sql) => sql.startsWith('INSERT'))
+    expect(versions.map((sql) => sql.at(-1))).toEqual(['1', '2', '3'])
+  },
+)
+
+test('tries a migration again if the server does not answer', async () => {
+  const { clickhouse } = makeServer()
+  clickhouse.command = async (sql) => {
+    if (sql.startsWith('CREATE VIEW')) throw new Error('socket closed')
+  }
+  await expect(migrate(clickhouse, { EVENTS_TTL_DAYS: 0 })).rejects.toThrow('socket closed')
+})
