@@ -86,6 +86,7 @@ test('drain covers all workers, and goes on when ClickHouse comes back', async (
     await using server = await startSpillway({
       ...{ WORKERS: '2', CLICKHOUSE_URL: clickhouse.url, REDIS_URL: redis.url },
       ...{ REDIS_PREFIX: crypto.randomUUID(), REALTIME_PORT: String(freePort()) },
+      DRAIN_MS: '1500',
     })
     await until(() => server.log().includes('every process is ready'), { timeoutMs: 30_000 })
     await clickhouse.kill()
@@ -95,7 +96,8 @@ test('drain covers all workers, and goes on when ClickHouse comes back', async (
     await clickhouse.restart()
     const { exitCode, output, errors } = await draining
     expect([exitCode, errors]).toEqual([0, ''])
-    expect(output).toContain('clickhouse lacks 20 events')
+    expect(output).toContain('unready, intake open, clickhouse lacks 20 events')
+    expect(output).toContain('intake stopped, clickhouse lacks 20 events')
     expect(last(output)).toBe('stopped; 0 events undelivered')
     await until(() => last(server.log())?.includes('stopped; 0 events undelivered'))
   } finally {
