@@ -55,8 +55,8 @@ async function main(): Promise<void> {
     const stopMsMax = config.DRAIN_MS + config.SHUTDOWN_MS_MAX + closeMsMax
     setTimeout(() => exitNow(exitCodes.failed), stopMsMax)
     try {
-      const { undelivered } = await (await starting).stop(reason)
-      exitNow(undelivered > 0 ? exitCodes.undelivered : exitCodes.stopped)
+      const { undelivered, orphaned } = await (await starting).stop(reason)
+      exitNow(undelivered > 0 || orphaned.length > 0 ? exitCodes.undelivered : exitCodes.stopped)
     } catch (error) {
       // A failed start reports its error itself.
       await starting

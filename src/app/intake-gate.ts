@@ -29,5 +29,8 @@ export function createIntakeGate(drainMs: number): IntakeGate {
 }
 
 /** The last line of the log. */
-export const toStopText = (undelivered: number, folder: string) =>
-  `stopped; ${undelivered} events undelivered${undelivered > 0 ? `; they stay in the journal in ${folder}, and the next start delivers them` : ''}`
+export const toStopText = (
+  { undelivered, orphaned }: { undelivered: number; orphaned: readonly string[] },
+  folder: string,
+) =>
+  `stopped; ${undelivered} events undelivered${undelivered > 0 ? `; they stay in the journal in ${folder}, and the next start delivers them` : ''}${orphaned.length > 0 ? `; not counted are orphaned journals in ${orphaned.join(', ')}, which the next start delivers` : ''}`

@@ -26,18 +26,22 @@ export function createOrphanDelivery(options: OrphanDeliveryOptions): OrphanDeli
   async function run(): Promise<void> {
     for (const folder of options.folders) {
       if (isClosing) return
-      await deliverFolder(options, folder, closing.promise).catch((error) => {
+      const isOver = await deliverFolder(options, folder, closing.promise).catch((error) => {
         failed.add(folder)
         options.log.error(
           { folder, error: String(error) },
           'cannot deliver an orphaned journal; it stays in its folder until the next start',
         )
+        return true
       })
-      waiting.delete(folder)
+      if (isOver) waiting.delete(folder)
     }
   }
   return {
-    folders: () => ({ waiting: [...waiting], failed: [...failed] }),
+    folders: () => ({
+      waiting: [...waiting].filter(hasJournal),
+      failed: [...failed].filter(hasJournal),
+    }),
     start() {
       running = run()
       return running
@@ -70,22 +74,26 @@ type OrphanDeliveryOptions = {
   createShipping?: ShipmentOptions['createShipping']
 }
 
-/** Dedup key files stay in the folder for 24 hours, because the next start must load them again. */
+/** Resolves with false on `closing`. Dedup key files stay in the folder for 24 hours, because the next start must load them again. */
 async function deliverFolder(
   options: OrphanDeliveryOptions,
   folder: string,
   closing: Promise<void>,
-): Promise<void> {
+): Promise<boolean> {
   const { log } = options
   await loadDedupKeys(options, join(folder, 'markers'))
-  if (!existsSync(join(folder, 'journal'))) return
+  if (!hasJournal(folder)) return true
   log.info({ folder }, 'delivering an orphaned journal')
   const isDelivered = await deliver(options, folder, closing)
-  if (!isDelivered) return
+  if (!isDelivered) return false
   for (const name of ['journal', 'state'])
     rmSync(join(folder, name), { recursive: true, force: true })
   log.info({ folder }, 'delivered and removed an orphaned journal')
+  return true
 }
+
+/** A delivered one leaves its dedup key files. */
+const hasJournal = (folder: string) => existsSync(join(folder, 'journal'))
 
 async function loadDedupKeys(options: OrphanDeliveryOptions, folder: string): Promise<void> {
   if (!existsSync(folder)) return

@@ -51,7 +51,11 @@ type RunningServer = {
 }
 
 /** `undelivered`: records in the journal that a sink does not have yet. The next start ships them. */
-export type StopReport = { undelivered: number }
+export type StopReport = {
+  undelivered: number
+  /** Folders of journals whose process no longer runs, and which some sink lacks. Their events are not counted. */
+  orphaned: string[]
+}
 
 /** The values that the supervisor gives to one of WORKERS processes. */
 type WorkerContext = {
@@ -162,8 +166,10 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
     await closer.close(config.SHUTDOWN_MS_MAX)
     const waiting = Object.values(storage.shipping.stats().sinks).map((sink) => sink.waiting)
     const undelivered = Math.max(0, ...waiting)
-    log.info({ undelivered }, toStopText(undelivered, config.dataDir))
-    return { undelivered }
+    const { waiting: unfinished, failed } = orphans.folders()
+    const report = { undelivered, orphaned: [...unfinished, ...failed] }
+    log.info({ undelivered }, toStopText(report, config.dataDir))
+    return report
   }
   return { port, url, stop, metrics: metrics.text, answer: console.answer }
 }

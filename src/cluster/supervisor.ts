@@ -37,14 +37,17 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   const gatherer = createMetricsGatherer()
   const asking = createAskWorkers()
   const members = new Map<string, Member>()
-  let undelivered = 0
+  const total: StopReport = { undelivered: 0, orphaned: [] }
 
   function onMessage(key: string, message: FromChild): void {
     if (message.type === 'metrics') gatherer.answered(key, message)
     if (message.type === 'gather') void reply(key, message.id)
     if (message.type === 'ask') void replyToConsole(key, message)
     if (message.type === 'answer') asking.answered(key, message)
-    if (message.type === 'stopped') undelivered += message.report.undelivered
+    if (message.type === 'stopped') {
+      total.undelivered += message.report.undelivered
+      total.orphaned.push(...message.report.orphaned)
+    }
   }
 
   async function reply(key: string, id: number): Promise<void> {
@@ -81,9 +84,9 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   async function stop(signal: NodeJS.Signals): Promise<StopReport> {
     log.info({ signal }, 'stopping every process')
     await Promise.all([...members.values()].map(({ child }) => child.stop(signal)))
-    log.info({ undelivered }, toStopText(undelivered, config.dataDir))
+    log.info({ undelivered: total.undelivered }, toStopText(total, config.dataDir))
     closeLog()
-    return { undelivered }
+    return total
   }
 
   log.info({ port, realtimePort, workers: config.WORKERS, pid: process.pid }, 'supervising')

@@ -129,7 +129,7 @@ async function startRealtimeProcess(config: Config): Promise<Supervised> {
     const stop = async () => {
       await gate.leave()
       await close(config.SHUTDOWN_MS_MAX)
-      return { undelivered: 0 }
+      return { undelivered: 0, orphaned: [] }
     }
     return { metrics: metrics.text, stop }
   } catch (error) {

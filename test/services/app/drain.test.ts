@@ -1,4 +1,6 @@
 import { expect, setDefaultTimeout, test } from 'bun:test'
+import { mkdirSync, renameSync } from 'node:fs'
+import { join } from 'node:path'
 import { freePort } from '../../support/port.ts'
 import { type Spillway, startSpillway } from '../../support/spillway.ts'
 import { until } from '../../support/until.ts'
@@ -97,10 +99,27 @@ test('drain covers all workers, and goes on when ClickHouse comes back', async (
     const { exitCode, output, errors } = await draining
     expect([exitCode, errors]).toEqual([0, ''])
     expect(output).toContain('unready, intake open, clickhouse lacks 20 events')
-    expect(output).toContain('intake stopped, clickhouse lacks 20 events')
+    expect(output).toMatch(/^intake stopped, clickhouse lacks \d+ events/m)
     expect(last(output)).toBe('stopped; 0 events undelivered')
     await until(() => last(server.log())?.includes('stopped; 0 events undelivered'))
   } finally {
     await Promise.all([clickhouse.stop(), redis.stop()])
   }
+})
+
+test('the last line of a stop names orphaned journals, and the exit code is 3', async () => {
+  const away = { SINKS: 'kafka', KAFKA_BROKERS: '127.0.0.1:1', SHUTDOWN_MS_MAX: '200' }
+  await using server = await startSpillway(away)
+  expect((await send(server)).status).toBe(200)
+  await server.kill()
+  // As after WORKERS was lowered: the journal of a process that no longer runs.
+  const orphan = join(server.dataDir, 'worker-3')
+  mkdirSync(orphan)
+  for (const name of ['journal', 'state'])
+    renameSync(join(server.dataDir, name), join(orphan, name))
+  await server.start()
+  expect(await server.stop()).toBe(3)
+  expect(last(server.log())).toContain(
+    `stopped; 0 events undelivered; not counted are orphaned journals in ${orphan}, which`,
+  )
 })

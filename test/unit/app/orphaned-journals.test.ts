@@ -102,6 +102,7 @@ test('keeps what is not delivered on close, and starts no further journal', asyn
   await delivered
   expect(shipping.given).toHaveLength(1)
   expect(shipping.calls).toEqual(['close'])
+  expect(delivery.folders()).toEqual({ waiting: folders, failed: [] })
   expect(folders.map(hasJournal)).toEqual([true, true])
   for (const folder of folders) await (await openJournalIn(folder)).close()
 })
@@ -121,5 +122,6 @@ test('skips a journal that another process has open', async () => {
   await delivery.start()
   expect(folders.map(hasJournal)).toEqual([true, false])
   expect(errors).toEqual([expect.objectContaining({ folder: folders[0] })])
+  expect(delivery.folders()).toEqual({ waiting: [], failed: [folders[0]!] })
   await owner.close()
 })
