@@ -37,11 +37,13 @@ export function createOrphanDelivery(options: OrphanDeliveryOptions): OrphanDeli
       if (isOver) waiting.delete(folder)
     }
   }
+  const folders = () => ({
+    waiting: [...waiting].filter(hasJournal),
+    failed: [...failed].filter(hasJournal),
+  })
   return {
-    folders: () => ({
-      waiting: [...waiting].filter(hasJournal),
-      failed: [...failed].filter(hasJournal),
-    }),
+    folders,
+    undelivered: () => Object.values(folders()).flat(),
     start() {
       running = run()
       return running
@@ -57,6 +59,8 @@ export function createOrphanDelivery(options: OrphanDeliveryOptions): OrphanDeli
 export type OrphanDelivery = {
   /** The journals that are not delivered yet, and those that cannot be. */
   folders(): { waiting: string[]; failed: string[] }
+  /** Both together. */
+  undelivered(): string[]
   /** Resolves when every journal is delivered or has failed, or on `close`. Never rejects. */
   start(): Promise<void>
   /** Journals that are not delivered yet stay in their folders for the next start. */

@@ -82,7 +82,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     return { ...server, stop: (reason) => server.stop(reason).finally(logs.close) }
   } catch (error) {
     await closer.close(0)
-    logs.close()
+    await logs.close()
     throw error
   }
 }
@@ -165,10 +165,8 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
     await gate.leave()
     await closer.close(config.SHUTDOWN_MS_MAX)
     const waiting = Object.values(storage.shipping.stats().sinks).map((sink) => sink.waiting)
-    const undelivered = Math.max(0, ...waiting)
-    const { waiting: unfinished, failed } = orphans.folders()
-    const report = { undelivered, orphaned: [...unfinished, ...failed] }
-    log.info({ undelivered }, toStopText(report, config.dataDir))
+    const report = { undelivered: Math.max(0, ...waiting), orphaned: orphans.undelivered() }
+    log.info({ undelivered: report.undelivered }, toStopText(report, config.dataDir))
     return report
   }
   return { port, url, stop, metrics: metrics.text, answer: console.answer }

@@ -85,7 +85,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     log.info({ signal }, 'stopping every process')
     await Promise.all([...members.values()].map(({ child }) => child.stop(signal)))
     log.info({ undelivered: total.undelivered }, toStopText(total, config.dataDir))
-    closeLog()
+    await closeLog()
     return total
   }
 

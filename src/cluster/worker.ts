@@ -91,7 +91,7 @@ async function startRealtimeProcess(config: Config): Promise<Supervised> {
   const closer = createCloser(log)
   const close = async (withinMs: number) => {
     await closer.close(withinMs)
-    logs.close()
+    await logs.close()
   }
   try {
     const { dataDir, REALTIME_PORT: port, HOST: hostname, KEEP_ALIVE_SECONDS: idleSeconds } = config

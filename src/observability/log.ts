@@ -1,6 +1,7 @@
 import { isatty } from 'node:tty'
 import pino from 'pino'
 import type { Config } from '../config/config.ts'
+import { withTimeLimit } from '../core/async.ts'
 import type { Log } from '../core/log.ts'
 import { toTextLines } from './log-text.ts'
 
@@ -9,8 +10,8 @@ export type Logs = {
   access: AccessLog
   /** Writes text for a person, as it is, if log lines are text. */
   introduce(text: string): void
-  /** Writes every line that waits. Called last: later access lines are lost. */
-  close(): void
+  /** Resolves when every line is written, or after a second. Later lines are lost. */
+  close(): Promise<void>
 }
 
 export type AccessLog = (line: AccessLine) => void
@@ -36,6 +37,8 @@ type LogSettings = Pick<Config, 'LOG_LEVEL' | 'LOG_FORMAT' | 'ACCESS_LOG'>
 const accessBytes = 64 * 1024
 /** An access line waits at most this long for others. */
 const flushMs = 200
+/** A pipe whose reader has stopped must not hold up the end of the process. */
+const closeMsMax = 1000
 
 /**
  * Lines on standard output: JSON, or text for a person at a terminal. Access lines (tens of thousands a second) are formatted by hand, at a tenth of pino's
@@ -51,6 +54,7 @@ export function createLogs(settings: LogSettings): Logs {
     formatters: { level: (label: string) => ({ level: label }) },
   }
   let lines = ''
+  let closing: Promise<void> | undefined
   const write = () => {
     if (lines !== '') destination.write(isText ? toTextLines(lines) : lines)
     lines = ''
@@ -66,22 +70,31 @@ export function createLogs(settings: LogSettings): Logs {
   // Without a listener a closed pipe would end the server.
   destination.on('error', () => {})
   const gather: AccessLog = (line) => {
+    if (closing) return
     lines += toAccessLine(line)
     if (lines.length > accessBytes) write()
+  }
+  /** Not `flushSync`: it leaves out a write that the thread pool has not done yet, and the process ends before it. */
+  async function end(): Promise<void> {
+    clearInterval(timer)
+    write()
+    log.level = 'silent'
+    const ended = new Promise<void>((resolve) => destination.once('close', resolve))
+    destination.end()
+    await withTimeLimit(ended, closeMsMax, () => {})
   }
   const isInfoLogged = level === 'info' || level === 'debug'
   return {
     log,
     access: access && isInfoLogged ? gather : () => {},
     introduce(text) {
-      if (!isText || !isInfoLogged) return
+      if (!isText || !isInfoLogged || closing) return
       write()
       destination.write(text)
     },
     close() {
-      clearInterval(timer)
-      write()
-      destination.flushSync()
+      closing ??= end()
+      return closing
     },
   }
 }
