@@ -10,7 +10,7 @@ import { startCommand } from './launch.ts'
 
 /**
  * Measures how fast a prefilled journal drains into the embedded ClickHouse, in turn with chDB
- * alone on the same lines: `bun bench/clickhouse-drain.ts [records] [rounds]`. Prints each run,
+ * alone on the same lines: `bun bench/clickhouse-drain.ts [records] [rounds]`. EVENTS_COLUMNS is passed on. Prints each run,
  * then the median ratio. Exits with 1 if the ratio is below 0.8.
  */
 const count = Number(process.argv[2] ?? 2_000_000)
