@@ -26,13 +26,14 @@ const sinks = {
 } satisfies Record<SinkName, SinkDefinition>
 
 /**
- * The sinks that are on. Throws an Error with a text for the operator when SINKS names none or an unknown
- * one, or when the settings of a sink contradict each other.
+ * The sinks that are on. Throws an Error with a text for the operator when SINKS names none, when it or
+ * SINKS_ABANDON names an unknown one, or when the settings of a sink contradict each other.
  */
 export function parseEnabledSinks(config: Config): SinkName[] {
   const names = parseSinkNames('SINKS', config.SINKS ?? toDefaultSinks(config))
   if (names.length === 0)
     throw new Error(`SINKS names no sink; the sinks are ${sinkNames.join(', ')}`)
+  parseAbandonedSinks(config)
   for (const name of names) sinks[name].parse(config)
   return names
 }
@@ -40,8 +41,12 @@ export function parseEnabledSinks(config: Config): SinkName[] {
 const toDefaultSinks = ({ KAFKA_BROKERS: brokers }: Config): SinkName[] =>
   brokers.length > 0 ? ['clickhouse', 'kafka'] : ['clickhouse']
 
+/** The sinks whose missing records are given up when they are switched off. */
+export const parseAbandonedSinks = (config: Config): SinkName[] =>
+  parseSinkNames('SINKS_ABANDON', config.SINKS_ABANDON)
+
 /** The names in the order of `sinkNames`, each once. */
-export function parseSinkNames(setting: string, names: readonly string[]): SinkName[] {
+function parseSinkNames(setting: string, names: readonly string[]): SinkName[] {
   const unknown = names.find((name) => !sinkNames.includes(name as SinkName))
   if (unknown !== undefined)
     throw new Error(`${setting} "${unknown}" is not a sink; the sinks are ${sinkNames.join(', ')}`)

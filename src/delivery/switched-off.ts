@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.ts'
 import type { Log } from '../core/log.ts'
 import { type SinkName, sinkNames } from '../core/sink.ts'
-import { parseEnabledSinks, parseSinkNames } from './create-sinks.ts'
+import { parseAbandonedSinks, parseEnabledSinks } from './create-sinks.ts'
 import { openDatabase, readRows, toPath } from './cursors.ts'
 
 export type SwitchOptions = {
@@ -98,7 +98,7 @@ function logReturn(sink: SinkName, state: State, { journal, log }: SwitchOptions
 function checkLeaving(sink: SinkName, state: State, options: SwitchOptions): void {
   const { journal, config, log } = options
   const missing = journal.endOffset - Math.max(state.next(sink), journal.firstOffset)
-  const isAbandoned = parseSinkNames('SINKS_ABANDON', config.SINKS_ABANDON).includes(sink)
+  const isAbandoned = parseAbandonedSinks(config).includes(sink)
   if (missing > 0 && state.isRecorded && !isAbandoned)
     throw new Error(
       `SINKS does not name ${sink}, which lacks ${missing} records of the journal. Start with it until ` +

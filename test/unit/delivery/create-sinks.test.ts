@@ -26,6 +26,10 @@ test.each([
   expect(() => parse(environment)).toThrow(message)
 })
 
+test('SINKS_ABANDON with an unknown name is rejected, also while it is not needed', () => {
+  expect(() => parse({ SINKS_ABANDON: 'kafkaa' })).toThrow('SINKS_ABANDON "kafkaa" is not a sink')
+})
+
 test('needs no embedded ClickHouse when SINKS leaves it out', () => {
   const settings = { SINKS: 'kafka', KAFKA_BROKERS: 'a:9092', CLICKHOUSE_CLUSTER: 'c' }
   expect(parseEnabledSinks(loadConfig(settings).config)).toEqual(['kafka'])
