@@ -14,10 +14,10 @@ import { probeRedis } from '../redis/probe.ts'
 import { loadTls } from './listener.ts'
 
 export type ConfigReport = {
-  /** One line each: what is wrong, and what to do. */
+  /** One line for each fault, with its cure. */
   faults: string[]
   warnings: string[]
-  /** What was found to be right. */
+  /** One line for each check that found no fault. */
   found: string[]
 }
 

@@ -12,7 +12,7 @@ type IntroductionOptions = {
   queryPort: number | undefined
 }
 
-/** What a person needs at the first start: a table of a few plain lines, for a terminal. */
+/** Addresses and commands for the first start: a table of a few plain lines, for a terminal. */
 export function toIntroduction(options: IntroductionOptions): string {
   const { config } = options
   const token = toToken(options)

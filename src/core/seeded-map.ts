@@ -2,8 +2,8 @@ import { hashSeeded } from './json-guard.ts'
 
 /**
  * A Map for texts that strangers choose. The hash of the runtime's own Map has no seed: 20,000
- * texts that collide take 2 s, and texts that share a bucket only are found by trying. Holds the
- * entries in the order of their first text, but for texts whose seeded hashes collide.
+ * texts that collide take 2 s, and texts that share only a bucket can be found by trying. Keeps the
+ * order of insertion, except for texts whose seeded hashes collide.
  */
 export class SeededMap<Value> {
   readonly #entries = new Map<number, Entry<Value>>()

@@ -25,7 +25,7 @@ export type Shipping = {
   health(): Record<string, SinkHealth>
   stats(): ShippingStats
   recordingBytesMax(): number
-  /** Where each sink is, for who follows an event. */
+  /** The position of each sink in the journal: it tells how far an event has come. */
   positions(): Record<string, SinkPosition>
   /** Ships all committed records. Resolves with whether that was done within `deadlineMs`. */
   drain(deadlineMs: number): Promise<boolean>

@@ -130,7 +130,7 @@ export type IngestOptions = {
   /** The largest line of a recording. It may shrink when a sink learns its limit. */
   lineBytesMax(): number
   skewMsMin: number
-  /** Undefined: nobody can look. */
+  /** Undefined without a console. */
   observer?: IngestObserver | undefined
 }
 

@@ -107,7 +107,7 @@ export type IngestObserver = {
     claimed: Claimed,
     outcome: { newEvents: readonly CanonicalEvent[]; overQuota: readonly CanonicalEvent[] },
   ): void
-  /** A request that was refused as a whole. `body` is as sent; it is undefined or empty if it is gone. */
+  /** A request that was refused as a whole. `body` is as sent; undefined or empty if its memory was given away. */
   refused(protocol: ProtocolName, request: ObservedRequest, refusal: Refusal): void
 }
 

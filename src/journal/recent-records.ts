@@ -4,8 +4,9 @@ import { createRecordCursor, takeRecords } from './record-codec.ts'
 
 /**
  * The newest committed blocks, in memory and without a gap between them. The oldest are dropped
- * when every sink has them, and when a bound is exceeded. A block may be missing, when blocks come faster than this thread takes
- * them: then everything before the gap is dropped, and a shipper reads that part from the disk.
+ * when every sink has them, and when a bound is exceeded. A block may be missing, when blocks come
+ * faster than this thread takes them: then everything before the gap is dropped, and a shipper reads
+ * that part from the disk.
  */
 export type RecentRecords = {
   push(block: CommittedBlock): void

@@ -5,7 +5,7 @@ import type {
   recordingColumns,
 } from '../../core/event.ts'
 
-/** What a table and each of its columns hold. `DESCRIBE` shows the texts, and docs/tables.md. */
+/** Describes a table and each of its columns. `DESCRIBE` and docs/tables.md show these texts. */
 export type Comments<Name extends string = string> = {
   table: string
   columns: Readonly<Record<Name, string>>

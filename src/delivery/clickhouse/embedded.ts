@@ -39,8 +39,7 @@ export async function loadChdb(load = () => import('chdb/connection')): Promise<
 /**
  * The embedded ClickHouse on a folder of its own. Within this process any number of connections and
  * threads may share the folder, each running one statement at a time; a second process may not open
- * it. Rows are inserted by a thread of its own, as a
- * stream of chunks.
+ * it. Rows are inserted by a thread of its own, as a stream of chunks.
  */
 export function openEmbeddedClickHouse(
   vendor: Vendor,

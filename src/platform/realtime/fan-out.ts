@@ -33,8 +33,8 @@ const deliverMsMax = 10
 const deliveriesPerLook = 16
 
 /**
- * Messages to channels are delivered in the order in which they were sent. What concerns one socket
- * or session does not wait behind them: acks, errors, and the end of a session.
+ * Messages to channels are delivered in the order in which they were sent. Acks, errors and the end
+ * of a session concern one socket or session, so they do not wait behind these messages.
  */
 export function spreadFanOut(io: Io, counters: RealtimeCounters): FanOut {
   const adapter = io.sockets.adapter as unknown as Adapter
