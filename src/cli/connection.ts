@@ -40,7 +40,8 @@ export function connect(url: string | undefined): ServerConnection {
       headers: { ...authorization, ...type },
       ...sent,
     }).catch((error) => {
-      throw new CommandError(`cannot reach ${base}: ${error.message}; set --url or SPILLWAY_URL`)
+      const { code = '', message } = error as { code?: string; message: string }
+      throw new CommandError(`cannot reach ${base}: ${message}; ${toRemedy(code)}`)
     })
     if (!response.ok) throw await toFailure(response, base)
     return response
@@ -63,22 +64,38 @@ export function connect(url: string | undefined): ServerConnection {
 }
 
 function toBase(given: string | undefined): string {
-  const { SPILLWAY_URL: url, ADMIN_PORT: adminPort, PORT: port } = process.env
-  const local = [adminPort, port].find((one) => one && one !== '0') ?? '3000'
-  const base = given ?? url ?? `http://127.0.0.1:${local}`
-  if (URL.canParse(base)) return base.replace(/\/$/, '')
-  throw new CommandError(`${base} is not a URL, such as http://127.0.0.1:3000`)
+  const base = given ?? process.env.SPILLWAY_URL ?? toLocal(process.env)
+  if (/^https?:\/\//i.test(base) && URL.canParse(base)) return base.replace(/\/$/, '')
+  throw new CommandError(`${base} is not a URL, such as http://127.0.0.1:3000`, usageExitCode)
 }
 
 /** Where the embedded ClickHouse of a server on this machine answers. */
 export const toQueryUrl = () => `http://127.0.0.1:${process.env.EMBEDDED_CLICKHOUSE_PORT || 8123}`
+
+/** ADMIN_PORT serves no TLS. */
+function toLocal({ ADMIN_PORT: adminPort, PORT: port, TLS_CERT_FILE: certificate }: Settings) {
+  const isSet = (one: string | undefined) => one && one !== '0'
+  if (isSet(adminPort)) return `http://127.0.0.1:${adminPort}`
+  return `${certificate ? 'https' : 'http'}://127.0.0.1:${isSet(port) ? port : 3000}`
+}
+
+type Settings = Readonly<Record<string, string | undefined>>
+
+const toRemedy = (code: string) =>
+  /CERT|TLS|SSL|ISSUER/.test(code)
+    ? 'give the name of the certificate with --url, and the file of its authority with NODE_EXTRA_CA_CERTS'
+    : 'set --url or SPILLWAY_URL'
 
 async function toFailure(response: Response, base: string): Promise<CommandError> {
   const text = await response.text()
   try {
     const { detail, error } = JSON.parse(text)
     const hint = response.status === 401 ? '; set ADMIN_TOKEN' : ''
-    return new CommandError(`${base} answered ${response.status} ${error}: ${detail}${hint}`)
+    const exitCode = error === 'invalid_query' ? usageExitCode : 1
+    return new CommandError(
+      `${base} answered ${response.status} ${error}: ${detail}${hint}`,
+      exitCode,
+    )
   } catch {
     return new CommandError(`${base} answered ${response.status}; is it a Spillway server?`)
   }
@@ -107,8 +124,8 @@ export async function runCommand(usage: string, run: () => Promise<void>): Promi
     await run()
     process.exit(0)
   } catch (error) {
-    const isUsage = error instanceof TypeError && String(error).includes('option')
-    const message = error instanceof Error ? error.message : String(error)
+    const { message = String(error), code } = error as Partial<NodeJS.ErrnoException>
+    const isUsage = code?.startsWith('ERR_PARSE_ARGS') === true
     console.error(toSafe(isUsage ? `${message}\n\n${usage}` : message))
     process.exit(isUsage ? usageExitCode : error instanceof CommandError ? error.exitCode : 1)
   }

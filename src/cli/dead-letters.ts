@@ -55,11 +55,13 @@ async function list(server: ServerConnection, values: Values): Promise<void> {
   const parameters = { ...toFilter(values), limit }
   const { letters } = await server.read('dead-letters', parameters)
   for (const letter of letters) console.log(values.json ? toJson(letter) : toLetterLine(letter))
-  if (letters.length === 0) console.error('no dead letter matches')
+  if (letters.length === 0) throw new CommandError('no dead letter matches')
 }
 
 async function listGroups(server: ServerConnection, { json }: Values): Promise<void> {
   const { groups } = await server.read('dead-letters/groups')
+  // To have none is good, so this is no failure.
+  if (groups.length === 0) console.error('there are no dead letters of the last 7 days')
   for (const group of groups) {
     const { events, contract, project, reason, last_ms, hint } = group
     const text = `${events} ${contract} ${reason} in ${project || '(no project)'}, last ${toTime(last_ms)}; ${hint}`

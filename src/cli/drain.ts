@@ -7,6 +7,7 @@ import {
   connectionOptions,
   runCommand,
   type ServerConnection,
+  usageFault,
 } from './connection.ts'
 
 const usage = `usage: bun run drain [--stop] [--timeout SECONDS] [--url URL]
@@ -39,7 +40,7 @@ type State = { processes: DrainState[]; complete: boolean; notes: string[] }
 function toSeconds(text: string | undefined): number {
   if (text === undefined) return Number.POSITIVE_INFINITY
   if (/^\d{1,9}$/.test(text)) return Number(text)
-  throw new TypeError(`option --timeout ${JSON.stringify(text)} is not a number of seconds`)
+  throw usageFault(`--timeout ${JSON.stringify(text)} is not a number of seconds`, usage)
 }
 
 /** Prints each change. Resolves when nothing is left to wait for, or at the deadline. */

@@ -1,6 +1,14 @@
 import { parseArgs } from 'node:util'
 import { toJson, toLine } from '../core/printable.ts'
-import { connect, connectionOptions, type Document, runCommand, toTime } from './connection.ts'
+import {
+  CommandError,
+  connect,
+  connectionOptions,
+  type Document,
+  runCommand,
+  toTime,
+  usageFault,
+} from './connection.ts'
 
 const usage = `usage: bun run tail [--project P] [--contract C] [--event E] [--distinct-id D] [--outcome O]
                     [--count N] [--json] [--url URL]
@@ -27,7 +35,7 @@ const options = {
 function toCount(text: string | undefined): number {
   if (text === undefined) return Number.POSITIVE_INFINITY
   if (/^[1-9]\d{0,8}$/.test(text)) return Number(text)
-  throw new TypeError(`option --count ${JSON.stringify(text)} is not a number above 0`)
+  throw usageFault(`--count ${JSON.stringify(text)} is not a number above 0`, usage)
 }
 
 function toText(event: Document): string {
@@ -53,4 +61,5 @@ await runCommand(usage, async () => {
     left -= events.length
     if (left <= 0) return
   }
+  throw new CommandError('the server ended the stream; it has stopped, or a proxy closed it')
 })

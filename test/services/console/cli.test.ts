@@ -107,7 +107,13 @@ test('wrong arguments and a server that is away get a sentence', async () => {
     ['trace'],
     ['trace', 'a', 'b'],
     ['trace', '--nix'],
+    ['trace', 'x', '--follow=1'],
     ['tail', '--count', '0'],
+    ['tail', '--count'],
+    ['tail', 'extra'],
+    ['drain', 'extra'],
+    ['drain', '--timeout', 'soon'],
+    ['drain', '--url'],
     ['dead-letters', 'remove'],
     ['dead-letters', 'resend'],
   ]) {
@@ -119,8 +125,35 @@ test('wrong arguments and a server that is away get a sentence', async () => {
   const away = await command('trace', 'x', '--url', 'http://127.0.0.1:1')
   expect([away.exitCode, away.errors]).toEqual([1, expect.stringContaining('cannot reach')])
   const bad = await command('dead-letters', 'list', '--contract', 'nix')
-  expect([bad.exitCode, bad.errors]).toEqual([1, expect.stringContaining('is not one of capture')])
-}, 30_000)
+  expect([bad.exitCode, bad.errors]).toEqual([64, expect.stringContaining('is not one of capture')])
+  const noUrl = await command('trace', 'x', '--url', 'localhost:3000')
+  expect([noUrl.exitCode, noUrl.errors]).toEqual([64, expect.stringContaining('is not a URL')])
+  const none = await command('dead-letters', 'list', '--project', 'phc_none')
+  expect([none.exitCode, none.errors]).toEqual([1, expect.stringContaining('no dead letter')])
+}, 60_000)
+
+test('tail says that the server ended the stream', async () => {
+  const shortLived = Bun.serve({
+    port: 0,
+    fetch: () => new Response('event: idle\ndata: {"at_ms":1}\n\n'),
+  })
+  try {
+    const { exitCode, errors } = await command('tail', '--url', shortLived.url.origin)
+    expect([exitCode, errors]).toEqual([1, expect.stringContaining('the server ended the stream')])
+  } finally {
+    await shortLived.stop(true)
+  }
+})
+
+test('the address of this machine is https where the server has a certificate', async () => {
+  const environment = { PORT: '1', TLS_CERT_FILE: 'cert.pem' }
+  const tls = await run(['src/cli/trace.ts', 'x'], { environment })
+  expect(tls.errors).toContain('cannot reach https://127.0.0.1:1')
+  const admin = await run(['src/cli/trace.ts', 'x'], {
+    environment: { ...environment, ADMIN_PORT: '2' },
+  })
+  expect(admin.errors).toContain('cannot reach http://127.0.0.1:2')
+})
 
 test('query asks the embedded ClickHouse of this machine', async () => {
   const environment = { EMBEDDED_CLICKHOUSE_PORT: new URL(server.queryUrl).port }
