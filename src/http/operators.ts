@@ -71,7 +71,11 @@ const privateHost = /^(?:\[[\da-f:.]+\]|\d{1,3}(?:\.\d{1,3}){3}|[a-z\d_-]+)$/
 
 function isOfOwnPage({ headers }: Request): boolean {
   const origin = headers.get('origin')
-  return origin === null || origin.replace(/^https?:\/\//, '') === headers.get('host')
+  if (origin !== null && origin.replace(/^https?:\/\//, '') !== headers.get('host')) return false
+  // An image or a frame of another page sends no Origin. It could not read the reply, but its
+  // requests would take the places of readers. `none`: a person typed the address.
+  const site = headers.get('sec-fetch-site')
+  return site === null || site === 'same-origin' || site === 'none'
 }
 
 function createHasToken({ token }: Pick<OperatorOptions, 'token'>) {

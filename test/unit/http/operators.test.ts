@@ -1,5 +1,9 @@
 import { expect, test } from 'bun:test'
-import { createIsOperator } from '../../../src/http/operators.ts'
+import {
+  createIsAdminPortUser,
+  createIsConsoleUser,
+  createIsOperator,
+} from '../../../src/http/operators.ts'
 
 const token = 'a-token-of-the-operators'
 const local = { host: 'localhost:3000' }
@@ -26,4 +30,21 @@ test('without ADMIN_TOKEN no token makes an operator', () => {
   const isOperator = createIsOperator({ token: undefined, trustedProxies: [] })
   const headers = { authorization: 'Bearer undefined' }
   expect(isOperator(new Request('http://localhost/', { headers }), '203.0.113.9')).toBe(false)
+})
+
+test.each<[string, Record<string, string>, boolean]>([
+  ['a program', {}, true],
+  ['the page itself', { 'sec-fetch-site': 'same-origin', origin: 'http://localhost:3000' }, true],
+  ['an address that a person typed', { 'sec-fetch-site': 'none' }, true],
+  ['an image on a page of another site', { 'sec-fetch-site': 'cross-site' }, false],
+  ['a frame on a page of another port', { 'sec-fetch-site': 'same-site' }, false],
+])('whether %s may use the console', (_, sent, expected) => {
+  const request = new Request('http://localhost/', { headers: { ...local, ...sent } })
+  const isConsoleUser = createIsConsoleUser({
+    ...{ token: undefined, trustedProxies: [], isProduction: false },
+    hasPermission: () => false,
+  })
+  expect(isConsoleUser(request, '127.0.0.1')).toBe(expected)
+  const isAdminPortUser = createIsAdminPortUser({ token: undefined, publicUrl: undefined })
+  expect(isAdminPortUser(request, '203.0.113.9')).toBe(expected)
 })
