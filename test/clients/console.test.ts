@@ -206,6 +206,29 @@ const looks = [
   { width: 390, colorScheme: 'dark' },
 ] as const
 
+const longNames =
+  "SELECT repeat('v', 200) AS name, 1234567 AS value UNION ALL SELECT '$autocapture', 3"
+
+/** Of the bars, in pixels. */
+const widthBeyondPanel = `{
+  const bars = document.querySelector('.bars')
+  bars.getBoundingClientRect().right - bars.closest('.panel').getBoundingClientRect().right
+}`
+
+test.each([1280, 390])(
+  'bars of any name stay in their panel, at a width of %i',
+  async (width) => {
+    await using view = await openConsole(browser, pageOf('queries'), { width })
+    const { page } = view
+    await page.getByLabel('Query', { exact: true }).fill(longNames)
+    await page.getByRole('button', { name: 'Run' }).click()
+    await page.getByRole('button', { name: 'Plot' }).click()
+    await page.getByRole('rowheader', { name: /^v{200}$/ }).waitFor()
+    expect(await page.evaluate(widthBeyondPanel)).toBeLessThanOrEqual(0)
+  },
+  60_000,
+)
+
 describe('accessibility', () => {
   test.each(looks)(
     'no page has a serious finding of axe-core, %o',
