@@ -1,12 +1,12 @@
 import type { ClickHouseReader } from './clickhouse.ts'
 import { ConsoleError } from './exchange.ts'
 import type { JournalMatch, JournalSearch } from './journal-search.ts'
-import { findLetters, findLettersAt, findRows, type LetterRow, type StoredRow } from './lookups.ts'
+import { findLetters, findLettersAt, findRows, type StoredRow } from './lookups.ts'
 import type { SeenRequest, UnstoredEvent } from './observations.ts'
 import type { Question } from './processes.ts'
 import type { Refusal } from './refusal-log.ts'
 import type { Delivery } from './stages.ts'
-import { type EventTrace, toEventTraces } from './trace.ts'
+import { type EventTrace, type Findings, toEventTraces } from './trace.ts'
 
 /** The answer of one process to the question `find`. */
 export type Found = {
@@ -44,7 +44,8 @@ export async function findAll(options: FindOptions, id: string) {
     return asked.map((uuid) => ({ uuid, received_ms, contract }))
   })
   const findings = {
-    ...{ unstored, matches, accepted, rows: stored.rows, letters: stored.letters },
+    ...{ unstored, matches, accepted, rows: stored.rows },
+    ...{ letters: stored.letters, namedLetters: stored.namedLetters },
     requests: [...requests, ...more],
   }
   const events: EventTrace[] = toEventTraces(findings, options.delivery())
@@ -87,7 +88,10 @@ type Known = {
   requests: readonly SeenRequest[]
   unstored: readonly UnstoredEvent[]
 }
-type InClickHouse = { rows: StoredRow[]; letters: LetterRow[]; searched: Searched[] }
+type InClickHouse = Pick<Findings, 'letters' | 'namedLetters'> & {
+  rows: StoredRow[]
+  searched: Searched[]
+}
 
 async function searchClickHouse(clickhouse: ClickHouseReader, known: Known): Promise<InClickHouse> {
   const { id, requests, unstored } = known
@@ -107,6 +111,7 @@ async function searchClickHouse(clickhouse: ClickHouseReader, known: Known): Pro
   return {
     rows: toRows(rows),
     letters: [...letters.values()],
+    namedLetters: new Set(toRows(byId).map(({ uuid }) => uuid)),
     searched: [
       toPlaceOf('clickhouse', rows, 'all tables, 50 rows each at most'),
       toPlaceOf('dead_letters', ofTime, 'the last 30 days, 50 rows at most'),

@@ -33,6 +33,8 @@ export type Findings = {
   matches: readonly JournalMatch[]
   rows: readonly StoredRow[]
   letters: readonly LetterRow[]
+  /** Those that the id itself leads to. The others were received when a rejected event was. */
+  namedLetters: ReadonlySet<string>
   /** Events that this server acknowledged, wherever they are now. */
   accepted: readonly Sent[]
 }
@@ -48,6 +50,7 @@ export function toEventTraces(findings: Findings, delivery: Delivery): EventTrac
   const unstored = findings.unstored.map((event) => toUnstored(event, { findings, stored, used }))
   const letters = findings.letters
     .filter(({ uuid }) => !used.has(uuid) && !stored.some((one) => one.uuid === uuid))
+    .filter((letter) => findings.namedLetters.has(letter.uuid))
     .map((letter) => toLetter(letter, findings))
   return [...stored, ...unstored, ...letters]
     .sort((a, b) => b.received_ms - a.received_ms)
@@ -175,7 +178,8 @@ function takeLetter(event: UnstoredEvent, letters: readonly LetterRow[], used: S
       !used.has(letter.uuid) &&
       letter.received_ms === event.at_ms &&
       letter.reason === event.reason &&
-      letter.protocol === event.contract,
+      letter.protocol === event.contract &&
+      letter.project === event.project,
   )
   const named = fitting.find(({ raw }) => event.event !== '' && raw.includes(event.event))
   const letter = named ?? fitting[0]

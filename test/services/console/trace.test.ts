@@ -114,6 +114,24 @@ test('a rejected event leads to its dead letter', async () => {
   expect(byLetter.events[0]).toMatchObject({ kind: 'dead_letter', outcome: 'rejected' })
 })
 
+test('an id does not lead to the other rejected events of the same moment', async () => {
+  const [distinctId, other] = [crypto.randomUUID(), crypto.randomUUID()]
+  const batch = [
+    { event: '', distinct_id: distinctId },
+    { event: '', distinct_id: other },
+    'no event',
+  ]
+  const sent = await post(`${server.url}/batch`, { api_key: 'phc_console', batch })
+  const settled = (id: string, count: number) =>
+    until(async () => {
+      const { events } = await trace(id)
+      return events.length === count && events.every(isSettled) && events
+    })
+  await settled(sent.requestId, 3)
+  const [event] = await settled(distinctId, 1)
+  expect(event.distinct_id).toBe(distinctId)
+})
+
 const isSettled = ({ stages }: Document) =>
   stages.every(({ state }: { state: string }) => state === 'done')
 
