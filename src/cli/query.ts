@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { toSafe } from '../core/printable.ts'
 import { CommandError, runCommand, toQueryUrl, usageFault } from './connection.ts'
 
 const usage = `usage: bun run query STATEMENT
@@ -22,5 +23,6 @@ await runCommand(usage, async () => {
   })
   const text = await reply.text()
   if (!reply.ok) throw new CommandError(text.trim())
-  process.stdout.write(text)
+  // Values of events are texts of strangers. Tabs separate the columns of some formats.
+  process.stdout.write(text.split('\t').map(toSafe).join('\t'))
 })

@@ -160,6 +160,8 @@ test('query asks the embedded ClickHouse of this machine', async () => {
   const query = (...args: string[]) => run(['src/cli/query.ts', ...args], { environment })
   const answer = await query('SELECT 40 + 2 AS answer')
   expect([answer.exitCode, answer.output]).toEqual([0, expect.stringContaining('42')])
+  const hostile = await query("SELECT '\\x1b[31mred\\x07', 2 FORMAT TSVRaw")
+  expect(hostile.output).toBe('\\u001b[31mred\\u0007\t2\n')
   const faulty = await query('SELECT nothing')
   expect([faulty.exitCode, faulty.errors]).toEqual([1, expect.stringContaining('nothing')])
   expect((await query()).exitCode).toBe(64)
