@@ -6,7 +6,7 @@ import type { Metrics } from '../observability/metrics.ts'
 export type Supervised = {
   metrics: Metrics['text']
   stop(reason: string): Promise<StopReport>
-  /** Answers a question of another process's console. */
+  /** Answers a question of another process's console. Never rejects: undefined after a fault. */
   answer?(question: Question): Promise<unknown>
 }
 
@@ -19,7 +19,7 @@ export type FromChild =
   | { type: 'gather'; id: number }
   /** The console of this child asks all other workers. */
   | { type: 'ask'; id: number; question: Question }
-  /** Reply to `asked`. */
+  /** Reply to `asked`; `answer` is undefined after a fault. */
   | { type: 'answer'; id: number; answer: unknown }
   /** This child has stopped. */
   | { type: 'stopped'; report: StopReport }

@@ -55,7 +55,7 @@ export async function startSupervised(config: Config, role: Role): Promise<Super
     }
     if (message.type === 'asked') {
       const answer = await (await running).answer?.(message.question)
-      post({ type: 'answer', id: message.id, answer: answer ?? null })
+      post({ type: 'answer', id: message.id, answer })
     }
   }
 

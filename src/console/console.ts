@@ -21,7 +21,7 @@ import { testEventRoutes } from './test-event.ts'
 export type Console = {
   /** Answers a request below `/console/api/`. The caller has checked who asks. */
   respond(request: Request): Promise<Response>
-  /** Answers a question of another process of the node. */
+  /** Answers a question of another process of the node. Never rejects: undefined after a fault. */
   answer(question: Question): Promise<unknown>
   close(): void
 }
@@ -63,7 +63,7 @@ export function createConsole(options: ConsoleOptions): Console {
   }
   return {
     respond: (request) => respond(routes, request, options.log),
-    answer,
+    answer: (question) => answerOther(answer, question, options.log),
     close() {
       // A stream would hold up the stop of the server.
       closing.abort()
@@ -74,6 +74,20 @@ export function createConsole(options: ConsoleOptions): Console {
 
 /** Those who look at once share one text of the metrics: it takes the serving thread some milliseconds. */
 const overviewFreshMs = 500
+
+async function answerOther(
+  answer: (question: Question) => Promise<unknown>,
+  question: Question,
+  log: Log,
+): Promise<unknown> {
+  try {
+    return (await answer(question)) ?? null
+  } catch (error) {
+    const fields = { error: String(error), question: question.type }
+    log.error(fields, 'cannot answer another process; the console shows its data without this one')
+    return undefined
+  }
+}
 
 async function respond(routes: ConsoleRoutes, request: Request, log: Log): Promise<Response> {
   try {
