@@ -30,15 +30,16 @@ const anew = { connection: 'close' }
 
 test('a worker that cannot answer another one goes on, and is named as missing', async () => {
   const seen = new Set<string>()
-  const { requestId } = await until(async () => {
-    const sent = await senders.capture(server.url, anew)
-    seen.add(sent.requestId.split('-')[0]!)
-    return seen.size === 2 && sent
+  let id = ''
+  await until(async () => {
+    id = (await senders.capture(server.url, anew)).requestId
+    seen.add(id.split('-')[0]!)
+    return seen.size === 2
   }, patience)
   // The search of the console opens the journal anew.
   rmSync(join(server.dataDir, 'worker-1', 'journal', 'identity'))
   await until(async () => {
-    const url = `${server.url}/console/api/trace?id=${requestId}`
+    const url = `${server.url}/console/api/trace?id=${id}`
     const text = await (await fetch(url, { headers: anew })).text()
     return text.includes('worker-1 did not answer; its data is missing')
   }, patience)
