@@ -100,3 +100,14 @@ export function findConflicts(environment: Environment): string[] {
   }
   return faults
 }
+
+type Ports = { PORT: number; ADMIN_PORT: number; REALTIME_PORT: number; WORKERS: number }
+
+/** 0 is no fixed port. Only several workers have the port of Socket.IO. */
+export function findEqualPorts({ PORT, ADMIN_PORT, REALTIME_PORT, WORKERS }: Ports): string[] {
+  const ports = Object.entries({ PORT, ADMIN_PORT, ...(WORKERS > 1 ? { REALTIME_PORT } : {}) })
+  return ports.flatMap(([name, port], at) => {
+    const [other] = ports.slice(0, at).find(([, taken]) => port > 0 && taken === port) ?? []
+    return other === undefined ? [] : [`${name} "${port}" is the port of ${other}; set another one`]
+  })
+}

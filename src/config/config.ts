@@ -293,7 +293,7 @@ export function readConfig(environment: Environment, findOriginFaults: OriginFau
   const config = values as Static<typeof settingsSchema>
   const originFaults = findOriginFaults(config.CORS_ORIGINS)
   faults.push(...originFaults.map((fault) => `CORS_ORIGINS ${fault}`))
-  faults.push(...checks.findConflicts(environment))
+  faults.push(...checks.findConflicts(environment), ...checks.findEqualPorts(config))
   const full: Config = { ...config, dataDir: resolve(config.DATA_DIR) }
   return { config: full, warnings, faults }
 }

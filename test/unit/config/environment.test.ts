@@ -99,6 +99,19 @@ describe('settings', () => {
     expect(faults.includes('WORKERS=2 needs CLICKHOUSE_URL')).toBe(isNeeded)
   })
 
+  test.each<[Record<string, string>, string]>([
+    [{ ADMIN_PORT: '3000' }, 'ADMIN_PORT "3000" is the port of PORT; set another one'],
+    [{ PORT: '9000', ADMIN_PORT: '9001' }, ''],
+    [{ PORT: '0', ADMIN_PORT: '0' }, ''],
+    [{ PORT: '9000', REALTIME_PORT: '9000' }, ''],
+    [
+      { ...{ REALTIME_PORT: '3000', WORKERS: '2', SINKS: 'kafka' }, REDIS_URL: 'redis://x' },
+      'REALTIME_PORT "3000" is the port of PORT; set another one',
+    ],
+  ])('two servers on one port are a fault: %j', (environment, fault) => {
+    expect(faultsOf(environment)).toBe(fault)
+  })
+
   test('reports all faults at once', () => {
     const faults = faultsOf({
       ...{ PORT: 'x', WORKERS: '2', LOG_LEVEL: 'loud', PUBLIC_URL: 'x', TLS_CERT_FILE: 'c' },
