@@ -55,6 +55,7 @@ export function createKafkaClient(
     if (isClosed) return closed
     const place = `${topic}/${partition}`
     const use = acquire()
+    let stamp: ProducerStamp | undefined
     let isOver = false
     try {
       const set = encode()
@@ -64,7 +65,8 @@ export function createKafkaClient(
           // kafkajs may still hold a request of a send that has timed out. Never send it: the retry
           // has overtaken it, and the next set would have its number.
           if (isOver) throw new Error('the send has ended before its request was sent')
-          sealRecordSet(set, sequences.next(place, producer))
+          stamp = sequences.next(place, producer)
+          sealRecordSet(set, stamp)
           return set.bytes
         },
       })
@@ -74,7 +76,7 @@ export function createKafkaClient(
       return undefined
     } catch (error) {
       const { isPoisoned, needsProducer, ...fault } = toSendFault(error)
-      if (needsProducer) sequences.reset()
+      if (needsProducer && stamp) sequences.reject(stamp)
       // The sets of one request may share their error.
       if (error !== use.lastError) use.faults += 1
       use.lastError = error
@@ -104,6 +106,9 @@ export function createKafkaClient(
   }
 }
 
+/** More than are offered at once: each loss retires a connection, and its sends have a time limit. */
+const rejectedMax = 100
+
 /** The identity that a broker gave to an idempotent producer. It is good for all connections. */
 export type ProducerId = Pick<ProducerStamp, 'id' | 'epoch'>
 
@@ -114,10 +119,13 @@ export type ProducerId = Pick<ProducerStamp, 'id' | 'epoch'>
 function createSequences() {
   const stamps = new Map<string, ProducerStamp>()
   let producer: ProducerId | undefined
-  /** The brokers no longer accept it. A retired connection may still offer it. */
-  let rejected: ProducerId | undefined
-  const isRejected = ({ id }: ProducerId) =>
-    rejected !== undefined && Buffer.compare(rejected.id, id) === 0
+  /**
+   * The brokers no longer accept these. A retired connection may still offer one: its numbers would
+   * begin at 0 again, and a broker would take a new set for one that it has.
+   */
+  const rejected: ProducerId[] = []
+  const isSame = (one: ProducerId, other: ProducerId) => Buffer.compare(one.id, other.id) === 0
+  const isRejected = (offered: ProducerId) => rejected.some((one) => isSame(one, offered))
 
   return {
     /** Undefined when the producer is not idempotent. */
@@ -132,8 +140,11 @@ function createSequences() {
       const stamp = stamps.get(place)
       if (stamp) stamps.set(place, { ...stamp, sequence: (stamp.sequence + count) % 2 ** 31 })
     },
-    reset(): void {
-      rejected = producer
+    /** Several sets in flight may tell of the same loss, also after another identity was taken. */
+    reject(lost: ProducerId): void {
+      if (isRejected(lost)) return
+      rejected.push(lost)
+      if (rejected.length > rejectedMax) rejected.shift()
       producer = undefined
       stamps.clear()
     },

@@ -143,8 +143,10 @@ describe('a client', () => {
 
 const toProducer = (digit: number): ProducerId => ({ id: Buffer.alloc(8, digit), epoch: 0 })
 /** Producer and sequence of each set that a connection sealed. */
-const stampsOf = ({ sealed }: Fake) =>
+const stampsOf = ({ sealed }: Pick<Fake, 'sealed'>) =>
   sealed.map((bytes) => [bytes[43], bytes.readInt32BE(53)] as const)
+
+const noProducer = [255, -1] as const
 
 describe('an idempotent client', () => {
   test('numbers the records of a partition, and a retried set as before', async () => {
@@ -197,5 +199,63 @@ describe('an idempotent client', () => {
       [2, 0],
       [2, 3],
     ])
+  })
+
+  /** A client whose sends wait: the test seals and answers each of them. */
+  function makeHeld() {
+    type Held = { seal(): ReturnType<typeof stampsOf>[number]; refuse(): void; confirm(): void }
+    const held: Held[] = []
+    let opened = 0
+    const options = { settings: makeSettings([], 't'), ca: undefined, metadataMsMax: 1000 }
+    const client = createKafkaClient({ ...options, onPartitions() {} }, () => {
+      opened += 1
+      const producer = toProducer(opened)
+      return {
+        send(_topic, _partition, set) {
+          const { promise, resolve, reject } = Promise.withResolvers<boolean>()
+          const type = 'UNKNOWN_PRODUCER_ID'
+          held.push({
+            seal: () => stampsOf({ sealed: [Buffer.from(set.seal(producer))] })[0]!,
+            refuse: () => reject(errorOf('KafkaJSProtocolError', { type })),
+            confirm: () => resolve(true),
+          })
+          return promise
+        },
+        withAdmin: () => Promise.reject(new Error('not asked for')),
+        async close() {},
+      }
+    })
+    const encode = () => ({ bytes: Buffer.alloc(61), count: 3 })
+    const send = (partition: number) => {
+      const sending = client.send('events', partition, encode)
+      return { sending, ...held.at(-1)! }
+    }
+    return { send }
+  }
+
+  test('does not take an identity again that two partitions have lost', async () => {
+    const { send } = makeHeld()
+    const lost = [send(0), send(1)]
+    const later = send(2)
+    for (const { seal } of lost) expect(seal()).toEqual([1, 0])
+    for (const { refuse } of lost) refuse()
+    await Promise.all(lost.map(({ sending }) => sending))
+    expect(later.seal()).toEqual(noProducer)
+    expect(send(0).seal()).toEqual([2, 0])
+  })
+
+  test('keeps an identity that it took after the loss of an earlier one', async () => {
+    const { send } = makeHeld()
+    const [first, late] = [send(0), send(1)]
+    for (const { seal } of [first, late]) expect(seal()).toEqual([1, 0])
+    first.refuse()
+    await first.sending
+    const next = send(0)
+    expect(next.seal()).toEqual([2, 0])
+    late.refuse()
+    await late.sending
+    next.confirm()
+    await next.sending
+    expect(send(0).seal()).toEqual([2, 3])
   })
 })
