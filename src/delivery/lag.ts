@@ -4,7 +4,7 @@ import type { Clock } from '../core/clock.ts'
 export type LagClock = {
   /** Records below `endOffset` are committed now. */
   committed(endOffset: number): void
-  /** Milliseconds, at most a second too much; 0 if every record below the end is taken. */
+  /** Milliseconds, too much by the time between two marks at most; 0 if every record is taken. */
   lagMs(cursor: number): number
 }
 
