@@ -11,6 +11,7 @@ import {
 import {
   ConsoleError,
   invalid,
+  onAbort,
   once,
   type QueryParameters,
   readObject,
@@ -116,7 +117,7 @@ function resendRoutes(parts: DeadLetterParts): ConsoleRoutes {
       })
       const signal = AbortSignal.any([request.signal, parts.closing])
       // A generator that has not begun does not run its `finally`.
-      signal.addEventListener('abort', end, { once: true })
+      onAbort(signal, end)
       return toLinesResponse(resendAll(parts, asked, end), signal)
     },
   }
@@ -247,7 +248,7 @@ async function* resendAll(
 
 /** A line is made when the reader takes the one before, so a reader that goes away ends the work. */
 function toLinesResponse(lines: AsyncGenerator<object>, signal: AbortSignal): Response {
-  signal.addEventListener('abort', () => void lines.return(undefined), { once: true })
+  onAbort(signal, () => void lines.return(undefined))
   const stream = new ReadableStream<Uint8Array>({
     async pull(controller) {
       if (signal.aborted) {

@@ -82,6 +82,12 @@ export function once(call: () => void): () => void {
   }
 }
 
+/** An aborted signal has no further event: a reader may go away while its request is checked. */
+export function onAbort(signal: AbortSignal, call: () => void): void {
+  if (signal.aborted) call()
+  else signal.addEventListener('abort', call, { once: true })
+}
+
 const bodyBytesMax = 1024 * 1024
 const bodyMsMax = 10_000
 

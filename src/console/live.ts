@@ -1,5 +1,5 @@
 import { sleep } from '../core/async.ts'
-import { safeHeaders } from './exchange.ts'
+import { onAbort, safeHeaders } from './exchange.ts'
 import { toHint } from './hints.ts'
 import type { LiveBatch } from './live-taps.ts'
 
@@ -27,7 +27,7 @@ export function toLiveResponse(options: LiveOptions): Response {
     void batches.return(undefined)
     options.onEnd()
   }
-  options.signal.addEventListener('abort', end, { once: true })
+  onAbort(options.signal, end)
   const stream = new ReadableStream<Uint8Array>({
     async pull(controller) {
       const { value, done } = await batches.next()
