@@ -154,7 +154,8 @@ const redisStartMsMax = 1000
 /** Measured: a body of 20 MB takes 150 MB while it is processed, and ten times as long as one collection. */
 const collectEveryBytes = 64 * 1024 * 1024
 
-const ballastBytes = 96 * 1024 * 1024
+/** As much as the dedup table of the versions before counted (docs/decisions/0016-runtime-memory.md). */
+const ballastBytes = 256 * 1024 * 1024
 
 /** Target: P95 < 200 ms. Waiting for the commit adds up to two event-loop iterations. */
 const turn = {
