@@ -34,7 +34,7 @@ export function createClickHouseReader(options: ClickHouseReaderOptions): ClickH
     try {
       return await fetch(url, { method: 'POST', headers: target.headers, body: sql, signal })
     } catch (error) {
-      if (signal.aborted) throw unavailable(`ClickHouse did not answer within ${connectMsMax} ms`)
+      if (signal.aborted) throw unavailable(isLate)
       throw unavailable(`ClickHouse cannot be reached: ${toReason(error)}`)
     }
   }
@@ -66,6 +66,9 @@ export function createClickHouseReader(options: ClickHouseReaderOptions): ClickH
     },
   }
 }
+
+// The embedded ClickHouse answers one query after the other.
+const isLate = `ClickHouse did not answer within ${connectMsMax} ms; another query may be running`
 
 const isOff =
   'queries of the embedded ClickHouse are off: SINKS does not name it, EMBEDDED_CLICKHOUSE_PORT is 0, or its port was taken'
