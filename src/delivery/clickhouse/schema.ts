@@ -11,6 +11,7 @@ import {
   quoted,
   type SchemaSettings,
   type TableName,
+  type TableSettings,
   tableOf,
   tables,
   toCreate,
@@ -102,7 +103,7 @@ const setColumns = (migration: Migration) =>
   })
 
 async function createTables({ clickhouse, settings, dialect }: Migration): Promise<boolean> {
-  const options = { ttlDays: settings.EVENTS_TTL_DAYS }
+  const options = { ttlDays: settings.EVENTS_TTL_DAYS, settings: settings.tableSettings ?? {} }
   for (const table of tables) await clickhouse.command(toCreateTable(table, dialect, options))
   return true
 }
@@ -110,7 +111,9 @@ async function createTables({ clickhouse, settings, dialect }: Migration): Promi
 /** Migration 3: the column for events that are stored otherwise than they were sent. */
 async function addWarnings({ clickhouse, dialect }: Migration): Promise<boolean> {
   const [type] = recordingColumns.ingest_warnings
+  const stored = await readComments(clickhouse)
   for (const name of ['recordings', 'link_events'] as const) {
+    if (stored.has(`${name}.ingest_warnings`)) continue
     const column = `ADD COLUMN IF NOT EXISTS ingest_warnings ${type}`
     await clickhouse.command(`ALTER TABLE ${name}${dialect.onCluster} ${column}`)
   }
@@ -119,22 +122,44 @@ async function addWarnings({ clickhouse, dialect }: Migration): Promise<boolean>
 
 /** Migration 4: comments of tables and columns, and columns that are computed when they are read. */
 async function addComments({ clickhouse, dialect }: Migration): Promise<boolean> {
+  const stored = await readComments(clickhouse)
   for (const { name, columns, aliases = {} } of tables) {
     const { table, columns: texts } = comments[name]
+    const added = Object.entries(aliases).filter(([column]) => !stored.has(`${name}.${column}`))
+    const wanted = { ...pick(texts, Object.keys(columns)), first_wins: firstWinsComment }
+    const commented = Object.entries(wanted).filter(
+      ([column, text]) => stored.get(`${name}.${column}`) !== text,
+    )
     const changes = [
-      ...Object.entries(aliases).map(
+      ...added.map(
         ([column, type]) => `ADD COLUMN IF NOT EXISTS ${toDefinition(column, type, texts[column])}`,
       ),
-      ...Object.keys(columns).map(
-        (column) => `COMMENT COLUMN IF EXISTS ${column} ${toLiteral(texts[column]!)}`,
-      ),
-      `COMMENT COLUMN IF EXISTS first_wins ${toLiteral(firstWinsComment)}`,
-      `MODIFY COMMENT ${toLiteral(table)}`,
+      ...commented.map(([column, text]) => `COMMENT COLUMN IF EXISTS ${column} ${toLiteral(text)}`),
+      ...(stored.get(name) === table ? [] : [`MODIFY COMMENT ${toLiteral(table)}`]),
     ]
+    if (changes.length === 0) continue
     await clickhouse.command(`ALTER TABLE ${name}${dialect.onCluster} ${changes.join(', ')}`)
   }
   return true
 }
+
+/**
+ * The comments of tables (`events`) and columns (`events.uuid`). A table that is as it should be is
+ * not altered: the embedded ClickHouse loses the definition of a table that it alters on a full disk.
+ */
+async function readComments(clickhouse: ClickHouse): Promise<Map<string, string>> {
+  const names = tables.map(({ name }) => toLiteral(name)).join(', ')
+  const found = await clickhouse.query<{ place: string; comment: string }>(
+    `SELECT name AS place, comment FROM system.tables
+WHERE database = currentDatabase() AND name IN (${names})
+UNION ALL SELECT concat(table, '.', name) AS place, comment FROM system.columns
+WHERE database = currentDatabase() AND table IN (${names})`,
+  )
+  return new Map(found.map(({ place, comment }) => [place, comment]))
+}
+
+const pick = (texts: Readonly<Record<string, string>>, names: readonly string[]) =>
+  Object.fromEntries(names.map((name) => [name, texts[name]!]))
 
 /** Migration 5: people and sessions. A table of the operator that has the name of a view stays. */
 async function createViews({ clickhouse, dialect }: Migration): Promise<boolean> {
@@ -166,24 +191,27 @@ async function setRetention(migration: Migration, name: TableName): Promise<void
 }
 
 /** Table settings of the embedded ClickHouse. On a server they are the operator's choice. */
+export const embeddedSettings: TableSettings = {
+  // Otherwise a table with a large broken part, such as a failed merge leaves, does not load.
+  max_suspicious_broken_parts: 1_000_000,
+  max_suspicious_broken_parts_bytes: 1e15,
+  // More parts per merge, so that a row is rewritten less often: a third less CPU for merges under
+  // load.
+  merge_selector_base: 16,
+}
+
+/** Alters the tables that were created without the settings of the embedded ClickHouse. */
 export async function tuneTables(clickhouse: Pick<ClickHouse, 'query' | 'command'>): Promise<void> {
   const found = await clickhouse.query<{ name: string; engine_full: string }>(
     `SELECT name, engine_full FROM system.tables WHERE database = currentDatabase()
 AND name IN ('${Object.values(tableOf).join("','")}')`,
   )
   for (const { name, engine_full } of found) {
-    const missing = embeddedSettings.filter(([setting]) => !engine_full.includes(setting))
+    const missing = Object.entries(embeddedSettings).filter(
+      ([setting]) => !engine_full.includes(setting),
+    )
     if (missing.length === 0) continue
     const changes = missing.map(([setting, value]) => `${setting} = ${value}`)
     await clickhouse.command(`ALTER TABLE ${name} MODIFY SETTING ${changes.join(', ')}`)
   }
 }
-
-const embeddedSettings = [
-  // Otherwise a table with a large broken part, such as a failed merge leaves, does not load.
-  ['max_suspicious_broken_parts', 1_000_000],
-  ['max_suspicious_broken_parts_bytes', 1e15],
-  // More parts per merge, so that a row is rewritten less often: a third less CPU for merges under
-  // load.
-  ['merge_selector_base', 16],
-] as const

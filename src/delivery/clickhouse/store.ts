@@ -1,3 +1,4 @@
+import { statfsSync } from 'node:fs'
 import { type Log, silentLog } from '../../core/log.ts'
 import { openConnection } from '../../embedded/chdb/connection.ts'
 import { loadNative } from '../../embedded/chdb/native.ts'
@@ -5,7 +6,7 @@ import type { ClickHouse } from './client.ts'
 import { loadChdb, openEmbeddedClickHouse } from './embedded.ts'
 import { ClickHouseFailure } from './failure.ts'
 import { createHttpClickHouse, databaseOf } from './http.ts'
-import { createDatabase, migrate, tuneTables } from './schema.ts'
+import { createDatabase, embeddedSettings, migrate, tuneTables } from './schema.ts'
 import { type ClickHouseSettings, toEmbeddedFolder } from './settings.ts'
 
 export type Store = {
@@ -50,10 +51,22 @@ async function createEmbeddedStore(settings: ClickHouseSettings, log: Log): Prom
         embedded = openEmbeddedClickHouse(vendor, path, log)
         first.close()
       }
-      await migrate(embedded, settings, log)
+      assertHasSpace(toEmbeddedFolder(settings.dataDir))
+      await migrate(embedded, { ...settings, tableSettings: embeddedSettings }, log)
       await tuneTables(embedded)
     },
   }
+}
+
+/** Far above what the definitions of all tables take. */
+const freeBytesMin = 2 * 1024 * 1024
+
+/** The embedded ClickHouse loses the definition of a table that it changes on a full disk. */
+function assertHasSpace(path: string): void {
+  const { bavail, bsize } = statfsSync(path)
+  if (bavail * bsize >= freeBytesMin) return
+  const text = `${path} has ${bavail * bsize} free bytes; opening the tables needs ${freeBytesMin}`
+  throw new ClickHouseFailure(text, { kind: 'busy', reason: 'not_enough_space' })
 }
 
 const unknownDatabaseCode = 81

@@ -88,7 +88,8 @@ WHERE ${ofTable} AND name NOT IN (${own.join(', ')})`,
 }
 
 export function create(job: Rebuild, name: string, operators: Operators): Promise<void> {
-  const { definitions: added, settings } = operators
+  const { definitions: added } = operators
+  const settings = { ...job.settings.tableSettings, ...operators.settings }
   const options = { name, ttlDays: job.settings.EVENTS_TTL_DAYS, added, settings }
   return job.clickhouse.command(toCreateTable(job.table, job.dialect, options))
 }

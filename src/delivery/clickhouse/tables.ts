@@ -24,7 +24,10 @@ export type TableName = (typeof tableOf)[Kind]
  * 0.
  */
 export type SchemaSettings = Pick<Config, 'CLICKHOUSE_CLUSTER' | 'EVENTS_TTL_DAYS'> &
-  Partial<Pick<Config, 'EVENTS_COLUMNS'>>
+  Partial<Pick<Config, 'EVENTS_COLUMNS'>> & {
+    /** Further settings of new tables. */
+    tableSettings?: TableSettings
+  }
 
 /** A table without what differs between one server and a cluster. */
 export type Table = {

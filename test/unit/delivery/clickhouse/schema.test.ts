@@ -1,7 +1,9 @@
 import { expect, test } from 'bun:test'
 import { silentLog } from '../../../../src/core/log.ts'
 import type { ClickHouse } from '../../../../src/delivery/clickhouse/client.ts'
+import { comments, firstWinsComment } from '../../../../src/delivery/clickhouse/comments.ts'
 import { migrate } from '../../../../src/delivery/clickhouse/schema.ts'
+import { tables } from '../../../../src/delivery/clickhouse/tables.ts'
 
 /** A server without tables. */
 function makeServer() {
@@ -25,6 +27,22 @@ test('a new database gets the tables as released', async () => {
   expect(`${created.join(';\n\n')};\n`).toBe(released)
   const versions = statements.filter((sql) => sql.startsWith('INSERT'))
   expect(versions.map((sql) => sql.at(-1))).toEqual(['1', '2', '3', '4', '5'])
+})
+
+test('alters no table that is as it should be', async () => {
+  const { clickhouse, statements } = makeServer()
+  const stored = tables.flatMap(({ name, columns, aliases = {} }) => {
+    const { table, columns: texts } = comments[name]
+    const all = [...Object.keys(columns), ...Object.keys(aliases)]
+    return [
+      { place: name, comment: table },
+      { place: `${name}.first_wins`, comment: firstWinsComment },
+      ...all.map((column) => ({ place: `${name}.${column}`, comment: texts[column]! })),
+    ]
+  })
+  clickhouse.query = async <Row>(sql: string) => (sql.includes('place') ? stored : []) as Row[]
+  await migrate(clickhouse, { EVENTS_TTL_DAYS: 0 })
+  expect(statements.filter((sql) => sql.startsWith('ALTER'))).toEqual([])
 })
 
 test('a new database gets the retention when its tables are created', async () => {
