@@ -127,7 +127,7 @@ test.each(['prod', 'Production', 'staging'])('NODE_ENV=%s is refused', async (va
   const environment = { NODE_ENV: value, DATA_DIR: join(place.path, 'data'), PORT: '0' }
   const { exitCode, errors } = await run(['src/main.ts'], { environment })
   expect([exitCode, errors]).toEqual([
-    1,
+    78,
     `NODE_ENV "${value}" is not one of development, test, production\n`,
   ])
 })

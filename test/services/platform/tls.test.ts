@@ -138,7 +138,7 @@ test.each(['TLS_CERT_FILE', 'TLS_KEY_FILE'])(
     const { exitCode, errors } = await run(['src/main.ts'], {
       environment: { ...rest, ...one, ...data },
     })
-    expect([exitCode, errors]).toEqual([1, 'TLS_CERT_FILE and TLS_KEY_FILE go together\n'])
+    expect([exitCode, errors]).toEqual([78, 'TLS_CERT_FILE and TLS_KEY_FILE go together\n'])
   },
   30_000,
 )

@@ -78,7 +78,7 @@ test('prints nothing of the embedded ClickHouse to a terminal', async () => {
     await until(async () => (await count()) === at, { timeoutMs: 60_000, what: 'the insert' })
   }
   const text = readFileSync(screen, 'utf8')
-  expect(text).toContain('"msg":"ready"')
+  expect(text).toContain('info  ready')
   expect(text).not.toContain('<Fatal>')
   expect(text).not.toContain('ThreadStatus')
   server.kill('SIGTERM')
