@@ -43,7 +43,8 @@ test('a migration that is killed at any step is completed by the next start', as
   const steps = statements.flatMap((sql, index) =>
     isStep.test(sql) && /link_events|CREATE VIEW/.test(sql) ? [`${index + 1}`] : [],
   )
-  expect(steps.length).toBe(9)
+  // The rebuilt table has all columns and comments, so nothing alters it.
+  expect(steps.length).toBe(7)
   for (const at of steps)
     for (const when of ['before', 'during']) {
       const path = copyOf(half, `${at}-${when}`)
