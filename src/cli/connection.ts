@@ -1,7 +1,7 @@
 import { toSafe } from '../core/printable.ts'
 
 /**
- * What the commands share that ask a running server. The address is `--url`, SPILLWAY_URL, or this
+ * The connection of a command to a running server. The address is `--url`, SPILLWAY_URL, or this
  * machine with ADMIN_PORT or PORT. The token is ADMIN_TOKEN: an argument could be read in the list
  * of processes.
  */

@@ -34,7 +34,7 @@ export type QueryParameters = {
   text(name: string): string | undefined
   integer(name: string, range: { min: number; max: number; fallback: number }): number
   choice<T extends string>(name: string, values: readonly T[]): T | undefined
-  /** Throws if there is a parameter that nobody has read: it is a typing error. */
+  /** Throws if the route has not read one of the parameters: its name is misspelt. */
   assertAllRead(): void
 }
 

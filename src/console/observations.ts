@@ -6,9 +6,9 @@ import { createLiveTaps, type LiveEvent, type LiveTaps } from './live-taps.ts'
 import { createRefusalLog, type RefusalLog, type RequestFacts } from './refusal-log.ts'
 
 /**
- * What the console remembers of the requests of this process: the last ones with the uuids of their
- * events, what was not stored and why, and samples for those who watch. All of it is bounded, and
- * gone after a restart.
+ * The console's memory of the requests of this process: the last requests with the uuids of their
+ * events, events that were not stored with the reason, and samples for watchers. All of it is
+ * bounded. A restart clears it.
  */
 export type Observations = {
   observer: IngestObserver

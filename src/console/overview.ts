@@ -2,7 +2,7 @@ import { contracts, type Figures } from './figures.ts'
 import { toAlterationHint, toHint } from './hints.ts'
 import { toLimited, toPoint, toRejectedSum } from './history.ts'
 
-/** What one process knows of its sinks and its journal beside the figures. */
+/** The state of the sinks and the journal of one process, beside the figures. */
 export type ProcessState = {
   sinks: Record<string, { isHealthy: boolean; lagRecords: number; lastError: string | null }>
   isJournalFull: boolean
@@ -91,7 +91,7 @@ function toSinks({ sinks }: Figures, states: readonly ProcessState[]) {
     const isHealthy = known.length > 0 && known.every((one) => one.isHealthy)
     return {
       name,
-      state: isHealthy ? 'healthy' : 'unhealthy',
+      state: isHealthy ? ('healthy' as const) : ('unhealthy' as const),
       waiting_events: sink.waitingEvents,
       lag_records: known.reduce((sum, { lagRecords }) => sum + lagRecords, 0),
       shipped_events: sink.shipped,

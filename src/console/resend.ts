@@ -8,7 +8,7 @@ import type { IngestObserver } from '../ingest/store.ts'
 import type { Projects } from '../projects/projects.ts'
 import type { Parcel } from './parcel.ts'
 
-/** What became of an event that was sent again, or, in a dry run, what would become of it. */
+/** The fate of an event that was sent again; in a dry run, the fate that it would have. */
 export type ResendOutcome = {
   verdict: Verdict | `would_be_${'stored' | 'duplicate' | 'rejected'}`
   reason: string | null

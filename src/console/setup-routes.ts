@@ -18,7 +18,7 @@ export type SetupParts = {
   sinks(): readonly string[]
 }
 
-/** What runs here: settings, projects, and queries on the embedded ClickHouse. */
+/** Routes of the settings, the projects, and queries on the embedded ClickHouse. */
 export function setupRoutes(parts: SetupParts): ConsoleRoutes {
   return { ...sessionRoutes(parts), ...queryRoutes(parts), ...projectRoutes(parts) }
 }

@@ -18,7 +18,7 @@ export type EventStage = {
 /** `partition` is null if it cannot be told: the record has no key, or Kafka was not reached yet. */
 export type KafkaPlace = { topic: string; partition: number | null }
 
-/** What is known of the sinks now. */
+/** The positions of the sinks now. */
 export type Delivery = {
   config: Config
   sinks: Readonly<Record<string, SinkPosition & { lastError: string | null }>>
@@ -58,7 +58,7 @@ function toSinkStage(name: SinkName, sink: Delivery['sinks'][string], placed: Pl
   }
   if (name === 'clickhouse' && !match)
     return { ...base, state: 'unknown', detail: 'no row was found' }
-  // What no sink waits for is behind the cursor of each.
+  // A record that no sink waits for is behind the cursor of each.
   return { ...base, state: 'done', detail: 'behind the cursor of the sink' }
 }
 

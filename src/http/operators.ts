@@ -49,7 +49,7 @@ type ConsoleUserOptions = OperatorOptions & {
 }
 
 /**
- * Whoever reaches ADMIN_PORT is an operator; a page of another origin in the browser of one is not.
+ * A client that reaches ADMIN_PORT is an operator. A page of another origin in an operator's browser is not.
  * A page of the internet whose name is made to point to this port (DNS rebinding) has its own origin
  * there, so a public name other than that of PUBLIC_URL needs ADMIN_TOKEN, which no page has.
  */

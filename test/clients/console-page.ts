@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import type { Browser, Page } from 'playwright-core'
+import type { Browser, Locator, Page } from 'playwright-core'
 
 export type ConsolePage = {
   page: Page
@@ -56,3 +56,7 @@ export async function findAccessFaults(page: Page): Promise<string[]> {
 }
 
 type AxeReport = { violations: { id: string; impact: string; nodes: { html: string }[] }[] }
+
+/** A state of the page, by its words; a sign stands before them. */
+export const statusOf = (where: Page | Locator, words: string) =>
+  where.locator('.status', { hasText: new RegExp(`^\\S ${words}$`) }).first()

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { readFileSync } from 'node:fs'
-import type { Browser, Locator, Page } from 'playwright-core'
+import type { Browser } from 'playwright-core'
 import { contracts, post, senders, tag } from '../services/console/support.ts'
 import { type Spillway, startSpillway } from '../support/spillway.ts'
 import { startChromium } from './chromium.ts'
-import { findAccessFaults, openConsole } from './console-page.ts'
+import { findAccessFaults, openConsole, statusOf } from './console-page.ts'
 
 let server: Spillway
 let browser: Browser
@@ -18,9 +18,6 @@ afterAll(async () => {
   await server?.[Symbol.asyncDispose]()
 })
 
-/** A state of the page, by its words; a sign stands before them. */
-const statusOf = (where: Page | Locator, words: string) =>
-  where.locator('.status', { hasText: new RegExp(`^\\S ${words}$`) }).first()
 const pageOf = (hash: string) => `${server.url}/console#/${hash}`
 const capture = (event: object, headers: Record<string, string> = {}) =>
   post(`${server.url}/batch/`, { api_key: 'phc_console', batch: [event] }, headers)

@@ -1,4 +1,7 @@
-/** What the data routes answer, as far as the page uses it. `_ms` without `at` or `received` are durations. */
+/**
+ * The replies of the data routes, as far as the page uses them. Fields with the ending `_ms` are durations, except those with
+ * `at` or `received`. `test/unit/console/page-data.test.ts` compares them with the types of the server.
+ */
 
 export type Session = {
   version: string

@@ -7,7 +7,7 @@ import { usePolled } from './poll.ts'
 import { ResendAll } from './resend-all.tsx'
 import { replaceValues, route, toHash } from './route.ts'
 
-/** What could not be stored, by reason and project; each can be repaired and sent again. */
+/** Lists dead letters by reason and project. An operator can repair each of them and send it again. */
 export function DeadLetters() {
   const { uuid, days = '7', ...filter } = route.value.values
   const close = () => replaceValues({ ...filter, days })

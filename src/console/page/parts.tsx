@@ -88,7 +88,7 @@ export function Failure({ error, retry }: { error: ApiError | undefined; retry?:
   )
 }
 
-/** What to do where there is nothing to see yet. */
+/** Stands in the place of an empty list, and says what to do. */
 export function Empty({ title, children }: { title: string; children?: ComponentChildren }) {
   return (
     <div class="empty">

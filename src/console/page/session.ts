@@ -3,7 +3,7 @@ import { type ApiError, get, isLocked } from './api.ts'
 import type { Session } from './data.ts'
 import { toError } from './poll.ts'
 
-/** What the server says of itself. Undefined until it has answered. */
+/** The server's description of itself. Undefined until it has answered. */
 export const session = signal<Session | undefined>(undefined)
 export const sessionError = signal<ApiError | undefined>(undefined)
 
