@@ -35,10 +35,13 @@ export function createJsonGuard(collect: () => void = createCollect()): JsonGuar
     return isKnown
   }
 
-  function noteCollision(ms: number): void {
+  function accuse(): void {
     hasCollided = true
     // Entries that an attacker has planted would let later bodies pass the sample.
     familiar = new BoundedKeyMap(familiarMax)
+  }
+
+  function countExcess(ms: number): void {
     excessMs += ms
     if (excessMs < excessMsMax) return
     excessMs = 0
@@ -46,7 +49,9 @@ export function createJsonGuard(collect: () => void = createCollect()): JsonGuar
   }
 
   function onSlow(text: string, ms: number): void {
-    if (internsSlowly(text)) noteCollision(ms)
+    const verdict = judgeInterning(text)
+    if (verdict === 'slow') accuse()
+    if (verdict !== 'fast') countExcess(ms)
   }
 
   return {
@@ -55,7 +60,8 @@ export function createJsonGuard(collect: () => void = createCollect()): JsonGuar
       if (estimateTexts(text, isFamiliar) <= textsMax) return false
       const startMs = performance.now()
       if (!internsSlowly(text)) return false
-      noteCollision(performance.now() - startMs)
+      accuse()
+      countExcess(performance.now() - startMs)
       return true
     },
     parse(text) {
@@ -147,22 +153,29 @@ const judgedTextsMin = 4
 /** A busy machine slows down one chunk, not several in a row. */
 const slowChunks = 4
 
-/** Measured: a text of 128 KiB takes 0.3 ms then. */
-const internedMax = 1024
-/** The least that a text takes, with its quotes and what separates it from the next. */
-const textCharsMin = 16
+/** After so many texts, texts are taken half as often. Measured: 128 KiB take 0.4 ms then. */
+const internedOfDistance = 256
 
 /**
- * Whether interning texts of the JSON gets slow. Stops at once then: after some hundred collisions,
- * which take a few milliseconds. Of many texts it takes some, at random distances. Each is interned
- * once only, because the runtime has caches in front of its table.
+ * `slow`: the texts collide. `unsure`: they seem to, but are too few to accuse their sender, because
+ * a busy machine or code that has not run before is slow, too.
  */
-export function internsSlowly(text: string): boolean {
-  const distanceMax = 1 + Math.floor((2 * text.length) / (internedMax * textCharsMin))
+type InterningVerdict = 'slow' | 'unsure' | 'fast'
+
+/** Whether interning texts of the JSON is slow beyond doubt. */
+export const internsSlowly = (text: string): boolean => judgeInterning(text) === 'slow'
+
+/**
+ * How fast texts of the JSON are interned. Stops at once if that is slow: after some hundred
+ * collisions, which take a few milliseconds. Of many texts it takes some, at random distances. Each
+ * is interned once only, because the runtime has caches in front of its table.
+ */
+function judgeInterning(text: string): InterningVerdict {
   const msMax = Math.max(slowMsOfTextMin, slowFactor * measureControl())
   /** Texts are interned as long as they live. */
   const kept: string[] = []
   let chunk: string[] = []
+  let distanceMax = 1
   let skipped = 0
   let chunks = 0
   let slow = 0
@@ -170,6 +183,7 @@ export function internsSlowly(text: string): boolean {
     chunks += 1
     slow = toMedianMs(chunk, kept) > msMax ? slow + 1 : 0
     chunk = []
+    if (kept.length % internedOfDistance === 0) distanceMax = 2 * distanceMax + 1
   }
   for (let open = text.indexOf('"'); open >= 0 && slow < slowChunks; ) {
     const end = endOfString(text, open)
@@ -181,7 +195,8 @@ export function internsSlowly(text: string): boolean {
     open = text.indexOf('"', end + 1)
   }
   if (chunk.length >= judgedTextsMin && slow < slowChunks) intern()
-  return slow > 0 && slow >= Math.min(slowChunks, chunks)
+  if (slow >= slowChunks) return 'slow'
+  return slow > 0 && slow === chunks ? 'unsure' : 'fast'
 }
 
 const noProperties: Record<string, unknown> = Object.create(null)
