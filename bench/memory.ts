@@ -14,7 +14,7 @@ const usage = `bun bench/memory.ts [SETTING=VALUE,…]… [--seconds N] [--conne
 
 Resident memory of the server, idle and under load (gzip batches of 50), one row for each argument:
 settings, separated by commas, or \`default\`. \`remote\` stands for a ClickHouse in another process.
-Without arguments: the rows of README.md.`
+Without arguments: the rows of docs/sizing.md.`
 
 const sizing = [
   'default',

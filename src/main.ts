@@ -19,7 +19,7 @@ const exitCodes = { stopped: 0, failed: 1, undelivered: 3, usage: 64, settings: 
 
 const usage = `usage: bun run start
 
-Starts Spillway. Settings are environment variables; README.md lists them.
+Starts Spillway. Settings are environment variables; docs/settings.md lists them.
 
   --help          print this text
   --version       print the version

@@ -28,13 +28,13 @@ const optional = Type.Optional
  */
 export const intakeBytesOfLargest = 208 * mib
 
-/** Every setting: its meaning with units, its default and its bounds. The table in README.md is generated from it. */
+/** Every setting: its meaning with units, its default and its bounds. docs/settings.md is made from it. */
 export const settingsSchema = Type.Object({
   PORT: integer('HTTP port; 0 picks a free one, which the first log line names', [3000, 0, 65535]),
   HOST: text('address to listen on', '0.0.0.0', checks.host),
   DATA_DIR: text('folder of the journal, the dedup keys and the embedded ClickHouse', './data'),
   NODE_ENV: choice(
-    '`production` refuses to start with development keys and clients, and closes what the table above names',
+    '`production` refuses to start with development keys and clients, and closes what docs/security.md lists',
     ['development', 'test', 'production'],
     'development',
   ),

@@ -1,4 +1,4 @@
-/** The queries of README.md, ready to run: the first ones for any project. */
+/** The queries of docs/clickhouse.md, ready to run: the first ones for any project. */
 export const readyQueries: readonly { name: string; sql: string }[] = [
   {
     name: 'The newest events',

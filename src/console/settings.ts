@@ -12,7 +12,7 @@ export type SettingInForce = {
 
 type Field = { description?: string; default?: unknown; secret?: boolean }
 
-/** All settings as they are in force in this process, in the order of the table in README.md. */
+/** All settings as they are in force in this process, in the order of docs/settings.md. */
 export function toSettings(config: Config): SettingInForce[] {
   const values: Record<string, unknown> = config
   return Object.entries(settingsSchema.properties).map(([name, field]) => {

@@ -1,29 +1,31 @@
 import { expect, setDefaultTimeout, test } from 'bun:test'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { blocksOf, readDocument } from '../support/documents.ts'
 import { startSpillway } from '../support/spillway.ts'
 import { until } from '../support/until.ts'
 
 setDefaultTimeout(60_000)
 
-const read = (name: string) => readFileSync(join(import.meta.dir, '../..', name), 'utf8')
-const blocks = [...read('README.zh-CN.md').matchAll(/```sh\n(.*?)```/gs)].map(
-  ([, text = '']) => text,
-)
-/** A command, and the output that its comment shows. */
-const examples = blocks
-  .filter((block) => block.startsWith('curl'))
-  .map((block) => {
-    const [command = '', output = ''] = block.split('\n# ')
-    return { command, output: output.trim() }
-  })
+const [english, chinese] = ['README.md', 'README.zh-CN.md'] as const
 
 test('the Chinese README has the commands of the English one', () => {
-  const english = read('README.md')
-  expect(blocks.length).toBe(6)
-  const commands = blocks.map((block) => block.split('\n# ')[0]!.trim())
-  expect(commands.filter((command) => !english.includes(command))).toEqual([])
+  expect(blocksOf(chinese, 'sh')).toEqual(blocksOf(english, 'sh'))
 })
+
+test('the Chinese README has the sections, tables, images and links of the English one', () => {
+  expect(shapeOf(chinese)).toEqual(shapeOf(english))
+})
+
+/** Levels of headings, rows of tables by their first cell in code, and links, in order. */
+function shapeOf(path: string) {
+  const text = readDocument(path).replaceAll(/README(?:\.zh-CN)?\.md/g, 'README.md')
+  const all = (pattern: RegExp) => [...text.matchAll(pattern)].map(([, part]) => part)
+  return {
+    headings: all(/^(#+) /gm),
+    rows: all(/^(\|)/gm).length,
+    links: all(/\]\(([^)]+)\)/g),
+    settings: all(/`([A-Z]+_[A-Z_]+)`/g),
+  }
+}
 
 test('every command of the Chinese README prints what it shows', async () => {
   await using server = await startSpillway()
@@ -31,10 +33,15 @@ test('every command of the Chinese README prints what it shows', async () => {
     const here = command
       .replace('http://127.0.0.1:3000', server.url)
       .replace('http://127.0.0.1:8123', server.queryUrl)
-    return Bun.spawnSync(['sh', '-c', here]).stdout.toString().trim()
+    return Bun.spawnSync(['sh', '-c', here]).stdout.toString().trimEnd()
   }
-  for (const { command, output } of examples) {
+  const examples = blocksOf(chinese, 'sh').filter((block) => block.startsWith('curl'))
+  expect(examples.length).toBe(2)
+  for (const example of examples) {
+    const lines = example.trimEnd().split('\n')
+    const command = lines.filter((line) => !line.startsWith('# ')).join('\n')
+    const output = lines.filter((line) => line.startsWith('# ')).map((line) => line.slice(2))
     if (command.includes(':8123')) await until(() => run(command), { what: 'the event' })
-    expect(run(command)).toBe(output)
+    expect(run(command).split('\n')).toEqual(output)
   }
 })

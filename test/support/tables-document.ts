@@ -10,7 +10,7 @@ export function tablesDocument(): string {
 const introduction = `# Tables
 
 Every table, view and column of ClickHouse. The texts are the comments in the database: \`DESCRIBE events\` shows them, too. This page is
-made by \`bun test/support/tables-document.ts\`. [README.md](../README.md#reading-from-clickhouse) says how to query, and
+made by \`bun test/support/tables-document.ts\`. [clickhouse.md](clickhouse.md) says how to query, and
 [queries.md](queries.md) has recipes.`
 
 function toSection({ name, columns, aliases = {}, orderBy }: Table): string {

@@ -1,12 +1,10 @@
 import { expect, test } from 'bun:test'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { readyQueries } from '../../../src/console/ready-queries.ts'
+import { blocksOf } from '../../support/documents.ts'
 
-test('the queries of README.md are ready to run', () => {
-  const readme = readFileSync(join(import.meta.dir, '../../../README.md'), 'utf8')
-  const written = [...readme.matchAll(/^```sql\n([\s\S]*?)\n```$/gm)].map(([, sql]) => sql)
+test('the queries of docs/clickhouse.md are ready to run', () => {
+  const written = blocksOf('docs/clickhouse.md', 'sql').map((sql) => sql.trimEnd())
   expect(written.length).toBeGreaterThan(2)
   const ready = readyQueries.map(({ sql }) => sql)
-  expect(written.filter((sql) => !ready.includes(sql ?? ''))).toEqual([])
+  expect(written.filter((sql) => !ready.includes(sql))).toEqual([])
 })

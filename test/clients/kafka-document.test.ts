@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { toPartition } from '../../src/delivery/kafka/topic.ts'
 import { requireCommand, requireKafkaJars } from '../services/install.ts'
 import { requireKcat } from '../services/kafka-reader.ts'
 import { shared } from '../services/shared.ts'
 import { toTopicSettings } from '../support/delivery.ts'
+import { blocksOf } from '../support/documents.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import { scrape } from '../support/metrics.ts'
 import { type Spillway, startSpillway } from '../support/spillway.ts'
@@ -13,11 +14,9 @@ import { until } from '../support/until.ts'
 
 setDefaultTimeout(120_000)
 
-/** Runs the commands of this README section on topics of this test. */
-const readme = readFileSync(join(import.meta.dir, '../../README.md'), 'utf8')
-  .split('\n## ')
-  .find((section) => section.startsWith('Reading from Kafka'))!
-const prefix = `readme${process.pid}`
+/** Runs the commands of docs/kafka.md on topics of this test. */
+const page = 'docs/kafka.md'
+const prefix = `document${process.pid}`
 const folder = temporaryFolder()
 let brokers: string[]
 let server: Spillway
@@ -30,17 +29,14 @@ const events = [
   { ...small, properties: { plan: 'scale' } },
   { ...large, properties: { text: 'ü'.repeat(3000) } },
 ]
-const keyOf = ({ distinct_id: user }: { distinct_id: string }) => `phc_readme:${user}`
+const keyOf = ({ distinct_id: user }: { distinct_id: string }) => `phc_document:${user}`
 const partitionOf = (event: { distinct_id: string }) => toPartition(Buffer.from(keyOf(event)), 2)
 
 beforeAll(async () => {
   await requireKcat()
   brokers = await shared.kafka()
-  const blocks = [...readme.matchAll(/```(sh|java)\n(.*?)```/gs)].map(
-    ([, language, text = '']) => ({ language, text: toOwn(text) }),
-  )
-  shell = blocks.filter(({ language }) => language === 'sh').map(({ text }) => text)
-  java = blocks.find(({ language }) => language === 'java')!.text
+  shell = blocksOf(page, 'sh').map(toOwn)
+  java = toOwn(blocksOf(page, 'java')[0]!)
   server = await startSpillway({
     ...toTopicSettings(prefix),
     KAFKA_TOPIC_DEAD_LETTERS: `${prefix}_dead_letters`,
@@ -48,7 +44,10 @@ beforeAll(async () => {
     // No server listens there: this test needs Kafka only.
     CLICKHOUSE_URL: 'http://127.0.0.1:1',
   })
-  const body = JSON.stringify({ api_key: 'phc_readme', batch: [...events, { event: 'nobody’s' }] })
+  const body = JSON.stringify({
+    api_key: 'phc_document',
+    batch: [...events, { event: 'nobody’s' }],
+  })
   expect((await fetch(`${server.url}/batch/`, { method: 'POST', body })).status).toBe(200)
   const readWaiting = async () =>
     (await scrape(server.url))('spillway_sink_waiting_records', { sink: 'kafka' })
@@ -93,14 +92,14 @@ test('kcat and gunzip show one value', async () => {
   const [partition, offset] = place.split(' ')
   const command = shell[1]!.replace('-p 0 -o 42', `-p ${partition} -o ${offset}`)
   const row = JSON.parse(await run(command))
-  expect(row).toMatchObject({ ...events[1], project: 'phc_readme', source: 'capture' })
+  expect(row).toMatchObject({ ...events[1], project: 'phc_document', source: 'capture' })
 })
 
 test('kcat shows the reason of a rejected event', async () => {
   const [line, ...others] = (await run(shell[2]!)).trim().split('\n')
   expect(others).toEqual([])
   const [key, headers, ...value] = line!.split(' ')
-  expect(key).toBe('phc_readme')
+  expect(key).toBe('phc_document')
   expect(headers).toMatch(/^uuid=[-0-9a-f]{36},event=missing_distinct_id,source=capture$/)
   const row = JSON.parse(value.join(' '))
   expect(row).toMatchObject({ reason: 'missing_distinct_id', stage: 'normalise' })

@@ -1,15 +1,14 @@
 import { describe, expect, test } from 'bun:test'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
-import { Glob } from 'bun'
-import { settingsTable } from './support/settings-table.ts'
-import { tablesDocument } from './support/tables-document.ts'
+import {
+  anchorsOf,
+  documents,
+  listFiles as list,
+  readDocument as read,
+  root,
+} from './support/documents.ts'
 
-const root = join(import.meta.dir, '..')
-const read = (path: string) => readFileSync(join(root, path), 'utf8')
-const list = (pattern: string) => [...new Glob(pattern).scanSync(root)].sort()
-
-const documents = ['*.md', 'docs/**/*.md', 'bench/**/*.md'].flatMap(list)
 /** The changelog may name what a later version moved. */
 const currentDocuments = documents.filter((path) => path !== 'CHANGELOG.md')
 const walkthrough = 'docs/walkthrough.md'
@@ -18,18 +17,6 @@ const walkthrough = 'docs/walkthrough.md'
 const unavailable = /\bspec README\b|\bdesign\.md\b|\bfacts\/|(?<!contracts\/)\bshared\/(?!\S*\.ts)/
 
 describe('documents', () => {
-  test('the README holds the table of settings that the schema makes', () => {
-    const readme = read('README.md')
-    const missing = settingsTable()
-      .split('\n')
-      .filter((row) => !readme.includes(row))
-    expect(missing).toEqual([])
-  })
-
-  test('docs/tables.md is what the comments of the tables make', () => {
-    expect(read('docs/tables.md')).toBe(tablesDocument())
-  })
-
   test('names the version of Bun that the image has, wherever it is fetched', () => {
     const version = /^FROM oven\/bun:([\d.]+)-slim$/m.exec(read('Dockerfile'))?.[1]
     const fetched = [...documents, '.ci/run'].flatMap((path) =>
@@ -38,7 +25,7 @@ describe('documents', () => {
     expect(new Set(fetched)).toEqual(new Set([`npx -y bun@${version}`]))
   })
 
-  test('relative links point to existing files', () => {
+  test('relative links point to existing files and headings', () => {
     expect(documents.flatMap(brokenLinks)).toEqual([])
   })
 
@@ -72,11 +59,19 @@ describe('documents', () => {
 })
 
 function brokenLinks(path: string): string[] {
-  const links = [...read(path).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target)
+  const text = read(path).replace(/^```.*?^```$/gms, '')
+  const links = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target)
   return links
-    .filter((target) => !/^[a-z]+:|^#/.test(target))
-    .filter((target) => !existsSync(join(root, dirname(path), target.split('#')[0]!)))
+    .filter((target) => !/^[a-z]+:/.test(target))
+    .filter((target) => !isFound(path, target))
     .map((target) => `${path}: ${target}`)
+}
+
+function isFound(from: string, target: string): boolean {
+  const [file = '', anchor] = target.split('#')
+  const path = file === '' ? from : join(dirname(from), file)
+  if (!existsSync(join(root, path))) return false
+  return anchor === undefined || anchorsOf(path).has(anchor)
 }
 
 /** Paths from the root, as text or in code. A placeholder such as `<contract>` ends one. */

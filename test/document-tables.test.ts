@@ -1,0 +1,93 @@
+import { describe, expect, test } from 'bun:test'
+import { dirname } from 'node:path'
+import { settingsSchema } from '../src/config/config.ts'
+import { statusOf } from '../src/core/errors.ts'
+import { documents, listFiles, readDocument } from './support/documents.ts'
+import { settingsDocument } from './support/settings-document.ts'
+import { tablesDocument } from './support/tables-document.ts'
+
+/** Tables and names of the documents that the code decides. */
+const currentDocuments = documents.filter((path) => path !== 'CHANGELOG.md')
+
+/** The cells of the tables' rows whose first cell is code. */
+const rowsOf = (text: string) =>
+  text
+    .split('\n')
+    .filter((line) => line.startsWith('| `'))
+    .map((line) => line.split('|').map((cell) => cell.trim()))
+
+describe('pages made by a script', () => {
+  test('docs/settings.md: if it differs, bun test/support/settings-document.ts > docs/settings.md', () => {
+    expect(readDocument('docs/settings.md')).toBe(settingsDocument())
+  })
+
+  test('docs/tables.md: if it differs, bun test/support/tables-document.ts > docs/tables.md', () => {
+    expect(readDocument('docs/tables.md')).toBe(tablesDocument())
+  })
+})
+
+describe('docs/contracts/README.md', () => {
+  const text = readDocument('docs/contracts/README.md')
+
+  test('lists every error code with its status', () => {
+    const codes = text.slice(text.indexOf('## Error codes'))
+    const listed = rowsOf(codes).map(([, code = '', status]) => [
+      code.replaceAll('`', ''),
+      Number(status),
+    ])
+    expect(Object.fromEntries(listed)).toEqual(statusOf)
+    expect(listed.length).toBe(Object.keys(statusOf).length)
+  })
+
+  test('lists every route of the server', () => {
+    const routes = text.slice(text.indexOf('## Routes'), text.indexOf('## Rules'))
+    const listed = rowsOf(routes).flatMap(([, paths = '']) =>
+      [...paths.matchAll(/`([^`]+)`/g)].map(([, path]) => path!),
+    )
+    const source = readDocument('src/http/routes.ts')
+    const served = [...source.matchAll(/'(\/[^']*)'/g)].map(([, path]) => path!)
+    expect(served.length).toBeGreaterThan(20)
+    expect(served.filter((path) => !listed.includes(path))).toEqual([])
+    // Served elsewhere: `src/http/listen.ts`, `src/http/console.ts`.
+    const elsewhere = ['/socket.io/', '/console']
+    expect(listed.filter((path) => !served.includes(path))).toEqual(elsewhere)
+  })
+})
+
+test('docs/README.md leads to every page below docs/', () => {
+  const index = readDocument('docs/README.md')
+  const pages = listFiles('docs/**/*.md')
+    .map((path) => path.slice('docs/'.length))
+    .filter((path) => path !== 'README.md' && dirname(path) !== 'decisions')
+  expect(pages.filter((path) => !index.includes(`(${path})`))).toEqual([])
+})
+
+test('documents name settings that exist', () => {
+  const known = Object.keys(settingsSchema.properties)
+  const families = known.map((name) => name.split('_')[0])
+  // Decisions may name what was tried.
+  const current = currentDocuments.filter((path) => !path.startsWith('docs/decisions/'))
+  const unknown = current.flatMap((path) =>
+    [...readDocument(path).matchAll(/`([A-Z]+(?:_[A-Z]+)+)(?:=[^`]*)?`/g)]
+      .map(([, name]) => name!)
+      // Names of other programs begin with other words.
+      .filter((name) => families.includes(name.split('_')[0]) && !known.includes(name))
+      .filter((name) => !otherNames.includes(name) && !(name.toLowerCase() in statusOf))
+      .map((name) => `${path}: ${name}`),
+  )
+  expect(unknown).toEqual([])
+})
+
+/** Variables of other programs, although they begin like some settings. */
+const otherNames: readonly string[] = ['POSTHOG_CAPTURE_MODE', 'NODE_EXTRA_CA_CERTS']
+
+test('documents name metrics that exist', () => {
+  const sources = listFiles('src/**/*.ts').map(readDocument).join('\n')
+  const unknown = currentDocuments.flatMap((path) =>
+    [...readDocument(path).matchAll(/\bspillway_[a-z_]*[a-z]\b(?!\*)/g)]
+      .map(([name]) => name.replace(/_(?:bucket|sum|count)$/, ''))
+      .filter((name) => !sources.includes(name))
+      .map((name) => `${path}: ${name}`),
+  )
+  expect(unknown).toEqual([])
+})
