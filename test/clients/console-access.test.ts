@@ -6,6 +6,7 @@ import { generateKeySet } from '../../src/platform/auth/keys.ts'
 import { post } from '../services/console/support.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import { type Spillway, startSpillway } from '../support/spillway.ts'
+import { until } from '../support/until.ts'
 import { startChromium } from './chromium.ts'
 import { findAccessFaults, openConsole } from './console-page.ts'
 
@@ -82,6 +83,44 @@ test('the right token opens the console, and stays out of addresses and of other
   await page.getByRole('button', { name: 'Log out' }).click()
   await page.getByLabel('Token').waitFor()
   expect(await page.evaluate('sessionStorage.length')).toBe(0)
+}, 60_000)
+
+test('a late refusal of an earlier token does not lock the console', async () => {
+  await using view = await openConsole(browser, `${server.url}/console`)
+  const { page } = view
+  const wrongToken = 'a-wrong-token-of-nobody'
+  const released = Promise.withResolvers<void>()
+  let heldCount = 0
+  let answeredCount = 0
+  await page.getByLabel('Token').waitFor()
+  await page.route('**/console/api/*', async (route) => {
+    const isLate =
+      route.request().headers().authorization === `Bearer ${wrongToken}` &&
+      !route.request().url().endsWith('/overview')
+    if (isLate) {
+      heldCount += 1
+      await released.promise
+    }
+    // A request that the page has given up fails here.
+    await route.continue().catch(() => {})
+    if (isLate) answeredCount += 1
+  })
+  await page.getByLabel('Token').fill(wrongToken)
+  await page.keyboard.press('Enter')
+  await page.getByText('does not accept this token').waitFor()
+  await page.getByLabel('Token').fill(adminToken)
+  await page.keyboard.press('Enter')
+  const row = page.getByRole('row', { name: /^capture / })
+  await row.waitFor()
+  expect(heldCount).toBeGreaterThan(0)
+  const refused = page.waitForResponse((response) => response.status() === 401)
+  released.resolve()
+  await (await refused).finished()
+  await until(() => answeredCount === heldCount, { what: 'the late replies' })
+  // A later reply comes after the effects of the late one.
+  await page.waitForResponse((response) => response.url().endsWith('/overview') && response.ok())
+  expect(await row.count()).toBe(1)
+  await page.getByRole('button', { name: 'Log out' }).waitFor()
 }, 60_000)
 
 test('says what is wrong where ClickHouse cannot be asked', async () => {

@@ -26,9 +26,11 @@ type Sending = { values?: Values; body?: object; signal?: AbortSignal }
 
 /** The reply of a data route. Throws an ApiError with a sentence for the reader. */
 export async function request(path: string, { values, body, signal }: Sending = {}) {
+  const sentToken = token.value
   const response = await send(toUrl(path, values), body, signal)
   if (response.ok) return response
-  if (response.status === 401) isLocked.value = true
+  // A late refusal of an earlier token must not lock out the present one.
+  if (response.status === 401 && token.value === sentToken) isLocked.value = true
   throw await toApiError(response)
 }
 
