@@ -11,7 +11,7 @@ import {
   readOperatorColumns,
   syncReplica,
 } from './table-copy.ts'
-import { tables, toLiteral } from './tables.ts'
+import { type TableName, tables, toLiteral } from './tables.ts'
 
 /**
  * Migration 2: partitions by the month of receipt, and the row received first stays.
@@ -29,32 +29,54 @@ import { tables, toLiteral } from './tables.ts'
 export async function partitionByReceipt(migration: Migration): Promise<boolean> {
   if (!(await hasOneShard(migration))) return false
   let isComplete = true
-  for (const table of tables) {
-    const { name } = table
-    const names = {
-      name,
-      before: `${name}_migration_old`,
-      next: `${name}_migration_new`,
-      month: `${name}_migration_month`,
-    }
-    isComplete = (await rebuild({ ...migration, ...names, table })) && isComplete
-  }
+  for (const table of tables)
+    isComplete = (await rebuild({ ...migration, ...toNames(table.name), table })) && isComplete
   return isComplete
 }
 
+const toNames = (name: TableName) => ({
+  name,
+  before: `${name}_migration_old`,
+  next: `${name}_migration_new`,
+  complete: `${name}_migration_complete`,
+  month: `${name}_migration_month`,
+})
+
+/**
+ * Whether tables of a rebuild exist. A node that was late, and was interrupted, leaves them after another
+ * node has recorded the migration; the table itself may then be one of them.
+ */
+export async function hasUnfinishedRebuild({ clickhouse }: Migration): Promise<boolean> {
+  const names = tables.flatMap(({ name }) => Object.values(toNames(name)).slice(1)).map(toLiteral)
+  const [found] = await clickhouse.query<{ n: number | string }>(
+    `SELECT count() AS n FROM system.tables
+WHERE database = currentDatabase() AND name IN (${names.join(', ')})`,
+  )
+  return Number(found?.n ?? 0) > 0
+}
+
 async function rebuild(job: Rebuild): Promise<boolean> {
-  const { name, before, next, month, clickhouse, dialect } = job
+  const { name, before, next, complete, month, clickhouse, dialect } = job
   const rename = (...pairs: string[]) =>
     clickhouse.command(`RENAME TABLE ${pairs.join(', ')}${dialect.onCluster}`)
   const shapes = await readShapes(job)
   if (shapes.get(name) === 'old') {
+    // An interruption after the first rename.
+    if (shapes.has(complete)) {
+      await (shapes.has(next) ? drop(job, complete) : rename(`${complete} TO ${next}`))
+      return rebuild(job)
+    }
     if (!(await hasSpace(job))) return false
     await copyMonths(job)
-    await rename(`${name} TO ${before}`, `${next} TO ${name}`)
+    // Another node may have been faster. The copy is then one of the new table.
+    if ((await readShapes(job)).get(name) !== 'old') return rebuild(job)
+    // Only one node can take the copy: the statement of another one fails at its first step, before
+    // it has renamed the table, which would be the new one.
+    await rename(`${next} TO ${complete}`, `${name} TO ${before}`, `${complete} TO ${name}`)
     return rebuild(job)
   }
-  const left = [next, before].find((one) => shapes.has(one))
-  // An interruption between the two renames.
+  const left = [complete, next, before].find((one) => shapes.has(one))
+  // An interruption between the renames.
   if (!shapes.has(name) && left !== undefined) {
     await rename(`${left} TO ${name}`)
     return rebuild(job)
@@ -64,7 +86,7 @@ async function rebuild(job: Rebuild): Promise<boolean> {
     await drop(job, before)
     job.log.info({ table: name }, 'migration: the table is partitioned by month of receipt')
   }
-  for (const one of [next, month]) if (shapes.has(one)) await drop(job, one)
+  for (const one of [next, complete, month]) if (shapes.has(one)) await drop(job, one)
   return true
 }
 
@@ -86,7 +108,7 @@ async function hasOneShard({ clickhouse, settings, log }: Migration): Promise<bo
 
 /** The tables that exist. A table of the old shape does not have the version `first_wins`. */
 async function readShapes(job: Rebuild): Promise<Map<string, 'old' | 'current'>> {
-  const names = [job.name, job.before, job.next, job.month].map(toLiteral)
+  const names = [job.name, job.before, job.next, job.complete, job.month].map(toLiteral)
   const found = await job.clickhouse.query<{ name: string; engine_full: string }>(
     `SELECT name, engine_full FROM system.tables
 WHERE database = currentDatabase() AND name IN (${names.join(', ')})`,

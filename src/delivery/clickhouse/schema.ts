@@ -3,7 +3,7 @@ import { type Log, silentLog } from '../../core/log.ts'
 import type { ClickHouse } from './client.ts'
 import { comments, firstWinsComment } from './comments.ts'
 import { toFailure } from './failure.ts'
-import { partitionByReceipt } from './partition-by-receipt.ts'
+import { hasUnfinishedRebuild, partitionByReceipt } from './partition-by-receipt.ts'
 import { setPropertyColumns } from './property-columns.ts'
 import type { Migration } from './table-copy.ts'
 import {
@@ -39,6 +39,7 @@ export async function migrate(
     `SELECT version FROM ${migrationsTable.name}`,
   )
   const isApplied = new Set(applied.map(({ version }) => Number(version)))
+  if (await hasUnfinishedRebuild(migration)) isApplied.delete(rebuildVersion)
   for (const [index, run] of migrations.entries()) {
     const version = index + 1
     if (isApplied.has(version) || !(await run(migration))) continue
@@ -70,6 +71,8 @@ const migrations: readonly ((migration: Migration) => Promise<boolean>)[] = [
   (migration) => unlessRefused(migration, addComments),
   (migration) => unlessRefused(migration, createViews),
 ]
+
+const rebuildVersion = migrations.indexOf(partitionByReceipt) + 1
 
 /** ACCESS_DENIED, SYNTAX_ERROR, NOT_IMPLEMENTED, UNKNOWN_FUNCTION: a retry would get the same. */
 const refusedCodes = new Set([497, 62, 48, 46])

@@ -17,9 +17,12 @@ export type Migration = {
   log: Log
 }
 
-/** The table, the old table once it is renamed, the new table before it, and one month's copy. */
+/**
+ * The table, the old table once it is renamed, the new table while it is filled and once it is
+ * complete, and one month's copy.
+ */
 export type Rebuild = Migration & { table: Table } & Record<
-    'name' | 'before' | 'next' | 'month',
+    'name' | 'before' | 'next' | 'complete' | 'month',
     string
   >
 

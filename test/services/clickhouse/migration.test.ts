@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, setDefaultTimeout, test } from 'bun:test'
 import type { Log } from '../../../src/core/log.ts'
 import type { ClickHouse } from '../../../src/delivery/clickhouse/client.ts'
+import { ClickHouseFailure } from '../../../src/delivery/clickhouse/failure.ts'
 import { createHttpClickHouse } from '../../../src/delivery/clickhouse/http.ts'
 import { migrate } from '../../../src/delivery/clickhouse/schema.ts'
 import { temporaryFolder } from '../../support/folder.ts'
@@ -46,6 +47,9 @@ async function countOf(table: string): Promise<number> {
   return Number(row!.n)
 }
 
+const leftTables = `system.tables WHERE database = currentDatabase()
+AND name LIKE '%migration\\_%'`
+
 test('migrates a server from one node and from three at once', async () => {
   await Promise.all([migrateAsNode(), migrateAsNode(), migrateAsNode()])
   const found = await clickhouse.query<Record<string, string | number>>(oldRowsQuery)
@@ -55,9 +59,46 @@ test('migrates a server from one node and from three at once', async () => {
     ...Object.fromEntries(counts.map((key) => [key, Number(row[key])])),
   }))
   expect(rows).toEqual(oldRows as never)
-  const left = `system.tables WHERE database = currentDatabase() AND name LIKE '%migration\\_%'`
-  expect(await countOf(left)).toBe(0)
+  expect(await countOf(leftTables)).toBe(0)
 })
+
+const steps: [step: string, statement: RegExp][] = [
+  ['creates the new table', /^CREATE TABLE IF NOT EXISTS events_migration_new/],
+  ['creates the copy of a month', /^CREATE TABLE IF NOT EXISTS events_migration_month/],
+  ['takes the copy of a month', /^ALTER TABLE events_migration_new REPLACE/],
+  ['renames the tables', /^RENAME TABLE events/],
+  ['drops the old table', /^DROP TABLE IF EXISTS events_migration_old/],
+]
+const cases = steps.flatMap(([step, statement]) => [
+  { step, statement, end: 'goes on' },
+  { step, statement, end: 'is interrupted' },
+])
+
+test.each(cases)(
+  'loses and leaves nothing if a node $step after another has migrated, and $end',
+  async ({ statement, end }) => {
+    const node = connect()
+    const { command } = node
+    const lines = makeEvents(20)
+    let state: 'early' | 'late' | 'interrupted' = 'early'
+    node.command = async (...given) => {
+      if (state === 'late' && end === 'is interrupted') {
+        state = 'interrupted'
+        throw new ClickHouseFailure('interrupted', { kind: 'busy' })
+      }
+      if (state === 'early' && statement.test(given[0])) {
+        state = 'late'
+        await migrateAsNode()
+        await clickhouse.insert({ table: 'events', token: crypto.randomUUID(), lines }, never)
+      }
+      await command(...given)
+    }
+    await migrateAsNode(node)
+    expect(state).not.toBe('early')
+    expect(await countOf('events FINAL')).toBe(oldRows[0]!.once + lines.length)
+    expect(await countOf(leftTables)).toBe(0)
+  },
+)
 
 test('describes every column, and gives dead letters a source', async () => {
   await migrateAsNode()
