@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { generateKeySet } from '../../src/platform/auth/keys.ts'
 import { run } from '../services/platform/support.ts'
 import { temporaryFolder } from '../support/folder.ts'
+import { logLines } from '../support/log-lines.ts'
 import { freePort } from '../support/port.ts'
 import { rawHttp } from '../support/raw-http.ts'
 import { type Spillway, startSpillway } from '../support/spillway.ts'
@@ -89,16 +90,13 @@ test('a proxy of TRUSTED_PROXIES on this machine is no operator', async () => {
     TRUSTED_PROXIES: '127.0.0.1',
   })
   expect((await fetch(`${behind.url}/metrics`)).status).toBe(403)
-}, 30_000)
+}, 60_000)
 
 test('data are for this user only, and readable secrets are told', () => {
   expect(statSync(server.dataDir).mode & 0o777).toBe(0o700)
   expect(statSync(join(server.dataDir, 'journal')).mode & 0o077).toBe(0)
-  const told = server
-    .log()
-    .split('\n')
-    .find((line) => line.includes('chmod 600'))
-  expect(JSON.parse(told ?? '{}')).toMatchObject({ level: 'warn', setting: 'AUTH_KEYS_FILE' })
+  const told = logLines(server).find(({ msg }) => msg.includes('chmod 600'))
+  expect(told).toMatchObject({ level: 'warn', setting: 'AUTH_KEYS_FILE' })
 })
 
 test('production builds no addresses from a Host header', async () => {
@@ -120,7 +118,7 @@ test('an existing data folder is made private', async () => {
   })
   expect(other.url).toBeString()
   expect(statSync(dataDir).mode & 0o777).toBe(0o700)
-}, 30_000)
+}, 60_000)
 
 test.each(['prod', 'Production', 'staging'])('NODE_ENV=%s is refused', async (value) => {
   using place = temporaryFolder()

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { logLines } from '../support/log-lines.ts'
 import { type Spillway, startSpillway } from '../support/spillway.ts'
 import { until } from '../support/until.ts'
 
@@ -23,12 +24,8 @@ type Line = {
 }
 
 async function lineOf(id: string | null): Promise<Line> {
-  const find = () =>
-    server
-      .log()
-      .split('\n')
-      .find((line) => line.includes(`"id":"${id}"`))
-  return JSON.parse(await until(find, { timeoutMs: 5000, what: `a line of ${id}` }))
+  const find = () => logLines<Line>(server).find((line) => line.id === id)
+  return await until(find, { what: `a line of ${id}` })
 }
 
 type Sent = [path: string, init: RequestInit, status: number, reason: string]

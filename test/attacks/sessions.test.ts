@@ -61,7 +61,7 @@ test.each([
     })
     const faults = collect(thief, 'auth_error')
     writeFileSync(path, [page, other, ...after].join('\n'))
-    await until(() => !thief.connected, { timeoutMs: 5000, what: 'the end of the socket' })
+    await until(() => !thief.connected, { what: 'the end of the socket' })
     expect(faults).toMatchObject([{ code: 'token_revoked' }])
     expect(await verify(server, stolen.access_token)).toBe(401)
     expect(await refresh(server, stolen.refresh_token)).toBe(400)
@@ -85,7 +85,6 @@ test('a client with two secrets keeps its tokens until the secret they were issu
   const byNew = { ...clientLogin, client_secret: 'new' }
   // The secret is unknown until the file is read: each try is a failure, and the next ones wait.
   await until(async () => (await askToken(server.url, byNew)).status === 200, {
-    timeoutMs: 10_000,
     pauseMs: 500,
     what: 'the second secret',
   })

@@ -170,7 +170,6 @@ describe.each(examples)('$name', ({ paths, body, rows, table }) => {
         const found = () =>
           server.query(`SELECT uuid FROM ${table} WHERE distinct_id = '${distinctId}'`)
         await until(async () => (await found()).length === rows, {
-          timeoutMs: 2000,
           what: `${rows} rows`,
         })
       }

@@ -13,6 +13,7 @@ import { dirname, join } from 'node:path'
 import { requireCommand } from '../services/install.ts'
 import { blocksOf, root } from '../support/documents.ts'
 import { temporaryFolder } from '../support/folder.ts'
+import { logLines } from '../support/log-lines.ts'
 import { freePorts } from '../support/port.ts'
 import { until } from '../support/until.ts'
 
@@ -198,10 +199,7 @@ test('the examples of all contracts print what the documents say', async () => {
 })
 
 test('the secret of the log gives a token', async () => {
-  const line = log()
-    .split('\n')
-    .find((text) => text.includes('client_secret'))
-  const { client_secret } = JSON.parse(line ?? '{}')
+  const client_secret = logLines({ log }).find((line) => 'client_secret' in line)?.client_secret
   const text = block('SECRET=…')
   const own = text.replace('SECRET=…', `SECRET='${client_secret}'`)
   await expectPrinted(own)

@@ -43,7 +43,7 @@ test.each(variants)(
     }
     await client.shutdown()
     const rowsOf = () => server.query<Row>(`SELECT * FROM events WHERE project = '${token}'`)
-    await until(async () => (await rowsOf()).length >= count, { timeoutMs: 5000, what: 'all rows' })
+    await until(async () => (await rowsOf()).length >= count, { what: 'all rows' })
     const rows = await rowsOf()
 
     expect(errors).toEqual([])

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { requireCommand } from '../services/install.ts'
 import { firstToken } from '../services/platform/support.ts'
+import { logLines } from '../support/log-lines.ts'
 import { type Spillway, startSpillway } from '../support/spillway.ts'
 import { until } from '../support/until.ts'
 import {
@@ -44,17 +45,19 @@ async function storedIndexes(token: string): Promise<number[]> {
 
 const allIndexes = Array.from({ length: eventsPerRun }, (_, index) => index)
 
-/** The paths of all requests, by the access lines since the log had this length. */
-function pathsSince(length: number): Set<unknown> {
-  const lines = server.log().slice(length).split('\n').slice(0, -1)
-  return new Set(lines.map((line) => JSON.parse(line).path))
-}
+/** The paths of all requests, by the access lines since the log had this many lines. */
+const pathsSince = (count: number) =>
+  new Set(
+    logLines(server)
+      .slice(count)
+      .map(({ path }) => path),
+  )
 
 const eventPaths = { v0: '/batch', v1: '/i/v1/analytics/events' } as const
 type Mode = keyof typeof eventPaths
 
 async function expectStored(token: string, mode: Mode, client: ClientRun): Promise<unknown> {
-  const logged = server.log().length
+  const logged = logLines(server).length
   const printed = await runClient(client)
   expect(await storedIndexes(token)).toEqual(allIndexes)
   // The log is written a moment after the reply.

@@ -106,7 +106,7 @@ const of = (read: Scrape, stage: string, labels = {}) =>
 /** The delivery thread reports its counts four times a second, so wait until they settle. */
 async function becomesBalanced(): Promise<Scrape> {
   const isBalanced = async () => Bun.deepEquals(await imbalances(), balanced)
-  await until(isBalanced, { timeoutMs: 10_000, pauseMs: 50 }).catch(() => {})
+  await until(isBalanced, { timeoutMs: 60_000, pauseMs: 50 }).catch(() => {})
   expect(await imbalances()).toEqual(balanced)
   return scrape(server.url)
 }

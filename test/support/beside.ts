@@ -25,8 +25,6 @@ export type Waits = Sent & {
   delay: number
 }
 
-const storedMsMax = 5000
-
 /** Resolves after the first event is acknowledged. The sender has a thread of its own: see sender.ts. */
 export async function sendBeside(server: Spillway, token = 'phc_beside'): Promise<Beside> {
   const sender = new Worker(new URL('./sender.ts', import.meta.url), {
@@ -52,7 +50,7 @@ export async function sendBeside(server: Spillway, token = 'phc_beside'): Promis
       const sql = `SELECT toUInt32(uniqExact(uuid)) AS n FROM events WHERE project = '${token}'`
       const count = async () => (await server.query<{ n: number }>(sql))[0]?.n ?? 0
       const isStored = async () => (await count()) >= sent.acknowledged
-      await until(isStored, { timeoutMs: storedMsMax, what: 'every acknowledged event' })
+      await until(isStored, { what: 'every acknowledged event' })
       return { ...sent, heldMs, delay }
     },
   }

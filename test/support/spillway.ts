@@ -1,4 +1,4 @@
-import { openSync, readFileSync } from 'node:fs'
+import { existsSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Subprocess } from 'bun'
 import { temporaryFolder } from './folder.ts'
@@ -12,6 +12,7 @@ export type Spillway = {
   adminToken: string | undefined
   dataDir: string
   pid(): number
+  /** The output of all starts. Its last line may be incomplete, so parse it by `logLines`. */
   log(): string
   /** Rows of a query on the embedded engine's HTTP interface. */
   query<T>(sql: string): Promise<T[]>
@@ -41,6 +42,7 @@ export async function startSpillway(
   const port = freePort()
   const queryPort = freePort()
   const logPath = join(folder.path, 'log.jsonl')
+  const log = () => readFileSync(logPath, 'utf8')
   const url = `http://127.0.0.1:${port}`
   const queryUrl = `http://127.0.0.1:${queryPort}`
   const address = environment.CLICKHOUSE_URL ?? queryUrl
@@ -50,6 +52,7 @@ export async function startSpillway(
 
   async function start(changes: Record<string, string> = {}): Promise<void> {
     const settings = { ...environment, ...changes }
+    const logged = existsSync(logPath) ? log().length : 0
     child = Bun.spawn([...wrapper, 'sh', script], {
       env: {
         PATH: process.env.PATH ?? '',
@@ -67,6 +70,12 @@ export async function startSpillway(
       timeoutMs: startMsMax,
       what: 'the server',
     })
+    // Lines are written a moment after their events. This one is the last of a start.
+    if (settings.WORKERS === undefined)
+      await until(() => log().includes('"msg":"ready"', logged), {
+        timeoutMs: startMsMax,
+        what: 'the log of the start',
+      })
     if (!settings.CLICKHOUSE_URL && isClickHouseOn(settings)) await waitForTables()
   }
 
@@ -85,7 +94,7 @@ export async function startSpillway(
     await start()
   } catch (error) {
     await end('SIGKILL')
-    throw new Error(`${error}\n${readFileSync(logPath, 'utf8').slice(-logBytesMax)}`)
+    throw new Error(`${error}\n${log().slice(-logBytesMax)}`)
   }
   // A later start does not wait if the test has stopped its ClickHouse.
   if (await isAnswering(`${new URL(address).origin}/ping`)) await waitForTables()
@@ -95,7 +104,7 @@ export async function startSpillway(
     adminToken: environment.ADMIN_TOKEN,
     dataDir: join(folder.path, 'data'),
     pid: () => child.pid,
-    log: () => readFileSync(logPath, 'utf8'),
+    log,
     query: (sql) => queryRows(address, sql),
     kill: async () => void (await end('SIGKILL')),
     stop: () => end('SIGTERM'),

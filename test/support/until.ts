@@ -1,7 +1,7 @@
 /** Calls `probe` until it returns a truthy value and resolves with that. Rejects and names `what` after `timeoutMs`. */
 export async function until<T>(
   probe: () => T | Promise<T>,
-  { timeoutMs = 10_000, pauseMs = 10, what = 'the condition' } = {},
+  { timeoutMs = 25_000, pauseMs = 10, what = 'the condition' } = {},
 ): Promise<NonNullable<T>> {
   const deadlineMs = performance.now() + timeoutMs
   for (;;) {

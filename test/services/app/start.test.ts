@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../support/folder.ts'
+import { logLines } from '../../support/log-lines.ts'
 import { startSpillway } from '../../support/spillway.ts'
 import { until } from '../../support/until.ts'
 import { askToken, firstClientOf, run } from '../platform/support.ts'
@@ -158,9 +159,9 @@ permissions = ["private:*"]
 
 test('logs its address first and the first client second', async () => {
   await using server = await startSpillway()
-  const [first = '', second = ''] = server.log().split('\n')
-  expect(JSON.parse(first)).toMatchObject({ msg: 'listening', url: server.url })
-  expect(JSON.parse(second)).toMatchObject({ client_id: 'first-client' })
+  const [first, second] = logLines(server)
+  expect(first).toMatchObject({ msg: 'listening', url: server.url })
+  expect(second).toMatchObject({ client_id: 'first-client' })
   const before = firstClientOf(server)
   await server.stop()
   await server.start()
@@ -181,11 +182,13 @@ test('stores an event that arrives between listening and ready', async () => {
   const reply = await until(send, { timeoutMs: 20_000, pauseMs: 1, what: 'a reply' })
   expect(reply.status).toBe(200)
   await starting
-  const lines = server
-    .log()
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line))
-  const messages = lines.map(({ msg, path }) => path ?? msg)
+  // Access lines are written a moment after the reply.
+  const messages = await until(
+    () => {
+      const read = logLines(server).map(({ msg, path }) => path ?? msg)
+      return read.includes('/e') ? read : undefined
+    },
+    { what: 'the line of the request' },
+  )
   expect(messages.lastIndexOf('listening')).toBeLessThan(messages.indexOf('/e'))
 }, 60_000)

@@ -2,6 +2,7 @@ import { expect, setDefaultTimeout, test } from 'bun:test'
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { temporaryFolder } from '../../support/folder.ts'
+import { logLines } from '../../support/log-lines.ts'
 import { freePort } from '../../support/port.ts'
 import { until } from '../../support/until.ts'
 
@@ -33,7 +34,7 @@ async function start(command: readonly string[], settings: Record<string, string
       () => false,
     )
   await until(isReady, { timeoutMs: 30_000, what: 'the server' })
-  const lines = () => readFileSync(logPath, 'utf8').trim().split('\n')
+  const lines = () => logLines({ log: () => readFileSync(logPath, 'utf8') })
   return {
     ...{ child, url, lines },
     [Symbol.asyncDispose]: async () => {
@@ -60,7 +61,7 @@ test.each(['SIGINT', 'SIGTERM'] as const)(
     running.child.kill(signal)
     running.child.kill(signal)
     expect(await running.child.exited).toBe(0)
-    expect(running.lines().at(-1)).toContain('"msg":"stopped; 0 events undelivered"')
+    expect(running.lines().at(-1)?.msg).toBe('stopped; 0 events undelivered')
   },
 )
 
@@ -72,7 +73,7 @@ test('reports undelivered events, and ends with exit code 3', async () => {
   await sendEvent(running.url)
   running.child.kill('SIGTERM')
   expect(await running.child.exited).toBe(3)
-  const last = JSON.parse(running.lines().at(-1)!)
+  const last = running.lines().at(-1)!
   expect(last).toMatchObject({ undelivered: 1 })
   expect(last.msg).toStartWith('stopped; 1 events undelivered; they stay in the journal in ')
 })
@@ -91,15 +92,15 @@ test('stops in order when bun run gets SIGTERM', async () => {
   await using running = await start([process.execPath, 'run', 'start'])
   running.child.kill('SIGTERM')
   expect(await running.child.exited).toBe(0)
-  expect(running.lines().at(-1)).toContain('"msg":"stopped; 0 events undelivered"')
+  expect(running.lines().at(-1)?.msg).toBe('stopped; 0 events undelivered')
 })
 
 test.if(Bun.which('npx') !== null)('stops in order when npx gets SIGTERM', async () => {
   await using running = await start(['npx', '-y', 'bun', 'run', 'start'])
   running.child.kill('SIGTERM')
-  const hasStopped = () => running.lines().at(-1)?.includes('stopped; 0 events undelivered')
+  const hasStopped = () => running.lines().at(-1)?.msg === 'stopped; 0 events undelivered'
   await until(hasStopped, { timeoutMs: 20_000, what: 'the end of the server' })
-  expect(running.lines().join('\n')).toContain('"reason":"npx ended"')
+  expect(running.lines()).toContainEqual(expect.objectContaining({ reason: 'npx ended' }))
 })
 
 test.each([

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../support/folder.ts'
+import { logLines } from '../../support/log-lines.ts'
 import { readMetrics } from '../../support/metrics.ts'
 import { freePort } from '../../support/port.ts'
 import { nothingWrong, reconcile, type Stored } from '../../support/reconcile.ts'
@@ -35,12 +36,7 @@ const toEnvironment = (workers: number): Record<string, string> => ({
   ACCESS_LOG: 'false',
 })
 
-const linesOf = (server: Spillway): Line[] =>
-  server
-    .log()
-    .split('\n')
-    .filter((line) => line.startsWith('{'))
-    .map((line) => JSON.parse(line))
+const linesOf = (server: Spillway) => logLines<Line>(server)
 
 /** Workers, in the order of their starts. */
 const workersOf = (server: Spillway) =>

@@ -67,7 +67,7 @@ test('tail shows events as they pass', async () => {
   expect(text.output.trim().split('\n')).toHaveLength(3)
   expect(text.output).not.toMatch(acting)
   expect(JSON.parse(json.output)).toMatchObject({ outcome: 'rejected', distinct_id: tag })
-}, 20_000)
+}, 60_000)
 
 test('dead-letters lists, shows, and sends again', async () => {
   await post(`${server.url}/e`, { api_key: 'phc_cli', event: '', distinct_id: tag })
@@ -100,7 +100,7 @@ test('dead-letters lists, shows, and sends again', async () => {
     const rows = await server.query<Document>("SELECT uuid FROM events WHERE event = 'repaired'")
     return rows.length === 1
   })
-}, 30_000)
+}, 60_000)
 
 test('wrong arguments and a server that is away get a sentence', async () => {
   for (const args of [

@@ -65,7 +65,7 @@ describe('overview', () => {
     expect(busy.latency.capture.p50_ms).toBeGreaterThan(0)
     expect(busy.latency.capture.p99_ms).toBeGreaterThanOrEqual(busy.latency.capture.p50_ms)
     expect(busy.rates.capture.accepted).toBeGreaterThan(0)
-  }, 30_000)
+  }, 60_000)
 
   test('a parameter that is wrong or unknown gets a sentence', async () => {
     for (const [path, detail] of [

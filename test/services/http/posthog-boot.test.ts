@@ -62,7 +62,7 @@ describe('scripts of posthog-js', () => {
     const { exitCode, errors } = await run(['src/main.ts'], { environment })
     expect(exitCode).toBe(78)
     expect(errors).toContain(`POSTHOG_JS_DIR "${folder.path}" is not the dist folder of posthog-js`)
-  }, 30_000)
+  }, 60_000)
 })
 
 test('the configuration offers recording, and flags start autocapture', async () => {

@@ -13,7 +13,7 @@ import { type KafkaService, startKafka } from '../kafka.ts'
 import { readTopic, requireKcat } from '../kafka-reader.ts'
 
 const startMsMax = 120_000
-setDefaultTimeout(30_000)
+setDefaultTimeout(60_000)
 const user = { username: 'alice', password: 'alice-secret' }
 let kafka: KafkaService
 

@@ -17,7 +17,7 @@ import { type Received, readTopic, readValue, requireKcat } from '../kafka-reade
 import { shared } from '../shared.ts'
 
 const startMsMax = 120_000
-setDefaultTimeout(30_000)
+setDefaultTimeout(60_000)
 let brokers: string[]
 let admin: Admin
 

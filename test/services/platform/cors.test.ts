@@ -42,7 +42,7 @@ test('outside production every route allows any origin', async () => {
     expect(await allowedOrigin(server.url, route)).toBe(origin)
     expect(await preflight(server.url, route[1], route[0])).toBe(origin)
   }
-}, 30_000)
+}, 60_000)
 
 test('in production tokens, configuration and sockets need CORS_ORIGINS, events do not', async () => {
   using folder = temporaryFolder()

@@ -24,7 +24,7 @@ test('an expired token ends its socket, and a new token opens another', async ()
   socket.auth = { token: `Bearer ${fresh.access_token}` }
   socket.connect()
   await until(() => socket.connected, { what: 'the connection with a new token' })
-}, 30_000)
+}, 60_000)
 
 /** A client, and the user ada with access to all private channels. */
 const people = async () => `

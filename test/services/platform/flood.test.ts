@@ -1,10 +1,11 @@
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
+import { wholeLines } from '../../support/log-lines.ts'
 import { send } from '../../support/socket-host.ts'
 import { startSpillway } from '../../support/spillway.ts'
 import { until } from '../../support/until.ts'
 import { post } from '../contracts/support.ts'
-import { askToken, createClients, firstToken } from './support.ts'
+import { askToken, createClients, firstClientOf, firstToken } from './support.ts'
 
 /** The secrets in this file are hashed at full cost: 64 MiB and tens of milliseconds each. */
 const projectsFile = join(import.meta.dir, '../../fixtures/projects.toml')
@@ -96,12 +97,9 @@ test('the secret of the first client is logged once, at start', async () => {
   await using server = await startSpillway({ LOG_LEVEL: 'debug' })
   const { access_token } = await firstToken(server)
   await server.stop()
-  const secretLines = server
-    .log()
-    .split('\n')
-    .filter((line) => line.includes('client_secret'))
+  const secretLines = wholeLines(server.log()).filter((line) => line.includes('client_secret'))
   expect(secretLines).toHaveLength(1)
-  const { client_secret } = JSON.parse(secretLines[0]!)
+  const client_secret = firstClientOf(server).secret
   expect(server.log().split(client_secret)).toHaveLength(2)
   expect(server.log()).not.toContain(access_token)
-}, 30_000)
+}, 60_000)

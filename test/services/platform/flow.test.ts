@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import type { Socket } from 'socket.io-client'
+import { logLines } from '../../support/log-lines.ts'
 import { collect, next, send } from '../../support/socket-host.ts'
 import { type Spillway, startSpillway } from '../../support/spillway.ts'
 import { until } from '../../support/until.ts'
@@ -65,11 +66,7 @@ describe.each([
   })
 })
 
-/** Skips the last line, which may be incomplete. */
-const linesOf = (message: string): Record<string, unknown>[] => {
-  const lines = server.log().split('\n').slice(0, -1)
-  return lines.filter((line) => line.includes(message)).map((line) => JSON.parse(line))
-}
+const linesOf = (message: string) => logLines(server).filter(({ msg }) => msg.includes(message))
 
 describe('a rejected message gets an error event and an error ack', () => {
   const long = 'x'.repeat(257)

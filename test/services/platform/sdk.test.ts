@@ -95,7 +95,7 @@ test('PUBLIC_URL is the base of all URLs', async () => {
     telemetry: { endpoint: 'https://events.example.com/api/telemetry/events' },
     realtime: { url: 'https://events.example.com' },
   })
-}, 30_000)
+}, 60_000)
 
 test.each([
   ['used from a trusted proxy', { TRUSTED_PROXIES: '127.0.0.1' }, 'https'],

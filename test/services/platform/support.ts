@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { io, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client'
+import { logLines } from '../../support/log-lines.ts'
 import type { Spillway } from '../../support/spillway.ts'
 
 export type Tokens = {
@@ -34,12 +35,8 @@ export async function askToken(
 
 /** The first client, which the server logs at start. */
 export function firstClientOf(server: Pick<Spillway, 'log'>): { id: string; secret: string } {
-  const line = server
-    .log()
-    .split('\n')
-    .find((text) => text.includes('"client_secret"'))
-  const logged = JSON.parse(line ?? '{}')
-  return { id: logged.client_id, secret: logged.client_secret }
+  const logged = logLines(server).find((line) => 'client_secret' in line)
+  return { id: String(logged?.client_id), secret: String(logged?.client_secret) }
 }
 
 export async function firstToken(

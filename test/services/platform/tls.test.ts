@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { connect } from 'node:tls'
 import { io } from 'socket.io-client'
 import { temporaryFolder } from '../../support/folder.ts'
+import { logLines } from '../../support/log-lines.ts'
 import { send } from '../../support/socket-host.ts'
 import { until } from '../../support/until.ts'
 import { requireCommand } from '../install.ts'
@@ -62,9 +63,9 @@ afterAll(async () => {
   folder[Symbol.dispose]()
 })
 
-async function logOf(): Promise<Record<string, unknown>[]> {
-  const lines = (await Bun.file(logFile).text()).split('\n').slice(0, -1)
-  return lines.map((line) => JSON.parse(line))
+async function logOf() {
+  const text = await Bun.file(logFile).text()
+  return logLines({ log: () => text })
 }
 
 const trusting = async () => ({ tls: { ca: await Bun.file(certFile).text() } })

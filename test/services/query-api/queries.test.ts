@@ -12,4 +12,4 @@ test('gives the executor back if no pipe can be opened', async () => {
   for (const line of lines.slice(0, 3)) expect(line).toContain('cannot open a pipe')
   expect(lines[3]).toBe('1')
   expect(await child.exited).toBe(0)
-}, 30_000)
+}, 60_000)

@@ -115,7 +115,7 @@ describe('two nodes', () => {
     await redis.start()
     await untilReceived(alice, bob, 'public:a')
     expect([alice, neighbour, bob].every(({ connected }) => connected)).toBe(true)
-  }, 20_000)
+  }, 60_000)
 })
 
 describe('a lost connection', () => {
