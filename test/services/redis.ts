@@ -15,7 +15,7 @@ export async function startRedis(): Promise<RedisService> {
     command: ['redis-server', ...place, '--save', '', '--appendonly', 'no'],
     folder,
     isReady: (log) => log.includes('Ready to accept connections'),
-    readyMsMax: 10_000,
+    readyMsMax: 30_000,
   })
   // Added to the service itself: its `pid` changes with each restart, which a copy would miss.
   return Object.assign(service, { url: `redis://127.0.0.1:${port}` })

@@ -1,3 +1,4 @@
+import { requireCommand } from '../services/install.ts'
 import { type Service, serviceFolder, startService } from '../services/service.ts'
 import { freePorts } from './port.ts'
 import { until } from './until.ts'
@@ -11,6 +12,7 @@ export type RedisCluster = {
 
 /** Three masters, the minimum of a Redis Cluster. */
 export async function startRedisCluster(): Promise<RedisCluster> {
+  await requireCommand('redis-server', 'redis-server')
   const ports = await freePorts(6)
   const nodes = await Promise.all([0, 1, 2].map((at) => startNode(ports[at]!, ports[at + 3]!)))
   const urls = ports.slice(0, 3).map((port) => `redis://127.0.0.1:${port}`)
@@ -50,6 +52,6 @@ function startNode(port: number, clusterPort: number): Promise<Service> {
     ],
     folder,
     isReady: (log) => log.includes('Ready to accept connections'),
-    readyMsMax: 10_000,
+    readyMsMax: 30_000,
   })
 }

@@ -1,4 +1,5 @@
 import { Redis } from 'ioredis'
+import { requireCommand } from '../services/install.ts'
 import { temporaryFolder } from './folder.ts'
 import { freePort } from './port.ts'
 import { until } from './until.ts'
@@ -13,6 +14,7 @@ export type TestRedis = {
 
 /** Starts a Redis for this test on a free port, without persistence. */
 export async function startRedis(): Promise<TestRedis> {
+  await requireCommand('redis-server', 'redis-server')
   const folder = temporaryFolder()
   const port = freePort()
   let server: Bun.Subprocess | undefined

