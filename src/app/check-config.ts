@@ -134,6 +134,10 @@ async function checkServices(report: ConfigReport, config: Config, sinks: readon
     const { probeKafka } = await import('../delivery/kafka/probe.ts')
     add('KAFKA_BROKERS', probeKafka(config, probeMs))
   }
+  if (sinks.includes('archive')) {
+    const { probeArchive } = await import('../delivery/archive/probe.ts')
+    add('ARCHIVE', probeArchive(config, probeMs))
+  }
   if (redisUrl !== undefined) add('REDIS_URL', probeRedis(redisUrl, probeMs))
   for (const [setting, outcome] of await Promise.all(probes)) {
     if ('fault' in outcome) report.faults.push(`${setting} ${outcome.fault}`)
@@ -144,5 +148,6 @@ async function checkServices(report: ConfigReport, config: Config, sinks: readon
 const services: Record<string, string> = {
   CLICKHOUSE_URL: 'ClickHouse',
   KAFKA_BROKERS: 'Kafka',
+  ARCHIVE: 'archive',
   REDIS_URL: 'Redis',
 }

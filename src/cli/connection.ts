@@ -1,3 +1,5 @@
+import { type Config, loadConfig } from '../config/config.ts'
+import { findOriginFaults } from '../core/cors.ts'
 import { toSafe } from '../core/printable.ts'
 
 /**
@@ -100,6 +102,9 @@ async function toFailure(response: Response, base: string): Promise<CommandError
     return new CommandError(`${base} answered ${response.status}; is it a Spillway server?`)
   }
 }
+
+/** The settings of the server, for a command that does a part of its work. */
+export const loadServerConfig = (): Config => loadConfig(process.env, findOriginFaults).config
 
 /** For the person who called: its message is all they need. */
 export class CommandError extends Error {

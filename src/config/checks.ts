@@ -42,6 +42,11 @@ export const redisUrls = expecting('a URL such as redis://host:6379, or several 
   }),
 )
 
+export const archive = expecting(
+  's3://bucket/prefix or the path of a folder',
+  (text) => !/^[a-z\d]+:/i.test(text) || /^s3:\/\/[a-z\d][a-z\d.-]+(?:\/[\w.=/-]*)?$/.test(text),
+)
+
 /** Part of a column's name. */
 export const property = expecting(
   'the name of a property of at most 64 letters, digits, _ $ . and -',

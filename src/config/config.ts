@@ -1,26 +1,9 @@
 import { resolve } from 'node:path'
 import Type, { type Static } from 'typebox'
-import type { Check } from './checks.ts'
 import * as checks from './checks.ts'
 import { type Environment, parseSettings, SettingsError } from './environment.ts'
-
-const kib = 1024
-const mib = 1024 * kib
-const gib = 1024 * mib
-
-const text = (description: string, fallback?: string, check?: Check) =>
-  Type.String({ description, ...(fallback === undefined ? {} : { default: fallback }), check })
-const secret = (description: string, check?: Check) =>
-  Type.String({ description, secret: true, check })
-const integer = (description: string, [fallback, minimum, maximum]: [number, number, number]) =>
-  Type.Integer({ description, default: fallback, minimum, maximum })
-const list = (description: string, check?: Check) =>
-  Type.Array(Type.String(), { description, default: [], check })
-const choice = <const T extends string>(description: string, options: readonly T[], fallback: T) =>
-  Type.Enum([...options], { description, default: fallback })
-const flag = (description: string, fallback: boolean) =>
-  Type.Boolean({ description, default: fallback })
-const optional = Type.Optional
+import { kafkaSettings } from './kafka-settings.ts'
+import { choice, flag, gib, integer, list, mib, optional, secret, text } from './setting-types.ts'
 
 /**
  * Three quarters of so much INTAKE_BYTES_MAX hold the largest body: 25 MB as chunks and as a whole, and 104 MiB to
@@ -170,6 +153,17 @@ export const settingsSchema = Type.Object({
   SINKS_ABANDON: list(
     'sinks that SINKS no longer names although they lack events of the journal; these are never delivered to them',
   ),
+  ARCHIVE: optional(
+    text(
+      'keeps every event, compressed, for `bun run replay`: `s3://bucket/prefix` or a folder that exists',
+      undefined,
+      checks.archive,
+    ),
+  ),
+  ARCHIVE_FLUSH_MS: integer(
+    'time between two objects of the archive, ms',
+    [60_000, 100, 3_600_000],
+  ),
 
   CLICKHOUSE_URL: optional(
     secret(
@@ -191,46 +185,7 @@ export const settingsSchema = Type.Object({
   EVENTS_COLUMNS: list('properties with a column of their own, comma-separated', checks.property),
   EVENTS_TTL_DAYS: integer('events are deleted after this many days; 0 = never', [0, 0, 36_500]),
 
-  KAFKA_BROKERS: list('host:port, comma-separated; empty turns Kafka off', checks.broker),
-  KAFKA_TOPIC_EVENTS: text('topic of events', 'events'),
-  KAFKA_TOPIC_OVERFLOW: text('topic of events above OVERFLOW_PER_SECOND', 'events_overflow'),
-  KAFKA_TOPIC_HISTORICAL: text('topic of migrated events', 'events_historical'),
-  KAFKA_TOPIC_RECORDINGS: text('topic of session recordings', 'recordings'),
-  KAFKA_TOPIC_LINK_EVENTS: text('topic of link events', 'link_events'),
-  KAFKA_TOPIC_DEAD_LETTERS: text('topic of dead letters', 'dead_letters'),
-  KAFKA_PARTITIONS: integer('partitions of the topics that the server creates', [8, 1, 10_000]),
-  KAFKA_REPLICATION: integer('replicas of the topics that the server creates', [1, 1, 100]),
-  KAFKA_LINGER_MS: integer(
-    'time that records wait so that one send carries more of them, ms',
-    [20, 0, 10_000],
-  ),
-  KAFKA_COMPRESS_ABOVE_BYTES: integer(
-    'record values with larger properties are compressed with gzip; 0 = never',
-    [1024, 0, gib],
-  ),
-  KAFKA_COMPRESSION: choice(
-    'compression of whole batches of records; consumers undo it by themselves',
-    ['none', 'gzip', 'zstd'],
-    'none',
-  ),
-  KAFKA_IDEMPOTENT: flag('brokers store a batch once that is sent again after a fault', false),
-  KAFKA_MESSAGE_BYTES_MAX: integer('largest record that the brokers accept', [
-    4 * mib,
-    64 * kib,
-    gib,
-  ]),
-  KAFKA_TLS: flag('connect to the brokers over TLS', false),
-  KAFKA_TLS_CA_FILE: optional(
-    text('PEM file of the certificate authorities that sign the brokers’ certificates'),
-  ),
-  KAFKA_SASL_MECHANISM: choice(
-    'how to log in to the brokers',
-    ['none', 'plain', 'scram-sha-256', 'scram-sha-512'],
-    'none',
-  ),
-  KAFKA_SASL_USERNAME: optional(text('user name at the brokers')),
-  KAFKA_SASL_PASSWORD: optional(secret('password at the brokers')),
-  KAFKA_TIMEOUT_MS: integer('time limit of one request to a broker, ms', [30_000, 100, 600_000]),
+  ...kafkaSettings,
 
   REDIS_URL: optional(
     secret(

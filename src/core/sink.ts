@@ -1,7 +1,7 @@
 import type { StoredRecord } from './record.ts'
 
 /** Every sink, in the order in which metrics and health list them. */
-export const sinkNames = ['clickhouse', 'kafka'] as const
+export const sinkNames = ['clickhouse', 'kafka', 'archive'] as const
 export type SinkName = (typeof sinkNames)[number]
 
 /** The next journal offset of each sink: it has all records below. */

@@ -3,6 +3,7 @@ import { type RetryPolicy, sleep } from '../core/async.ts'
 import type { Log } from '../core/log.ts'
 import { type Sink, type SinkName, sinkNames } from '../core/sink.ts'
 import type { ReadLimits } from '../journal/reader.ts'
+import { type ArchiveSettings, parseArchiveSettings } from './archive/settings.ts'
 import { type ClickHouseSettings, parseClickHouseSettings } from './clickhouse/settings.ts'
 import type { Cursors } from './cursors.ts'
 import { type KafkaSettings, parseKafkaSettings } from './kafka/settings.ts'
@@ -23,6 +24,7 @@ export type SinkOptions = { config: Config; journalId: string; cursors: Cursors;
 const sinks = {
   clickhouse: defineSink(parseClickHouseSettings, createClickHousePart),
   kafka: defineSink(parseKafkaSettings, createKafkaPart),
+  archive: defineSink(parseArchiveSettings, createArchivePart),
 } satisfies Record<SinkName, SinkDefinition>
 
 /**
@@ -30,13 +32,18 @@ const sinks = {
  * SINKS_ABANDON names an unknown one, or when the settings of a sink contradict each other.
  */
 export function parseEnabledSinks(config: Config): SinkName[] {
-  const names = parseSinkNames('SINKS', config.SINKS ?? toDefaultSinks(config))
+  const named = parseSinkNames('SINKS', config.SINKS ?? toDefaultSinks(config))
+  // Whoever sets ARCHIVE wants the archive to be complete, whatever else SINKS names.
+  const names = sinkNames.filter((name) => named.includes(name) || isArchive(name, config))
   if (names.length === 0)
     throw new Error(`SINKS names no sink; the sinks are ${sinkNames.join(', ')}`)
   parseAbandonedSinks(config)
   for (const name of names) sinks[name].parse(config)
   return names
 }
+
+const isArchive = (name: SinkName, { ARCHIVE: place }: Config) =>
+  name === 'archive' && place !== undefined
 
 const toDefaultSinks = ({ KAFKA_BROKERS: brokers }: Config): SinkName[] =>
   brokers.length > 0 ? ['clickhouse', 'kafka'] : ['clickhouse']
@@ -109,8 +116,10 @@ async function createClickHousePart(
  */
 const embeddedBytesMax = 40 * 1024 * 1024
 
-const toBytesMax = ({ CLICKHOUSE_URL: url, CLICKHOUSE_BYTES_MAX: bytesMax }: ClickHouseSettings) =>
-  url === undefined ? Math.min(bytesMax, embeddedBytesMax) : bytesMax
+export const toBytesMax = ({
+  CLICKHOUSE_URL: url,
+  CLICKHOUSE_BYTES_MAX: bytesMax,
+}: ClickHouseSettings) => (url === undefined ? Math.min(bytesMax, embeddedBytesMax) : bytesMax)
 
 /** The sink gathers its sends itself: it needs records soon, a few batches at a time. */
 const kafkaFlushMs = 5
@@ -121,4 +130,22 @@ async function createKafkaPart(settings: KafkaSettings, { log }: SinkOptions): P
   const counters = createSinkCounters('kafka', log)
   const sink = createKafkaSink({ settings, log, report: counters.report, now: Date.now })
   return { sink, counters, limits: kafkaLimits, flushMs: kafkaFlushMs }
+}
+
+/** Compressed, an object of this size takes a few megabytes. The records of a batch are in memory meanwhile. */
+const archiveLimits: ReadLimits = { recordsMax: 100_000, bytesMax: 32 * 1024 * 1024 }
+
+async function createArchivePart(
+  { place, flushMs }: ArchiveSettings,
+  { journalId, cursors, log }: SinkOptions,
+): Promise<SinkPart> {
+  const [{ openArchive }, { createArchiveSink }] = await Promise.all([
+    import('./archive/store.ts'),
+    import('./archive/sink.ts'),
+  ])
+  const counters = createSinkCounters('archive', log)
+  const { report } = counters
+  const store = openArchive(place)
+  const sink = createArchiveSink({ ...retryPolicy, store, journalId, cursors, report })
+  return { sink, counters, limits: archiveLimits, flushMs }
 }

@@ -101,9 +101,12 @@ function checkLeaving(sink: SinkName, state: State, options: SwitchOptions): voi
   const isAbandoned = parseAbandonedSinks(config).includes(sink)
   if (missing > 0 && state.isRecorded && !isAbandoned)
     throw new Error(
-      `SINKS does not name ${sink}, which lacks ${missing} records of the journal. Start with it until ` +
+      `${toAbsence(sink)} lacks ${missing} records of the journal. Start with it until ` +
         `spillway_sink_waiting_records is 0, or give these records up for it: SINKS_ABANDON=${sink}`,
     )
   if (missing > 0) log.warn({ sink, missing }, 'sink is switched off; it never gets these records')
   else log.info({ sink }, 'sink is switched off; it has all records of the journal')
 }
+
+const toAbsence = (sink: SinkName) =>
+  sink === 'archive' ? 'ARCHIVE is not set, and the archive' : `SINKS does not name ${sink}, which`

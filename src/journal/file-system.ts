@@ -38,6 +38,9 @@ export type OpenFile = {
   close(): Promise<void>
 }
 
+/** All that a reader needs of a file. */
+export type ReadableFile = Pick<OpenFile, 'read'>
+
 /** The real disk. Measured: callbacks take a third less CPU per commit than FileHandle. */
 export const diskFileSystem: FileSystem = {
   async open(path, mode) {
@@ -77,7 +80,11 @@ export async function writeAll(
 }
 
 /** Reads until `into` is full or the file ends. Returns the number of bytes read. */
-export async function readAll(file: OpenFile, into: Uint8Array, position: number): Promise<number> {
+export async function readAll(
+  file: ReadableFile,
+  into: Uint8Array,
+  position: number,
+): Promise<number> {
   let filled = 0
   while (filled < into.length) {
     const more = await file.read(into.subarray(filled), position + filled)

@@ -116,6 +116,16 @@ export function createRecordCursor(block: CommittedBlock, fromOffset = 0): Recor
   }
 }
 
+/** The record as a journal holds it. */
+export function toRecordBytes(record: StoredRecord): Uint8Array {
+  if (record instanceof RecordView) return record.bytes()
+  const { kind, route, source, receivedMs, line } = record
+  const whole = { ...record.head(), kind, route, source, receivedMs, line: line.subarray(0, -1) }
+  const buffer = new ArrayBuffer(toEncodedBytesMax(whole))
+  const bytes = Buffer.from(buffer)
+  return bytes.subarray(0, encodeRecord(whole, { bytes, view: new DataView(buffer) }, 0))
+}
+
 /** The records of a read so far, and what its limits still allow. */
 export type Take = { records: StoredRecord[]; bytesLeft: number; recordsLeft: number }
 
@@ -160,6 +170,11 @@ class RecordView implements StoredRecord {
 
   copyLine(into: Buffer, at: number): void {
     this.#block.bytes.copy(into, at, this.#end - this.lineBytes, this.#end)
+  }
+
+  /** The encoded record, as a view. */
+  bytes(): Uint8Array {
+    return this.#block.bytes.subarray(this.#at, this.#end)
   }
 
   get receivedMs(): number {

@@ -1,4 +1,4 @@
-import { type OpenFile, readAll } from './file-system.ts'
+import { type ReadableFile, readAll } from './file-system.ts'
 import {
   type FrameHeader,
   type FrameOrigin,
@@ -44,7 +44,7 @@ export function createScanner({
   origin,
   lastSequence,
 }: {
-  file: OpenFile
+  file: ReadableFile
   origin: FrameOrigin
   lastSequence: number
 }): Scanner {
@@ -112,7 +112,7 @@ type ReadBuffer = {
 /**
  * The part of the file around where it is read. Never reused once read: records are views into it.
  */
-function createReadBuffer(file: OpenFile): ReadBuffer {
+function createReadBuffer(file: ReadableFile): ReadBuffer {
   let window = Buffer.alloc(0)
   let start = 0
   let readBytes = firstReadBytes

@@ -28,7 +28,7 @@ export type RejectedRecord = { record: StoredRecord; failure: ClickHouseFailure 
 export type TableDeliveryOptions = {
   sender: Sender
   attempts: Pick<Attempts, 'current' | 'renew'>
-  journalId: string
+  insertPrefix: string
 }
 
 /**
@@ -37,7 +37,7 @@ export type TableDeliveryOptions = {
  * so that the server cannot store them twice.
  */
 export function createTableDelivery(options: TableDeliveryOptions): TableDelivery {
-  const { sender, attempts, journalId } = options
+  const { sender, attempts, insertPrefix } = options
 
   async function deliver(batch: TableBatch, signal: AbortSignal): Promise<RejectedRecord[]> {
     const rejected: RejectedRecord[] = []
@@ -87,7 +87,7 @@ export function createTableDelivery(options: TableDeliveryOptions): TableDeliver
   }
 
   const toToken = (table: TableName, records: Records, attempt: string) =>
-    `${journalId}/${table}/${records[0]!.offset}-${records.at(-1)!.offset}/${attempt}`
+    `${insertPrefix}/${table}/${records[0]!.offset}-${records.at(-1)!.offset}/${attempt}`
 
   function toNewAttempt(table: TableName, records: Records, failures: number): QueuedAttempt {
     const token = toToken(table, records, attempts.renew())

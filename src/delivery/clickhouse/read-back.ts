@@ -13,7 +13,8 @@ type Rows = { table: TableName; records: readonly StoredRecord[] }
 
 export type ReadBackOptions = {
   clickhouse: ClickHouse
-  journalId: string
+  /** The start of the names of all inserts of this journal. */
+  insertPrefix: string
   cluster: string | undefined
   /** An insert that runs longer on the server is killed. */
   killAfterMs: number
@@ -39,7 +40,7 @@ export function createReadBack(options: ReadBackOptions): ReadBack {
       : `clusterAllReplicas('${cluster}', system.processes)`
   const kill = cluster === undefined ? 'KILL QUERY' : `KILL QUERY ON CLUSTER '${cluster}'`
   const names = ['query_id', "Settings['insert_deduplication_token']"]
-  const isOurs = names.map((name) => `startsWith(${name}, '${options.journalId}/')`).join(' OR ')
+  const isOurs = names.map((name) => `startsWith(${name}, '${options.insertPrefix}/')`).join(' OR ')
 
   async function settle(signal: AbortSignal): Promise<void> {
     const startMs = now()

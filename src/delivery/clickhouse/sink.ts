@@ -25,6 +25,8 @@ export type ClickHouseSinkOptions = RetryPolicy & {
    */
   prepare(): Promise<void>
   journalId: string
+  /** Names the inserts; the journal's id, unless another process may insert in its name. */
+  insertPrefix?: string
   cluster: string | undefined
   cursors: Pick<Cursors, 'begin' | 'pending'>
   /** An insert that still runs on the server after this time is killed. */
@@ -37,14 +39,14 @@ export type ClickHouseSinkOptions = RetryPolicy & {
  * Stores every record exactly once in ClickHouse, one batch at a time. Starts to connect at once.
  */
 export function createClickHouseSink(options: ClickHouseSinkOptions): Sink {
-  const { clickhouse, report } = options
+  const { clickhouse, report, insertPrefix = options.journalId } = options
   let failuresInARow = 0
   const closing = new AbortController()
   let isReady = false
   const attempts = createAttempts(options.cursors)
-  const readBack = createReadBack(options)
+  const readBack = createReadBack({ ...options, insertPrefix })
   const sender = createSender({ clickhouse, readBack, pause, onSuccess, sleep: options.sleep })
-  const { deliver } = createTableDelivery({ sender, attempts, journalId: options.journalId })
+  const { deliver } = createTableDelivery({ sender, attempts, insertPrefix })
 
   function onSuccess(): void {
     failuresInARow = 0

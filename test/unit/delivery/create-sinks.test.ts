@@ -20,7 +20,7 @@ test.each([
 
 test.each([
   ['an unknown name', { SINKS: 'kafka,s3', KAFKA_BROKERS: 'a:9092' }, 'SINKS "s3" is not a sink'],
-  ['no name', { SINKS: ',' }, 'SINKS names no sink; the sinks are clickhouse, kafka'],
+  ['no name', { SINKS: ',' }, 'SINKS names no sink; the sinks are clickhouse, kafka, archive'],
   ['kafka without brokers', { SINKS: 'kafka' }, 'KAFKA_BROKERS is empty'],
 ])('SINKS with %s is rejected', (_, environment, message) => {
   expect(() => parse(environment)).toThrow(message)

@@ -1,0 +1,53 @@
+import { randomUUID } from 'node:crypto'
+import fs from 'node:fs'
+import { dirname } from 'node:path'
+
+/** What an interrupted replay has done, on disk: the same command continues there. */
+export type ProgressFile = {
+  runId: string
+  /** The end of the range, fixed by the first run. */
+  toMs: number
+  isResumed: boolean
+  done: ReadonlySet<string>
+  /** On disk when it returns. */
+  add(name: string): void
+  /** Closes the file. Removes it if the replay is complete. */
+  close(isComplete: boolean): void
+}
+
+/** A header and a line for each object. A last line that was cut by a crash counts as absent. */
+export function openProgressFile(path: string, toMs: number): ProgressFile {
+  fs.mkdirSync(dirname(path), { recursive: true })
+  const text = fs.existsSync(path) ? fs.readFileSync(path, 'utf8') : ''
+  const lines = text.slice(0, text.lastIndexOf('\n') + 1).split('\n')
+  const header = parseHeader(lines.shift() ?? '')
+  const isResumed = header !== undefined
+  const run = header ?? { runId: randomUUID(), toMs }
+  const descriptor = fs.openSync(path, isResumed ? 'r+' : 'w')
+  let at = isResumed ? Buffer.byteLength(text.slice(0, text.lastIndexOf('\n') + 1)) : 0
+  const append = (line: string) => {
+    at += fs.writeSync(descriptor, `${line}\n`, at)
+    fs.fdatasyncSync(descriptor)
+  }
+  fs.ftruncateSync(descriptor, at)
+  if (!isResumed) append(JSON.stringify(run))
+  return {
+    ...run,
+    isResumed,
+    done: new Set(lines.filter((line) => line !== '')),
+    add: append,
+    close(isComplete) {
+      fs.closeSync(descriptor)
+      if (isComplete) fs.rmSync(path)
+    },
+  }
+}
+
+function parseHeader(line: string): { runId: string; toMs: number } | undefined {
+  try {
+    const { runId, toMs } = JSON.parse(line)
+    return typeof runId === 'string' && typeof toMs === 'number' ? { runId, toMs } : undefined
+  } catch {
+    return undefined
+  }
+}
