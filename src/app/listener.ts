@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs'
 import type { Config } from '../config/config.ts'
+import { readSettingFile } from '../config/setting-file.ts'
 import { type Listener, listen, listenForOperators } from '../http/listen.ts'
 import { createSocketElsewhere } from '../http/realtime-port.ts'
 import type { App, createAdminApp } from '../http/routes.ts'
@@ -49,13 +49,5 @@ export function openListener(
 
 export function loadTls({ TLS_CERT_FILE: cert, TLS_KEY_FILE: key }: Config) {
   if (cert === undefined || key === undefined) return
-  return { cert: readSetting('TLS_CERT_FILE', cert), key: readSetting('TLS_KEY_FILE', key) }
-}
-
-function readSetting(name: string, path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (error) {
-    throw new Error(`${name} ${path} cannot be read: ${(error as Error).message}`)
-  }
+  return { cert: readSettingFile('TLS_CERT_FILE', cert), key: readSettingFile('TLS_KEY_FILE', key) }
 }

@@ -1,4 +1,5 @@
-import { readFileSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
+import { explainSettingFile, readSettingFile } from '../config/setting-file.ts'
 import { type Fault, IngestError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { ClientEntry, SdkOverrides, UserEntry } from '../core/project-entries.ts'
@@ -21,7 +22,7 @@ import { createFileCheck, toMark } from './watch.ts'
  */
 export function createProjects({ path, log, checkMs = 500 }: ProjectsOptions): Projects {
   if (path === undefined) return toProjects({ current: undefined, ...neverLoaded }, noWatch)
-  const seen = toMark(statSync(path))
+  const seen = explainSettingFile('PROJECTS_FILE', path, () => toMark(statSync(path)))
   const loadedMs = Date.now()
   const state: State = { current: toIndex(readAtStart(path)), path, loadedMs, faults: [] }
   const listeners = new Set<() => void>()
@@ -60,7 +61,7 @@ export function createProjects({ path, log, checkMs = 500 }: ProjectsOptions): P
 
 function readAtStart(path: string): ProjectsFile {
   try {
-    return parseProjectsFile(readFileSync(path, 'utf8'), path)
+    return parseProjectsFile(readSettingFile('PROJECTS_FILE', path), path)
   } catch (error) {
     if (!(error instanceof ProjectsFileError)) throw error
     throw new ProjectsFileError(error.faults.map((fault) => `${path}: ${fault}`))

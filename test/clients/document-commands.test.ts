@@ -206,6 +206,8 @@ test('the secret of the log gives a token', async () => {
   await stop()
 })
 
+const captureShop = `curl -s http://127.0.0.1:3000/e -d '{"token":"phc_shop_web","event":"e","distinct_id":"u"}'`
+
 test('the commands of production start it, with the projects file of docs/projects.md', async () => {
   const [toml = ''] = blocksOf('docs/projects.md', 'toml')
   const [, hash] = /# (echo 'backend-secret' .*)$/m.exec(toml) ?? []
@@ -219,10 +221,18 @@ test('the commands of production start it, with the projects file of docs/projec
   // Other users cannot read the signing keys, and git does not see them.
   expect(statSync(join(home, 'keys.json')).mode & 0o777).toBe(0o600)
   expect(readFileSync(join(root, '.gitignore'), 'utf8').split('\n')).toContain('/keys.json')
-  const capture = `curl -s http://127.0.0.1:3000/e -d '{"token":"phc_shop_web","event":"e","distinct_id":"u"}'`
-  expect((await run(capture)).output).toBe('{"code":1,"status":"ok"}')
+  expect((await run(captureShop)).output).toBe('{"code":1,"status":"ok"}')
   const token = `curl -s http://127.0.0.1:3000/api/auth/token -u backend:backend-secret -d grant_type=client_credentials`
   expect((await run(token)).output).toContain('access_token')
+  await stop()
+})
+
+test('the projects file of README.md lists who may send', async () => {
+  writeFileSync(join(home, 'projects.toml'), blocksOf('README.md', 'toml')[0]!)
+  await start(block('NODE_ENV=production'))
+  expect((await run(captureShop)).output).toBe('{"code":1,"status":"ok"}')
+  const other = captureShop.replace('phc_shop_web', 'phc_other')
+  expect((await run(other)).output).toContain('unknown_token')
   await stop()
 })
 

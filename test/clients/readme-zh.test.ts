@@ -8,7 +8,8 @@ setDefaultTimeout(60_000)
 const [english, chinese] = ['README.md', 'README.zh-CN.md'] as const
 
 test('the Chinese README has the commands of the English one', () => {
-  expect(blocksOf(chinese, 'sh')).toEqual(blocksOf(english, 'sh'))
+  for (const language of ['sh', 'toml'])
+    expect(blocksOf(chinese, language)).toEqual(blocksOf(english, language))
 })
 
 test('the Chinese README has the sections, tables, images and links of the English one', () => {

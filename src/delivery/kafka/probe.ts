@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { connect, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
+import { readSettingFile } from '../../config/setting-file.ts'
 import { withTimeLimit } from '../../core/async.ts'
 import type { ServiceProbe } from '../../core/version.ts'
 import { openConnection } from './connection.ts'
@@ -42,7 +42,7 @@ export async function probeKafka(
 }
 
 const readCa = ({ KAFKA_TLS: tls, KAFKA_TLS_CA_FILE: file }: KafkaSettings) =>
-  tls && file ? readFileSync(file, 'utf8') : undefined
+  tls && file ? readSettingFile('KAFKA_TLS_CA_FILE', file) : undefined
 
 type BrokerOptions = { settings: KafkaSettings; ca: string | undefined; timeoutMs: number }
 

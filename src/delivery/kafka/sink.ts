@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readSettingFile } from '../../config/setting-file.ts'
 import { toDeadLetter } from '../../contracts/encode.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Log } from '../../core/log.ts'
@@ -40,7 +40,7 @@ export function createKafkaSink(options: KafkaSinkOptions): Sink {
   const client = createKafkaClient({
     settings,
     // Read once, at the start: a missing file is a configuration error.
-    ca: settings.KAFKA_TLS && caFile ? readFileSync(caFile, 'utf8') : undefined,
+    ca: settings.KAFKA_TLS && caFile ? readSettingFile('KAFKA_TLS_CA_FILE', caFile) : undefined,
     metadataMsMax,
     onPartitions: (topic, count) => router.setPartitions(topic, count),
   })

@@ -56,7 +56,9 @@ export async function createKeys({
       if (file !== undefined) loadedFingerprint = await readFingerprint(file)
       return await importKeySet(await read())
     } catch (error) {
-      throw new Error(`${file ?? dataDir} holds no signing keys: ${toReason(error)}`)
+      throw new Error(
+        `${file === undefined ? dataDir : `AUTH_KEYS_FILE ${file}`} holds no signing keys: ${toReason(error)}`,
+      )
     }
   }
 

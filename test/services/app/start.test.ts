@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { settingsSchema } from '../../../src/config/config.ts'
 import { temporaryFolder } from '../../support/folder.ts'
 import { logLines } from '../../support/log-lines.ts'
 import { startSpillway } from '../../support/spillway.ts'
@@ -92,14 +93,21 @@ test.each(files)(
   },
 )
 
-test.each(['AUTH_KEYS_FILE', 'PROJECTS_FILE'])(
-  'refuses a missing file as %s, and names the file',
+const needed: Record<string, Record<string, string>> = {
+  TLS_CERT_FILE: { TLS_KEY_FILE: import.meta.path },
+  TLS_KEY_FILE: { TLS_CERT_FILE: import.meta.path },
+  KAFKA_TLS_CA_FILE: { KAFKA_TLS: 'true', KAFKA_BROKERS: '127.0.0.1:1' },
+}
+
+test.each(Object.keys(settingsSchema.properties).filter((name) => name.endsWith('_FILE')))(
+  'refuses a missing file as %s, and names setting and file',
   async (setting) => {
     using folder = temporaryFolder()
     const path = join(folder.path, 'none')
-    const { exitCode, errors } = await startFailing(folder.path, { [setting]: path })
+    const environment = { ...needed[setting], [setting]: path }
+    const { exitCode, errors } = await startFailing(folder.path, environment)
     expect(exitCode).toBe(1)
-    expect(errors.trim().split('\n')).toEqual([expect.stringContaining(path)])
+    expect(errors.trim().split('\n')).toEqual([expect.stringContaining(`${setting} ${path}`)])
   },
 )
 
