@@ -36,11 +36,14 @@ const deliveriesPerLook = 16
  * Messages to channels are delivered in the order in which they were sent. Acks, errors and the end
  * of a session concern one socket or session, so they do not wait behind these messages.
  */
-export function spreadFanOut(io: Io, counters: RealtimeCounters): FanOut {
+export function spreadFanOut(
+  io: Io,
+  counters: RealtimeCounters,
+  isTimeUsed = createIterationTime(deliverMsMax),
+): FanOut {
   const adapter = io.sockets.adapter as unknown as Adapter
   const encode = adapter._encode.bind(adapter)
   const apply = adapter.apply.bind(adapter)
-  const isTimeUsed = createIterationTime(deliverMsMax)
   let queue: Delivery[] = []
   let waiting = 0
   let waitingBytes = 0

@@ -4,8 +4,10 @@ import { spreadFanOut } from '../../../../src/platform/realtime/fan-out.ts'
 import type { Io } from '../../../../src/platform/realtime/messages.ts'
 import { until } from '../../../support/until.ts'
 
+type Options = { sockets: number; us?: number; isTimeUsed?: () => boolean }
+
 /** An adapter whose sockets are numbers; each delivery takes `us` µs. */
-function start({ sockets, us = 0 }: { sockets: number; us?: number }) {
+function start({ sockets, us = 0, isTimeUsed }: Options) {
   const got: string[] = []
   const adapter = {
     _encode: (text: string, _options?: unknown) => [text],
@@ -14,7 +16,7 @@ function start({ sockets, us = 0 }: { sockets: number; us?: number }) {
     },
   }
   const counters = createCounters()
-  const fanOut = spreadFanOut({ sockets: { adapter } } as unknown as Io, counters)
+  const fanOut = spreadFanOut({ sockets: { adapter } } as unknown as Io, counters, isTimeUsed)
   function send(room: string, text: string): void {
     const [encoded] = adapter._encode(text)
     adapter.apply({ rooms: new Set([room]) }, (socket) => {
@@ -31,7 +33,7 @@ const toAll = (sockets: number, text: string) =>
 
 describe('the fan-out of messages', () => {
   test('delivers a message to few sockets at once', () => {
-    const { got, send, counters } = start({ sockets: 20 })
+    const { got, send, counters } = start({ sockets: 20, isTimeUsed: () => false })
     send('public:a', 'm')
     expect(got).toEqual(toAll(20, 'm'))
     expect(counters.read()).toMatchObject({ sent: 20 })
