@@ -6,7 +6,13 @@ import { type AnswerOptions, createAnswer } from './answers.ts'
 import { type ClickHouseReaderOptions, createClickHouseReader } from './clickhouse.ts'
 import { type DeadLetterParts, deadLetterRoutes } from './dead-letter-routes.ts'
 import { type Drain, drainRoutes } from './drain-routes.ts'
-import { ConsoleError, createParameters, toErrorResponse, toJsonResponse } from './exchange.ts'
+import {
+  ConsoleError,
+  createParameters,
+  toErrorResponse,
+  toJsonResponse,
+  toMethodError,
+} from './exchange.ts'
 import { parseFigures } from './figures.ts'
 import { createHistory } from './history.ts'
 import { monitorRoutes } from './monitor-routes.ts'
@@ -108,7 +114,7 @@ function findHandler(routes: ConsoleRoutes, method: string, pathname: string): C
   const path = pathname.replace(/^\/console\/api\/|\/$/g, '')
   const handler = routes[`${method} ${path}`]
   if (handler) return handler
-  const isKnown = ['GET', 'POST'].some((other) => routes[`${other} ${path}`])
-  if (isKnown) throw new ConsoleError(405, 'method_not_allowed', `${path} does not take ${method}`)
+  const methods = ['GET', 'POST'].filter((other) => routes[`${other} ${path}`])
+  if (methods.length > 0) throw toMethodError(path, method, methods)
   throw new ConsoleError(404, 'not_found', 'there is no such route')
 }

@@ -4,6 +4,8 @@ import { withTimeLimit } from '../core/async.ts'
 export class ConsoleError extends Error {
   readonly status: number
   readonly code: string
+  /** Of 405: the methods that the route takes. */
+  allow: string | undefined
 
   constructor(status: number, code: string, detail: string) {
     super(detail)
@@ -25,8 +27,17 @@ export function toJsonResponse(document: object, status = 200): Response {
   return new Response(JSON.stringify(document), { status, headers })
 }
 
-export function toErrorResponse({ status, code, message }: ConsoleError): Response {
-  return toJsonResponse({ code: 0, status: 'error', error: code, detail: message }, status)
+export function toErrorResponse({ status, code, message, allow }: ConsoleError): Response {
+  const reply = toJsonResponse({ code: 0, status: 'error', error: code, detail: message }, status)
+  if (allow !== undefined) reply.headers.set('allow', allow)
+  return reply
+}
+
+/** A route that does not take the method. `methods`: those that it takes. */
+export function toMethodError(path: string, method: string, methods: readonly string[]) {
+  const error = new ConsoleError(405, 'method_not_allowed', `${path} does not take ${method}`)
+  error.allow = [...methods, 'OPTIONS'].join(', ')
+  return error
 }
 
 /** The parameters of a URL. Each method throws `invalid_query` for a value that is not of its kind. */

@@ -82,10 +82,12 @@ function toResponse(request: Request, { type, bytes, zipped, etag }: File): Resp
   const headers: Record<string, string> = { ...pageHeaders, 'content-type': type, etag }
   if (request.headers.get('if-none-match') === etag)
     return new Response(null, { status: 304, headers })
-  const isZipped = /\bgzip\b/.test(request.headers.get('accept-encoding') ?? '')
+  const isZipped = takesGzip(request.headers.get('accept-encoding') ?? '')
   if (isZipped) headers['content-encoding'] = 'gzip'
   return new Response(isZipped ? zipped : bytes, { headers })
 }
+
+const takesGzip = (accepted: string) => /\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))/i.test(accepted)
 
 /**
  * The page runs its own script and style only, talks to its own server only, and stands in no frame.
@@ -114,6 +116,7 @@ const pageHeaders = {
   'permissions-policy': 'camera=(), microphone=(), geolocation=()',
   // A new version of the server has a new page.
   'cache-control': 'no-cache',
+  vary: 'Accept-Encoding',
 }
 
 function toFailure(status: number, error: string, detail: string): Response {

@@ -78,7 +78,8 @@ export function createTrace(options: Pick<RespondOptions, 'toIncoming' | 'access
     const incoming = options.toIncoming(request, server)
     const reply = await replying
     reply.headers.set('x-request-id', incoming.id)
-    reply.headers.set('vary', 'Origin')
+    // A file of the console's page differs by its encoding, too.
+    if (!/\borigin\b/i.test(reply.headers.get('vary') ?? '')) reply.headers.append('vary', 'Origin')
     reply.headers.set('x-content-type-options', 'nosniff')
     if (reply.status < 400) return reply
     const reason = toReason(await reply.clone().text())

@@ -8,6 +8,7 @@ import type { SdkConfig } from '../platform/sdk-config/config.ts'
 import type { IsForwardedTls } from './client-ip.ts'
 import { type ConsoleAccess, toAdminConsoleRoutes, toConsoleRoutes } from './console.ts'
 import { parseTarget } from './incoming.ts'
+import { createMethodTable } from './method-table.ts'
 import type { IsOperator } from './operators.ts'
 import {
   type Answer,
@@ -49,16 +50,16 @@ export function createAdminApp(options: AppOptions): Elysia {
 }
 
 function toElysia(options: AppOptions, routes: readonly Route[]): Elysia {
-  const methods = new Map<string, string[]>()
+  const methods = createMethodTable()
   const app = new Elysia({ name: 'spillway', handler: anyHostname }).onError(
     { as: 'global' },
-    createErrorReply(options.refuse, (path) => methods.get(path) ?? []),
+    createErrorReply(options.refuse, methods.of),
   )
   for (const [allowed, paths, handler] of routes) {
     for (const path of paths) {
       if (allowed.includes('GET')) app.get(path, handler, raw)
       if (allowed.includes('POST')) app.post(path, handler, raw)
-      methods.set(path, allowed.split(' '))
+      methods.add(path, allowed.split(' '))
     }
   }
   return app as unknown as Elysia

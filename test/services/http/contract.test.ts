@@ -10,7 +10,11 @@ let production: Spillway
 const projects = join(import.meta.dir, '../../fixtures/projects.toml')
 const keys = join(import.meta.dir, '../../../src/cli/make-key.ts')
 beforeAll(async () => {
-  open = await startSpillway({ ACCESS_LOG: 'false', PROJECTS_FILE: projects })
+  open = await startSpillway({
+    ACCESS_LOG: 'false',
+    PROJECTS_FILE: projects,
+    POSTHOG_JS_DIR: join(import.meta.dir, '../../../node_modules/posthog-js/dist'),
+  })
   const made = Bun.spawnSync([process.execPath, keys])
   const keysFile = join(open.dataDir, 'production-keys.json')
   await Bun.write(keysFile, made.stdout)
@@ -115,6 +119,50 @@ describe('every reply', () => {
     expect(reply.headers.get('access-control-allow-credentials')).toBe(toCredentials(path))
   })
 })
+
+test.each<[string, string]>([
+  ['/metrics', 'GET, OPTIONS'],
+  ['/static/array.js', 'GET, OPTIONS'],
+  ['/static/none/of/these', 'GET, OPTIONS'],
+  ['/array/phc_t/config', 'GET, OPTIONS'],
+  ['/array/phc_t/config.js', 'GET, OPTIONS'],
+  ['/flags/', 'GET, POST, OPTIONS'],
+  ['/.well-known/jwks.json', 'GET, OPTIONS'],
+  ['/console', 'GET, OPTIONS'],
+  ['/console/page.js', 'GET, OPTIONS'],
+  ['/console/api/overview', 'GET, POST, OPTIONS'],
+  ['/console/api/none', 'GET, POST, OPTIONS'],
+])('%s does not take other methods, and names those that it takes', async (path, allowed) => {
+  for (const method of ['PUT', 'DELETE', 'PATCH']) {
+    for (const headers of [{}, { origin }]) {
+      const reply = await call(open, [method, path, 405], headers)
+      expect({ method, status: reply.status }).toEqual({ method, status: 405 })
+      expect(reply.headers.get('allow')).toBe(allowed)
+      expect(await reply.json()).toMatchObject({ error: 'method_not_allowed' })
+    }
+  }
+})
+
+test.each([
+  ['POST', 'overview', 'GET, OPTIONS'],
+  ['GET', 'query', 'POST, OPTIONS'],
+])('%s of the console data %s names the methods, too', async (method, path, allowed) => {
+  const reply = await call(open, [method, `/console/api/${path}`, 405])
+  expect([reply.status, reply.headers.get('allow')]).toEqual([405, allowed])
+})
+
+test.each(['/console', '/console/page.js', '/console/page.css'])(
+  '%s says that it differs by encoding and origin',
+  async (path) => {
+    for (const encoding of ['gzip', 'identity', 'gzip;q=0']) {
+      const reply = await call(open, ['GET', path, 200], { 'accept-encoding': encoding })
+      expect(reply.headers.get('content-encoding')).toBe(encoding === 'gzip' ? 'gzip' : null)
+      expect(reply.headers.get('vary')).toBe('Accept-Encoding, Origin')
+    }
+    const fromPage = await call(open, ['GET', path, 200], { origin })
+    expect(fromPage.headers.get('vary')).toContain('Accept-Encoding')
+  },
+)
 
 describe('in production without CORS_ORIGINS', () => {
   test.each([
