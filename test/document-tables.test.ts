@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { dirname } from 'node:path'
 import { settingsSchema } from '../src/config/config.ts'
 import { statusOf } from '../src/core/errors.ts'
-import { documents, listFiles, readDocument } from './support/documents.ts'
+import { blocksOf, documents, listFiles, readDocument } from './support/documents.ts'
 import { settingsDocument } from './support/settings-document.ts'
 import { tablesDocument } from './support/tables-document.ts'
 
@@ -60,6 +60,20 @@ test('docs/README.md leads to every page below docs/', () => {
     .map((path) => path.slice('docs/'.length))
     .filter((path) => path !== 'README.md' && dirname(path) !== 'decisions')
   expect(pages.filter((path) => !index.includes(`(${path})`))).toEqual([])
+})
+
+test('every document with commands is read by a test that runs them', () => {
+  const tests = listFiles('test/**/*.test.ts').map(readDocument).join('\n')
+  const withCommands = currentDocuments
+    .filter((path) => path.startsWith('docs/') || path.startsWith('README'))
+    .filter((path) => blocksOf(path, 'sh').length > 0)
+  expect(withCommands.length).toBeGreaterThan(10)
+  const isRead = (path: string) =>
+    path.startsWith('docs/contracts/') ||
+    tests.includes(`'${path}'`) ||
+    // `test/clients/document-commands.test.ts` lists the names only.
+    tests.includes(`'${path.slice('docs/'.length, -'.md'.length)}'`)
+  expect(withCommands.filter((path) => !isRead(path))).toEqual([])
 })
 
 test('documents name settings that exist', () => {
