@@ -1,5 +1,5 @@
+import { copyText } from '../core/copy-text.ts'
 import type { ProtocolName } from '../core/protocol.ts'
-import { copyText } from './copy-text.ts'
 
 /**
  * Samples of the events that pass, for those who watch. Each watcher has a filter and a bounded

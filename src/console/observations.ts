@@ -1,7 +1,7 @@
+import { copyText } from '../core/copy-text.ts'
 import type { CanonicalEvent } from '../core/event.ts'
 import type { ProtocolName } from '../core/protocol.ts'
 import type { Claimed, IngestObserver, ObservedRequest } from '../ingest/store.ts'
-import { copyText } from './copy-text.ts'
 import { createLiveTaps, type LiveEvent, type LiveTaps } from './live-taps.ts'
 import { createRefusalLog, type RefusalLog, type RequestFacts } from './refusal-log.ts'
 

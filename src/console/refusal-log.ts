@@ -1,7 +1,7 @@
 import { constants, gunzipSync } from 'node:zlib'
+import { copyText } from '../core/copy-text.ts'
 import type { IngestError } from '../core/errors.ts'
 import type { ProtocolName } from '../core/protocol.ts'
-import { copyText } from './copy-text.ts'
 import { toHint } from './hints.ts'
 
 /**

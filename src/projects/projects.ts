@@ -12,7 +12,7 @@ import {
   ProjectsFileError,
   parseProjectsFile,
 } from './file.ts'
-import { createFileCheck, toMark } from './watch.ts'
+import { createFileCheck, toMark } from '../core/file-check.ts'
 
 /**
  * Finds the project of a request, and its limits. With a projects file, only its projects may send;

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { appendFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createFileCheck, toMark } from '../../../src/projects/watch.ts'
+import { createFileCheck, toMark } from '../../../src/core/file-check.ts'
 import { temporaryFolder } from '../../support/folder.ts'
 
 function watch(folder: string) {
