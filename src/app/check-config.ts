@@ -7,6 +7,7 @@ import { findOriginFaults } from '../core/cors.ts'
 import type { SinkName } from '../core/sink.ts'
 import type { ServiceProbe } from '../core/version.ts'
 import { parseEnabledSinks } from '../delivery/create-sinks.ts'
+import { openGeo } from '../ingest/enrich/geo.ts'
 import { importKeySet, keysFileMissing } from '../platform/auth/keys.ts'
 import { withoutKeys } from '../platform/auth/without-keys.ts'
 import { ProjectsFileError, parseProjectsFile } from '../projects/file.ts'
@@ -33,6 +34,7 @@ export async function checkConfig(environment: Environment): Promise<ConfigRepor
   const report: ConfigReport = { faults, warnings, found: [] }
   const sinks = attempt(report, () => parseEnabledSinks(config)) ?? []
   const hasClients = checkProjects(report, config)
+  checkGeo(report, config)
   checkCertificate(report, config)
   await checkKeys(report, config, hasClients)
   checkFolder(report, config)
@@ -62,6 +64,20 @@ function checkProjects(report: ConfigReport, { PROJECTS_FILE: path }: Config): b
     const reasons = error instanceof ProjectsFileError ? error.faults : [(error as Error).message]
     report.faults.push(...reasons.map((reason) => `PROJECTS_FILE ${path}: ${reason}`))
     return false
+  }
+}
+
+/** A start with such a file takes events without places, so the check is the place to find it. */
+function checkGeo(report: ConfigReport, { GEOIP_FILE: path }: Config): void {
+  if (path === undefined) return
+  try {
+    const file = readFileSync(path)
+    const bytes = new SharedArrayBuffer(file.length)
+    new Uint8Array(bytes).set(file)
+    const { databaseType, buildEpoch } = openGeo(bytes).metadata
+    report.found.push(`GEOIP_FILE ${path}: ${databaseType} of ${buildEpoch.toISOString()}`)
+  } catch (error) {
+    report.faults.push(`GEOIP_FILE ${path} cannot be used: ${(error as Error).message}`)
   }
 }
 

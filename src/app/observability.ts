@@ -1,4 +1,5 @@
 import { statfsSync } from 'node:fs'
+import { toEnrichReadings } from '../observability/enrich-readings.ts'
 import {
   createHealth,
   createPlatformHealth,
@@ -75,8 +76,8 @@ export function toRedisState({ redis }: BaseServices) {
 
 /** The readings of all parts that the metrics show. */
 export function toServerReadings(services: Services): Reading[] {
-  const { storage, memory, scheduler, redis, config } = services
-  return toReadings({
+  const { storage, memory, scheduler, redis, config, enrichment } = services
+  const readings = toReadings({
     byContract: services.counters.byContract,
     alteredByProject: services.counters.alteredByProject,
     eventsByProject: services.counters.eventsByProject,
@@ -91,6 +92,7 @@ export function toServerReadings(services: Services): Reading[] {
     isDurable: config.DURABILITY === 'disk',
     now: Date.now,
   })
+  return enrichment ? [...readings, ...toEnrichReadings(enrichment.reading)] : readings
 }
 
 /** Committed and recovered events wait until they are shipped or dead letters, whatever the cursors say. */

@@ -36,6 +36,7 @@ import {
   type RedisStreams,
 } from '../redis/redis.ts'
 import type { Closer } from './closer.ts'
+import { type Enrichment, openEnrichment } from './enrichment.ts'
 import type { IntakeGate } from './intake-gate.ts'
 import { openPlatform, type Platform } from './platform.ts'
 import { openDataFolder } from './private-files.ts'
@@ -66,6 +67,8 @@ export type Services = BaseServices &
     ballast: ArrayBuffer
     scheduler: TurnScheduler
     bodyThread: BodyThread
+    /** Undefined if no project can want it. */
+    enrichment: Enrichment | undefined
     quotas: Quotas
     storage: Storage
     ingest: Ingest
@@ -119,6 +122,7 @@ export async function openServices(options: ServicesOptions): Promise<Services> 
   await redis?.whenAvailable(redisStartMsMax)
   const shared = redis && createRedisDedupKeys({ redis, now })
   const storage = await openStorage({ config, log, now, startCommit, shared, closer })
+  const enrichment = await openEnrichment({ config, projects: base.projects, log, closer })
   const memory = createMemoryAdmission({
     bytesMax: config.INTAKE_BYTES_MAX,
     requestsMax: config.INFLIGHT_REQUESTS_MAX,
@@ -141,7 +145,9 @@ export async function openServices(options: ServicesOptions): Promise<Services> 
     bodyThread: createBodyThread({
       workMsMax: config.BODY_WORK_MS_MAX,
       limits: toContractLimits(config),
+      enrichment,
     }),
+    enrichment,
     gate,
   }
   closer.add('body thread', async () => parts.bodyThread.close())
@@ -243,6 +249,7 @@ function toIngestOptions(services: IngestServices): IngestOptions {
       return Math.max(bytesMax - kafkaRecordOverheadBytes, recordingBytesMin)
     },
     skewMsMin: config.SKEW_MS_MIN,
+    enrich: parts.enrichment?.enrich,
     observer: parts.observer,
   }
 }

@@ -74,6 +74,13 @@ export const host = expecting('an IP address or a host name', (text) => {
   return !/^[\d.]+$/.test(text) && labels.every((label) => /^[a-z\d_](?:[\w-]{0,62})$/i.test(label))
 })
 
+/** The compiler compares the list with the parts that exist: `app/enrichment.ts`. */
+export const enrichPartNames = ['user_agent', 'geo', 'bots', 'utm'] as const
+
+export const enrichPart = expecting(`one of ${enrichPartNames.join(', ')}`, (text) =>
+  (enrichPartNames as readonly string[]).includes(text),
+)
+
 /** The vendor's HTML snippet loads `array.js`; every version has it. */
 export const scriptFolder = expecting(
   'the dist folder of posthog-js, such as node_modules/posthog-js/dist',

@@ -144,6 +144,19 @@ export const settingsSchema = Type.Object({
   ),
   CORS_ORIGINS: list('origins whose pages may call the server, comma-separated; empty allows any'),
 
+  ENRICH: list(
+    'what is filled in where a client did not send it, comma-separated: `user_agent`, `geo`, `bots`, `utm`; a project of PROJECTS_FILE may choose otherwise',
+    checks.enrichPart,
+  ),
+  ENRICH_BOTS: choice(
+    'events of robots are marked, or left out and counted, if `bots` is on',
+    ['mark', 'drop'],
+    'mark',
+  ),
+  GEOIP_FILE: optional(
+    text('file in MaxMind’s format (.mmdb) for `geo`; read again when it changes'),
+  ),
+
   SINKS: optional(
     Type.Array(Type.String(), {
       description:

@@ -167,6 +167,7 @@ function createRowEncoder<C extends Columns>(columns: C): (row: RowOf<C>) => str
     let line = ''
     for (const { name, before, empty, quote, encode } of writers) {
       const value = row[name]
+      if (value === undefined) continue
       // Most columns of a link event are empty. A string of few pieces is quicker to flatten.
       line += value === '' ? empty : before + encode(value) + quote
     }
@@ -256,6 +257,7 @@ const quotes: Record<ColumnEncoding, '"' | ''> = {
   optional_time: '',
   number: '',
   flag: '',
+  optional_flag: '',
   texts: '',
 }
 
@@ -271,6 +273,7 @@ function createValueEncoder(encoding: ColumnEncoding): (value: unknown) => strin
     optional_time: (value: number | null) => (value === null ? 'null' : `"${toIsoTime(value)}"`),
     number: String,
     flag: String,
+    optional_flag: String,
     texts: (value: readonly string[]) => toWellFormedJson(JSON.stringify(value)),
   }
   return encoders[encoding] as (value: unknown) => string

@@ -4,5 +4,9 @@
  */
 export function copyText(text: string, charsMax: number): string {
   const cut = text.length > charsMax ? text.slice(0, charsMax) : text
-  return Buffer.from(cut, 'utf16le').toString('utf16le')
+  // Such a copy takes half the memory, and is quicker to compare with texts that clients send.
+  const encoding = isLatin1.test(cut) ? 'latin1' : 'utf16le'
+  return Buffer.from(cut, encoding).toString(encoding)
 }
+
+const isLatin1 = /^[\0-\xff]*$/

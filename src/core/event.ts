@@ -55,6 +55,7 @@ export type JsonText = string
  * - `time`: milliseconds since 1970, written as ISO 8601 in UTC
  * - `optional_time`: the same, or null
  * - `number`, `flag`, `texts`: a JSON number, a JSON boolean, an array of strings
+ * - `optional_flag`: a JSON boolean; the line leaves the column out if it is undefined
  */
 export type ColumnEncoding =
   | 'plain'
@@ -65,6 +66,7 @@ export type ColumnEncoding =
   | 'optional_time'
   | 'number'
   | 'flag'
+  | 'optional_flag'
   | 'texts'
 
 /** A column: its ClickHouse type (with DEFAULT and CODEC, if any) and its encoding in the line. */
@@ -173,6 +175,8 @@ export const linkColumns = {
   conversion_type: [word, 'text'],
   conversion_value: ['Float64', 'number'],
   ingest_warnings: warnings,
+  // From enrichment. Without it a line is what it was before the column existed.
+  is_bot: ['Bool DEFAULT false', 'optional_flag'],
 } as const satisfies Columns
 
 /** The columns of `dead_letters`. */
@@ -200,6 +204,7 @@ type ValueOf = {
   optional_time: number | null
   number: number
   flag: boolean
+  optional_flag: boolean | undefined
   texts: readonly string[]
 }
 
@@ -241,11 +246,22 @@ type Routed = {
   encoded?: Uint8Array
 }
 
+/**
+ * The object of which `row.properties` is the JSON. The steps between normalisation and encoding
+ * look into it, so that none of them parses the JSON again.
+ */
+export type SentProperties = Readonly<Record<string, unknown>>
+
 /** An event after normalisation: its row is complete and not yet encoded. */
 export type CanonicalEvent =
-  | ({ kind: 'event'; row: EventRow } & Routed)
+  | ({ kind: 'event'; row: EventRow; properties?: SentProperties | undefined } & Routed)
   | ({ kind: 'recording'; row: RecordingRow } & Routed)
-  | ({ kind: 'link'; row: LinkRow } & Routed)
+  | ({
+      kind: 'link'
+      row: LinkRow
+      /** Whether `row.user_agent` is a field of the event. Else it is the header of the request. */
+      isAgentSent?: boolean
+    } & Routed)
 
 /**
  * One rejected event of an accepted request. `raw` is the event as sent, after JSON parsing.

@@ -1,17 +1,18 @@
-import { readFile, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 
 /**
- * Creates a function that checks a file; call it at an interval. It passes the text on after the
+ * Creates a function that checks a file; call it at an interval. It passes the content on after the
  * file changed and then stayed the same between two checks, so that a half-written file is not
  * read. It detects a write in place, a rename over the file, and a changed symbolic link. A file
  * that cannot be read is reported once.
  */
-export function createFileCheck({
+export function createFileCheck<Content>({
   path,
   seen,
-  onText,
+  read,
+  onContent,
   onError,
-}: FileCheckOptions): () => Promise<void> {
+}: FileCheckOptions<Content>): () => Promise<void> {
   let known = seen
   let candidate: string | undefined
   let isUnreadable = false
@@ -19,13 +20,14 @@ export function createFileCheck({
 
   async function check(): Promise<void> {
     const mark = toMark(await stat(path))
-    isUnreadable = false
     const hasRested = mark === candidate
     candidate = mark
-    if (mark === known || !hasRested) return
-    const text = await readFile(path, 'utf8')
+    if (mark !== known && !hasRested) return
+    const content = mark === known ? undefined : await read(path)
+    isUnreadable = false
+    if (content === undefined) return
     known = mark
-    onText(text)
+    onContent(content)
   }
 
   return async () => {
@@ -42,11 +44,12 @@ export function createFileCheck({
   }
 }
 
-export type FileCheckOptions = {
+export type FileCheckOptions<Content> = {
   path: string
   /** The mark of the content that is in use. */
   seen: string
-  onText: (text: string) => void
+  read: (path: string) => Promise<Content>
+  onContent: (content: Content) => void
   onError: (error: unknown) => void
 }
 

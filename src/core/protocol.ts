@@ -76,6 +76,20 @@ export type Project = {
    * size of `events`, and counts by itself.
    */
   quotas: Partial<Record<QuotaName, Quota>>
+  /** What is absent has the server's default. */
+  enrichment?: EnrichmentChoice | undefined
+}
+
+/** What enrichment may fill in: docs/enrichment.md. */
+export const enrichParts = ['user_agent', 'geo', 'bots', 'utm'] as const
+export type EnrichPart = (typeof enrichParts)[number]
+
+/** Events of robots are marked, or they are left out. */
+export type BotRule = 'mark' | 'drop'
+
+export type EnrichmentChoice = {
+  parts?: readonly EnrichPart[] | undefined
+  bots?: BotRule | undefined
 }
 
 /** At most `max` events in a UTC day or month. */

@@ -10,6 +10,7 @@ import { decodeSmallBody } from './decode/body.ts'
 import { assertFits } from './decode/payload.ts'
 import type { Claim } from './dedup/claim.ts'
 import type { Dedup } from './dedup/dedup.ts'
+import type { Enrich } from './enrich/enrich.ts'
 import { assertNotHeld, createLargeIngest } from './large-bodies/ingest-large.ts'
 import type { BodyThread } from './large-bodies/thread.ts'
 import type { AdmissionTicket, MemoryAdmission } from './load-shedding/admission-ticket.ts'
@@ -57,7 +58,8 @@ export function createIngest(options: IngestOptions): Ingest {
       const lineBytesMax = options.lineBytesMax()
       const { project, apps } = senders
       const context = { project, apps, dedupIdentity, lineBytesMax, skewMsMin }
-      const normalised = contract.normalise(incoming, submission, context)
+      const read = contract.normalise(incoming, submission, context)
+      const normalised = options.enrich?.(read, senders) ?? read
       noteCollision(hold, incoming)
       const reserving = admission.reserve(contract.name, senders, normalised)
       quota = reserving instanceof Promise ? await reserving : reserving
@@ -130,6 +132,8 @@ export type IngestOptions = {
   /** The largest line of a recording. It may shrink when a sink learns its limit. */
   lineBytesMax(): number
   skewMsMin: number
+  /** Absent if no project can want it. A step that removes addresses comes after it. */
+  enrich?: Enrich | undefined
   /** Undefined without a console. */
   observer?: IngestObserver | undefined
 }

@@ -15,7 +15,7 @@ export const noSamples = (): Samples => ({ heads: new Map(), types: new Map(), v
  */
 const combineBy: readonly [RegExp, (a: number, b: number) => number][] = [
   [
-    /^spillway_durable$|^spillway_sink_(?:up|last_success_timestamp_seconds)$|^spillway_disk_|^(?:process_start|spillway_metrics)_time_seconds$/,
+    /^spillway_durable$|^spillway_sink_(?:up|last_success_timestamp_seconds)$|^spillway_geoip_built_timestamp_seconds$|^spillway_disk_|^(?:process_start|spillway_metrics)_time_seconds$/,
     Math.min,
   ],
   [

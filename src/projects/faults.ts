@@ -83,8 +83,11 @@ function findMeaningFaults({ projects = [], clients = [], users = [] }: WrittenF
 
 function findProjectFaults(project: WrittenProject, place: string): string[] {
   const { require_key: requiresKey = false, api_keys: keys = [], origins = [] } = project
+  const { bots, enrich } = project
   const hasNoKey = requiresKey && keys.length === 0
+  const isUnused = bots !== undefined && enrich !== undefined && !enrich.includes('bots')
   return [
+    ...(isUnused ? [`${place}.bots has no effect: ${place}.enrich does not name "bots"`] : []),
     ...(hasNoKey ? [`${place} must have api_keys, because of require_key = true`] : []),
     ...findOriginFaults(origins).map((fault) => `${place}.origins: ${fault}`),
   ]

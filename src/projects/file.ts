@@ -19,6 +19,8 @@ import { toStoredHash, type WrittenFile, type WrittenProject } from './schema.ts
  * rate = { per_second = 100, burst = 200 }   # requests of each contract
  * quotas.events = { max = 1_000_000, period = "month" }    # also recordings, exceptions; period "day" or "month"
  * quotas.telemetry = { max = 10_000, period = "day" }      # also link, report; else each has one like `events`
+ * enrich = ["user_agent", "geo", "bots", "utm"]   # what is filled in; [] nothing; absent: as ENRICH
+ * bots = "drop"                              # events of robots: "mark" or "drop"; absent: as ENRICH_BOTS
  * sdk.telemetry = { sampleRate = 0.5 }       # overrides /api/sdk/config: telemetry, performance, realtime, features
  * apps.ios.features = { checkout = true }    # the same for one app; or apps = ["ios", "android"]: names only
  *
@@ -93,6 +95,8 @@ function toEntry({ id, rate, ...written }: WrittenProject): ProjectEntry {
       burst: rate.burst ?? Math.max(1, 2 * rate.per_second),
     },
     quotas: written.quotas ?? {},
+    enrichment:
+      written.enrich || written.bots ? { parts: written.enrich, bots: written.bots } : undefined,
   }
   return {
     project,

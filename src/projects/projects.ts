@@ -1,6 +1,8 @@
 import { statSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { explainSettingFile, readSettingFile } from '../config/setting-file.ts'
 import { type Fault, IngestError } from '../core/errors.ts'
+import { createFileCheck, toMark } from '../core/file-check.ts'
 import type { Log } from '../core/log.ts'
 import type { ClientEntry, SdkOverrides, UserEntry } from '../core/project-entries.ts'
 import type { Project, ProtocolName } from '../core/protocol.ts'
@@ -12,7 +14,6 @@ import {
   ProjectsFileError,
   parseProjectsFile,
 } from './file.ts'
-import { createFileCheck, toMark } from '../core/file-check.ts'
 
 /**
  * Finds the project of a request, and its limits. With a projects file, only its projects may send;
@@ -29,7 +30,8 @@ export function createProjects({ path, log, checkMs = 500 }: ProjectsOptions): P
   const check = createFileCheck({
     path,
     seen,
-    onText(text) {
+    read: (file) => readFile(file, 'utf8'),
+    onContent(text) {
       try {
         state.current = toIndex(parseProjectsFile(text, path))
         state.loadedMs = Date.now()

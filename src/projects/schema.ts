@@ -1,5 +1,6 @@
 import Type, { type Static } from 'typebox'
 import { originRuleText, toOrigin } from '../core/cors.ts'
+import { enrichParts } from '../core/protocol.ts'
 import { toKeyHash, tokenRule, toToken } from '../core/token.ts'
 
 const closed = { additionalProperties: false }
@@ -101,6 +102,8 @@ const project = Type.Object(
         closed,
       ),
     ),
+    enrich: Type.Optional(Type.Array(Type.Enum([...enrichParts]))),
+    bots: Type.Optional(Type.Enum(['mark', 'drop'])),
     sdk: Type.Optional(sdk),
     // A list of names is read as a table without settings.
     apps: Type.Optional(

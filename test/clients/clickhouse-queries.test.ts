@@ -78,10 +78,11 @@ const links = [
   { event_type: 'click', visitor_id: 'v2' },
   { event_type: 'conversion', visitor_id: 'v2', conversion_value: 12.5 },
 ]
+const preview = { event_type: 'click', visitor_id: 'v3', user_agent: 'WhatsApp/2.23.20.0' }
 let server: Spillway
 
 beforeAll(async () => {
-  server = await startSpillway({ EVENTS_COLUMNS: '$current_url, utm_source' })
+  server = await startSpillway({ EVENTS_COLUMNS: '$current_url, utm_source', ENRICH: 'bots' })
   const send = async (path: string, body: unknown) => {
     const reply = await fetch(`${server.url}${path}`, {
       method: 'POST',
@@ -91,10 +92,13 @@ beforeAll(async () => {
   }
   await send('/batch', { api_key: 'phc_my_project', batch: captured })
   await send('/api/telemetry/events', telemetry)
-  for (const link of links)
-    await send('/api/events/track', { link_slug: 'promo', project_id: 'shop', ...link })
+  const all = [
+    ...links.map((link) => ({ link_slug: 'promo', ...link })),
+    { link_slug: 'seen', ...preview },
+  ]
+  for (const link of all) await send('/api/events/track', { project_id: 'shop', ...link })
   const stored = `SELECT 1 FROM events UNION ALL SELECT 1 FROM link_events`
-  const count = captured.length + telemetry.length + links.length
+  const count = captured.length + telemetry.length + all.length
   await until(async () => (await server.query(stored)).length === count, { what: 'all events' })
 })
 afterAll(async () => {
@@ -135,6 +139,11 @@ const expected: Record<string, unknown[]> = {
   'Web vitals': [{ page: '/', samples: 1, lcp_ms: 1200, cls: 0.1 }],
   'QR codes against clicks': [
     { link_slug: 'promo', by_qr_code: 1, by_click: 2, visitors: 2, value: 12.5 },
+    { link_slug: 'seen', by_click: 1 },
+  ],
+  'Clicks without robots': [
+    { link_slug: 'promo', clicks: 2, visitors: 2, robots: 0 },
+    { link_slug: 'seen', clicks: 0, visitors: 0, robots: 1 },
   ],
 }
 

@@ -36,6 +36,10 @@ const sections: readonly { first: string; heading: string; note?: string }[] = [
   },
   { first: 'PROJECTS_FILE', heading: 'Projects and browsers' },
   {
+    ...{ first: 'ENRICH', heading: 'Enrichment' },
+    note: '[enrichment.md](enrichment.md) says what is filled in from what.',
+  },
+  {
     ...{ first: 'SINKS', heading: 'Sinks' },
     note: '[operating.md](operating.md#sinks) says how to switch a sink off.',
   },

@@ -71,6 +71,7 @@ function toCanonical(raw: RawEvent, name: string, batch: CaptureBatch): Canonica
   return {
     kind: 'event',
     row,
+    properties,
     route: batch.isHistorical ? 'historical' : 'main',
     category: name === '$exception' ? 'exceptions' : 'events',
     key: `${row.project}:${distinctId}`,

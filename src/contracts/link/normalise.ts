@@ -42,6 +42,7 @@ function toNormalised(request: IngestRequest, submission: LinkEvent): Normalised
   const event: CanonicalEvent = {
     kind: 'link',
     row,
+    isAgentSent: fields.given('user_agent') !== undefined,
     route: 'main',
     category: 'events',
     key,
@@ -56,7 +57,7 @@ type LinkEvent = Pick<LinkSubmission, 'event' | 'eventId' | 'fault'>
 /** The columns that the contract has as fields. */
 const known: ReadonlySet<string> = new Set(
   Object.keys(linkColumns).filter(
-    (name) => !['uuid', 'received_at', 'ingest_warnings'].includes(name),
+    (name) => !['uuid', 'received_at', 'ingest_warnings', 'is_bot'].includes(name),
   ),
 )
 
@@ -99,6 +100,7 @@ function toRow({ request, fields, project, eventId, uuid, warnings }: RowSource)
     ...toReferral(fields, request),
     ...toInteraction(fields),
     ingest_warnings: toWarningsJson(warnings),
+    is_bot: undefined,
   }
 }
 

@@ -176,6 +176,7 @@ function toEvent(raw: ReportEvent, index: number, shared: SharedValues): Canonic
       user: '{}',
       historical: false,
     },
+    properties,
     route: 'main',
     category: 'events',
     key: `${project}:${raw.user}`,

@@ -163,6 +163,7 @@ function toEvent(
       user,
       historical: false,
     },
+    properties,
     route: 'main',
     category: 'events',
     key: `${project}:${distinctId}`,

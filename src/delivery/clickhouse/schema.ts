@@ -1,4 +1,4 @@
-import { recordingColumns } from '../../core/event.ts'
+import { linkColumns, recordingColumns } from '../../core/event.ts'
 import { type Log, silentLog } from '../../core/log.ts'
 import type { ClickHouse } from './client.ts'
 import { comments, firstWinsComment } from './comments.ts'
@@ -70,6 +70,7 @@ const migrations: readonly ((migration: Migration) => Promise<boolean>)[] = [
   addWarnings,
   (migration) => unlessRefused(migration, addComments),
   (migration) => unlessRefused(migration, createViews),
+  addBots,
 ]
 
 const rebuildVersion = migrations.indexOf(partitionByReceipt) + 1
@@ -168,6 +169,22 @@ const pick = (texts: Readonly<Record<string, string>>, names: readonly string[])
 async function createViews({ clickhouse, dialect }: Migration): Promise<boolean> {
   for (const view of views) await clickhouse.command(toCreateView(view, dialect))
   return true
+}
+
+/** Migration 6: whether a robot opened the link. */
+async function addBots(migration: Migration): Promise<boolean> {
+  const { clickhouse, dialect } = migration
+  const stored = await readComments(clickhouse)
+  if (!stored.has('link_events.is_bot')) {
+    const definition = toDefinition(
+      'is_bot',
+      linkColumns.is_bot[0],
+      comments.link_events.columns.is_bot,
+    )
+    const change = `ADD COLUMN IF NOT EXISTS ${definition}`
+    await clickhouse.command(`ALTER TABLE link_events${dialect.onCluster} ${change}`)
+  }
+  return unlessRefused(migration, addComments)
 }
 
 const migrationsTable: NewTable = {

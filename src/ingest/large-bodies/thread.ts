@@ -10,6 +10,8 @@ import type {
   Submission,
 } from '../../core/protocol.ts'
 import { createRequestThread } from '../../core/worker-thread.ts'
+import type { EnrichCounts } from '../enrich/counts.ts'
+import type { EnrichmentMessage } from '../enrich/enrich.ts'
 import type { BodySize, Slice, StoredBody } from './work.ts'
 
 /** The request without its body, as plain data. */
@@ -28,14 +30,14 @@ export type BodyRequest =
       body: Uint8Array<ArrayBuffer>
     }
   | { step: 'thread' | 'parse' | 'next' | 'end' }
-  | { step: 'normalise'; context: NormaliseContext }
+  | { step: 'normalise'; context: NormaliseContext; enrichment: EnrichmentMessage | undefined }
   | { step: 'reply'; stored: StoredBody }
 
 export type BodyReply =
   | { size: BodySize }
   | { schedstat: string }
   | { submission: Submission }
-  | { slice: Slice }
+  | { slice: Slice; enriched?: EnrichCounts | undefined }
   | { reply: Reply }
   | { refused: { code: ErrorCode; message: string; details: ErrorDetails } }
   | { fault: string }
@@ -65,6 +67,7 @@ export type BodyThread = {
 export function createBodyThread({
   workMsMax,
   limits,
+  enrichment,
   script = new URL('./worker.ts', import.meta.url).href,
 }: BodyThreadOptions): BodyThread {
   const thread = createRequestThread<BodyRequest, BodyReply>({
@@ -104,8 +107,11 @@ export function createBodyThread({
       throw new IngestError(code, text, details)
     }
 
-    const askSlice = async (message: BodyRequest) =>
-      ((await ask(message)) as { slice: Slice }).slice
+    async function askSlice(message: BodyRequest): Promise<Slice> {
+      const reply = (await ask(message)) as Extract<BodyReply, { slice: Slice }>
+      if (reply.enriched) enrichment?.addCounts(reply.enriched)
+      return reply.slice
+    }
     return {
       async unwrap() {
         isOpen = true
@@ -122,7 +128,8 @@ export function createBodyThread({
       async parse() {
         return ((await ask({ step: 'parse' })) as { submission: Submission }).submission
       },
-      normalise: (context) => askSlice({ step: 'normalise', context }),
+      normalise: (context) =>
+        askSlice({ step: 'normalise', context, enrichment: enrichment?.toMessage() }),
       next: () => askSlice({ step: 'next' }),
       async reply(stored) {
         return ((await ask({ step: 'reply', stored })) as { reply: Reply }).reply
@@ -140,8 +147,17 @@ export function createBodyThread({
 export type BodyThreadOptions = {
   workMsMax: number
   limits: ContractLimits
+  /** Absent if no project can want it. */
+  enrichment?: RemoteEnrichment | undefined
   /** For tests. */
   script?: string
+}
+
+/** Read for each body, because GEOIP_FILE may change. */
+type RemoteEnrichment = {
+  toMessage(): EnrichmentMessage
+  /** The counts of one body. */
+  addCounts(counts: EnrichCounts): void
 }
 
 const late = Symbol('late')

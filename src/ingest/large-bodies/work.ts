@@ -16,6 +16,7 @@ import { toLineText } from '../../core/record.ts'
 import { assertFilled, unwrapBody } from '../decode/body.ts'
 import { parseLargeJson, toChargedBytes } from '../decode/parse-json.ts'
 import { assertFits, discard, type Payload, payloadBytes, toText } from '../decode/payload.ts'
+import type { Enrich } from '../enrich/enrich.ts'
 
 /**
  * The pure part of the pipeline for one large body, in steps: between them the serving thread takes
@@ -27,7 +28,7 @@ export type BodyWork = {
   unwrap(): BodySize
   parse(): Submission
   /** The first slice. */
-  normalise(context: NormaliseContext): Slice
+  normalise(context: NormaliseContext, enrich?: Enrich): Slice
   next(): Slice
   reply(stored: StoredBody): Reply
 }
@@ -111,8 +112,10 @@ export function createBodyWork(
       const { credential, received, apps, fault } = submission!
       return { credential, received, fault, ...(apps ? { apps } : {}) }
     },
-    normalise(context) {
-      normalised = contract.normalise(request, submission, context)
+    normalise(context, enrich) {
+      const read: Normalised = contract.normalise(request, submission, context)
+      normalised = enrich?.(read, context) ?? read
+      forgetProperties(normalised.events)
       facts = { ...submission!, ...noEvents }
       submission = undefined
       return next()
@@ -168,6 +171,11 @@ function toHead(event: CanonicalEvent): CanonicalEvent {
     return { ...event, row: { uuid, received_at, project } } as CanonicalEvent
   const { source, event: name } = row
   return { ...event, row: { uuid, received_at, project, source, event: name } } as CanonicalEvent
+}
+
+/** Nothing reads the objects any more, and the memory of the body is needed for its lines. */
+function forgetProperties(events: readonly CanonicalEvent[]): void {
+  for (const event of events) if (event.kind === 'event') event.properties = undefined
 }
 
 /** More than dead letters and counters need; telemetry lists all of its faults. */

@@ -3,6 +3,8 @@ import { setPriority } from 'node:os'
 import { createContracts } from '../../contracts/registry.ts'
 import { IngestError } from '../../core/errors.ts'
 import { serveRequests } from '../../core/worker-thread.ts'
+import { createEnrichCounts, takeCounts } from '../enrich/counts.ts'
+import { createEnricher, type Enricher, largeMissesMax } from '../enrich/enrich.ts'
 import type { BodyReply, BodyRequest, RequestHead } from './thread.ts'
 import { type BodyWork, createBodyWork } from './work.ts'
 
@@ -10,6 +12,7 @@ import { type BodyWork, createBodyWork } from './work.ts'
 const niceness = 5
 if (process.platform === 'linux') setPriority(0, niceness)
 
+const counts = createEnrichCounts()
 let work: BodyWork | undefined
 let isGarbage = false
 
@@ -43,7 +46,7 @@ function run(request: BodyRequest): BodyReply {
     case 'parse':
       return { submission: work!.parse() }
     case 'normalise':
-      return { slice: work!.normalise(request.context) }
+      return normalise(request)
     case 'next':
       return { slice: work!.next() }
     case 'reply':
@@ -53,6 +56,17 @@ function run(request: BodyRequest): BodyReply {
       collect()
       return { size: { decodedBytes: 0, workBytes: 0 } }
   }
+}
+
+let enricher: Enricher | undefined
+
+function normalise({ context, enrichment }: Extract<BodyRequest, { step: 'normalise' }>) {
+  if (enrichment === undefined) return { slice: work!.normalise(context) }
+  const { defaults, geo } = enrichment
+  enricher ??= createEnricher({ defaults, counts, missesMax: largeMissesMax })
+  enricher.useGeo(geo)
+  const slice = work!.normalise(context, enricher.enrich)
+  return { slice, enriched: takeCounts(counts) }
 }
 
 /** The file with the CPU time of this thread; empty if there is none. */

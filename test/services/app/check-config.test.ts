@@ -24,6 +24,7 @@ test('lists all faults of settings, files and services at once, and writes nothi
     ...{ TLS_CERT_FILE: path('cert.pem'), TLS_KEY_FILE: path('key.pem') },
     ...{ CLICKHOUSE_URL: 'http://u:sk_secret@127.0.0.1:1/db', KAFKA_BROKERS: '127.0.0.1:1' },
     ...{ REDIS_URL: 'redis://:sk_secret@127.0.0.1:1', KAFKA_BROKER: 'a:1' },
+    ...{ ENRICH: 'geo,browser', GEOIP_FILE: path('keys.json') },
   })
   expect(exitCode).toBe(78)
   const lines = errors.trim().split('\n')
@@ -35,12 +36,14 @@ test('lists all faults of settings, files and services at once, and writes nothi
     `fault: PROJECTS_FILE ${path('projects.toml')}: projects[1].id must be string`,
     `fault: AUTH_KEYS_FILE ${path('keys.json')} holds no signing keys: a JWK set needs`,
     `fault: TLS_CERT_FILE ${path('cert.pem')} and TLS_KEY_FILE`,
+    'fault: ENRICH "browser" is not one of user_agent, geo, bots, utm',
+    `fault: GEOIP_FILE ${path('keys.json')} cannot be used`,
     'fault: CLICKHOUSE_URL 127.0.0.1:1 does not answer',
     'fault: KAFKA_BROKERS 127.0.0.1:1 does not answer',
     'fault: REDIS_URL 127.0.0.1:1 does not answer',
   ])
     expect(faults).toContainEqual(expect.stringContaining(start))
-  expect(faults).toHaveLength(9)
+  expect(faults).toHaveLength(11)
   expect(lines).toContain('warning: KAFKA_BROKER is not a setting; did you mean KAFKA_BROKERS?')
   expect(output).toBe(`ok: DATA_DIR ${path('data')}\n`)
   expect(errors + output).not.toContain('sk_secret')

@@ -289,6 +289,7 @@ describe('the schema', () => {
       { version: 3 },
       { version: 4 },
       { version: 5 },
+      { version: 6 },
     ])
   })
 
@@ -359,7 +360,7 @@ describe('the schema', () => {
       command: async (sql) => void said.push(sql),
     }
     await migrate(echo, { CLICKHOUSE_CLUSTER: 'c`1', EVENTS_TTL_DAYS: 9 })
-    expect(said.filter((sql) => /^(CREATE|ALTER)/.test(sql)).length).toBe(17)
+    expect(said.filter((sql) => /^(CREATE|ALTER)/.test(sql)).length).toBe(22)
     for (const sql of said.filter((text) => text.startsWith('CREATE TABLE'))) {
       expect(sql).toContain(' ON CLUSTER `c\\`1` (')
       expect(sql).toContain('ENGINE = ReplicatedReplacingMergeTree(')

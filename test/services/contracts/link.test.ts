@@ -172,7 +172,7 @@ describe('a field of the contract', () => {
   )
 
   test('has a column, and the table has no further columns but those of the server', () => {
-    const ours = ['uuid', 'received_at', 'ingest_warnings', 'first_wins']
+    const ours = ['uuid', 'received_at', 'ingest_warnings', 'is_bot', 'first_wins']
     expect(Object.keys(types).sort()).toEqual([...fields.map(([name]) => name), ...ours].sort())
     expect(types).toMatchObject({ uuid: 'UUID', received_at: time })
   })

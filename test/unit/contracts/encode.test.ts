@@ -175,7 +175,9 @@ test('the line of a link event has all columns in order, times as ISO 8601, attr
   const line = toLine(record)
   expect(record).toMatchObject({ source: 'link', event: 'click', uuid, receivedMs })
   const read = JSON.parse(line)
-  expect(Object.keys(read)).toEqual(Object.keys(blank!.row))
+  // The line had no such column before enrichment, and has none without it.
+  const { is_bot: _, ...written } = blank!.row as LinkRow
+  expect(Object.keys(read)).toEqual(Object.keys(written))
   expect(read).toEqual({
     ...row,
     ...{ received_at: '2026-01-01T12:00:00.000Z', event_time: '2026-01-01T11:59:59.500Z' },
@@ -187,6 +189,8 @@ test('the line of a link event has all columns in order, times as ISO 8601, attr
   expect(line).toStartWith(`{"uuid":"${uuid}","received_at":"2026-01-01T12:00:00.000Z"`)
   // Numbers in attributes keep their text.
   expect(line).toContain(`"event_attributes":{"a":"\ufffd","b":[1.50]},`)
+  const ofBot = toLine(toRecord({ kind: 'link', row: { ...row, is_bot: true }, ...routed }))
+  expect(ofBot).toBe(`${line.slice(0, -1)},"is_bot":true}`)
 })
 
 describe('a dead letter', () => {

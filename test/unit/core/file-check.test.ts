@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import { appendFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createFileCheck, toMark } from '../../../src/core/file-check.ts'
 import { temporaryFolder } from '../../support/folder.ts'
@@ -12,7 +13,8 @@ function watch(folder: string) {
   const check = createFileCheck({
     path,
     seen: toMark(statSync(path)),
-    onText: (text) => texts.push(text),
+    read: (file) => readFile(file, 'utf8'),
+    onContent: (text) => void texts.push(text),
     onError: (error) => errors.push(error),
   })
   return { path, check, texts, errors }

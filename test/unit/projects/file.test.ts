@@ -53,6 +53,17 @@ test.each([
     ['projects[0].quotas.events.max must be >= 0'],
   ],
   [
+    'a part of enrichment that does not exist',
+    project('enrich = ["browser"]'),
+    ['projects[0].enrich[0] must be user_agent or geo or bots or utm'],
+  ],
+  ['another rule for robots', project('bots = "keep"'), ['projects[0].bots must be mark or drop']],
+  [
+    'a rule for robots that are not looked for',
+    project('enrich = ["geo"]\nbots = "drop"'),
+    ['projects[0].bots has no effect: projects[0].enrich does not name "bots"'],
+  ],
+  [
     'a quota per week',
     project('quotas.events = { max = 1, period = "week" }'),
     ['projects[0].quotas.events.period must be day or month'],
@@ -223,4 +234,14 @@ test('writes origins as browsers do', () => {
     'capacitor://localhost',
     'null',
   ])
+})
+
+test.each([
+  ['', undefined],
+  ['enrich = []', { parts: [] }],
+  ['bots = "drop"', { bots: 'drop' }],
+  ['enrich = ["bots", "geo"]\nbots = "drop"', { parts: ['bots', 'geo'], bots: 'drop' }],
+])('reads the enrichment of a project: %p', (lines, enrichment) => {
+  const [entry] = parseProjectsFile(project(lines), 'projects.toml').projects
+  expect(entry?.project.enrichment).toEqual(enrichment as never)
 })

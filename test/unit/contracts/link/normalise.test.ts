@@ -126,7 +126,7 @@ describe('an absent field of a link event becomes', () => {
       ...['event_type', 'event_id', 'project_id', 'ip_address', 'user_agent', 'referrer'],
       ...[...texts, ...generated, ...attributes, ...times, ...numbers, ...flags, 'link_tags'],
     ]
-    const own = ['received_at', 'uuid', 'ingest_warnings']
+    const own = ['received_at', 'uuid', 'ingest_warnings', 'is_bot']
     expect(Object.keys(toRow({})).sort()).toEqual([...documented, ...own].sort())
   })
 })

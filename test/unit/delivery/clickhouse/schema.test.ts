@@ -26,7 +26,7 @@ test('a new database gets the tables as released', async () => {
   const created = statements.filter((sql) => sql.startsWith('CREATE')).slice(1)
   expect(`${created.join(';\n\n')};\n`).toBe(released)
   const versions = statements.filter((sql) => sql.startsWith('INSERT'))
-  expect(versions.map((sql) => sql.at(-1))).toEqual(['1', '2', '3', '4', '5'])
+  expect(versions.map((sql) => sql.at(-1))).toEqual(['1', '2', '3', '4', '5', '6'])
 })
 
 test('alters no table that is as it should be', async () => {
@@ -45,6 +45,36 @@ test('alters no table that is as it should be', async () => {
   expect(statements.filter((sql) => sql.startsWith('ALTER'))).toEqual([])
 })
 
+test('a database of the version before gets the column of robots, and nothing else is altered', async () => {
+  const { clickhouse, statements } = makeServer()
+  const toComment = (texts: Readonly<Record<string, string>>, column: string) =>
+    column === 'first_wins' ? firstWinsComment : column === 'city' ? 'as before' : texts[column]!
+  const stored = tables.flatMap(({ name, columns, aliases = {} }) => {
+    const { table, columns: texts } = comments[name]
+    const all = [...Object.keys(columns), ...Object.keys(aliases), 'first_wins']
+    return [
+      { place: name, comment: table },
+      ...all
+        .filter((column) => column !== 'is_bot')
+        .map((column) => ({ place: `${name}.${column}`, comment: toComment(texts, column) })),
+    ]
+  })
+  const applied = [1, 2, 3, 4, 5].map((version) => ({ version }))
+  clickhouse.query = async <Row>(sql: string) =>
+    (sql.includes('place') ? stored : sql.includes('schema_migrations') ? applied : []) as Row[]
+  clickhouse.command = async (sql) => {
+    statements.push(sql)
+    const comment = comments.link_events.columns.is_bot!
+    if (sql.includes('ADD COLUMN')) stored.push({ place: 'link_events.is_bot', comment })
+  }
+  await migrate(clickhouse, { EVENTS_TTL_DAYS: 0 })
+  const said = statements.filter((sql) => sql.startsWith('ALTER'))
+  expect(said.map((sql) => sql.replace(/COMMENT '[^']*'/, "COMMENT '…'"))).toEqual([
+    "ALTER TABLE link_events ADD COLUMN IF NOT EXISTS is_bot Bool DEFAULT false COMMENT '…'",
+    expect.stringMatching(/^ALTER TABLE link_events COMMENT COLUMN IF EXISTS city /),
+  ])
+})
+
 test('a new database gets the retention when its tables are created', async () => {
   const { clickhouse, statements } = makeServer()
   await migrate(clickhouse, { EVENTS_TTL_DAYS: 9 })
@@ -61,7 +91,7 @@ test('leaves the tables of a cluster with several shards as they are', async () 
   await migrate(clickhouse, { EVENTS_TTL_DAYS: 0, CLICKHOUSE_CLUSTER: 'c' }, log)
   expect(said).toEqual([expect.stringContaining('several shards')])
   const versions = statements.filter((sql) => sql.startsWith('INSERT'))
-  expect(versions.map((sql) => sql.at(-1))).toEqual(['1', '3', '4', '5'])
+  expect(versions.map((sql) => sql.at(-1))).toEqual(['1', '3', '4', '5', '6'])
 })
 
 test.each([
@@ -79,7 +109,7 @@ test.each([
     const said: object[] = []
     const log = { ...silentLog, warn: (fields: object) => void said.push(fields) }
     await migrate(clickhouse, { EVENTS_TTL_DAYS: 0, EVENTS_COLUMNS: ['plan'] }, log)
-    expect(said).toEqual(Array(3).fill({ reason: expect.stringContaining(reason) }))
+    expect(said).toEqual(Array(4).fill({ reason: expect.stringContaining(reason) }))
     const versions = statements.filter((sql) => sql.startsWith('INSERT'))
     expect(versions.map((sql) => sql.at(-1))).toEqual(['1', '2', '3'])
   },
