@@ -25,7 +25,9 @@ setDefaultTimeout(240_000)
 
 const documents = [
   'README.md',
-  ...['clients', 'projects', 'realtime', 'security', 'settings'].map((name) => `docs/${name}.md`),
+  ...['clients', 'metrics', 'projects', 'realtime', 'security', 'settings'].map(
+    (name) => `docs/${name}.md`,
+  ),
 ]
 /** Two documents may show the same block. */
 const blocks = [...new Set(documents.flatMap((path) => blocksOf(path, 'sh')))]
@@ -196,6 +198,12 @@ test('the examples of all contracts print what the documents say', async () => {
   await expectPrinted(block('/v2/users/report/events'))
   await expectPrinted(block('/api/telemetry/events'))
   await expectPrinted(block('SELECT source, project, event, distinct_id'))
+})
+
+test('the metrics explain themselves', async () => {
+  const { output } = await run(block("grep '^# HELP'"))
+  expect(output.split('\n').length).toBeGreaterThan(30)
+  expect(output).toContain('# HELP spillway_events_received_total ')
 })
 
 test('the secret of the log gives a token', async () => {
