@@ -76,6 +76,8 @@ export type Project = {
    * size of `events`, and counts by itself.
    */
   quotas: Partial<Record<QuotaName, Quota>>
+  /** What is removed from events before they are stored; undefined: nothing. */
+  privacy?: { ip: 'keep' | 'truncate' | 'drop'; dropProperties: readonly string[] } | undefined
   /** What is absent has the server's default. */
   enrichment?: EnrichmentChoice | undefined
 }

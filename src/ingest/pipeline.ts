@@ -1,7 +1,15 @@
 import { IngestError, toRequestError } from '../core/errors.ts'
 import { jsonGuard } from '../core/json-guard.ts'
 import type { Log } from '../core/log.ts'
-import type { Contract, IngestRequest, Reply, Submission } from '../core/protocol.ts'
+import type {
+  Contract,
+  IngestRequest,
+  NormaliseContext,
+  Normalised,
+  Reply,
+  Senders,
+  Submission,
+} from '../core/protocol.ts'
 import type { SenderHold } from '../core/sender-hold.ts'
 import type { Journal } from '../journal/journal.ts'
 import type { EventCounters } from '../observability/event-counters.ts'
@@ -15,7 +23,8 @@ import { assertNotHeld, createLargeIngest } from './large-bodies/ingest-large.ts
 import type { BodyThread } from './large-bodies/thread.ts'
 import type { AdmissionTicket, MemoryAdmission } from './load-shedding/admission-ticket.ts'
 import type { TurnScheduler } from './load-shedding/turn-scheduler.ts'
-import { type IngestObserver, type Stored, settle, store } from './store.ts'
+import { applyPrivacy } from './privacy/privacy.ts'
+import { type IngestObserver, type ObservedRequest, type Stored, settle, store } from './store.ts'
 
 /**
  * The pipeline: takes a request of any contract and returns its reply. Acknowledged events are on
@@ -23,7 +32,7 @@ import { type IngestObserver, type Stored, settle, store } from './store.ts'
  * a chain of awaited functions takes 5 % more CPU.
  */
 export function createIngest(options: IngestOptions): Ingest {
-  const { memory, scheduler, hold, admission, dedup, counters, dedupIdentity, skewMsMin } = options
+  const { memory, scheduler, hold, admission, dedup, counters } = options
   const ingestLarge = createLargeIngest(options)
   return async function ingest(contract, incoming) {
     let ticket: AdmissionTicket | undefined
@@ -32,6 +41,7 @@ export function createIngest(options: IngestOptions): Ingest {
     let stored: Stored | undefined
     let received = 0
     let bytes: Uint8Array | undefined
+    let shown: ObservedRequest = incoming
     try {
       options.assertOpen()
       assertNotHeld(hold, incoming)
@@ -50,24 +60,24 @@ export function createIngest(options: IngestOptions): Ingest {
       })
       noteCollision(hold, incoming)
       const body = decoding instanceof Promise ? await decoding : decoding
-      if (body === undefined) return await ingestLarge(contract, incoming, { body: bytes, ticket })
+      const large = { body: bytes, ticket, onShown: (view: ObservedRequest) => (shown = view) }
+      if (body === undefined) return await ingestLarge(contract, incoming, large)
       const submission = contract.parse(incoming, body)
       received = submission.received
       const admitting = admission.admit(contract.name, submission, incoming)
       const senders = admitting instanceof Promise ? await admitting : admitting
-      const lineBytesMax = options.lineBytesMax()
-      const { project, apps } = senders
-      const context = { project, apps, dedupIdentity, lineBytesMax, skewMsMin }
-      const read = contract.normalise(incoming, submission, context)
+      const read = contract.normalise(incoming, submission, toContext(options, senders))
       const normalised = options.enrich?.(read, senders) ?? read
       noteCollision(hold, incoming)
+      // Last of what changes rows: what is derived from an address must have been.
+      shown = applyPrivacy(senders, normalised, incoming)
       const reserving = admission.reserve(contract.name, senders, normalised)
       quota = reserving instanceof Promise ? await reserving : reserving
       const dedupKeys = quota.kept.map((event) => event.dedupKey)
       const claiming = dedup.claim(dedupKeys, normalised.payloadKey)
       claim = claiming instanceof Promise ? await claiming : claiming
       const { decodedBytes } = body
-      const claimed = { incoming, normalised, quota, claim, decodedBytes }
+      const claimed = { incoming: shown, normalised, quota, claim, decodedBytes }
       stored = store(options, contract.name, claimed)
       if (stored.durable) await stored.durable
       quota.settle(stored.newEvents)
@@ -79,17 +89,16 @@ export function createIngest(options: IngestOptions): Ingest {
       const reply = refusal
         ? contract.refuse(toRequestError(refusal), incoming)
         : contract.reply(incoming, submission, outcome)
-      // Every event of the request was rejected.
-      const reason = (refusal ?? normalised.rejections[0])?.code
-      return reply.status >= 400 && reason !== undefined ? { ...reply, reason } : reply
+      return withReason(reply, normalised)
     } catch (error) {
       noteCollision(hold, incoming)
       // Release the claim so that a retry is accepted. No-op after `commit`.
       claim?.release()
       if (received > 0) counters.addRefused(contract.name, received, toCode(error))
       const refusal = toIngestError(error, incoming, options.log)
-      const refused = { error: refusal, events: received, body: bytes }
-      options.observer?.refused(contract.name, incoming, refused)
+      const body = shown === incoming ? bytes : undefined
+      const refused = { error: refusal, events: received, body }
+      options.observer?.refused(contract.name, shown, refused)
       return { ...contract.refuse(refusal, incoming), reason: refusal.code }
     } finally {
       stored?.reservation.release()
@@ -136,6 +145,17 @@ export type IngestOptions = {
   enrich?: Enrich | undefined
   /** Undefined without a console. */
   observer?: IngestObserver | undefined
+}
+
+function toContext(options: IngestOptions, { project, apps }: Senders): NormaliseContext {
+  const { dedupIdentity, skewMsMin } = options
+  return { project, apps, dedupIdentity, lineBytesMax: options.lineBytesMax(), skewMsMin }
+}
+
+/** Names the reason of a refusal for the log: every event of the request was rejected. */
+function withReason(reply: Reply, { refusal, rejections }: Normalised): Reply {
+  const reason = (refusal ?? rejections[0])?.code
+  return reply.status >= 400 && reason !== undefined ? { ...reply, reason } : reply
 }
 
 /** The work until now was synchronous, so a collision is one of this request. */

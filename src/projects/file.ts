@@ -21,6 +21,8 @@ import { toStoredHash, type WrittenFile, type WrittenProject } from './schema.ts
  * quotas.telemetry = { max = 10_000, period = "day" }      # also link, report; else each has one like `events`
  * enrich = ["user_agent", "geo", "bots", "utm"]   # what is filled in; [] nothing; absent: as ENRICH
  * bots = "drop"                              # events of robots: "mark" or "drop"; absent: as ENRICH_BOTS
+ * ip = "truncate"                            # or "drop"; else "keep"
+ * drop_properties = ["email", "phone"]       # removed before anything is stored
  * sdk.telemetry = { sampleRate = 0.5 }       # overrides /api/sdk/config: telemetry, performance, realtime, features
  * apps.ios.features = { checkout = true }    # the same for one app; or apps = ["ios", "android"]: names only
  *
@@ -97,6 +99,7 @@ function toEntry({ id, rate, ...written }: WrittenProject): ProjectEntry {
     quotas: written.quotas ?? {},
     enrichment:
       written.enrich || written.bots ? { parts: written.enrich, bots: written.bots } : undefined,
+    privacy: toPrivacy(written),
   }
   return {
     project,
@@ -106,6 +109,12 @@ function toEntry({ id, rate, ...written }: WrittenProject): ProjectEntry {
     sdk: (written.sdk ?? {}) as SdkOverrides,
     apps: new Map(Object.entries(written.apps ?? {}) as [string, SdkOverrides][]),
   }
+}
+
+type WrittenPrivacy = Pick<WrittenProject, 'ip' | 'drop_properties'>
+
+function toPrivacy({ ip = 'keep', drop_properties: dropProperties = [] }: WrittenPrivacy) {
+  return ip === 'keep' && dropProperties.length === 0 ? undefined : { ip, dropProperties }
 }
 
 /** Replaces each list of app names by a table, so that the schema has one form only. */

@@ -104,6 +104,8 @@ const project = Type.Object(
     ),
     enrich: Type.Optional(Type.Array(Type.Enum([...enrichParts]))),
     bots: Type.Optional(Type.Enum(['mark', 'drop'])),
+    ip: Type.Optional(Type.Enum(['keep', 'truncate', 'drop'])),
+    drop_properties: Type.Optional(Type.Array(name, { maxItems: 100 })),
     sdk: Type.Optional(sdk),
     // A list of names is read as a table without settings.
     apps: Type.Optional(

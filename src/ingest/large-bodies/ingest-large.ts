@@ -17,6 +17,7 @@ import { discard } from '../decode/payload.ts'
 import type { Claim } from '../dedup/claim.ts'
 import type { Dedup } from '../dedup/dedup.ts'
 import type { AdmissionTicket } from '../load-shedding/admission-ticket.ts'
+import { toShownRequest } from '../privacy/privacy.ts'
 import {
   type ObservedRequest,
   type SettleOptions,
@@ -35,13 +36,13 @@ import type { Slice, StoredBody } from './work.ts'
  * events as duplicates.
  */
 export function createLargeIngest(options: LargeIngestOptions): LargeIngest {
-  return (contract, incoming, { body, ticket }) =>
+  return (contract, incoming, { body, ticket, onShown }) =>
     ticket.workAlone(async () => {
       assertNotHeld(options.hold, incoming)
       const work = options.thread.open(contract.key, incoming, body)
       const totals = createTotals()
       try {
-        return await run(options, contract, { incoming, ticket, work, totals })
+        return await run(options, contract, { incoming, ticket, work, totals, onShown })
       } catch (error) {
         const { code } = error instanceof IngestError ? error : internal
         if (isCostly(code)) options.hold.hold(incoming.clientIp, Date.now())
@@ -57,7 +58,12 @@ export function createLargeIngest(options: LargeIngestOptions): LargeIngest {
 export type LargeIngest = <S extends Submission>(
   contract: Contract<S>,
   incoming: ObservedRequest,
-  large: { body: Uint8Array; ticket: Pick<AdmissionTicket, 'reserveWork' | 'workAlone'> },
+  large: {
+    body: Uint8Array
+    ticket: Pick<AdmissionTicket, 'reserveWork' | 'workAlone'>
+    /** Gets the request as operators may see it, once it is known in whose name it is sent. */
+    onShown(request: ObservedRequest): void
+  },
 ) => Promise<Reply>
 
 export type LargeIngestOptions = StoreOptions &
@@ -100,18 +106,22 @@ type Running = {
   ticket: Pick<AdmissionTicket, 'reserveWork'>
   work: RemoteWork
   totals: Totals
+  onShown(request: ObservedRequest): void
 }
 
 async function run<S extends Submission>(
   options: LargeIngestOptions,
   contract: Contract<S>,
-  { incoming, ticket, work, totals }: Running,
+  { incoming, ticket, work, totals, onShown }: Running,
 ): Promise<Reply> {
   const { workBytes } = await work.unwrap()
   await ticket.reserveWork(workBytes)
   const submission = await work.parse()
   totals.received = submission.received
   const senders = await options.admission.admit(contract.name, submission, incoming)
+  // The body thread applies the rules to the events.
+  const shown = toShownRequest(senders, incoming)
+  onShown(shown)
   const { dedupIdentity, skewMsMin } = options
   const lineBytesMax = options.lineBytesMax()
   const context = { ...senders, dedupIdentity, lineBytesMax, skewMsMin }
@@ -120,7 +130,7 @@ async function run<S extends Submission>(
     // The body thread encodes the next slice while this one is written.
     const next = slice.isLast ? undefined : work.next()
     next?.catch(() => {}) // It is not awaited if this slice cannot be stored.
-    add(totals, slice, await storeSlice(options, contract, { incoming, senders, slice }))
+    add(totals, slice, await storeSlice(options, contract, { incoming: shown, senders, slice }))
     if (next === undefined) break
     slice = await next
   }

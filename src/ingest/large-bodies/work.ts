@@ -17,6 +17,7 @@ import { assertFilled, unwrapBody } from '../decode/body.ts'
 import { parseLargeJson, toChargedBytes } from '../decode/parse-json.ts'
 import { assertFits, discard, type Payload, payloadBytes, toText } from '../decode/payload.ts'
 import type { Enrich } from '../enrich/enrich.ts'
+import { applyPrivacy } from '../privacy/privacy.ts'
 
 /**
  * The pure part of the pipeline for one large body, in steps: between them the serving thread takes
@@ -116,6 +117,8 @@ export function createBodyWork(
       const read: Normalised = contract.normalise(request, submission, context)
       normalised = enrich?.(read, context) ?? read
       forgetProperties(normalised.events)
+      // Last of what changes rows: what is derived from an address must have been.
+      applyPrivacy(context, normalised, request)
       facts = { ...submission!, ...noEvents }
       submission = undefined
       return next()

@@ -74,6 +74,16 @@ test.each([
     ['projects[0].quotas has no setting clicks'],
   ],
   [
+    'a rule for addresses that does not exist',
+    project('ip = "hash"'),
+    ['projects[0].ip must be keep or truncate or drop'],
+  ],
+  [
+    'a property without a name',
+    project('drop_properties = [""]'),
+    ['projects[0].drop_properties[0] must not have fewer than 1 characters'],
+  ],
+  [
     'a rate of nothing',
     project('rate = { per_second = 0 }'),
     ['projects[0].rate.per_second must be > 0'],
@@ -244,4 +254,9 @@ test.each([
 ])('reads the enrichment of a project: %p', (lines, enrichment) => {
   const [entry] = parseProjectsFile(project(lines), 'projects.toml').projects
   expect(entry?.project.enrichment).toEqual(enrichment as never)
+  ['ip = "keep"', undefined],
+  ['ip = "drop"', { ip: 'drop', dropProperties: [] }],
+  ['drop_properties = ["email"]', { ip: 'keep', dropProperties: ['email'] }],
+] as const)('%s is the privacy %j', (lines, privacy) => {
+  expect(parseProjectsFile(project(lines), 'a.toml').projects[0]?.project.privacy).toEqual(privacy)
 })
