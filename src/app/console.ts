@@ -10,6 +10,7 @@ import type { AskOthers } from '../console/processes.ts'
 import type { Delivery } from '../console/stages.ts'
 import type { createContracts } from '../contracts/registry.ts'
 import type { Metrics } from '../observability/metrics.ts'
+import { createForget } from './forget.ts'
 import { toRedisState } from './observability.ts'
 import type { Services } from './services.ts'
 
@@ -33,6 +34,7 @@ export function createServerConsole(services: Services, options: ServerConsoleOp
     ...rest,
     ...{ version, hasClickHouse },
     config: services.config,
+    forget: createForget(services),
     projects: services.projects,
     ingestOptions: services.ingestOptions,
     log: services.log,

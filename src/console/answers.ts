@@ -4,6 +4,7 @@ import type { Log } from '../core/log.ts'
 import type { Drain } from './drain-routes.ts'
 import type { Figures } from './figures.ts'
 import { type Found, isOfRequest } from './find.ts'
+import type { Forget } from './forget-routes.ts'
 import type { History } from './history.ts'
 import { searchJournal } from './journal-search.ts'
 import type { Observations } from './observations.ts'
@@ -29,6 +30,7 @@ export type AnswerOptions = {
   readPosition(): JournalPosition
   readFigures(): Promise<Figures>
   drain: Pick<Drain, 'begin' | 'read'>
+  forget: Forget
   history: History
 }
 
@@ -42,6 +44,9 @@ export function createAnswer(options: AnswerOptions) {
       case 'drain':
         if (question.begin) options.drain.begin()
         return options.drain.read()
+      case 'forget':
+        if (question.begin) options.forget.begin(question.person)
+        return options.forget.read(question.person)
       case 'history':
         return isSampler ? history.points(question.minutes) : null
       case 'live':

@@ -14,6 +14,7 @@ import {
   toMethodError,
 } from './exchange.ts'
 import { parseFigures } from './figures.ts'
+import { forgetRoutes } from './forget-routes.ts'
 import { createHistory } from './history.ts'
 import { monitorRoutes } from './monitor-routes.ts'
 import { type AskOthers, createAsk, type Question } from './processes.ts'
@@ -66,6 +67,7 @@ export function createConsole(options: ConsoleOptions): Console {
     ...deadLetterRoutes(common),
     ...testEventRoutes(common),
     ...drainRoutes(common),
+    ...forgetRoutes(common),
   }
   return {
     respond: (request) => respond(routes, request, options.log),

@@ -1,8 +1,12 @@
+import type { Person } from '../core/sink.ts'
+
 /** A question to one process of a node, as plain data. */
 export type Question =
   | { type: 'state' }
   /** How far a drain is; `begin` begins it. */
   | { type: 'drain'; begin: boolean }
+  /** Deletes what the process has of a person; `begin` begins it. */
+  | { type: 'forget'; person: Person; begin: boolean }
   | { type: 'overview'; states: readonly unknown[] }
   | { type: 'history'; minutes: number }
   | { type: 'live'; watcher: string; filter: Record<string, string> }

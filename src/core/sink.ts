@@ -26,8 +26,19 @@ export type Sink = {
   recordingBytesMax?(): number | undefined
   /** Kafka: the partitions of each topic, as far as known. */
   partitions?(): Readonly<Record<string, number>>
+  /**
+   * Deletes what the sink has of a person and can delete. Safe to repeat. Rejects if it fails. Undefined:
+   * the sink can delete nothing.
+   */
+  forget?(person: Person, signal: AbortSignal): Promise<Forgotten>
   close(): Promise<void>
 }
+
+/** A sender of events, by the id that its events have in one project. */
+export type Person = { project: string; distinctId: string }
+
+/** `deleted`: the rows by table. `others`: further ids of the same person, as far as known. */
+export type Forgotten = { deleted: Readonly<Record<string, number>>; others: readonly string[] }
 
 /** An event that a sink refused. */
 export type SinkRefusal = { uuid: string; reason: string; atMs: number }

@@ -15,6 +15,8 @@ export type Shipper = {
    * shipper is stopped.
    */
   drain(): Promise<void>
+  /** Resolves when the sink has every record below `offset`. Rejects when the shipper is stopped. */
+  reach(offset: number): Promise<void>
   /** Aborts the batches in flight. The next start resumes them: the sink finds out their outcome. */
   stop(): Promise<void>
   /** Every record below is on the sink's disk, and the cursor is on ours. */
@@ -73,12 +75,17 @@ export function createShipper(options: ShipperOptions): Shipper {
     while (batches.cursor() < end && !signal.aborted) await gate.wait(signal).catch(() => {})
   }
 
+  async function reach(offset: number): Promise<void> {
+    while (batches.cursor() < offset) await gate.wait(signal)
+  }
+
   return {
     start() {
       running ??= run().catch(() => {}) // It rejects only when the signal aborts.
     },
     announce: backlog.announce,
     drain,
+    reach,
     async stop() {
       stopping.abort(new Error('the shipper is stopped'))
       await running

@@ -1,7 +1,7 @@
 import { type Backoff, toBackoffMs, withTimeLimit } from '../core/async.ts'
 import type { Log } from '../core/log.ts'
 import type { CommittedBlock } from '../core/record.ts'
-import type { SinkName, SinkOffsets, SinkRefusal } from '../core/sink.ts'
+import type { Forgotten, Person, SinkName, SinkOffsets, SinkRefusal } from '../core/sink.ts'
 import { parseEnabledSinks } from './create-sinks.ts'
 import { createLagClock, type LagClock } from './lag.ts'
 import { addCounts, type SinkCounts } from './sink-counters.ts'
@@ -29,6 +29,11 @@ export type Shipping = {
   positions(): Record<string, SinkPosition>
   /** Ships all committed records. Resolves with whether that was done within `deadlineMs`. */
   drain(deadlineMs: number): Promise<boolean>
+  /**
+   * Deletes what the sinks have of a person, once they have all records that are committed now. Rejects if
+   * a sink fails or the thread ends.
+   */
+  forget(person: Person): Promise<Forgotten>
   /** Ends the thread. Records that are not shipped stay in the journal. */
   close(): Promise<void>
 }
@@ -99,6 +104,9 @@ class ThreadedShipping implements Shipping {
   #isWithoutDisk = false
   /** The thread answers them in their order. */
   readonly #drains: PromiseWithResolvers<boolean>[] = []
+  /** By id. */
+  readonly #forgetting = new Map<number, PromiseWithResolvers<Forgotten>>()
+  #forgetId = 0
   /** Of the current thread: resolves when it has closed or ended. */
   #closed = Promise.withResolvers<boolean>()
   #thread: ThreadHandle | undefined
@@ -183,6 +191,23 @@ class ThreadedShipping implements Shipping {
     return withTimeLimit(drain.promise, deadlineMs, () => false)
   }
 
+  forget(person: Person): Promise<Forgotten> {
+    const done = Promise.withResolvers<Forgotten>()
+    if (!this.#isRunning) done.reject(new Error('the delivery thread does not run; try again'))
+    this.#forgetId += 1
+    this.#forgetting.set(this.#forgetId, done)
+    const message = { id: this.#forgetId, person, endOffset: this.#endOffset }
+    this.#thread?.post({ type: 'forget', ...message })
+    return done.promise
+  }
+
+  #settleForget({ id, outcome }: Extract<FromThread, { type: 'forgotten' }>): void {
+    const done = this.#forgetting.get(id)
+    this.#forgetting.delete(id)
+    if ('error' in outcome) done?.reject(new Error(outcome.error))
+    else done?.resolve(outcome)
+  }
+
   async close(): Promise<void> {
     this.#isClosing = true
     if (!this.#thread) return
@@ -212,6 +237,7 @@ class ThreadedShipping implements Shipping {
     if (message.type === 'status') this.#status = message.status
     if (message.type === 'log') this.#options.log[message.level](message.fields, message.message)
     if (message.type === 'drained') this.#drains.shift()?.resolve(true)
+    if (message.type === 'forgotten') this.#settleForget(message)
     if (message.type === 'closed') this.#closed.resolve(true)
   }
 
@@ -238,6 +264,8 @@ class ThreadedShipping implements Shipping {
     const wasRunning = this.#isRunning
     this.#isRunning = false
     this.#lastError = error ?? this.#lastError ?? 'the delivery thread ended'
+    for (const id of this.#forgetting.keys())
+      this.#settleForget({ type: 'forgotten', id, outcome: { error: this.#lastError } })
     for (const drain of this.#drains.splice(0)) drain.resolve(false)
     this.#closed.resolve(true)
     this.#isWithoutDisk = !wasRunning && diskFull.test(this.#lastError)

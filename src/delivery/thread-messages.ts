@@ -1,6 +1,6 @@
 import type { Config } from '../config/config.ts'
 import type { CommittedBlock } from '../core/record.ts'
-import type { SinkName, SinkOffsets, SinkRefusal } from '../core/sink.ts'
+import type { Forgotten, Person, SinkName, SinkOffsets, SinkRefusal } from '../core/sink.ts'
 import type { SinkCounts } from './sink-counters.ts'
 
 /** Plain data: it is sent to the delivery thread. */
@@ -30,6 +30,8 @@ export type ToThread =
   /** Records below `endOffset` are committed. The thread reads the new ones from the journal. */
   | { type: 'skipped'; endOffset: number; bytes: number }
   | { type: 'drain' }
+  /** Deletes what sinks have of a person, once they have every record below `endOffset`. */
+  | { type: 'forget'; id: number; person: Person; endOffset: number }
   | { type: 'close' }
 
 export type FromThread =
@@ -37,6 +39,7 @@ export type FromThread =
   | { type: 'status'; status: ThreadStatus }
   | { type: 'log'; level: LogLevel; fields: object; message: string }
   | { type: 'drained' }
+  | { type: 'forgotten'; id: number; outcome: Forgotten | { error: string } }
   | { type: 'closed' }
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'

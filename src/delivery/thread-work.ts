@@ -1,7 +1,7 @@
 import { createGarbageCollector, type GarbageCollector } from '../core/collect-garbage.ts'
 import type { Log } from '../core/log.ts'
 import type { CommittedBlock } from '../core/record.ts'
-import type { SinkOffsets } from '../core/sink.ts'
+import type { Forgotten, Person, SinkOffsets } from '../core/sink.ts'
 import { openReader, type Reader } from '../journal/reader.ts'
 import {
   createRecentRecords,
@@ -21,6 +21,7 @@ export type Work = {
   skip(endOffset: number, bytes: number): void
   status(): ThreadStatus
   drain(): Promise<void>
+  forget(person: Person, endOffset: number): Promise<Forgotten>
   close(): Promise<void>
 }
 
@@ -45,6 +46,7 @@ export async function startWork(options: ThreadOptions, outlets: WorkOutlets): P
   const collector = createGarbageCollector({ everyBytes: collectEveryBytes })
   const context = { options, cursors, recent, outlets, collector, onAdvanced: release }
   const shippers = await Promise.all(parts.map((part) => startShipper(part, context)))
+  const closing = new AbortController()
   announce(endOffset, 0)
   for (const { shipper } of shippers) shipper.start()
 
@@ -74,7 +76,11 @@ export async function startWork(options: ThreadOptions, outlets: WorkOutlets): P
     async drain() {
       await Promise.all(shippers.map(({ shipper }) => shipper.drain()))
     },
-    close: () => close(shippers, cursors),
+    forget: (person, end) => forget(shippers, { person, end, signal: closing.signal }),
+    close() {
+      closing.abort(new Error('the server is stopping'))
+      return close(shippers, cursors)
+    },
   }
 }
 
@@ -140,6 +146,26 @@ function toStatus(shippers: readonly SinkShipper[], recent: RecentRecords): Thre
   })
   const { bytes, blocks } = recent.stats
   return { sinks: Object.fromEntries(sinks), ring: { bytes, blocks } }
+}
+
+type Forgetting = { person: Person; end: number; signal: AbortSignal }
+
+/** Rows that are stored later would stay, so each sink must have all records that wait now. */
+async function forget(
+  shippers: readonly SinkShipper[],
+  { person, end, signal }: Forgetting,
+): Promise<Forgotten> {
+  const done = shippers.map(async ({ sink, shipper }): Promise<Forgotten> => {
+    if (!sink.forget) return { deleted: {}, others: [] }
+    // The archive leaves out by time of receipt, so it need not have them.
+    if (sink.name !== 'archive') await shipper.reach(end)
+    return await sink.forget(person, signal)
+  })
+  const all = await Promise.all(done)
+  return {
+    deleted: Object.assign({}, ...all.map(({ deleted }) => deleted)),
+    others: all.flatMap(({ others }) => others),
+  }
 }
 
 /** Closes users before what they use. */

@@ -50,10 +50,17 @@ function createReceiver({ options, work, post, postStatus }: Receiver) {
     post({ type })
   }
 
+  async function forget({ id, person, endOffset }: Extract<ToThread, { type: 'forget' }>) {
+    const toFault = (error: Error) => ({ error: error.message })
+    const outcome = await work.forget(person, endOffset).catch(toFault)
+    post({ type: 'forgotten', id, outcome })
+  }
+
   return (message: ToThread) => {
     if (message.type === 'blocks') take(message.blocks)
     if (message.type === 'skipped') work.skip(message.endOffset, message.bytes)
     if (message.type === 'drain') void work.drain().then(() => end('drained'))
+    if (message.type === 'forget') void forget(message)
     if (message.type === 'close') void work.close().then(() => end('closed'))
   }
 }

@@ -27,6 +27,8 @@ export type Journal = {
    * Never rejects.
    */
   release(offset: number): Promise<void>
+  /** Starts a new segment, so that `release` can remove the one that is open now. */
+  rotate(): Promise<void>
   stats(): JournalStats
   /** Resolves when running commits and removals are done. */
   close(): Promise<void>
@@ -95,6 +97,7 @@ function toJournal(parts: JournalParts): Journal {
     append: (records) => committer.append(records),
     // A sink may be ahead of the journal: never release records that are not written yet.
     release: (offset) => release(parts, Math.min(offset, committer.endOffset)),
+    rotate: () => rotate(parts),
     stats: () => toStats(parts),
     close() {
       closing ??= close(parts)
@@ -127,7 +130,7 @@ async function release(parts: JournalParts, offset: number): Promise<void> {
   // All is delivered and the open segment alone fills the budget: start a new one to remove it.
   if (offset < committer.endOffset || !budget.isFull || !writer.hasFrames) return
   try {
-    await committer.betweenCommits(() => writer.startSegment(committer.endOffset))
+    await rotate(parts)
     await retention.release(offset)
   } catch (error) {
     log.warn(
@@ -135,6 +138,11 @@ async function release(parts: JournalParts, offset: number): Promise<void> {
       'cannot start a segment to free the delivered one; the next release tries again',
     )
   }
+}
+
+async function rotate({ committer, writer }: JournalParts): Promise<void> {
+  if (!writer.hasFrames) return
+  await committer.betweenCommits(() => writer.startSegment(committer.endOffset))
 }
 
 function toStats(parts: JournalParts): JournalStats {

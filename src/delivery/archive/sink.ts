@@ -2,6 +2,7 @@ import { abortable, type RetryPolicy, retryUntilAborted } from '../../core/async
 import type { Batch, Sink } from '../../core/sink.ts'
 import type { Cursors } from '../cursors.ts'
 import type { SinkReport } from '../sink-counters.ts'
+import { markForgotten } from './forgotten.ts'
 import { toObject } from './object.ts'
 import { toDay } from './object-name.ts'
 import type { ArchiveStore } from './store.ts'
@@ -62,6 +63,10 @@ export function createArchiveSink(options: ArchiveSinkOptions): Sink {
       await put(batch, signal)
     },
     resume: put,
+    async forget(person) {
+      await markForgotten(store, person)
+      return { deleted: {}, others: [] }
+    },
     isHealthy: () => isUp,
     async close() {
       closing.abort(new Error('the archive is closed'))

@@ -13,6 +13,7 @@ import {
   type TableBatch,
 } from './delivery.ts'
 import { type ClickHouseFailure, toFailure } from './failure.ts'
+import { forgetPerson } from './forget.ts'
 import { createReadBack } from './read-back.ts'
 import { createSender } from './sender.ts'
 import { type TableName, tableOf } from './tables.ts'
@@ -106,6 +107,10 @@ export function createClickHouseSink(options: ClickHouseSinkOptions): Sink {
     async resume(batch, signal) {
       attempts.resume(batch)
       await run(batch, false, signal)
+    },
+    async forget(person, signal) {
+      await abortable(ready, signal)
+      return await forgetPerson(options, person, signal)
     },
     isHealthy: () => isReady && failuresInARow === 0,
     async close() {

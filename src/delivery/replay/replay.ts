@@ -1,5 +1,6 @@
 import type { StoredRecord } from '../../core/record.ts'
 import type { ReadLimits } from '../../journal/reader.ts'
+import { loadForgotten } from '../archive/forgotten.ts'
 import { type ArchivedRecords, readObject } from '../archive/object.ts'
 import { type ObjectName, parseObjectName, toDay } from '../archive/object-name.ts'
 import type { ArchiveStore } from '../archive/store.ts'
@@ -38,12 +39,14 @@ export type ReplayProgress = {
 export async function replay(options: ReplayOptions): Promise<ReplayProgress> {
   const { store, range, targets, done, onDone, onProgress, signal } = options
   const objects = await findObjects(store, range)
+  const isForgotten = await loadForgotten(store)
   const sent = Object.fromEntries(targets.map(({ name }) => [name, 0]))
   const damaged: { name: string; reason: string }[] = []
   const progress = { objects: objects.length, objectsDone: 0, records: 0, sent, damaged }
 
   async function send({ journalId, records: archived }: ArchivedRecords): Promise<void> {
-    const records = archived.filter((record) => isInRange(record, range))
+    const inRange = archived.filter((record) => isInRange(record, range))
+    const records = inRange.filter((record) => !isForgotten(record))
     progress.records += records.length
     for (const target of targets)
       for (const part of toParts(records, target.limits)) {

@@ -45,6 +45,7 @@ export function createFakeShipping({
         if (startError) throw startError
         return cursors
       },
+      forget: async () => ({ deleted: {}, others: [] }),
       push: ({ firstOffset, count }) => void calls.push(`push ${firstOffset}+${count}`),
       health: () => ({}),
       stats: () => ({

@@ -254,6 +254,10 @@ test.each([
 ])('reads the enrichment of a project: %p', (lines, enrichment) => {
   const [entry] = parseProjectsFile(project(lines), 'projects.toml').projects
   expect(entry?.project.enrichment).toEqual(enrichment as never)
+})
+
+test.each([
+  ['', undefined],
   ['ip = "keep"', undefined],
   ['ip = "drop"', { ip: 'drop', dropProperties: [] }],
   ['drop_properties = ["email"]', { ip: 'keep', dropProperties: ['email'] }],
