@@ -95,6 +95,20 @@ test('documents name settings that exist', () => {
 /** Variables of other programs, although they begin like some settings. */
 const otherNames: readonly string[] = ['POSTHOG_CAPTURE_MODE', 'NODE_EXTRA_CA_CERTS']
 
+test('docs/troubleshooting.md quotes texts that the server prints', () => {
+  const sources = listFiles('src/**/*.ts').map(readDocument).join('\n')
+  const quotes = readDocument('docs/troubleshooting.md')
+    .split('\n')
+    .flatMap((line) => line.split('`').filter((_, index) => index % 2 === 1))
+    // Texts of other programs, and what a person types.
+    .filter((text) => / /.test(text) && !/^(?:bun|ss|ulimit|GET|opt_out\w*)\b/.test(text))
+  expect(quotes.length).toBeGreaterThan(5)
+  const parts = quotes.flatMap((text) =>
+    text.split('…').map((part) => part.replace(/^\W+|\W+$/g, '')),
+  )
+  expect(parts.filter((part) => !sources.includes(part))).toEqual([])
+})
+
 test('documents name metrics that exist', () => {
   const sources = listFiles('src/**/*.ts').map(readDocument).join('\n')
   const unknown = currentDocuments.flatMap((path) =>

@@ -25,7 +25,7 @@ setDefaultTimeout(240_000)
 
 const documents = [
   'README.md',
-  ...['clients', 'metrics', 'projects', 'realtime', 'security', 'settings'].map(
+  ...['clients', 'metrics', 'projects', 'realtime', 'security', 'settings', 'sizing'].map(
     (name) => `docs/${name}.md`,
   ),
 ]
@@ -198,6 +198,12 @@ test('the examples of all contracts print what the documents say', async () => {
   await expectPrinted(block('/v2/users/report/events'))
   await expectPrinted(block('/api/telemetry/events'))
   await expectPrinted(block('SELECT source, project, event, distinct_id'))
+})
+
+test('ClickHouse says how many bytes a row takes', async () => {
+  const { output } = await run(block('bytes_a_row'))
+  expect(output).toContain('bytes_a_row')
+  expect(output).toMatch(/ link_events +│ +1 │ +\d+ │/)
 })
 
 test('the metrics explain themselves', async () => {

@@ -95,6 +95,17 @@ test('kcat and gunzip show one value', async () => {
   expect(row).toMatchObject({ ...events[1], project: 'phc_document', source: 'capture' })
 })
 
+test('a record has the fields of the example', async () => {
+  const place = (await run(shell[0]!)).split('\n').find((line) => !line.includes('gzip'))!
+  const [partition, offset] = place.split(' ')
+  const command = shell[1]!.replace('-p 0 -o 42', `-p ${partition} -o ${offset}`)
+  const row = JSON.parse(await run(command.replace(' | gunzip', '')))
+  const [example = ''] = blocksOf(page, 'json')
+  const toTypes = (value: object) =>
+    Object.entries(value).map(([name, field]) => [name, typeof field])
+  expect(toTypes(JSON.parse(example))).toEqual(toTypes(row))
+})
+
 test('kcat shows the reason of a rejected event', async () => {
   const [line, ...others] = (await run(shell[2]!)).trim().split('\n')
   expect(others).toEqual([])
