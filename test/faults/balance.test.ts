@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { randomBytes } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { sinkNames } from '../../src/core/sink.ts'
 import { type ClickHouseService, startClickHouse } from '../services/clickhouse.ts'
@@ -29,8 +29,9 @@ tokens = ["phc_small"]
 quotas.events = { max = 2, period = "month" }
 `
 
-const balanced = { intake: 0, commits: 0, clickhouse: 0, kafka: 0 }
+const balanced = { intake: 0, commits: 0, clickhouse: 0, kafka: 0, archive: 0 }
 const folder = temporaryFolder()
+const archive = join(folder.path, 'archive')
 const topics = toTopicSettings(`balance${process.pid}`)
 let brokers: string[]
 let clickhouse: ClickHouseService
@@ -38,6 +39,7 @@ let server: Spillway
 beforeAll(async () => {
   const projectsPath = join(folder.path, 'projects.toml')
   writeFileSync(projectsPath, projects)
+  mkdirSync(archive)
   await requireKcat()
   brokers = await shared.kafka()
   clickhouse = await startClickHouse()
@@ -47,6 +49,8 @@ beforeAll(async () => {
     // The smallest value, so that a test event can exceed it.
     KAFKA_MESSAGE_BYTES_MAX: String(64 * 1024),
     CLICKHOUSE_URL: clickhouse.url,
+    ARCHIVE: archive,
+    ARCHIVE_FLUSH_MS: '100',
     PROJECTS_FILE: projectsPath,
     OVERFLOW_PER_SECOND: '1',
     OVERFLOW_BURST: '3',
