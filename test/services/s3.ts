@@ -15,12 +15,13 @@ export type S3Service = Service & {
   bucket: string
 }
 
+const bucket = 'archive'
 /** The only key that s3rver knows. It refuses any other. */
 const key = 'S3RVER'
 const manifest = JSON.stringify({ private: true, dependencies: { s3rver: '3.7.1' } })
 
 /** s3rver on a free port of 127.0.0.1: an S3 server over HTTP that keeps its objects in a folder. */
-export async function startS3(bucket = 'archive'): Promise<S3Service> {
+export async function startS3(): Promise<S3Service> {
   await requireCommand('node', 'nodejs')
   const installed = await requireFolder('s3rver', manifest, async (fresh) => {
     await Bun.write(join(fresh, 'package.json'), manifest)

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { blocksOf } from '../../support/documents.ts'
 import { temporaryFolder } from '../../support/folder.ts'
 import { scrape } from '../../support/metrics.ts'
 import { type Spillway, startSpillway } from '../../support/spillway.ts'
@@ -82,6 +83,16 @@ const deleted = [
   'deleted 2 rows of link_events',
   'deleted 1 rows of dead_letters',
 ]
+
+test('docs/privacy.md shows what the command prints', async () => {
+  const shown = blocksOf('docs/privacy.md', 'sh').flatMap((text) => text.trim().split('\n'))
+  expect(shown[0]).toBe('bun run forget phc_shop user-1')
+  await using server = await startSpillway()
+  const batch = ['a', 'b'].map((event) => ({ event, distinct_id: 'user-1' }))
+  await post(`${server.url}/batch/`, { api_key: 'phc_shop', batch })
+  const { output } = await forget(server, 'phc_shop', 'user-1')
+  expect(output.trim().split('\n')).toEqual(shown.slice(1).map((line) => line.slice(2)))
+})
 
 describe('bun run forget', () => {
   test.each([
