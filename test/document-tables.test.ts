@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { dirname } from 'node:path'
 import { settingsSchema } from '../src/config/config.ts'
+import { toHint } from '../src/console/hints.ts'
 import { statusOf } from '../src/core/errors.ts'
 import { blocksOf, documents, listFiles, readDocument } from './support/documents.ts'
 import { settingsDocument } from './support/settings-document.ts'
@@ -29,14 +30,15 @@ describe('pages made by a script', () => {
 describe('docs/contracts/README.md', () => {
   const text = readDocument('docs/contracts/README.md')
 
-  test('lists every error code with its status', () => {
-    const codes = text.slice(text.indexOf('## Error codes'))
-    const listed = rowsOf(codes).map(([, code = '', status]) => [
-      code.replaceAll('`', ''),
-      Number(status),
-    ])
-    expect(Object.fromEntries(listed)).toEqual(statusOf)
-    expect(listed.length).toBe(Object.keys(statusOf).length)
+  test('lists every error code with its status, and says what to do as the console does', () => {
+    const listed = rowsOf(text.slice(text.indexOf('## Error codes'))).map(
+      ([, code = '', status, , hint]) => ({ code: code.replaceAll('`', ''), status, hint }),
+    )
+    const expected = Object.entries(statusOf).map(([code, status]) => ({
+      ...{ code, status: String(status), hint: toHint(code) },
+    }))
+    const byCode = (a: { code: string }, b: { code: string }) => (a.code < b.code ? -1 : 1)
+    expect(listed.sort(byCode)).toEqual(expected.sort(byCode))
   })
 
   test('lists every route of the server', () => {
