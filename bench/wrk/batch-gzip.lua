@@ -2,6 +2,7 @@
 --   wrk -t1 -c64 -d10 --latency -s bench/wrk/batch-gzip.lua http://127.0.0.1:3000
 package.path = (debug.getinfo(1, 'S').source:match('^@(.*)/') or '.') .. '/?.lua;' .. package.path
 local verdict = require 'verdict'
+local source = require 'source'
 local folder = debug.getinfo(1, 'S').source:match('^@(.*)/wrk/') or 'bench'
 local pool = assert(io.open(folder .. '/.pool/batch-gzip.bin', 'rb'), 'no pool: bun run bench:pool')
 
@@ -29,7 +30,7 @@ function request()
     pool:seek('set', 0)
     size = pool:read(4)
   end
-  return wrk.format('POST', '/batch', headers, pool:read(size_of(size)))
+  return wrk.format('POST', '/batch', source.visit(headers), pool:read(size_of(size)))
 end
 
 done = verdict.done

@@ -14,5 +14,5 @@ local body = '{"event_id":"%s","event_type":"conversion","link_id":"abc123","lin
 
 function request()
   local uuid = source.uuid()
-  return wrk.format('POST', '/api/events/track', headers, body:format(uuid, source.count() % 10000))
+  return wrk.format('POST', '/api/events/track', source.visit(headers), body:format(uuid, source.count() % 10000))
 end

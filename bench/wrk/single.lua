@@ -16,5 +16,5 @@ local tail = '","distinct_id":"user-%06d","timestamp":"2026-01-01T12:00:00.000Z"
 
 function request()
   local body = head .. source.uuid() .. string.format(tail, source.count() % 100000, source.count())
-  return wrk.format('POST', '/e', headers, body)
+  return wrk.format('POST', '/e', source.visit(headers), body)
 end

@@ -34,6 +34,24 @@ function source.now_iso()
   return os.date('!%Y-%m-%dT%H:%M:%S.000Z')
 end
 
+local agents = {
+  'Mozilla/5.0 (iPhone; CPU iPhone OS 17_4_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4.1 Mobile/15E148 Safari/604.1',
+  'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36',
+  'Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Mobile Safari/537.36',
+  'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36',
+  'Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)',
+}
+local visits, has_visitors = 0, os.getenv('BENCH_VISITORS')
+
+-- BENCH_VISITORS=1: the headers of a visitor, another one with each request. The addresses are of MaxMind's test data.
+function source.visit(headers)
+  if not has_visitors then return headers end
+  visits = visits + 1
+  headers['User-Agent'] = agents[visits % #agents + 1]
+  headers['X-Forwarded-For'] = '81.2.69.' .. (144 + visits % 48)
+  return headers
+end
+
 local letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
 
 -- Base64 of a text whose length is a multiple of three, so that pieces can be joined without padding.

@@ -94,7 +94,7 @@ function toPlain(address: string): string {
 /** PostHog's names of the properties. A file of countries only has fewer of them. */
 function toPlace(found: CityResponse | null): Place {
   if (found === null || typeof found !== 'object') return nowhere
-  const { city, country, continent, location, subdivisions } = found
+  const { city, country, location, subdivisions } = found
   const [region] = subdivisions ?? []
   const cityName = toText(city?.names?.en)
   const countryCode = toText(country?.iso_code)
@@ -102,7 +102,6 @@ function toPlace(found: CityResponse | null): Place {
     $geoip_city_name: cityName,
     $geoip_country_name: toText(country?.names?.en),
     $geoip_country_code: countryCode,
-    $geoip_continent_code: toText(continent?.code),
     $geoip_subdivision_1_name: toText(region?.names?.en),
     $geoip_subdivision_1_code: toText(region?.iso_code),
     $geoip_time_zone: toText(location?.time_zone),

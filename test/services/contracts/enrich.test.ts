@@ -68,7 +68,6 @@ const device = {
 const sweden = {
   $geoip_country_name: 'Sweden',
   $geoip_country_code: 'SE',
-  $geoip_continent_code: 'EU',
 }
 
 type Value = Record<string, unknown> & { properties: Record<string, unknown> }
@@ -238,6 +237,29 @@ test('robots are left out and counted with bots = "drop"; clients see no differe
   expect(more('spillway_enrich_bots_total', { outcome: 'dropped' })).toBe(2)
   expect(more('spillway_events_dropped_total', { contract: 'link' })).toBe(1)
   expect(more('spillway_events_accepted_total', { contract: 'capture' })).toBe(1)
+})
+
+test('robots of a large body are left out, and the reply names no event wrongly', async () => {
+  const before = await scrape(server.url, adminToken)
+  const batch = Array.from({ length: 3000 }, (_, index) => ({
+    ...{ event: 'many', distinct_id: `u${index}`, uuid: crypto.randomUUID() },
+    timestamp: new Date().toISOString(),
+    properties: { text: 'x'.repeat(100), $raw_user_agent: index % 3 ? iphone : 'Twitterbot/1.0' },
+  }))
+  const headers = { ...visitor, authorization: 'Bearer phc_strict' }
+  const body = { created_at: new Date().toISOString(), batch }
+  const answer = await post(`${server.url}/i/v1/analytics/events`, body, headers)
+  expect(answer.status).toBe(200)
+  const { results } = answer.body as { results: Record<string, { result: string }> }
+  expect(Object.keys(results)).toHaveLength(3000)
+  expect(Object.values(results).filter(({ result }) => result !== 'ok')).toEqual([])
+  await server.rows(`SELECT count() AS n FROM events WHERE event = 'many' HAVING n = 2000`, 1)
+  const after = await scrape(server.url, adminToken)
+  const more = (name: string, labels: Record<string, string>) =>
+    after(name, labels) - before(name, labels)
+  expect(more('spillway_enrich_bots_total', { outcome: 'dropped' })).toBe(1000)
+  expect(more('spillway_events_dropped_total', { contract: 'capture' })).toBe(1000)
+  expect(more('spillway_events_received_total', { contract: 'capture' })).toBe(3000)
 })
 
 test('a retry from another device and place is the same event', async () => {

@@ -78,7 +78,6 @@ test('adds all parts to the JSON without parsing it', () => {
     $geoip_city_name: 'Linköping',
     $geoip_country_name: 'Sweden',
     $geoip_country_code: 'SE',
-    $geoip_continent_code: 'EU',
     $geoip_subdivision_1_name: 'Östergötland County',
     $geoip_subdivision_1_code: 'E',
     $geoip_time_zone: 'Europe/Stockholm',

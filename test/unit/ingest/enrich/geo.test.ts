@@ -26,7 +26,6 @@ const boxford = {
   $geoip_city_name: 'Boxford',
   $geoip_country_name: 'United Kingdom',
   $geoip_country_code: 'GB',
-  $geoip_continent_code: 'EU',
   $geoip_subdivision_1_name: 'England',
   $geoip_subdivision_1_code: 'ENG',
   $geoip_time_zone: 'Europe/London',
