@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 import { settingsSchema } from '../src/config/config.ts'
 import { toHint } from '../src/console/hints.ts'
 import { statusOf } from '../src/core/errors.ts'
+import { projectsFileSchema } from '../src/projects/schema.ts'
 import { blocksOf, documents, listFiles, readDocument } from './support/documents.ts'
 import { settingsDocument } from './support/settings-document.ts'
 import { tablesDocument } from './support/tables-document.ts'
@@ -55,6 +56,24 @@ describe('docs/contracts/README.md', () => {
     expect(listed.filter((path) => !served.includes(path))).toEqual(elsewhere)
   })
 })
+
+test('docs/projects.md lists every key of the projects file', () => {
+  const page = readDocument('docs/projects.md')
+  for (const part of ['projects', 'clients', 'users'] as const) {
+    const [, section = ''] = page.split(`### ${part}\n`)
+    const table = section.split('\n#', 1)[0]!
+    const listed = rowsOf(table).flatMap(([, keys = '']) => keys.replaceAll('`', '').split(' '))
+    expect(listed).toEqual(keysOf(projectsFileSchema.properties[part].items))
+  }
+})
+
+/** The keys of a table; of the tables in it `name.key`, except of those whose names a person chooses. */
+function keysOf({ properties }: { properties: object }): string[] {
+  const nested = ['rate', 'quotas', 'sdk']
+  return Object.entries(properties).flatMap(([key, field]) =>
+    nested.includes(key) ? keysOf(field).map((inner) => `${key}.${inner}`) : [key],
+  )
+}
 
 test('docs/README.md leads to every page below docs/', () => {
   const index = readDocument('docs/README.md')
