@@ -21,7 +21,7 @@ export const openArchive = (place: ArchivePlace): ArchiveStore =>
   'folder' in place ? createFolderStore(place.folder) : createS3Store(place)
 
 /** A large object on a slow line takes a while; a server that hangs must not be waited for. */
-const callMsMax = 120_000
+const callMsMax = 60_000
 
 type S3Options = { client?: Pick<S3Client, 'write' | 'file' | 'list'>; msMax?: number }
 

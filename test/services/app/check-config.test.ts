@@ -24,7 +24,7 @@ test('lists all faults of settings, files and services at once, and writes nothi
     ...{ TLS_CERT_FILE: path('cert.pem'), TLS_KEY_FILE: path('key.pem') },
     ...{ CLICKHOUSE_URL: 'http://u:sk_secret@127.0.0.1:1/db', KAFKA_BROKERS: '127.0.0.1:1' },
     ...{ REDIS_URL: 'redis://:sk_secret@127.0.0.1:1', KAFKA_BROKER: 'a:1' },
-    ...{ ENRICH: 'geo,browser', GEOIP_FILE: path('keys.json') },
+    ...{ ENRICH: 'geo,browser', GEOIP_FILE: path('keys.json'), ARCHIVE: path('archive') },
   })
   expect(exitCode).toBe(78)
   const lines = errors.trim().split('\n')
@@ -41,9 +41,10 @@ test('lists all faults of settings, files and services at once, and writes nothi
     'fault: CLICKHOUSE_URL 127.0.0.1:1 does not answer',
     'fault: KAFKA_BROKERS 127.0.0.1:1 does not answer',
     'fault: REDIS_URL 127.0.0.1:1 does not answer',
+    `fault: ARCHIVE cannot be used: ENOENT: no such file or directory, access '${path('archive')}'`,
   ])
     expect(faults).toContainEqual(expect.stringContaining(start))
-  expect(faults).toHaveLength(11)
+  expect(faults).toHaveLength(12)
   expect(lines).toContain('warning: KAFKA_BROKER is not a setting; did you mean KAFKA_BROKERS?')
   expect(output).toBe(`ok: DATA_DIR ${path('data')}\n`)
   expect(errors + output).not.toContain('sk_secret')

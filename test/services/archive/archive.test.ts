@@ -145,6 +145,23 @@ describe('the archive', () => {
     expect(kept).toHaveLength(new Set(kept).size)
   })
 
+  test('that hangs holds neither the other sinks nor the stop', async () => {
+    await using server = await startSpillway({ ...toSettings('hung'), SHUTDOWN_MS_MAX: '500' })
+    s3.pause()
+    try {
+      expect(await send(server, 20)).toBe(200)
+      const rows = () => server.query<{ n: string }>('SELECT count() AS n FROM events')
+      await until(async () => Number((await rows())[0]!.n) === 20, { timeoutMs: 30_000 })
+      expect(await server.stop()).toBe(3)
+    } finally {
+      s3.resume()
+    }
+    await server.start()
+    await drained(server)
+    const archived = uuidsIn(await readArchive(s3.open('hung')))
+    expect([archived.length, new Set(archived).size]).toEqual([20, 20])
+  })
+
   test('with a wrong key says why, and takes events', async () => {
     await using server = await startSpillway({
       ...toSettings('refused'),

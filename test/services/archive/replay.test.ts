@@ -131,6 +131,33 @@ describe('replay', () => {
     expect(await uuidsIn()).toHaveLength(15)
   })
 
+  test('sends every record to Kafka at least once, although it is killed', async () => {
+    const { settings, ledger } = await fillArchive('kafka-killed', 2000)
+    const brokers = await shared.kafka()
+    const topics = toTopicSettings(`killed_${crypto.randomUUID()}`)
+    using folder = temporaryFolder()
+    const { CLICKHOUSE_URL: _, ...archive } = settings
+    const environment = {
+      ...{ ...archive, ...topics, SINKS: 'kafka', KAFKA_BROKERS: brokers.join(',') },
+      KAFKA_COMPRESS_ABOVE_BYTES: '0', // kcat prints the values as lines.
+      DATA_DIR: folder.path,
+    }
+    const args = ['--from', from, '--sink', 'kafka']
+    const sentIn = async () => {
+      const records = await readTopic(brokers, topics.KAFKA_TOPIC_EVENTS)
+      return records.map(({ headers }) => headers.uuid!)
+    }
+    const { child, ended } = runCli('replay', args, environment)
+    await until(async () => (await sentIn()).length > 100, { timeoutMs: 60_000 })
+    child.kill('SIGKILL')
+    await ended
+    const { exitCode, errors } = await runCli('replay', args, environment).ended
+    expect({ exitCode, errors }).toMatchObject({ exitCode: 0 })
+    const sent = await sentIn()
+    expect([...ledger.acknowledged].filter((uuid) => !sent.includes(uuid))).toEqual([])
+    expect(sent.filter((uuid) => !ledger.sent.has(uuid))).toEqual([])
+  })
+
   test('fills the embedded ClickHouse of a stopped server', async () => {
     using folder = temporaryFolder()
     await using server = await startSpillway({ ARCHIVE: folder.path, ARCHIVE_FLUSH_MS: '100' })

@@ -8,6 +8,7 @@ import { type Spillway, startSpillway } from '../../support/spillway.ts'
 import { until } from '../../support/until.ts'
 import { runCli } from '../archive/support.ts'
 import { type ClickHouseService, startClickHouse } from '../clickhouse.ts'
+import { shared } from '../shared.ts'
 
 setDefaultTimeout(180_000)
 
@@ -21,7 +22,7 @@ const ada = 'ada\'s "id" \\ ü'
 const settings = { ARCHIVE_FLUSH_MS: '100' }
 
 async function post(url: string, body: unknown): Promise<void> {
-  const headers = { 'content-type': 'application/json' }
+  const headers = { 'content-type': 'application/json', connection: 'close' }
   const reply = await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) })
   await reply.text()
 }
@@ -179,6 +180,23 @@ describe('bun run forget', () => {
     })
     await drained(server)
     expect((await countRows(server))[`events phc_shop ${ada}`]).toBe(1)
+  })
+
+  test('covers every process of a node', async () => {
+    const url = `${clickhouse.url}/workers`
+    await using server = await startSpillway({
+      ...{ ...settings, CLICKHOUSE_URL: url, WORKERS: '2', REALTIME_PORT: '0' },
+      ...{ REDIS_URL: await shared.redis(), REDIS_PREFIX: crypto.randomUUID() },
+    })
+    const events = Array.from({ length: 40 }, (_, n) => ({ event: `e${n}`, distinct_id: ada }))
+    // Each request has a connection of its own, so both processes get some.
+    for (const event of events)
+      await post(`${server.url}/batch/`, { api_key: 'phc_shop', batch: [event] })
+    const { output, errors, exitCode } = await forget(server, 'phc_shop', ada)
+    expect({ exitCode, errors }).toEqual({ exitCode: 0, errors: '' })
+    // Both may have counted the same rows before one of them deleted them.
+    expect(output).toMatch(/^deleted [4-9]\d rows of events$/m)
+    expect(await countRows(server)).toEqual({})
   })
 
   test('names the other ids of the person', async () => {
