@@ -130,6 +130,22 @@ test('docs/troubleshooting.md quotes texts that the server prints', () => {
   expect(parts.filter((part) => !sources.includes(part))).toEqual([])
 })
 
+test('docs/metrics.md lists every metric with its text', () => {
+  const sources = listFiles('src/**/*.ts')
+    .map(readDocument)
+    .join('\n')
+    .replace(/'\s*\+\s*'/g, '')
+  const named = [...sources.matchAll(/['"`](spillway_[a-z_]*[a-z])['"`]/g)]
+    .map(([, name]) => name!)
+    .filter((name) => !/_(?:bucket|sum|count)$|^spillway_test$/.test(name))
+  const rows = rowsOf(readDocument('docs/metrics.md').split('## All metrics')[1] ?? '')
+  const listed = rows.map(([, name = '']) => name.replaceAll('`', ''))
+  expect(listed.toSorted()).toEqual([...new Set(named)].toSorted())
+  // The sentence about labels may be added to the text by a function.
+  const texts = rows.map(([, , , text = '']) => text.replace(/, by contract$| \(only with .*/, ''))
+  expect(texts.filter((text) => !sources.includes(text))).toEqual([])
+})
+
 test('documents name metrics that exist', () => {
   const sources = listFiles('src/**/*.ts').map(readDocument).join('\n')
   const unknown = currentDocuments.flatMap((path) =>
