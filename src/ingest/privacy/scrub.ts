@@ -14,27 +14,23 @@ const addressNames: ReadonlySet<string> = new Set(['$ip', 'ip', 'ip_address'])
 
 /** JSON text without what the rules remove. All other values are written as they were. */
 export function scrubJson(text: JsonText, rules: PrivacyRules): JsonText {
-  if (!isConcerned(text, rules)) return text
-  const scrubbed = JSON.parse(
-    text,
-    function (this: unknown, key, ...[value, context]: [unknown, Source?]) {
-      const kept = exact(value, context)
-      // The whole text has no name, and elements of an array are not named.
-      return key === '' || Array.isArray(this)
-        ? kept
-        : scrubMember({ holder: this as Json, key, value: kept }, rules)
-    },
-  )
-  return JSON.stringify(scrubbed)
+  return isConcerned(text, rules) ? JSON.stringify(parseScrubbed(text, rules)) : text
 }
 
 /** The same for a value that is parsed: a copy. */
 export function scrubValue(value: unknown, rules: PrivacyRules): unknown {
   const text = JSON.stringify(value)
-  return text === undefined ? value : JSON.parse(scrubJson(text, rules), keepExact)
+  return text !== undefined && isConcerned(text, rules) ? parseScrubbed(text, rules) : value
 }
 
-const keepExact = (_: string, value: unknown, context?: Source) => exact(value, context)
+function parseScrubbed(text: JsonText, rules: PrivacyRules): unknown {
+  return JSON.parse(text, function (this: unknown, key, ...[value, context]: [unknown, Source?]) {
+    const kept = exact(value, context)
+    // The whole text has no name, and elements of an array are not named.
+    if (key === '' || Array.isArray(this)) return kept
+    return scrubMember({ holder: this as Json, key, value: kept }, rules)
+  })
+}
 
 type Source = { source: string }
 type Json = Record<string, unknown>
