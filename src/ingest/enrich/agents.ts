@@ -1,6 +1,6 @@
 import { isbot } from 'isbot'
 import { UAParser } from 'ua-parser-js'
-import type { LinkRow } from '../../core/event.ts'
+import type { LinkRow, SentProperties } from '../../core/event.ts'
 import type { CacheCounts } from './counts.ts'
 import { type Facts, noFacts, toFacts } from './facts.ts'
 import { createTextCache, type MissBudget } from './text-cache.ts'
@@ -81,6 +81,17 @@ function toNames(userAgent: string): typeof noNames {
     $device_type: deviceTypes[device],
   })
   return { facts, device, browser, os }
+}
+
+/** The bits of the properties that an event does not have, in the order of `facts`. Null counts as sent. */
+export function toAbsentAgent(sent: SentProperties): number {
+  return (
+    (sent.$browser === undefined ? 1 : 0) |
+    (sent.$browser_version === undefined ? 2 : 0) |
+    (sent.$os === undefined ? 4 : 0) |
+    (sent.$os_version === undefined ? 8 : 0) |
+    (sent.$device_type === undefined ? 16 : 0)
+  )
 }
 
 /** Fills the columns that are empty. */

@@ -4,13 +4,14 @@ import type { JsonText, LinkRow, SentProperties } from '../../core/event.ts'
 import { jsonGuard } from '../../core/json-guard.ts'
 import { columnBytesMax } from '../../core/limits.ts'
 import type { CacheCounts } from './counts.ts'
-import { type Facts, noFacts, toAbsent, toFacts } from './facts.ts'
+import { type Facts, noFacts, toSparseFacts, toSparseMembers } from './facts.ts'
 import { createTextCache, type MissBudget } from './text-cache.ts'
 
 /** The part `utm`: campaign parameters and click ids of an address. */
 export type Campaigns = {
-  /** Of the first of the addresses that has any. */
-  of(addresses: readonly unknown[]): Campaign
+  /** Of the first address of an event that has any. */
+  ofEvent(sent: SentProperties): Campaign
+  ofLink(row: LinkRow): Campaign
 }
 
 type UtmName = (typeof utmNames)[number]
@@ -47,15 +48,17 @@ export function createCampaigns(counts: CacheCounts, budget: MissBudget): Campai
     counts,
     budget,
   })
+  function find(address: unknown): Campaign | undefined {
+    if (typeof address !== 'string') return undefined
+    const query = toQuery(address)
+    return query !== '' && hasCampaign.test(query) ? queries.of(query) : undefined
+  }
   return {
-    of(addresses) {
-      for (const address of addresses) {
-        if (typeof address !== 'string') continue
-        const query = toQuery(address)
-        if (query !== '' && hasCampaign.test(query)) return queries.of(query)
-      }
-      return noCampaign
+    ofEvent({ $current_url, url, $referrer, referrer }) {
+      return find($current_url) ?? find(url) ?? find($referrer) ?? find(referrer) ?? noCampaign
     },
+    ofLink: ({ link_original_url, referrer }) =>
+      find(link_original_url) ?? find(referrer) ?? noCampaign,
   }
 }
 
@@ -86,10 +89,10 @@ function toCampaign(query: string): Campaign {
     utm_term: read('utm_term'),
     utm_content: read('utm_content'),
   } satisfies Record<UtmName, string>
-  const clickIds = toFacts(ids)
+  const clickIds = toSparseFacts(ids)
   return {
     ...columns,
-    facts: toFacts({ ...columns, ...ids }),
+    facts: toSparseFacts({ ...columns, ...ids }),
     clickIds: clickIds.json === '' ? undefined : clickIds,
   }
 }
@@ -105,19 +108,13 @@ export function fillCampaign(campaign: Campaign, row: LinkRow): void {
   if (campaign.clickIds) addClickIds(campaign.clickIds, row)
 }
 
-/** The addresses of an event of the capture, report or telemetry contract, in the order of use. */
-export function toAddresses(properties: SentProperties): readonly unknown[] {
-  const { $current_url, url, $referrer, referrer } = properties
-  return [$current_url, url, $referrer, referrer]
-}
-
 /**
  * Link events have no columns for click ids, so these become attributes of the event. Attributes
  * that are not an object stay as they are.
  */
 function addClickIds(clickIds: Facts, row: LinkRow): void {
   const sent = parseObject(row.event_attributes)
-  const members = sent === undefined ? '' : toAbsent(clickIds, sent)
+  const members = sent === undefined ? '' : toSparseMembers(clickIds, sent)
   if (sent === undefined || members === '') return
   const head = row.event_attributes.slice(0, row.event_attributes.lastIndexOf('}'))
   const isEmpty = Object.keys(sent).length === 0

@@ -7,11 +7,11 @@ import type {
   Project,
   Senders,
 } from '../../core/protocol.ts'
-import { createAgents, fillAgent } from './agents.ts'
-import { createCampaigns, fillCampaign, toAddresses } from './campaign.ts'
+import { createAgents, fillAgent, toAbsentAgent } from './agents.ts'
+import { createCampaigns, fillCampaign } from './campaign.ts'
 import type { EnrichCounts } from './counts.ts'
-import { toAbsent, toFacts } from './facts.ts'
-import { createGeo, fillPlace, type GeoData } from './geo.ts'
+import { toFacts, toMembers, toSparseMembers } from './facts.ts'
+import { createGeo, fillPlace, type GeoData, toAbsentPlace } from './geo.ts'
 
 /**
  * Fills in what clients seldom know, for the events of one request: device, browser and system,
@@ -51,11 +51,13 @@ export function createEnricher({ defaults, counts, missesMax }: EnricherOptions)
       const agent = agents.of(own || row.user_agent)
       const isBot = own === '' ? agent.isCallingRobot : agent.isRobot
       if (!judge(isBot, rules)) return false
-      if (isBot && rules.bots !== undefined) members += toAbsent(botFacts, sent)
-      if (rules.userAgent) members += toAbsent(agent.facts, sent)
+      if (isBot && rules.bots !== undefined) members += toSparseMembers(botFacts, sent)
+      if (rules.userAgent) members += toMembers(agent.facts, toAbsentAgent(sent))
     }
-    if (rules.geo && sent.$geoip_disable !== true) members += toAbsent(geo.of(row.ip).facts, sent)
-    if (rules.utm) members += toAbsent(campaigns.of(toAddresses(sent)).facts, sent)
+    if (rules.geo && sent.$geoip_disable !== true) {
+      members += toMembers(geo.of(row.ip).facts, toAbsentPlace(sent))
+    }
+    if (rules.utm) members += toSparseMembers(campaigns.ofEvent(sent).facts, sent)
     if (members !== '') row.properties = appendMembers(row.properties, members)
     return true
   }
@@ -69,7 +71,7 @@ export function createEnricher({ defaults, counts, missesMax }: EnricherOptions)
       if (rules.userAgent) fillAgent(agent, row)
     }
     if (rules.geo) fillPlace(geo.of(row.ip_address), row)
-    if (rules.utm) fillCampaign(campaigns.of([row.link_original_url, row.referrer]), row)
+    if (rules.utm) fillCampaign(campaigns.ofLink(row), row)
     return true
   }
 

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import { type CityResponse, Reader } from 'mmdb-lib'
-import type { LinkRow } from '../../core/event.ts'
+import type { LinkRow, SentProperties } from '../../core/event.ts'
 import type { GeoCounts } from './counts.ts'
 import { type Facts, noFacts, toFacts } from './facts.ts'
 import { createTextCache, type MissBudget } from './text-cache.ts'
@@ -107,6 +107,18 @@ function toPlace(found: CityResponse | null): Place {
     $geoip_time_zone: toText(location?.time_zone),
   })
   return { facts, country: countryCode, city: cityName }
+}
+
+/** The bits of the properties that an event does not have, in the order of `facts`. Null counts as sent. */
+export function toAbsentPlace(sent: SentProperties): number {
+  return (
+    (sent.$geoip_city_name === undefined ? 1 : 0) |
+    (sent.$geoip_country_name === undefined ? 2 : 0) |
+    (sent.$geoip_country_code === undefined ? 4 : 0) |
+    (sent.$geoip_subdivision_1_name === undefined ? 8 : 0) |
+    (sent.$geoip_subdivision_1_code === undefined ? 16 : 0) |
+    (sent.$geoip_time_zone === undefined ? 32 : 0)
+  )
 }
 
 /** Fills the columns that are empty. */
