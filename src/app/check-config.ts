@@ -42,6 +42,8 @@ export async function checkConfig(environment: Environment): Promise<ConfigRepor
   return report
 }
 
+const toCount = (count: number, noun: string) => `${count} ${noun}${count === 1 ? '' : 's'}`
+
 /** An error becomes a fault. */
 function attempt<T>({ faults }: ConfigReport, work: () => T): T | undefined {
   try {
@@ -58,7 +60,7 @@ function checkProjects(report: ConfigReport, { PROJECTS_FILE: path }: Config): b
   if (path === undefined) return false
   try {
     const { projects, clients } = parseProjectsFile(readFileSync(path, 'utf8'), path)
-    report.found.push(`PROJECTS_FILE ${path}: ${projects.length} projects`)
+    report.found.push(`PROJECTS_FILE ${path}: ${toCount(projects.length, 'project')}`)
     return clients.length > 0
   } catch (error) {
     const reasons = error instanceof ProjectsFileError ? error.faults : [(error as Error).message]
@@ -105,7 +107,7 @@ async function checkKeys(report: ConfigReport, config: Config, hasClients: boole
   }
   try {
     const keys = await importKeySet(readFileSync(path, 'utf8'))
-    report.found.push(`AUTH_KEYS_FILE ${path}: ${keys.size} keys`)
+    report.found.push(`AUTH_KEYS_FILE ${path}: ${toCount(keys.size, 'key')}`)
   } catch (error) {
     const reason = error instanceof SyntaxError ? 'it is not JSON' : (error as Error).message
     report.faults.push(

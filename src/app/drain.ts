@@ -1,4 +1,5 @@
 import type { Drain } from '../console/drain-routes.ts'
+import { toProcessPlace } from '../core/process-end.ts'
 import type { IntakeGate } from './intake-gate.ts'
 import type { OrphanDelivery } from './orphaned-journals.ts'
 import type { Services } from './services.ts'
@@ -19,6 +20,8 @@ export function createDrain(
   { gate, orphans, isSupervised }: DrainOptions,
 ): Drain {
   let isBegun = false
+  const pids = isSupervised ? [process.pid, process.ppid] : [process.pid]
+  const place = toProcessPlace()
 
   async function run(): Promise<void> {
     await gate.leave()
@@ -44,6 +47,7 @@ export function createDrain(
         sinks: Object.fromEntries(sinks),
         orphaned: orphans.folders(),
         folder: config.dataDir,
+        process: { pids, place },
       }
     },
     stop: () => void process.kill(isSupervised ? process.ppid : process.pid, 'SIGTERM'),

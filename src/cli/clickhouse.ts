@@ -5,18 +5,17 @@ import { parseArgs } from 'node:util'
 import { silentLog } from '../core/log.ts'
 import { defaultUser } from '../embedded/query-api/handler.ts'
 import { type QueryServer, startQueryServer } from '../embedded/query-api/server.ts'
+import { runCommand, usageFault } from './connection.ts'
 
-/**
- * The embedded ClickHouse alone, writable, as a ClickHouse server for tests:
- * `bun run clickhouse --port 0 --path folder`. The first line of output holds its address. Without
- * `--path` the data is in a temporary folder that is removed at the end.
- */
-try {
-  await run(readOptions())
-} catch (error) {
-  console.error(error instanceof Error ? error.message : error)
-  process.exit(1)
-}
+const usage = `usage: bun run clickhouse [--port PORT] [--path FOLDER] [--user NAME] [--password PASSWORD]
+
+Runs the embedded ClickHouse alone, writable, as a ClickHouse server for tests on 127.0.0.1. The
+first line of output has its address. SIGTERM or Ctrl-C stops it.
+
+  --port      port; 0 picks a free one; else 8123
+  --path      folder of the data; else a temporary one, which is removed at the end
+  --user      name that clients send; else ${defaultUser.name}
+  --password  its password; else none`
 
 type Options = { port: number; path: string | undefined; user: string; password: string }
 
@@ -31,7 +30,7 @@ function readOptions(): Options {
   })
   const port = Number(values.port)
   if (!Number.isInteger(port) || port < 0 || port > 65_535)
-    throw new Error(`--port "${values.port}" is not an integer in 0..65535`)
+    throw usageFault(`--port "${values.port}" is not an integer in 0..65535`, usage)
   return { ...values, port, path: values.path }
 }
 
@@ -51,10 +50,12 @@ async function run({ port, path, user, password }: Options): Promise<void> {
   }
   console.log(`clickhouse http://127.0.0.1:${server.port}`)
 
-  const stop = async () => {
-    await server.close()
-    removeTemporary()
-    process.exit(0)
-  }
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void stop())
+  const stopped = Promise.withResolvers<void>()
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stopped.resolve())
+  await stopped.promise
+  await server.close()
+  removeTemporary()
 }
+
+// At the end: the constants above are set when it runs.
+await runCommand(usage, () => run(readOptions()))

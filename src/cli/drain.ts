@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import type { DrainState } from '../console/drain-routes.ts'
 import { toLine } from '../core/printable.ts'
+import { hasEnded, toProcessPlace } from '../core/process-end.ts'
 import {
   CommandError,
   connect,
@@ -16,7 +17,8 @@ Stops the intake of a running server, and waits until every sink has every event
 at once; after DRAIN_MS events get 503, too. The server keeps running, without events, until it is
 stopped. Only a restart lets it take events again.
 
-  --stop     stop the server afterwards, as SIGTERM does
+  --stop     stop the server afterwards, as SIGTERM does; on the machine or in the container of the
+             server, wait until its processes have ended
   --timeout  wait no longer than this; without it the command waits as long as a sink is away
   --url      address of the server; else SPILLWAY_URL, or this machine with ADMIN_PORT or PORT
              The token is taken from ADMIN_TOKEN.
@@ -31,6 +33,7 @@ const options = {
 } as const
 
 const pollMs = 250
+const endPollMs = 20
 /** A line without news, so that a person sees that the command still waits. */
 const quietMs = 10_000
 const undeliveredExitCode = 3
@@ -124,6 +127,15 @@ async function waitUntilGone(server: ServerConnection): Promise<void> {
   }
 }
 
+/** The port closes first; the files of the folder are complete when the processes have ended. */
+async function waitUntilEnded({ processes }: State): Promise<void> {
+  const place = toProcessPlace()
+  if (place === undefined) return
+  const here = processes.filter((one) => one.process.place === place)
+  const pids = here.flatMap((one) => one.process.pids)
+  while (!pids.every(hasEnded)) await Bun.sleep(endPollMs)
+}
+
 // At the end: the constants above are set when it runs.
 await runCommand(usage, async () => {
   const { values } = parseArgs({ options })
@@ -133,6 +145,7 @@ await runCommand(usage, async () => {
   if (values.stop) {
     await server.send('stop', {})
     await waitUntilGone(server)
+    await waitUntilEnded(state)
   }
   const verb = values.stop ? 'stopped' : 'drained'
   const undelivered = countUndelivered(state)

@@ -1,12 +1,11 @@
-/** Prints the argon2id hash of a secret: `bun run hash-secret`, or `… | bun run hash-secret`. */
-const secret = process.stdin.isTTY ? await ask('Secret: ') : await Bun.stdin.text()
-const line = secret.replace(/\r?\n$/, '')
-if (line === '') {
-  console.error('no secret: type one at the prompt, or pipe one to `bun run hash-secret`')
-  process.exit(1)
-}
-console.log(await Bun.password.hash(line))
-process.exit(0)
+import { parseArgs } from 'node:util'
+import { CommandError, runCommand } from './connection.ts'
+
+const usage = `usage: bun run hash-secret
+       echo SECRET | bun run --silent hash-secret
+
+Prints the argon2id hash of a secret, for secret_hash and password_hash in the projects file. In a
+terminal it asks for the secret and does not show it.`
 
 /** Reads a line from the terminal without showing it. */
 async function ask(question: string): Promise<string> {
@@ -26,3 +25,15 @@ async function ask(question: string): Promise<string> {
   }
   return typed
 }
+
+// At the end: the constants above are set when it runs.
+await runCommand(usage, async () => {
+  parseArgs({ options: {} })
+  const secret = process.stdin.isTTY ? await ask('Secret: ') : await Bun.stdin.text()
+  const line = secret.replace(/\r?\n$/, '')
+  if (line === '')
+    throw new CommandError(
+      'no secret: type one at the prompt, or pipe one to `bun run hash-secret`',
+    )
+  console.log(await Bun.password.hash(line))
+})

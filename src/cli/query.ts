@@ -19,7 +19,9 @@ await runCommand(usage, async () => {
     method: 'POST',
     body: statement,
   }).catch((error) => {
-    throw new CommandError(`cannot reach ${url}: ${error.message}; is the server running here?`)
+    throw new CommandError(
+      `cannot reach ${url}: ${error.message}; start the server on this machine, or set EMBEDDED_CLICKHOUSE_PORT as the server has it`,
+    )
   })
   const text = await reply.text()
   if (!reply.ok) throw new CommandError(text.trim())

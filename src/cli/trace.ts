@@ -39,7 +39,6 @@ function toText({ events, refusals, searched, notes }: Document): string {
   return [
     ...events.flatMap(toEventLines),
     ...refusals.flatMap(toRefusalLines),
-    ...(events.length + refusals.length > 0 ? [] : ['nothing was found; searched:']),
     ...searched.map(
       ({ place, complete, detail }: Document) =>
         `${complete ? 'searched' : 'searched in part'}: ${place}: ${toLine(detail)}`,

@@ -21,6 +21,8 @@ export type DrainState = {
   orphaned: { waiting: string[]; failed: string[] }
   /** Holds what is undelivered. */
   folder: string
+  /** The process and, under a supervisor, the supervisor; `place` as of `toProcessPlace`. */
+  process: { pids: number[]; place?: string | undefined }
 }
 
 type DrainParts = { ask: Ask; drain: Drain }

@@ -113,7 +113,11 @@ export function createFolderStore(folder: string): ArchiveStore {
     get: (name) => fs.readFile(join(folder, name)),
     list,
     async check() {
-      await fs.access(folder, fs.constants.R_OK | fs.constants.W_OK | fs.constants.X_OK)
+      const { R_OK, W_OK, X_OK } = fs.constants
+      await fs.access(folder, R_OK | W_OK | X_OK).catch((error) => {
+        if (!isCode(error, 'ENOENT')) throw error
+        throw new Error(`the folder ${folder} does not exist; create it, or mount its disk`)
+      })
     },
   }
 }

@@ -41,7 +41,7 @@ test('lists all faults of settings, files and services at once, and writes nothi
     'fault: CLICKHOUSE_URL 127.0.0.1:1 does not answer',
     'fault: KAFKA_BROKERS 127.0.0.1:1 does not answer',
     'fault: REDIS_URL 127.0.0.1:1 does not answer',
-    `fault: ARCHIVE cannot be used: ENOENT: no such file or directory, access '${path('archive')}'`,
+    `fault: ARCHIVE cannot be used: the folder ${path('archive')} does not exist; create it, or mount its disk`,
   ])
     expect(faults).toContainEqual(expect.stringContaining(start))
   expect(faults).toHaveLength(12)

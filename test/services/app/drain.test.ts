@@ -1,6 +1,7 @@
 import { expect, setDefaultTimeout, test } from 'bun:test'
-import { mkdirSync, renameSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
+import { hasEnded } from '../../../src/core/process-end.ts'
 import { freePort } from '../../support/port.ts'
 import { type Spillway, startSpillway } from '../../support/spillway.ts'
 import { until } from '../../support/until.ts'
@@ -19,6 +20,9 @@ async function send(server: Spillway): Promise<Response> {
 }
 
 const readiness = async (server: Spillway) => (await fetch(`${server.url}/_readiness`)).status
+/** Of the server, of its workers and of their supervisor. */
+const hasEndedAll = (server: Spillway) =>
+  [...server.log().matchAll(/"pid":(\d+)/g)].every(([, pid]) => hasEnded(Number(pid)))
 const last = (text: string) => text.trim().split('\n').at(-1)
 /** Nothing listens there, so events for Kafka stay in the journal. */
 const unreachable = { KAFKA_BROKERS: '127.0.0.1:1', SHUTDOWN_MS_MAX: '500' }
@@ -38,7 +42,10 @@ test('is unready for DRAIN_MS before the port closes, and takes events meanwhile
 test('drain waits for every sink, stops the server, and says so', async () => {
   await using server = await startSpillway({ CLICKHOUSE_FLUSH_MS: '60000' })
   for (let at = 0; at < 20; at += 1) expect((await send(server)).status).toBe(200)
+  expect(hasEndedAll(server)).toBe(false)
   const { exitCode, output } = await drain(server, '--stop')
+  // A backup that begins now copies complete files.
+  expect(hasEndedAll(server)).toBe(true)
   expect(exitCode).toBe(0)
   expect(output).toContain('intake stopped, clickhouse lacks 0 events\n')
   expect(last(output)).toBe('stopped; 0 events undelivered')
@@ -59,6 +66,7 @@ test('drain shows the fault of a sink, and ends with code 3 at its time limit', 
   const refused = await send(server)
   expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '5'])
   const ended = await drain(server, '--timeout', '0', '--stop')
+  expect(hasEndedAll(server)).toBe(true)
   expect([ended.exitCode, last(ended.errors)]).toEqual([
     3,
     `stopped; 1 events undelivered; they stay in the journal in ${server.dataDir}`,
@@ -97,6 +105,7 @@ test('drain covers all workers, and goes on when ClickHouse comes back', async (
     await until(async () => (await readiness(server)) === 503, { timeoutMs: 30_000 })
     await clickhouse.restart()
     const { exitCode, output, errors } = await draining
+    expect(hasEndedAll(server)).toBe(true)
     expect([exitCode, errors]).toEqual([0, ''])
     expect(output).toContain('unready, intake open, clickhouse lacks 20 events')
     expect(output).toMatch(/^intake stopped, clickhouse lacks \d+ events/m)
@@ -111,6 +120,7 @@ test('the last line of a stop names orphaned journals, and the exit code is 3', 
   const away = { SINKS: 'kafka', KAFKA_BROKERS: '127.0.0.1:1', SHUTDOWN_MS_MAX: '200' }
   await using server = await startSpillway(away)
   expect((await send(server)).status).toBe(200)
+  await until(() => existsSync(join(server.dataDir, 'state')), { what: 'the folder of cursors' })
   await server.kill()
   // As after WORKERS was lowered: the journal of a process that no longer runs.
   const orphan = join(server.dataDir, 'worker-3')

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { blocksOf, root } from '../../support/documents.ts'
+import { blocksOf, readDocument, root } from '../../support/documents.ts'
 import { temporaryFolder } from '../../support/folder.ts'
 import { scrape } from '../../support/metrics.ts'
 import { type Spillway, startSpillway } from '../../support/spillway.ts'
@@ -15,6 +15,8 @@ setDefaultTimeout(240_000)
 
 const blocks = blocksOf('docs/procedures.md', 'sh')
 const asked = new Set<string>()
+/** The table of what a node keeps in DATA_DIR. */
+const kept = readDocument('docs/procedures.md').split('## Back up')[0]!
 
 /** Runs the block that contains `part`, in the folder of the repository. Resolves with its exit code. */
 async function follow(part: string, environment: Record<string, string>, replaced = ['', '']) {
@@ -72,6 +74,8 @@ describe('procedures', () => {
     }
     const backup = ['backup.tar.gz', join(folder.path, 'backup.tar.gz')]
     expect(await send(server, 'before', 10)).toBe(200)
+    await drained(server)
+    expect(readdirSync(server.dataDir).filter((name) => !kept.includes(`\`${name}\``))).toEqual([])
     expect(await follow('-czf', environment, backup)).toMatchObject({ exitCode: 0 })
     await server.start()
     expect(await send(server, 'after', 20)).toBe(200)

@@ -43,7 +43,8 @@ test('trace tells what was refused, and what is nowhere', async () => {
   expect(refused.output).not.toMatch(acting)
   const nowhere = await command('trace', crypto.randomUUID())
   expect(nowhere.exitCode).toBe(1)
-  expect(nowhere.output).toContain('nothing was found; searched:')
+  expect(nowhere.output).toContain('searched: clickhouse')
+  expect(nowhere.errors.trim()).toBe('nothing was found')
 })
 
 test('tail shows events as they pass', async () => {

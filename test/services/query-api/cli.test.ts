@@ -60,11 +60,14 @@ test('requires its user and password', async () => {
 })
 
 describe('ends with an error text if', () => {
-  const complain = async (...options: string[]) => {
+  const end = async (...options: string[]) => {
     const { server } = await start(...options)
-    const complaint = await new Response(server.stderr).text()
-    expect(await server.exited).toBe(1)
-    return complaint
+    return { errors: await new Response(server.stderr).text(), exitCode: await server.exited }
+  }
+  const complain = async (...options: string[]) => {
+    const { errors, exitCode } = await end(...options)
+    expect(exitCode).toBe(1)
+    return errors
   }
 
   test('the port is taken', async () => {
@@ -81,7 +84,9 @@ describe('ends with an error text if', () => {
   test.each([[['--port', 'none']], [['--port', '70000']], [['--prot', '0']], [['stray']]])(
     'the options are %p',
     async (options) => {
-      expect(await complain(...options)).toMatch(/^[^\n]*(port|prot|stray)[^\n]*\n$/)
+      const { errors, exitCode } = await end(...options)
+      expect(errors).toMatch(/^[^\n]*(port|prot|stray)[^\n]*\n\nusage: /)
+      expect(exitCode).toBe(64)
     },
   )
 })

@@ -29,5 +29,5 @@ test('make-key --add puts a new key in front of the others', async () => {
   writeFileSync(path, 'no keys')
   expect(run('--add', path).exitCode).toBe(1)
   expect(readFileSync(path, 'utf8')).toBe('no keys')
-  expect(run('--add', path, '--out', path).exitCode).toBe(1)
+  expect(run('--add', path, '--out', path).exitCode).toBe(64)
 })

@@ -41,7 +41,7 @@ describe('an archive in a folder', () => {
     using folder = temporaryFolder()
     const missing = join(folder.path, 'missing')
     const store = createFolderStore(missing)
-    await expect(store.check()).rejects.toThrow('no such file or directory')
+    await expect(store.check()).rejects.toThrow('does not exist; create it')
     await expect(store.put('2026-11-29/a', Buffer.from('x'))).rejects.toThrow('no such file')
     expect(existsSync(missing)).toBe(false)
   })
