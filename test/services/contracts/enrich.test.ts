@@ -24,6 +24,13 @@ id = "off"
 tokens = ["phc_off"]
 
 [[projects]]
+id = "private"
+tokens = ["phc_private"]
+enrich = ["user_agent", "geo"]
+ip = "drop"
+drop_properties = ["$os_version"]
+
+[[projects]]
 id = "strict"
 tokens = ["phc_strict"]
 api_keys = ["sk_strict"]
@@ -237,6 +244,27 @@ test('robots are left out and counted with bots = "drop"; clients see no differe
   expect(more('spillway_enrich_bots_total', { outcome: 'dropped' })).toBe(2)
   expect(more('spillway_events_dropped_total', { contract: 'link' })).toBe(1)
   expect(more('spillway_events_accepted_total', { contract: 'capture' })).toBe(1)
+})
+
+test('a project that keeps no address gets the country, of small and of large bodies', async () => {
+  const click = { event_type: 'click', event_id: 'e-private', project_id: 'private' }
+  await post(`${server.url}/api/events/track`, click, visitor)
+  const link = `SELECT ip_address, country, browser FROM link_events WHERE event_id = 'e-private'`
+  expect(await server.rows<object>(link, 1)).toEqual([
+    { ip_address: '', country: 'SE', browser: 'Mobile Safari' },
+  ])
+  const toEvents = (event: string, length: number) =>
+    Array.from({ length }, () => ({ event, distinct_id: 'u', properties: { a: 'x'.repeat(100) } }))
+  for (const [event, length] of [['few', 1] as const, ['very many', 2000] as const]) {
+    const batch = toEvents(event, length)
+    await post(`${server.url}/batch`, { api_key: 'phc_private', batch }, visitor)
+    const sql = `SELECT ip, JSONExtractString(properties, '$geoip_country_code') AS country,
+      JSONHas(properties, '$os') AS os, JSONHas(properties, '$os_version') AS version, count() AS n
+      FROM events WHERE event = '${event}' GROUP BY ALL HAVING n = ${length}`
+    expect(await server.rows<object>(sql, 1)).toEqual([
+      { ip: '', country: 'SE', os: 1, version: 0, n: length },
+    ])
+  }
 })
 
 test('robots of a large body are left out, and the reply names no event wrongly', async () => {
