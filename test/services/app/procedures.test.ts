@@ -124,7 +124,10 @@ describe('procedures', () => {
     const url = `${clickhouse.url}/resized`
     const large = { JOURNAL_MAX_BYTES: '64MiB', JOURNAL_SEGMENT_BYTES: '1MiB', CLICKHOUSE_URL: url }
     await using server = await startSpillway({ ...large, SHUTDOWN_MS_MAX: '200' })
-    await until(() => countRows(server).then(Boolean, () => false), { what: 'the tables' })
+    await until(() => countRows(server).then(Boolean, () => false), {
+      timeoutMs: 60_000,
+      what: 'the tables',
+    })
     await clickhouse.kill()
     const filler = 'x'.repeat(10_000)
     let sent = 0
@@ -137,13 +140,14 @@ describe('procedures', () => {
       sent += 100
     }
     expect(await server.stop()).toBe(3)
-    // It is not ready while its journal is full, so `start` does not resolve before.
-    const starting = server.start({ JOURNAL_MAX_BYTES: '16MiB' })
+    // It is not ready while its journal is full, so `start` may give up before.
+    const starting = server.start({ JOURNAL_MAX_BYTES: '16MiB' }).catch(() => {})
     const isFull = async () => (await send(server, 'refused', 1).catch(() => 0)) === 503
-    await until(isFull, { timeoutMs: 30_000, what: 'a full journal' })
+    await until(isFull, { timeoutMs: 60_000, what: 'a full journal' })
     await clickhouse.restart()
+    const isTaken = async () => (await send(server, 'taken', 1)) === 200
+    await until(isTaken, { timeoutMs: 120_000, what: 'room in the journal' })
     await starting
-    await until(async () => (await send(server, 'taken', 1)) === 200, { timeoutMs: 60_000 })
     await drained(server)
     expect(await countRows(server)).toEqual({ resized: sent, taken: 1 })
   })
@@ -205,12 +209,13 @@ describe('procedures', () => {
         const token = await newToken()
         return kidOf(token) === kidOf(old) ? undefined : token
       },
-      { pauseMs: 100, what: 'a token of the new key' },
+      { timeoutMs: 60_000, pauseMs: 100, what: 'a token of the new key' },
     )
     expect([await verify(old), await verify(fresh)]).toEqual([200, 200])
     const written = JSON.parse(readFileSync(keys!, 'utf8')) as { keys: unknown[] }
     writeFileSync(keys!, JSON.stringify({ keys: written.keys.slice(0, 1) }))
     await until(async () => (await verify(old)) === 401, {
+      timeoutMs: 60_000,
       pauseMs: 50,
       what: 'the end of the old key',
     })
@@ -237,10 +242,13 @@ describe('procedures', () => {
     expect(ok).toBeLessThan(300)
     expect(refused).toBeGreaterThanOrEqual(400)
     write('sk_old', 'sk_new')
-    await until(async () => (await report('sk_new')) === ok, { pauseMs: 50 })
+    await until(async () => (await report('sk_new')) === ok, { timeoutMs: 60_000, pauseMs: 50 })
     expect(await report('sk_old')).toBe(ok)
     write('sk_new')
-    await until(async () => (await report('sk_old')) === refused, { pauseMs: 50 })
+    await until(async () => (await report('sk_old')) === refused, {
+      timeoutMs: 60_000,
+      pauseMs: 50,
+    })
     expect(await report('sk_new')).toBe(ok)
   })
 

@@ -32,6 +32,7 @@ async function comeBack(): Promise<void> {
   isAway = false
 }
 
+const patience = { timeoutMs: 60_000 }
 const adminToken = 'a'.repeat(16)
 const isOver = (server: Spillway) => async () => {
   const read = await scrape(server.url)
@@ -94,8 +95,8 @@ describe('the archive', () => {
       // biome-ignore lint/suspicious/noExplicitAny: a document of the server.
       return (await response.json()) as any
     }
-    await until(async () => (await readHealth()).sinks.archive.state === 'healthy')
-    await until(async () => (await readHealth()).sinks.archive.lagEvents === 0)
+    await until(async () => (await readHealth()).sinks.archive.state === 'healthy', patience)
+    await until(async () => (await readHealth()).sinks.archive.lagEvents === 0, patience)
     await goAway()
     let sent = 10
     let status = 200
@@ -121,7 +122,7 @@ describe('the archive', () => {
     await until(async () => (await readHealth()).sinks.archive.lagEvents === 0, {
       timeoutMs: 90_000,
     })
-    await until(() => segments() < before)
+    await until(() => segments() < before, patience)
     expect(uuidsIn(await readArchive(s3.open('away')))).toHaveLength(sent)
     expect(await send(server, 1)).toBe(200)
   })
@@ -169,7 +170,7 @@ describe('the archive', () => {
       ADMIN_TOKEN: adminToken,
     })
     expect(await send(server, 1)).toBe(200)
-    await until(() => server.log().includes('InvalidAccessKeyId'))
+    await until(() => server.log().includes('InvalidAccessKeyId'), patience)
   })
 
   test('that is no longer set must have everything, or be given up', async () => {

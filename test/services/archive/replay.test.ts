@@ -85,15 +85,16 @@ describe('replay', () => {
     const rows = async () =>
       Number((await query<{ n: string }>(database, 'SELECT count() AS n FROM events'))[0]!.n)
     const total = ledger.acknowledged.size
+    let said = ''
     for (const share of [0.1, 0.4, 0.7]) {
       const { child, ended } = runCli('replay', args, environment)
       await until(async () => (await rows()) > share * total, { timeoutMs: 60_000 })
       child.kill('SIGKILL')
-      await ended
+      said += (await ended).errors
     }
     const { output, errors, exitCode } = await runCli('replay', args, environment).ended
     expect({ exitCode, output }).toMatchObject({ exitCode: 0 })
-    expect(errors).toMatch(/continuing after \d+ objects of an interrupted replay/)
+    expect(said + errors).toMatch(/continuing after \d+ objects of an interrupted replay/)
     expect(await settled(database, ledger)).toEqual(nothingWrong)
     expect(await rows()).toBe(total)
     expect(readdirSync(join(folder.path, 'replay')).filter((name) => !/lock$/.test(name))).toEqual(
