@@ -1,6 +1,7 @@
 import { version } from '../../package.json'
 import type { Config } from '../config/config.ts'
 import { toExampleToken } from '../console/snippets.ts'
+import { sleep } from '../core/async.ts'
 import { parseEnabledSinks } from '../delivery/create-sinks.ts'
 
 type IntroductionOptions = {
@@ -11,6 +12,21 @@ type IntroductionOptions = {
   /** The port of the embedded ClickHouse's queries, if they are answered. */
   queryPort: number | undefined
 }
+
+/**
+ * Resolves when the tables and topics of every sink exist, because the commands to try need them; or after
+ * five seconds, because a sink that is down must not hide the addresses.
+ */
+export async function waitForSinks(health: () => Record<string, { state: string }>): Promise<void> {
+  const endMs = performance.now() + sinksWaitMsMax
+  while (Object.values(health()).some(({ state }) => state !== 'healthy')) {
+    if (performance.now() > endMs) return
+    await sleep(50, neverAborted)
+  }
+}
+
+const sinksWaitMsMax = 5000
+const neverAborted = new AbortController().signal
 
 /** Addresses and commands for the first start: a table of a few plain lines, for a terminal. */
 export function toIntroduction(options: IntroductionOptions): string {

@@ -25,7 +25,7 @@ import { answerStarting, createServerConsole } from './console.ts'
 import { keepDescriptors } from './descriptors.ts'
 import { createDrain } from './drain.ts'
 import { createIntakeGate, toStopText } from './intake-gate.ts'
-import { toIntroduction } from './introduction.ts'
+import { toIntroduction, waitForSinks } from './introduction.ts'
 import { type Apps, openListener } from './listener.ts'
 import {
   createBootChecks,
@@ -112,10 +112,7 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
   base.platform.introduce()
   closer.add('descriptors', keepDescriptors({ ...listening, log }))
   warnOfReadable(config, given.dataDir, log)
-  for (const warning of warnings) log.warn({}, warning)
-  if (config.NODE_ENV === 'production' && config.PUBLIC_URL === undefined)
-    log.warn({}, 'PUBLIC_URL is not set: /api/sdk/config answers 503 in production')
-  if (config.DURABILITY === 'memory') log.warn({}, 'DURABILITY=memory: a crash loses events')
+  for (const warning of [...warnings, ...toWarnings(config)]) log.warn({}, warning)
 
   const gate = createIntakeGate(config.DRAIN_MS)
   // Its port is open from the start too, and answers 503 until the data is open.
@@ -159,7 +156,10 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
   // On a full disk the delivery starts later, and the server can be stopped meanwhile.
   delivering.catch(() => {})
   await Promise.race([delivering, storage.shipping.withoutDisk])
-  if (!worker) logs.introduce(toIntroduction({ config, port, queryPort, ...base.projects.view() }))
+  if (!worker)
+    void waitForSinks(() => storage.shipping.health()).then(() =>
+      logs.introduce(toIntroduction({ config, port, queryPort, ...base.projects.view() })),
+    )
   async function stop(reason: string): Promise<StopReport> {
     log.info({ reason }, 'stopping')
     await gate.leave()
@@ -170,6 +170,14 @@ async function open({ config: given, warnings, worker, logs, closer }: Opening) 
     return report
   }
   return { port, url, stop, metrics: metrics.text, answer: console.answer }
+}
+
+function toWarnings({ NODE_ENV, PUBLIC_URL, DURABILITY }: Config): string[] {
+  const isUnconfigured = NODE_ENV === 'production' && PUBLIC_URL === undefined
+  return [
+    ...(isUnconfigured ? ['PUBLIC_URL is not set: /api/sdk/config answers 503 in production'] : []),
+    ...(DURABILITY === 'memory' ? ['DURABILITY=memory: a crash loses events'] : []),
+  ]
 }
 
 /** Each orphaned journal goes to exactly one worker: the folder's position decides which. */
