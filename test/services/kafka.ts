@@ -1,6 +1,8 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Admin, ITopicConfig } from 'kafkajs'
 import { freePorts } from '../support/port.ts'
+import { until } from '../support/until.ts'
 import { requireKafkaJars } from './install.ts'
 import { caFileOf, type Login, toFormatArguments, toSecureSettings } from './kafka-secure.ts'
 import { type Service, serviceFolder, startService } from './service.ts'
@@ -158,3 +160,16 @@ function toService(places: readonly Place[], nodes: Service[]): KafkaService {
 
 /** Halves the start time: only the fast compiler, and the serial garbage collector. */
 const fastStart = ['-Xmx512m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC']
+
+/**
+ * Creates a topic and waits until its brokers know it. kafkajs itself waits by one request for metadata, and
+ * throws if the broker that it asks has not heard of the topic yet.
+ */
+export async function createTopic(admin: Admin, topic: ITopicConfig): Promise<void> {
+  await admin.createTopics({ topics: [topic], waitForLeaders: false })
+  const hasLeaders = async () => {
+    const found = await admin.fetchTopicMetadata({ topics: [topic.topic] }).catch(() => undefined)
+    return found?.topics[0]?.partitions.every(({ leader }) => leader >= 0)
+  }
+  await until(hasLeaders, { what: `the leaders of ${topic.topic}` })
+}

@@ -10,7 +10,7 @@ import {
   makeSettings,
   toBatch,
 } from '../../unit/delivery/kafka/fixtures.ts'
-import { type KafkaService, startKafka } from '../kafka.ts'
+import { createTopic, type KafkaService, startKafka } from '../kafka.ts'
 import { readTopic, requireKcat } from '../kafka-reader.ts'
 
 setDefaultTimeout(120_000)
@@ -80,8 +80,7 @@ async function makeTopic(topic: string, minInSync: number): Promise<void> {
   const admin = new Kafka({ brokers: kafka.brokers, logLevel: logLevel.NOTHING }).admin()
   await admin.connect()
   const configEntries = [{ name: 'min.insync.replicas', value: String(minInSync) }]
-  const topics = [{ topic, numPartitions: 4, replicationFactor: 2, configEntries }]
-  await admin.createTopics({ topics })
+  await createTopic(admin, { topic, numPartitions: 4, replicationFactor: 2, configEntries })
   await admin.disconnect()
 }
 

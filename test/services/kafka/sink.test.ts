@@ -13,6 +13,7 @@ import {
   makeSettings,
   toBatch,
 } from '../../unit/delivery/kafka/fixtures.ts'
+import { createTopic } from '../kafka.ts'
 import { type Received, readTopic, readValue, requireKcat } from '../kafka-reader.ts'
 import { shared } from '../shared.ts'
 
@@ -168,9 +169,7 @@ describe('topics', () => {
   test('with a smaller limit cause a warning; larger records become dead letters', async () => {
     const { start, topics, log, dead } = makeSink()
     const configEntries = [{ name: 'max.message.bytes', value: '20000' }]
-    await admin.createTopics({
-      topics: [{ topic: topics.events, numPartitions: 1, configEntries }],
-    })
+    await createTopic(admin, { topic: topics.events, numPartitions: 1, configEntries })
     const sink = start()
     const large = makeRecord({ uuid: 'large', properties: toNoise(40_000) })
     await ship(sink, [makeRecord({ event: 'before' }), large, makeRecord({ event: 'after' })])
@@ -229,7 +228,7 @@ describe('topics', () => {
   test('that reject a record for another reason lose only that record to the dead letters', async () => {
     const { start, topics, dead } = makeSink()
     const configEntries = [{ name: 'cleanup.policy', value: 'compact' }]
-    await admin.createTopics({ topics: [{ topic: topics.overflow, configEntries }] })
+    await createTopic(admin, { topic: topics.overflow, configEntries })
     const sink = start()
     // A compacted topic rejects records without a key.
     await ship(sink, [makeRecord({ route: 'overflow', uuid: 'keyless' }), makeRecord()])

@@ -4,6 +4,7 @@ import { settle, toTopicSettings } from '../../support/delivery.ts'
 import { scrape } from '../../support/metrics.ts'
 import { startSpillway } from '../../support/spillway.ts'
 import { until } from '../../support/until.ts'
+import { createTopic } from '../kafka.ts'
 import { shared } from '../shared.ts'
 
 const topicBytesMax = 200_000
@@ -28,7 +29,7 @@ test('splits recordings by the limit of a topic that was created beforehand', as
   const admin = new Kafka({ brokers, logLevel: logLevel.NOTHING }).admin()
   await admin.connect()
   const configEntries = [{ name: 'max.message.bytes', value: String(topicBytesMax) }]
-  await admin.createTopics({ topics: [{ topic, numPartitions: 1, configEntries }] })
+  await createTopic(admin, { topic, numPartitions: 1, configEntries })
 
   await using server = await startSpillway({ ...topics, KAFKA_BROKERS: brokers.join(',') })
   const knowsLimit = () => server.log().includes('recordings are split by its limit')
