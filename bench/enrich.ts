@@ -71,7 +71,11 @@ const project = { id: 'p', origins: undefined, rate: undefined, quotas: {} }
 
 function createRun(parts: readonly EnrichPart[]) {
   const defaults = { parts, bots: 'mark' } as const
-  const enricher = createEnricher({ defaults, counts: createEnrichCounts(), missesMax: 1000 })
+  const enricher = createEnricher({
+    defaults,
+    counts: createEnrichCounts(),
+    misses: { left: 1000, leftMs: 1e6 },
+  })
   enricher.useGeo(geo)
   return (events: CanonicalEvent[]) =>
     enricher.enrich({ events, rejections: [], dropped: 0 }, { project })

@@ -7,7 +7,7 @@ import {
   type Enrich,
   type EnrichmentDefaults,
   type EnrichmentMessage,
-  smallMissesMax,
+  smallMisses,
 } from '../ingest/enrich/enrich.ts'
 import { type GeoFile, openGeoFile } from '../ingest/enrich/geo-file.ts'
 import type { EnrichReading } from '../observability/enrich-readings.ts'
@@ -45,7 +45,7 @@ export async function openEnrichment(options: EnrichmentOptions): Promise<Enrich
     geo.close()
   })
   const counts = createEnrichCounts()
-  const enricher = createEnricher({ defaults, counts, missesMax: smallMissesMax })
+  const enricher = createEnricher({ defaults, counts, misses: smallMisses })
   return {
     enrich(normalised, senders) {
       enricher.useGeo(geo.file()?.current())

@@ -12,6 +12,7 @@ import { createCampaigns, fillCampaign } from './campaign.ts'
 import type { EnrichCounts } from './counts.ts'
 import { toFacts, toMembers, toSparseMembers } from './facts.ts'
 import { createGeo, fillPlace, type GeoData, toAbsentPlace } from './geo.ts'
+import type { MissBudget } from './text-cache.ts'
 
 /**
  * Fills in what clients seldom know, for the events of one request: device, browser and system,
@@ -29,8 +30,8 @@ export type Enricher = {
 /** For projects that choose nothing. */
 export type EnrichmentDefaults = { parts: readonly EnrichPart[]; bots: BotRule }
 
-export function createEnricher({ defaults, counts, missesMax }: EnricherOptions): Enricher {
-  const budget = { left: 0 }
+export function createEnricher({ defaults, counts, misses }: EnricherOptions): Enricher {
+  const budget: MissBudget = { left: 0, leftMs: 0 }
   const agents = createAgents(counts.userAgent, budget)
   const campaigns = createCampaigns(counts.utm, budget)
   const geo = createGeo(counts.geo, budget)
@@ -91,7 +92,7 @@ export function createEnricher({ defaults, counts, missesMax }: EnricherOptions)
     enrich(normalised, { project, apps }) {
       const rules = toRules(project)
       if (apps === undefined && !rules.isOn) return normalised
-      budget.left = missesMax
+      Object.assign(budget, misses)
       const { events } = normalised
       const ofProject = apps && byId(apps)
       const isKept = (event: CanonicalEvent) =>
@@ -108,19 +109,19 @@ export function createEnricher({ defaults, counts, missesMax }: EnricherOptions)
 /** What the body thread needs beside the events. */
 export type EnrichmentMessage = { defaults: EnrichmentDefaults; geo: GeoData | undefined }
 
-/** Of a body that the serving thread works on: at most 30 ms, if all of them are hostile. */
-export const smallMissesMax = 600
-/** Of a body that the body thread works on: at most a second. */
-export const largeMissesMax = 10_000
+/** Of a body that the serving thread works on. Usual texts take less time than that. */
+export const smallMisses: Readonly<MissBudget> = { left: 600, leftMs: 20 }
+/** Of a body that the body thread works on. */
+export const largeMisses: Readonly<MissBudget> = { left: 10_000, leftMs: 1000 }
 
 export type EnricherOptions = {
   defaults: EnrichmentDefaults
   counts: EnrichCounts
   /**
-   * So many new texts of a request are looked at. Measured: a User-Agent takes 30 µs, an address
-   * 15, and a hostile text up to 100. Events beyond them get what is remembered of their texts.
+   * So many new texts of a request are looked at, and for so long. Measured: a User-Agent takes 30 µs,
+   * an address 15, and a hostile text up to 700. Events beyond them get what is remembered of their texts.
    */
-  missesMax: number
+  misses: Readonly<MissBudget>
 }
 
 type EventOf<K extends CanonicalEvent['kind']> = Extract<CanonicalEvent, { kind: K }>

@@ -4,7 +4,7 @@ import { createContracts } from '../../contracts/registry.ts'
 import { IngestError } from '../../core/errors.ts'
 import { serveRequests } from '../../core/worker-thread.ts'
 import { createEnrichCounts, takeCounts } from '../enrich/counts.ts'
-import { createEnricher, type Enricher, largeMissesMax } from '../enrich/enrich.ts'
+import { createEnricher, type Enricher, largeMisses } from '../enrich/enrich.ts'
 import type { BodyReply, BodyRequest, RequestHead } from './thread.ts'
 import { type BodyWork, createBodyWork } from './work.ts'
 
@@ -63,7 +63,7 @@ let enricher: Enricher | undefined
 function normalise({ context, enrichment }: Extract<BodyRequest, { step: 'normalise' }>) {
   if (enrichment === undefined) return { slice: work!.normalise(context) }
   const { defaults, geo } = enrichment
-  enricher ??= createEnricher({ defaults, counts, missesMax: largeMissesMax })
+  enricher ??= createEnricher({ defaults, counts, misses: largeMisses })
   enricher.useGeo(geo)
   const slice = work!.normalise(context, enricher.enrich)
   return { slice, enriched: takeCounts(counts) }

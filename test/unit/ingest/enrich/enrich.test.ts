@@ -4,7 +4,7 @@ import type { Project } from '../../../../src/core/protocol.ts'
 import { addCounts, createEnrichCounts, takeCounts } from '../../../../src/ingest/enrich/counts.ts'
 import { createEnricher } from '../../../../src/ingest/enrich/enrich.ts'
 import { createTextCache } from '../../../../src/ingest/enrich/text-cache.ts'
-import { createTestEnricher, shop, toCaptureEvent, toLinkEvent } from './support.ts'
+import { createTestEnricher, shop, toCaptureEvent, toLinkEvent, unlimited } from './support.ts'
 
 const chrome =
   'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36'
@@ -52,7 +52,7 @@ describe('the choice of a project', () => {
     const enricher = createEnricher({
       defaults: { parts: [], bots: 'drop' },
       counts: createEnrichCounts(),
-      missesMax: 10,
+      misses: unlimited,
     })
     const given = {
       events: [toEvent(), toLinkEvent({ user_agent: 'Twitterbot/1.0' })],
@@ -89,7 +89,7 @@ describe('the cache', () => {
   function createTestCache({ left = 1000, entriesMax = 8 } = {}) {
     const counts = { hits: 0, misses: 0, skipped: 0 }
     const computed: string[] = []
-    const budget = { left }
+    const budget = { left, leftMs: 1e6 }
     const cache = createTextCache({
       compute(text) {
         computed.push(text)
@@ -123,6 +123,16 @@ describe('the cache', () => {
       for (let text = 0; text < 1000; text += 1) cache.of(String(text))
     // Of 1000 texts at most 8 can be remembered.
     expect(counts.misses).toBeGreaterThan(1980)
+  })
+
+  test('computes nothing once the time of the budget is used up', () => {
+    const { cache, counts, budget } = createTestCache()
+    cache.of('a')
+    expect(budget.leftMs).toBeLessThan(1e6)
+    budget.leftMs = 0
+    cache.of('a')
+    cache.of('b')
+    expect(counts).toEqual({ hits: 1, misses: 1, skipped: 1 })
   })
 
   test('computes no more than the budget, and remembers nothing of what it skips', () => {

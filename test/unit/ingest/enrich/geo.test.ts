@@ -20,6 +20,7 @@ import {
   readGeo,
   toCaptureEvent,
   toLinkEvent,
+  unlimited,
 } from './support.ts'
 
 const boxford = {
@@ -87,14 +88,14 @@ test('keeps what the client sent, and looks nothing up if it says $geoip_disable
 })
 
 test('a file of countries fills the country only', () => {
-  const geo = createGeo(createEnrichCounts().geo, { left: 10 })
+  const geo = createGeo(createEnrichCounts().geo, unlimited)
   geo.use(readGeo(geoFile('GeoLite2-Country-Test.mmdb')))
   expect(geo.of('2.125.160.216')).toMatchObject({ country: 'GB', city: '' })
 })
 
 test('a damaged record fails its look-ups only, and is counted', () => {
   const counts = createEnrichCounts()
-  const geo = createGeo(counts.geo, { left: 1000 })
+  const geo = createGeo(counts.geo, unlimited)
   const data = readGeo(cityFile)
   // The records lie between the tree and the description of the file.
   const end = readFileSync(cityFile).lastIndexOf('MaxMind.com') - 3
@@ -106,7 +107,7 @@ test('a damaged record fails its look-ups only, and is counted', () => {
 })
 
 test('forgets its results when the data changes', () => {
-  const geo = createGeo(createEnrichCounts().geo, { left: 10 })
+  const geo = createGeo(createEnrichCounts().geo, unlimited)
   geo.use(readGeo(geoFile('GeoLite2-Country-Test.mmdb'), 1))
   expect(geo.of('2.125.160.216').city).toBe('')
   geo.use(readGeo(cityFile, 2))

@@ -5,6 +5,7 @@ import type { EnrichPart, Project, Senders } from '../../../../src/core/protocol
 import { createEnrichCounts } from '../../../../src/ingest/enrich/counts.ts'
 import { createEnricher } from '../../../../src/ingest/enrich/enrich.ts'
 import type { GeoData } from '../../../../src/ingest/enrich/geo.ts'
+import type { MissBudget } from '../../../../src/ingest/enrich/text-cache.ts'
 
 const fixtures = join(import.meta.dir, '../../../fixtures/geoip')
 export const geoFile = (name: string) => join(fixtures, name)
@@ -67,11 +68,17 @@ export function toLinkEvent(row: Partial<LinkRow>, isAgentSent = true): Canonica
   return { kind: 'link', row: { ...emptyLink, ...row } as LinkRow, isAgentSent, ...routed }
 }
 
+export const unlimited: MissBudget = { left: Infinity, leftMs: Infinity }
+
 export const shop: Project = { id: 'shop', origins: undefined, rate: undefined, quotas: {} }
 
-export function createTestEnricher(parts: readonly EnrichPart[], bots: 'mark' | 'drop' = 'mark') {
+export function createTestEnricher(
+  parts: readonly EnrichPart[],
+  bots: 'mark' | 'drop' = 'mark',
+  misses: MissBudget = unlimited,
+) {
   const counts = createEnrichCounts()
-  const enricher = createEnricher({ defaults: { parts, bots }, counts, missesMax: 1_000_000 })
+  const enricher = createEnricher({ defaults: { parts, bots }, counts, misses })
   enricher.useGeo(readGeo(cityFile))
   return {
     counts,
