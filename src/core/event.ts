@@ -266,6 +266,6 @@ export type CanonicalEvent =
 /**
  * One rejected event of an accepted request. `raw` is the event as sent, after JSON parsing.
  * `project` is the id of the event's own project, if a request may hold events of several.
- * `rawText` is set instead of `raw` if another thread has parsed the event.
+ * If `rawText` is set, it is stored: another thread has parsed the event, or its project keeps less.
  */
 export type Rejection = EventFault & { raw: unknown; project?: string; rawText?: JsonText }

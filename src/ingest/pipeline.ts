@@ -23,7 +23,8 @@ import { assertNotHeld, createLargeIngest } from './large-bodies/ingest-large.ts
 import type { BodyThread } from './large-bodies/thread.ts'
 import type { AdmissionTicket, MemoryAdmission } from './load-shedding/admission-ticket.ts'
 import type { TurnScheduler } from './load-shedding/turn-scheduler.ts'
-import { applyPrivacy } from './privacy/privacy.ts'
+import { applyPrivacy, toShownRequest } from './privacy/privacy.ts'
+import { SenderRefusal } from './senders.ts'
 import { type IngestObserver, type ObservedRequest, type Stored, settle, store } from './store.ts'
 
 /**
@@ -66,18 +67,17 @@ export function createIngest(options: IngestOptions): Ingest {
       received = submission.received
       const admitting = admission.admit(contract.name, submission, incoming)
       const senders = admitting instanceof Promise ? await admitting : admitting
+      shown = toShownRequest(senders, incoming)
       const read = contract.normalise(incoming, submission, toContext(options, senders))
       const normalised = options.enrich?.(read, senders) ?? read
       noteCollision(hold, incoming)
-      // Last of what changes rows: what is derived from an address must have been.
-      shown = applyPrivacy(senders, normalised, incoming)
+      applyPrivacy(senders, normalised)
       const reserving = admission.reserve(contract.name, senders, normalised)
       quota = reserving instanceof Promise ? await reserving : reserving
       const dedupKeys = quota.kept.map((event) => event.dedupKey)
       const claiming = dedup.claim(dedupKeys, normalised.payloadKey)
       claim = claiming instanceof Promise ? await claiming : claiming
-      const { decodedBytes } = body
-      const claimed = { incoming: shown, normalised, quota, claim, decodedBytes }
+      const claimed = { incoming: shown, normalised, quota, claim, decodedBytes: body.decodedBytes }
       stored = store(options, contract.name, claimed)
       if (stored.durable) await stored.durable
       quota.settle(stored.newEvents)
@@ -94,6 +94,7 @@ export function createIngest(options: IngestOptions): Ingest {
       noteCollision(hold, incoming)
       // Release the claim so that a retry is accepted. No-op after `commit`.
       claim?.release()
+      if (error instanceof SenderRefusal) shown = toShownRequest(error.senders, incoming)
       if (received > 0) counters.addRefused(contract.name, received, toCode(error))
       const refusal = toIngestError(error, incoming, options.log)
       const body = shown === incoming ? bytes : undefined

@@ -27,6 +27,16 @@ export function admitSenders(
   return judge(options, sending)
 }
 
+/** The refusal of a request in a known name: its projects say what of the request may be shown. */
+export class SenderRefusal extends IngestError {
+  readonly senders: Senders
+
+  constructor(senders: Senders, { code, message, details }: IngestError) {
+    super(code, message, details)
+    this.senders = senders
+  }
+}
+
 export type SendersOptions = {
   projects: Pick<Projects, 'find' | 'findByApp'>
   /** By contract and project id. */
@@ -42,16 +52,17 @@ function judge(options: SendersOptions, sending: Sending): Senders | Promise<Sen
   const apiKey = contract === 'link' ? toApiKey(request) : null
   const project = findProject(options, submission, { contract, apiKey })
   if (submission.apps) return judgeApps(options, sending, { project, apps: submission.apps })
+  const senders = { project }
   assertOrigin(project, request)
   const decision = takeProjectRate(options, contract, project)
   if (decision instanceof Promise) {
     return decision.then((answer) => {
-      assertAllowed(answer)
-      return { project }
+      assertAllowed(answer, senders)
+      return senders
     })
   }
-  assertAllowed(decision)
-  return { project }
+  assertAllowed(decision, senders)
+  return senders
 }
 
 function findProject(
@@ -93,7 +104,8 @@ async function judgeApps(
     verdicts.set(app, verdict instanceof IngestError ? toFault(verdict) : verdict)
   }
   if (found.length === 0 && apps.length > 0) return { project }
-  if (refusals[0] && refusals.length === found.length) throw refusals[0]
+  if (refusals[0] && refusals.length === found.length)
+    throw new SenderRefusal({ project, apps: new Map(found) }, refusals[0])
   return { project, apps: verdicts }
 }
 
@@ -105,7 +117,7 @@ async function judgeProject(
 ): Promise<Project | IngestError> {
   try {
     assertOrigin(project, request)
-    assertAllowed(await takeProjectRate(options, contract, project))
+    assertAllowed(await takeProjectRate(options, contract, project), { project })
     return project
   } catch (error) {
     if (error instanceof IngestError) return error
@@ -131,17 +143,20 @@ function takeProjectRate(
   return contract === 'capture' ? requests.take(`${contract}:${id}`) : allowed
 }
 
-function assertAllowed({ allowed, retryAfterSeconds }: RateDecision): void {
+function assertAllowed({ allowed, retryAfterSeconds }: RateDecision, senders?: Senders): void {
   if (allowed) return
-  throw new IngestError('rate_limited', 'too many requests', { retryAfterSeconds })
+  const refusal = new IngestError('rate_limited', 'too many requests', { retryAfterSeconds })
+  throw senders ? new SenderRefusal(senders, refusal) : refusal
 }
 
-function assertOrigin({ origins }: Project, { headers }: IngestRequest): void {
+function assertOrigin(project: Project, { headers }: IngestRequest): void {
+  const { origins } = project
   if (!origins) return
   const origin = headers.get('origin')
   if (origin === null || isOriginAmong(origins, origin)) return
   const shown = origin.slice(0, originCharactersMax)
-  throw new IngestError('origin_not_allowed', `origin ${shown} may not send for this project`)
+  const message = `origin ${shown} may not send for this project`
+  throw new SenderRefusal({ project }, new IngestError('origin_not_allowed', message))
 }
 
 /** A telemetry reply repeats the message for each event. */

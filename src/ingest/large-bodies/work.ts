@@ -118,7 +118,7 @@ export function createBodyWork(
       normalised = enrich?.(read, context) ?? read
       forgetProperties(normalised.events)
       // Last of what changes rows: what is derived from an address must have been.
-      applyPrivacy(context, normalised, request)
+      applyPrivacy(context, normalised)
       facts = { ...submission!, ...noEvents }
       submission = undefined
       return next()
@@ -196,8 +196,8 @@ function toPlain(normalised: Normalised): Normalised {
   }
   const listed = rejections.slice(0, listedMax).map(({ raw, ...rejection }, index): Rejection => {
     if (index > 2 * deadLettersMax) return { ...rejection, raw: undefined, rawText: '' }
-    const rawText = cutBytes(JSON.stringify(raw) ?? 'null', deadLetterRawBytesMax)
-    return { ...rejection, raw: undefined, rawText }
+    const toRawText = () => cutBytes(JSON.stringify(raw) ?? 'null', deadLetterRawBytesMax)
+    return { ...rejection, raw: undefined, rawText: rejection.rawText ?? toRawText() }
   })
   return { ...others, rejections: listed, moreRejected }
 }

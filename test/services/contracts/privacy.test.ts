@@ -15,7 +15,8 @@ id = "${ip}"
 tokens = ["phc_${ip}"]
 api_keys = ["sk_${ip}"]
 apps = ["app-${ip}"]
-${ip === 'keep' ? '' : `ip = "${ip}"\ndrop_properties = ["email", "referrer", "user_agent", "$user_agent"]`}
+origins = ["https://shop.example"]
+${ip === 'keep' ? '' : `ip = "${ip}"\ndrop_properties = ["email", "prénom", "referrer", "user_agent", "$user_agent", "team_attributes", "link_tags"]`}
 `,
   )
   .join('')
@@ -102,6 +103,9 @@ const sends: Record<string, Send> = {
     body: {
       ...{ event_type: 'click', project_id: project, visitor_id: 'v', ip_address: address },
       ...{ referrer: secret, user_agent: secret, user_attributes: { email: secret, b: 2 } },
+      ...{ team_attributes: { a: secret }, link_tags: [secret] },
+      // JSON as PHP writes it, with escapes.
+      event_attributes: `{"pr\\u00e9nom":"${secret}","c":1.50}`,
     },
   }),
   'a bad link event': (project) => ({
@@ -148,6 +152,8 @@ const tables = {
 async function sendAll(project: string): Promise<void> {
   for (const toRequest of Object.values(sends)) {
     const { path, body, headers = {} } = toRequest(project)
+    const foreign = { ...forwarded, ...headers, origin: 'https://other.example' }
+    expect((await post(`${server.url}${path}`, body, foreign)).status).toBe(403)
     const { status } = await post(`${server.url}${path}`, body, { ...forwarded, ...headers })
     expect([200, 201, 202, 400, 422]).toContain(status)
   }
@@ -204,6 +210,9 @@ describe('a project that drops addresses and properties', () => {
     expect(rows.link_events![0]).toMatchObject({
       ip_address: '',
       user_attributes: '{"b":2}',
+      event_attributes: '{"c":1.50}',
+      team_attributes: '{}',
+      link_tags: [],
       visitor_id: 'v',
     })
   })

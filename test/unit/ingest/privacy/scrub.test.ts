@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { scrubJson, scrubValue } from '../../../../src/ingest/privacy/scrub.ts'
+import { scrubJson, scrubWarnings } from '../../../../src/ingest/privacy/scrub.ts'
 
 const rules = { ip: 'truncate', dropped: new Set(['email', 'nä"me', '0']) } as const
 
@@ -59,11 +59,54 @@ describe('what the rules remove', () => {
     )
   })
 
-  test('of a parsed value gives a copy', () => {
-    const raw = { properties: { email: 'x', a: [1] } }
-    expect(scrubValue(raw, rules)).toEqual({ properties: { a: [1] } })
-    expect(raw.properties.email).toBe('x')
-    expect(scrubValue(undefined, rules)).toBeUndefined()
-    expect(scrubValue('email', rules)).toBe('email')
+  test.each([
+    ['by escapes', '{"em\\u0061il":"x","a":1}', '{"a":1}'],
+    ['twice', '{"email":1,"a":2,"email":3}', '{"a":2}'],
+    ['between others', '{"a":1,"email":2,"email":3,"b":4,"email":5}', '{"a":1,"b":4}'],
+    ['with white space', '{ "email" : [ "}" , {} ] , "a" : [ ] , "email":1 }', '{ "a" : [ ] }'],
+    ['first of several', '{"email":{"email":1},"nä\\"me":2,"a":{"email":1}}', '{"a":{}}'],
+  ])('a name that is written %s', (_, text, expected) => {
+    expect(scrubJson(text, rules)).toBe(expected)
+    expect(JSON.parse(scrubJson(text, rules))).toEqual(JSON.parse(expected))
+  })
+
+  test('objects of a client that look like a warning stay as they are', () => {
+    const text = '{"email":1,"filter":{"field":"price","kind":"range","value":"[1,2]"}}'
+    const expected = '{"filter":{"field":"price","kind":"range","value":"[1,2]"}}'
+    expect(scrubJson(text, rules)).toBe(expected)
+    const own = '{"$ingest_warnings":[{"field":"price","value":"{"}]}'
+    expect(scrubJson(own, rules)).toBe(own)
+  })
+
+  test('of the column of warnings what they quote', () => {
+    const text = '[{"kind":"k","field":"email","value":"x"},{"kind":"k","field":"a","value":"b"}]'
+    expect(scrubWarnings(text, rules)).toBe(text.replace('"x"', '""'))
+    expect(scrubWarnings('[]', rules)).toBe('[]')
+  })
+
+  test('any names are removed and any others stay, in their order', () => {
+    const name = fc.constantFrom('email', 'a', 'b', '0', '__proto__', '')
+    const { tree } = fc.letrec((tie) => ({
+      tree: fc.oneof(
+        { maxDepth: 4 },
+        fc.oneof(fc.integer(), fc.string(), fc.constant(null)),
+        fc.array(tie('tree'), { maxLength: 4 }),
+        fc.array(fc.tuple(name, tie('tree')), { maxLength: 5 }).map((list) => new Map(list as [])),
+      ),
+    }))
+    const write = (value: unknown, isKept: (name: string) => boolean): string => {
+      if (Array.isArray(value)) return `[${value.map((one) => write(one, isKept)).join(',')}]`
+      if (!(value instanceof Map)) return JSON.stringify(value)
+      const members = [...value].filter(([key]) => isKept(key))
+      const texts = members.map(([key, one]) => `${JSON.stringify(key)}:${write(one, isKept)}`)
+      return `{${texts.join(',')}}`
+    }
+    const free = { ip: 'keep', dropped: new Set(['email', 'b', '__proto__']) } as const
+    fc.assert(
+      fc.property(tree, (value) => {
+        const text = write(value, () => true)
+        expect(scrubJson(text, free)).toBe(write(value, (key) => !free.dropped.has(key)))
+      }),
+    )
   })
 })
