@@ -20,7 +20,7 @@ await runCommand(usage, async () => {
     body: statement,
   }).catch((error) => {
     throw new CommandError(
-      `cannot reach ${url}: ${error.message}; start the server on this machine, or set EMBEDDED_CLICKHOUSE_PORT as the server has it`,
+      `cannot reach ${url}: ${error.message}; start the server on this machine, or set EMBEDDED_CLICKHOUSE_PORT as the server has it; a server with CLICKHOUSE_URL has no such port`,
     )
   })
   const text = await reply.text()

@@ -71,7 +71,10 @@ function toEventLines(event: Document): string[] {
     ...(event.hint ? [line('what to do', event.hint)] : []),
     ...(event.dead_letter_uuid ? [line('dead letter', event.dead_letter_uuid)] : []),
     ...event.stages.map(({ name, state, since_ms, detail }: Document) =>
-      line(name, `${state}${since_ms ? ` since ${toTime(since_ms)}` : ''} ${detail}`),
+      line(
+        name,
+        `${outcome === 'duplicate' && state === 'failed' ? 'skipped' : state}${since_ms ? ` since ${toTime(since_ms)}` : ''} ${detail}`,
+      ),
     ),
     ...(kafka ? [line('topic', `${kafka.topic} partition ${kafka.partition ?? 'unknown'}`)] : []),
     ...(event.row ? [line(event.row.table, toJson(event.row.columns))] : []),

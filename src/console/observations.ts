@@ -37,6 +37,8 @@ export type UnstoredEvent = {
   request_id: string
   client_id: string | null
   client_ip: string
+  method: string
+  path: string
   project: string
   event: string
   distinct_id: string
@@ -89,7 +91,7 @@ export function createObservations(): Observations {
       const kept = { claimed, overQuota, hasDuplicates: newEvents.length < quota.kept.length }
       for (const event of toUnstored(facts, kept)) {
         unstored.push(event)
-        if (isWatched) taps.offer({ ...toLive(event), path: incoming.path })
+        if (isWatched) taps.offer(toLive(event))
       }
     },
     refused(contract, request, refusal) {
@@ -158,6 +160,8 @@ function toUnstored(facts: RequestFacts, { claimed, overQuota, hasDuplicates }: 
     request_id: facts.id,
     client_id: facts.client_id,
     client_ip: facts.client_ip,
+    method: facts.method,
+    path: facts.path,
   }
   const projectOf = new Map(quota.deadLetters.map((letter) => [letter.rejection, letter.project]))
   for (const rejection of normalised.rejections) {
@@ -231,8 +235,8 @@ function watchStored(taps: LiveTaps, contract: ProtocolName, { incoming, newEven
   }
 }
 
-function toLive(event: UnstoredEvent): Omit<LiveEvent, 'path'> {
-  const { dedup_key: _, client_id: __, index: ___, ...live } = event
+function toLive(event: UnstoredEvent): LiveEvent {
+  const { dedup_key: _, client_id: __, index: ___, method: ____, ...live } = event
   return { ...live, events: 1 }
 }
 

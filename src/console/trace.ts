@@ -135,7 +135,6 @@ function toUnstored(event: UnstoredEvent, parts: UnstoredParts): EventTrace {
   const letter =
     event.outcome === 'rejected' ? takeLetter(event, findings.letters, used) : undefined
   const original = event.outcome === 'duplicate' ? findOriginal(event, findings, stored) : undefined
-  const known = findings.requests.find(({ id }) => id === event.request_id)
   const received_ms = event.at_ms
   return {
     ...nothing,
@@ -149,7 +148,7 @@ function toUnstored(event: UnstoredEvent, parts: UnstoredParts): EventTrace {
     outcome: event.outcome,
     request: {
       ...{ id: event.request_id, client_id: event.client_id, client_ip: event.client_ip },
-      ...{ method: known?.method ?? 'POST', path: known?.path ?? '', received_ms },
+      ...{ method: event.method, path: event.path, received_ms },
     },
     duplicate_of: original ?? null,
     reason: event.reason,

@@ -32,7 +32,9 @@ export async function probeKafka(
     })
     try {
       const { brokers } = await connection.withAdmin((admin) => admin.describeCluster())
-      return { version: `${kafkaOldest} or newer, ${brokers.length} brokers` }
+      return {
+        version: `${kafkaOldest} or newer, ${brokers.length} ${brokers.length === 1 ? 'broker' : 'brokers'}`,
+      }
     } finally {
       await connection.close(0)
     }

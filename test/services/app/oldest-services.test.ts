@@ -89,7 +89,7 @@ test('delivers to the oldest Kafka and Redis, and --check-config takes them', as
     const environment = { SINKS: 'kafka', KAFKA_BROKERS: kafka.broker, REDIS_URL: redis.url }
     const checked = await run(['src/main.ts', '--check-config'], { environment })
     expect(checked).toMatchObject({ exitCode: 0, errors: '' })
-    expect(checked.output).toContain('ok: KAFKA_BROKERS: Kafka 2.1 or newer, 1 brokers\n')
+    expect(checked.output).toContain('ok: KAFKA_BROKERS: Kafka 2.1 or newer, 1 broker\n')
     expect(checked.output).toContain(`ok: REDIS_URL: Redis ${redisOldest}.`)
     const strict = { KAFKA_IDEMPOTENT: 'true', KAFKA_COMPRESSION: 'zstd' }
     await using server = await startSpillway({ ...environment, ...strict })

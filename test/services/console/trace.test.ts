@@ -1,7 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { type Spillway, startSpillway } from '../../support/spillway.ts'
 import { until } from '../../support/until.ts'
 import { contracts, type Document, post, read, send, senders, tag } from './support.ts'
+
+setDefaultTimeout(60_000)
 
 let server: Spillway
 beforeAll(async () => {
@@ -90,6 +92,10 @@ test('a duplicate names the event that was stored', async () => {
     request: { id: second.requestId },
     duplicate_of: { uuid, request_id: first.requestId },
   })
+  // The search for the uuid does not find the second request, which stored nothing.
+  const byUuid = (await trace(uuid)).events
+  expect(byUuid.map(({ outcome }: Document) => outcome).sort()).toEqual(['duplicate', 'stored'])
+  for (const { request } of byUuid) expect(request).toMatchObject({ method: 'POST', path: '/e' })
 })
 
 test('a rejected event leads to its dead letter', async () => {
