@@ -194,8 +194,8 @@ describe('bun run forget', () => {
       await post(`${server.url}/batch/`, { api_key: 'phc_shop', batch: [event] })
     const { output, errors, exitCode } = await forget(server, 'phc_shop', ada)
     expect({ exitCode, errors }).toEqual({ exitCode: 0, errors: '' })
-    // Both may have counted the same rows before one of them deleted them.
-    expect(output).toMatch(/^deleted [4-9]\d rows of events$/m)
+    // Rows that one process deletes while the other one counts may be in both numbers, or in none.
+    expect(output).toMatch(/^deleted \d+ rows of events$/m)
     expect(await countRows(server)).toEqual({})
   })
 
