@@ -17,11 +17,16 @@ dead letters. Waits until what a running server has received of the person is de
 it too. Safe to repeat. Records in Kafka stay; those of the archive stay, but no replay sends them.
 Stop sending first, and call it for each node.
 
+  PROJECT as in the column project: with a projects file the id of the project, not its token
+
   --json  print the document as JSON
   --url   address of the server; else SPILLWAY_URL, or this machine with ADMIN_PORT or PORT
           The token is taken from ADMIN_TOKEN.
 
 Exit code: 0 if everything is deleted.`
+
+const projectHint =
+  'PROJECT is as in the column project: with a projects file the id of the project, else its token, key or app'
 
 const pollMs = 250
 /** A line without news, so that a person sees that the command still waits. */
@@ -63,12 +68,16 @@ function toText({ processes, notes }: State): string {
   return [
     ...[...deleted].map(([table, rows]) => `deleted ${rows} rows of ${table}`),
     ...(deleted.size > 0 ? [] : ['this server has no ClickHouse; nothing was deleted']),
+    ...(hasNone(deleted) ? [`no row has this project and this distinct_id; ${projectHint}`] : []),
     ...(others.size > 0 ? [`the person has other ids, too: ${[...others].join(', ')}`] : []),
     ...notes,
   ]
     .map(toLine)
     .join('\n')
 }
+
+const hasNone = (deleted: ReadonlyMap<string, number>) =>
+  deleted.size > 0 && [...deleted.values()].every((rows) => rows === 0)
 
 await runCommand(usage, async () => {
   const { url, json } = connectionOptions

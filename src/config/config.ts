@@ -160,7 +160,7 @@ export const settingsSchema = Type.Object({
   SINKS: optional(
     Type.Array(Type.String(), {
       description:
-        'where events go, comma-separated: `clickhouse`, `kafka`; unset: `clickhouse`, and `kafka` if KAFKA_BROKERS is set',
+        'where events go, comma-separated: `clickhouse`, `kafka`, `archive`; unset: `clickhouse`, and `kafka` if KAFKA_BROKERS is set; ARCHIVE always adds `archive`',
     }),
   ),
   SINKS_ABANDON: list(
@@ -233,7 +233,7 @@ export const settingsSchema = Type.Object({
   TLS_CERT_FILE: optional(text('certificate chain, PEM; together with TLS_KEY_FILE serves HTTPS')),
   TLS_KEY_FILE: optional(text('private key of the certificate, PEM')),
   WORKERS: integer(
-    'HTTP processes on one port; above 1 needs REDIS_URL, and CLICKHOUSE_URL unless SINKS=kafka',
+    'HTTP processes on one port; above 1 needs REDIS_URL, and CLICKHOUSE_URL unless SINKS leaves out `clickhouse`',
     [1, 1, 256],
   ),
 })

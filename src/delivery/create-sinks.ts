@@ -33,7 +33,7 @@ const sinks = {
  */
 export function parseEnabledSinks(config: Config): SinkName[] {
   const named = parseSinkNames('SINKS', config.SINKS ?? toDefaultSinks(config))
-  // Whoever sets ARCHIVE wants the archive to be complete, whatever else SINKS names.
+  // With ARCHIVE set, the archive must be complete, whatever else SINKS names.
   const names = sinkNames.filter((name) => named.includes(name) || isArchive(name, config))
   if (names.length === 0)
     throw new Error(`SINKS names no sink; the sinks are ${sinkNames.join(', ')}`)

@@ -41,7 +41,7 @@ export function createApp(options: AppOptions): App {
 /** `posts`: the handlers of requests with events, by path, for those that need nothing of Elysia. */
 export type App = { routes: Elysia; posts: ReadonlyMap<string, EventHandler> }
 
-/** The routes of ADMIN_PORT: whoever reaches it is an operator. */
+/** The routes of ADMIN_PORT: every client that reaches it is an operator. */
 export function createAdminApp(options: AppOptions): Elysia {
   return toElysia(options, [
     ...healthRoutes({ ...options, isOperator: () => true }),

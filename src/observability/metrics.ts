@@ -88,7 +88,7 @@ export function createMetrics(readings: readonly Reading[]): Metrics {
   }
 }
 
-/** Measured: 0.4 % of a core. prom-client only has the longest delay since some scrape, of whoever. */
+/** Measured: 0.4 % of a core. prom-client only has the longest delay since the last scrape, by any client. */
 const tickMs = 10
 /** Most timers are somewhat late. */
 const delayMsMin = 5

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { blocksOf } from '../../support/documents.ts'
 import { temporaryFolder } from '../../support/folder.ts'
@@ -87,11 +87,16 @@ const deleted = [
 
 test('docs/privacy.md shows what the command prints', async () => {
   const shown = blocksOf('docs/privacy.md', 'sh').flatMap((text) => text.trim().split('\n'))
-  expect(shown[0]).toBe('bun run forget phc_shop user-1')
-  await using server = await startSpillway()
+  expect(shown[0]).toBe('bun run forget shop user-1')
+  using folder = temporaryFolder()
+  const path = join(folder.path, 'projects.toml')
+  const projects = blocksOf('docs/privacy.md', 'toml')[0]!
+  expect(projects).toContain('id = "shop"')
+  writeFileSync(path, projects)
+  await using server = await startSpillway({ PROJECTS_FILE: path })
   const batch = ['a', 'b'].map((event) => ({ event, distinct_id: 'user-1' }))
   await post(`${server.url}/batch/`, { api_key: 'phc_shop', batch })
-  const { output } = await forget(server, 'phc_shop', 'user-1')
+  const { output } = await forget(server, 'shop', 'user-1')
   expect(output.trim().split('\n')).toEqual(shown.slice(1).map((line) => line.slice(2)))
 })
 
@@ -123,7 +128,10 @@ describe('bun run forget', () => {
     expect(bytes.join('').includes(JSON.stringify(ada))).toBe(false)
     const again = await forget(server, 'phc_shop', ada)
     expect(again.exitCode).toBe(0)
-    expect(again.output.trim().split('\n')).toEqual(deleted.map((line) => line.replace(/\d/, '0')))
+    expect(again.output.trim().split('\n')).toEqual([
+      ...deleted.map((line) => line.replace(/\d/, '0')),
+      expect.stringContaining('no row has this project and this distinct_id'),
+    ])
     expect(await countRows(server)).toEqual(counts)
   })
 
@@ -206,6 +214,21 @@ describe('bun run forget', () => {
     await post(`${server.url}/batch/`, { api_key: 'phc_shop', batch })
     const { output } = await forget(server, 'phc_shop', 'carol')
     expect(output).toContain('the person has other ids, too: anonymous\n')
+    expect(output).not.toContain('no row has this project')
+  })
+
+  test('says that no row has the project, such as its token with a projects file', async () => {
+    using folder = temporaryFolder()
+    const path = join(folder.path, 'projects.toml')
+    writeFileSync(path, '[[projects]]\nid = "shop"\ntokens = ["phc_shop"]\n')
+    await using server = await startSpillway({ ...settings, PROJECTS_FILE: path })
+    await post(`${server.url}/e`, { api_key: 'phc_shop', event: 'e', distinct_id: 'dora' })
+    const byToken = await forget(server, 'phc_shop', 'dora')
+    expect(byToken.output).toContain('deleted 0 rows of events\n')
+    expect(byToken.output).toContain('with a projects file the id of the project')
+    const byId = await forget(server, 'shop', 'dora')
+    expect(byId.output).toContain('deleted 1 rows of events\n')
+    expect(byId.output).not.toContain('no row has this project')
   })
 
   test.each([
