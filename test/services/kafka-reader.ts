@@ -1,3 +1,4 @@
+import { gunzipSync } from 'node:zlib'
 import { requireCommand } from './install.ts'
 
 export type Received = {
@@ -11,17 +12,30 @@ export type Received = {
 /** Await this before the first read: installing kcat may take longer than a test's time limit. */
 export const requireKcat = () => requireCommand('kcat', 'kcat')
 
-/** All records of a topic, read by kcat. Values must be text; use `readValue` for binary values. */
+/** All records of a topic, read by kcat. A value with `content-encoding: gzip` is decompressed. */
 export async function readTopic(brokers: readonly string[], topic: string): Promise<Received[]> {
-  const output = await kcat(brokers, topic, ['-o', 'beginning', '-f', '%p\t%o\t%k\t%h\t%s\n'])
-  const lines = output.toString().split('\n').slice(0, -1)
-  return lines.map((line) => {
-    const [partition, offset, key, headers, value] = line.split('\t') as Five
-    return { partition: +partition, offset: +offset, key, headers: toHeaders(headers), value }
-  })
+  const format = '%p\t%o\t%k\t%h\t%S\t%s\n'
+  const output = await kcat(brokers, topic, ['-o', 'beginning', '-f', format])
+  const received: Received[] = []
+  let at = 0
+  const takeField = () => {
+    const end = output.indexOf('\t', at)
+    const field = output.toString('utf8', at, end)
+    at = end + 1
+    return field
+  }
+  while (at < output.length) {
+    const [partition, offset, key] = [takeField(), takeField(), takeField()]
+    const headers = toHeaders(takeField())
+    // Compressed values have line breaks, so the length tells where they end.
+    const end = Number(takeField()) + at
+    const bytes = output.subarray(at, end)
+    at = end + 1
+    const value = headers['content-encoding'] === 'gzip' ? gunzipSync(bytes) : bytes
+    received.push({ partition: +partition, offset: +offset, key, headers, value: `${value}` })
+  }
+  return received
 }
-
-type Five = [string, string, string, string, string]
 
 /** The bytes of one value. */
 export function readValue(
@@ -40,7 +54,7 @@ async function kcat(brokers: readonly string[], topic: string, args: string[]): 
   const [output, errors] = await Promise.all([child.stdout.bytes(), child.stderr.text()])
   const isFine = (await child.exited) === 0
   // A topic that does not exist yet, or was just deleted, counts as empty.
-  if (!isFine && !/Unknown (topic|partition)/.test(errors))
+  if (!isFine && !/Unknown (topic|partition)|Leader not available/.test(errors))
     throw new Error(`kcat could not read ${topic}: ${errors}`)
   return Buffer.from(output)
 }

@@ -32,8 +32,7 @@ export async function startPipeline(environment: Record<string, string> = {}): P
     ...server,
     rows: (sql, count) => atLeast(count, () => server.query(sql), sql),
     records: (topic, count) =>
-      // A topic that does not exist yet has no records.
-      atLeast(count, () => readTopic(brokers, `${prefix}.${topic}`).catch(() => []), topic),
+      atLeast(count, () => readTopic(brokers, `${prefix}.${topic}`), topic),
   }
 }
 
