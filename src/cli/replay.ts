@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { Config } from '../config/config.ts'
 import type { Log } from '../core/log.ts'
-import type { SinkName } from '../core/sink.ts'
+import type { Person, SinkName } from '../core/sink.ts'
+import { findForgottenSince } from '../delivery/archive/forgotten.ts'
 import { parseArchiveSettings } from '../delivery/archive/settings.ts'
 import { openArchive } from '../delivery/archive/store.ts'
 import { parseEnabledSinks } from '../delivery/create-sinks.ts'
@@ -30,7 +31,8 @@ continues a replay that was interrupted. The embedded ClickHouse must not be in 
   --project  of this project only
   --restart  begin again where an earlier replay was interrupted
 
-Exit code: 0 if every sink has everything, 3 if an object of the archive could not be read.`
+Exit code: 0 if every sink has everything, 3 if an object of the archive could not be read, 1 if a
+person was forgotten meanwhile.`
 
 const options = {
   from: { type: 'string' },
@@ -81,6 +83,10 @@ function toText({ objects, objectsDone, records, sent }: ReplayProgress): string
   return `object ${objectsDone} of ${objects}, ${records} records: ${bySink.join(', ')}`
 }
 
+/** A row of the person may have been on its way to a sink when the sink's rows were deleted. */
+const toWarning = ({ project, distinctId }: Person) =>
+  `${distinctId} of ${project} was forgotten while this replay ran, and may be back: call \`bun run forget\` again`
+
 function createReporter(): (progress: ReplayProgress) => void {
   let printedMs = performance.now()
   return (progress) => {
@@ -105,6 +111,10 @@ await runCommand(usage, async () => {
   if (from === undefined) throw usageFault('--from is missing', usage)
   const fromMs = toTime('from', from)
   const askedToMs = to === undefined ? Date.now() : toTime('to', to)
+  if (fromMs >= askedToMs) {
+    const end = to === undefined ? 'now' : `--to ${to}`
+    throw usageFault(`--from ${from} is not before ${end}: there is nothing to send`, usage)
+  }
   const config = loadServerConfig()
   const { place } = parseArchiveSettings(config)
   const sinks = toSinks(config, values.sink)
@@ -119,7 +129,7 @@ await runCommand(usage, async () => {
   if (!diskFileSystem.lock(`${path}.lock`)) throw new CommandError('this replay is running already')
   if (restart) rmSync(path, { force: true })
   const file = openProgressFile(path, askedToMs)
-  const { runId, isResumed, toMs, done } = file
+  const { runId, isResumed, toMs, startedMs, done } = file
   if (isResumed) console.error(`continuing after ${done.size} objects of an interrupted replay`)
 
   const { signal } = new AbortController()
@@ -133,9 +143,10 @@ await runCommand(usage, async () => {
     onProgress: createReporter(),
   })
   for (const target of targets) await target.close()
+  const forgotten = await findForgottenSince(store, startedMs)
   file.close(outcome.damaged.length === 0)
   console.log(toText(outcome))
-  if (outcome.damaged.length === 0) return
-  const lines = outcome.damaged.map(({ name, reason }) => `cannot read ${name}: ${reason}`)
-  throw new CommandError(lines.join('\n'), unreadExitCode)
+  const unread = outcome.damaged.map(({ name, reason }) => `cannot read ${name}: ${reason}`)
+  const lines = [...unread, ...forgotten.map(toWarning)]
+  if (lines.length > 0) throw new CommandError(lines.join('\n'), unread[0] ? unreadExitCode : 1)
 })

@@ -17,10 +17,23 @@ export async function markForgotten(store: ArchiveStore, person: Person): Promis
 
 export type IsForgotten = (record: StoredRecord) => boolean
 
-export async function loadForgotten(store: ArchiveStore): Promise<IsForgotten> {
+async function readMarkers(store: ArchiveStore): Promise<Marker[]> {
   const markers: Marker[] = []
   for await (const name of store.list({ from: `${folder}/`, before: `${folder}/~` }))
     markers.push(JSON.parse((await store.get(name)).toString()))
+  return markers
+}
+
+/** Who was forgotten at `fromMs` or later. */
+export async function findForgottenSince(store: ArchiveStore, fromMs: number): Promise<Person[]> {
+  const markers = await readMarkers(store)
+  return markers
+    .filter((one) => one.before_ms >= fromMs)
+    .map((one) => ({ project: one.project, distinctId: one.distinct_id }))
+}
+
+export async function loadForgotten(store: ArchiveStore): Promise<IsForgotten> {
+  const markers = await readMarkers(store)
   if (markers.length === 0) return () => false
   const beforeMs = new Map(
     markers.map((one) => [toKey(one.project, one.distinct_id), one.before_ms]),

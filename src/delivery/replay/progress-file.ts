@@ -7,6 +7,8 @@ export type ProgressFile = {
   runId: string
   /** The end of the range, fixed by the first run. */
   toMs: number
+  /** When the first run began. */
+  startedMs: number
   isResumed: boolean
   done: ReadonlySet<string>
   /** On disk when it returns. */
@@ -22,7 +24,7 @@ export function openProgressFile(path: string, toMs: number): ProgressFile {
   const lines = text.slice(0, text.lastIndexOf('\n') + 1).split('\n')
   const header = parseHeader(lines.shift() ?? '')
   const isResumed = header !== undefined
-  const run = header ?? { runId: randomUUID(), toMs }
+  const run = header ?? { runId: randomUUID(), toMs, startedMs: Date.now() }
   const descriptor = fs.openSync(path, isResumed ? 'r+' : 'w')
   let at = isResumed ? Buffer.byteLength(text.slice(0, text.lastIndexOf('\n') + 1)) : 0
   const append = (line: string) => {
@@ -43,10 +45,13 @@ export function openProgressFile(path: string, toMs: number): ProgressFile {
   }
 }
 
-function parseHeader(line: string): { runId: string; toMs: number } | undefined {
+type Header = Pick<ProgressFile, 'runId' | 'toMs' | 'startedMs'>
+
+function parseHeader(line: string): Header | undefined {
   try {
-    const { runId, toMs } = JSON.parse(line)
-    return typeof runId === 'string' && typeof toMs === 'number' ? { runId, toMs } : undefined
+    const { runId, toMs, startedMs } = JSON.parse(line)
+    const isWhole = [toMs, startedMs].every((ms) => typeof ms === 'number')
+    return typeof runId === 'string' && isWhole ? { runId, toMs, startedMs } : undefined
   } catch {
     return undefined
   }

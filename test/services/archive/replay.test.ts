@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { markForgotten } from '../../../src/delivery/archive/forgotten.ts'
+import { createFolderStore } from '../../../src/delivery/archive/store.ts'
 import { toTopicSettings } from '../../support/delivery.ts'
 import { temporaryFolder } from '../../support/folder.ts'
 import { scrape } from '../../support/metrics.ts'
@@ -198,12 +200,40 @@ describe('replay', () => {
     expect(rows.map(({ uuid }) => uuid).sort()).toEqual(uuids.toSorted())
   })
 
+  test('names who was forgotten while it ran', async () => {
+    using folder = temporaryFolder()
+    await using server = await startSpillway({ ARCHIVE: folder.path, ARCHIVE_FLUSH_MS: '100' })
+    await send(server, 'phc_forgotten', 100)
+    await drained(server)
+    const database = `forgotten_${crypto.randomUUID().replaceAll('-', '')}`
+    const url = `${clickhouse.url}/${database}`
+    const environment = { ARCHIVE: folder.path, DATA_DIR: folder.path, CLICKHOUSE_URL: url }
+    await prepare(database, environment)
+    const args = ['--from', from]
+    const slow = { ...environment, CLICKHOUSE_ROWS_MAX: '1' }
+    const { ended } = runCli('replay', args, slow)
+    await until(async () => (await query(database, 'SELECT uuid FROM events LIMIT 1')).length > 0, {
+      timeoutMs: 60_000,
+    })
+    // As the server marks it: the command would take longer to start than this replay takes.
+    const person = { project: 'phc_forgotten', distinctId: 'd' }
+    await markForgotten(createFolderStore(folder.path), person)
+    const { exitCode, errors } = await ended
+    expect(errors).toContain('d of phc_forgotten was forgotten while this replay ran')
+    expect(exitCode).toBe(1)
+    const again = await runCli('replay', args, environment).ended
+    expect(again).toMatchObject({ exitCode: 0, errors: '' })
+    expect(again.output).toContain(' 0 records: clickhouse got 0')
+  })
+
   test.each([
     [[], '--from is missing', 64],
     [['--from', 'yesterday'], '--from "yesterday" is not a time such as 2026-11-29', 64],
+    [['--from', from, '--to', '2020-01-01'], 'is not before --to 2020-01-01', 64],
+    [['--from', '2999-01-01'], '--from 2999-01-01 is not before now', 64],
     [['--from', from, '--sink', 'kafka'], '--sink kafka is not one of clickhouse', 64],
     [['--from', from, '--sink', 'archive'], '--sink archive is not one of clickhouse', 64],
-    [['--from', from], 'no such file or directory', 1],
+    [['--from', from], 'does not exist; create it, or mount its disk', 1],
   ])('with %j ends with a sentence', async (args, text, code) => {
     using folder = temporaryFolder()
     const environment = { ARCHIVE: join(folder.path, 'missing'), DATA_DIR: folder.path }

@@ -14,7 +14,8 @@ describe('the progress of a replay', () => {
     first.add('2026-11-29/b')
     appendFileSync(path, '2026-11-2') // Cut by a crash.
     const second = openProgressFile(path, 200)
-    expect(second).toMatchObject({ runId: first.runId, toMs: 100, isResumed: true })
+    const { runId, startedMs } = first
+    expect(second).toMatchObject({ runId, startedMs, toMs: 100, isResumed: true })
     expect([...second.done]).toEqual(['2026-11-29/a', '2026-11-29/b'])
     second.add('2026-11-29/c')
     second.close(false)
@@ -41,9 +42,8 @@ describe('the progress of a replay', () => {
       const file = openProgressFile(path, 100)
       expect(file).toMatchObject({ isResumed: false, toMs: 100 })
       file.close(false)
-      expect(readFileSync(path, 'utf8')).toBe(
-        `${JSON.stringify({ runId: file.runId, toMs: 100 })}\n`,
-      )
+      const { runId, toMs, startedMs } = file
+      expect(readFileSync(path, 'utf8')).toBe(`${JSON.stringify({ runId, toMs, startedMs })}\n`)
     },
   )
 })
