@@ -65,9 +65,10 @@ function toText({ processes, notes }: State): string {
     for (const [table, rows] of Object.entries(one.deleted))
       deleted.set(table, (deleted.get(table) ?? 0) + rows)
   const others = new Set(processes.flatMap((one) => one.others))
+  const hasNoTables = deleted.size === 0 && processes.every((one) => one.state === 'done')
   return [
     ...[...deleted].map(([table, rows]) => `deleted ${rows} rows of ${table}`),
-    ...(deleted.size > 0 ? [] : ['this server has no ClickHouse; nothing was deleted']),
+    ...(hasNoTables ? ['this server has no ClickHouse; nothing was deleted'] : []),
     ...(hasNone(deleted) ? [`no row has this project and this distinct_id; ${projectHint}`] : []),
     ...(others.size > 0 ? [`the person has other ids, too: ${[...others].join(', ')}`] : []),
     ...notes,
@@ -87,7 +88,8 @@ await runCommand(usage, async () => {
   if (!project || !id || rest.length > 0)
     throw usageFault('name a project and a distinct_id', usage)
   const state = await waitUntilDone(connect(values.url), { project, distinct_id: id })
-  console.log(values.json ? toJson(state) : toText(state))
+  const text = values.json ? toJson(state) : toText(state)
+  if (text !== '') console.log(text)
   const failed = state.processes.flatMap((one) => one.error ?? [])
   if (failed.length > 0) throw new CommandError(`${failed.join('; ')}; call it again`)
   if (!state.complete) throw new CommandError('not every process answered; call it again')

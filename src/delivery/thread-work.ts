@@ -161,6 +161,8 @@ async function forget(
     if (sink.name !== 'archive') await shipper.reach(end)
     return await sink.forget(person, signal)
   })
+  // All of them end before the answer: a repeated call must not meet the one that it repeats.
+  await Promise.allSettled(done)
   const all = await Promise.all(done)
   return {
     deleted: Object.assign({}, ...all.map(({ deleted }) => deleted)),

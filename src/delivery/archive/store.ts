@@ -114,10 +114,12 @@ export function createFolderStore(folder: string): ArchiveStore {
     list,
     async check() {
       const { R_OK, W_OK, X_OK } = fs.constants
-      await fs.access(folder, R_OK | W_OK | X_OK).catch((error) => {
+      const found = await fs.stat(folder).catch((error) => {
         if (!isCode(error, 'ENOENT')) throw error
         throw new Error(`the folder ${folder} does not exist; create it, or mount its disk`)
       })
+      if (!found.isDirectory()) throw new Error(`${folder} is not a folder`)
+      await fs.access(folder, R_OK | W_OK | X_OK)
     },
   }
 }

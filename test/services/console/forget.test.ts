@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { blocksOf } from '../../support/documents.ts'
 import { temporaryFolder } from '../../support/folder.ts'
@@ -188,6 +188,27 @@ describe('bun run forget', () => {
     })
     await drained(server)
     expect((await countRows(server))[`events phc_shop ${ada}`]).toBe(1)
+  })
+
+  test('fails while the archive cannot take its mark, and says why', async () => {
+    using folder = temporaryFolder()
+    const archive = join(folder.path, 'archive')
+    mkdirSync(archive)
+    await using server = await startSpillway({ ...settings, ARCHIVE: archive })
+    await post(`${server.url}/batch/`, {
+      api_key: 'phc_shop',
+      batch: [{ event: 'one', distinct_id: ada }],
+    })
+    await drained(server)
+    rmSync(archive, { recursive: true })
+    const failed = await forget(server, 'phc_shop', ada)
+    expect(failed).toMatchObject({ exitCode: 1, output: '' })
+    expect(failed.errors).toMatch(/^ENOENT.*; call it again\n$/)
+    expect(await countRows(server)).toEqual({})
+    mkdirSync(archive)
+    const again = await forget(server, 'phc_shop', ada)
+    expect(again).toMatchObject({ exitCode: 0, errors: '' })
+    expect(readdirSync(join(archive, 'forgotten'))).toHaveLength(1)
   })
 
   test('covers every process of a node', async () => {

@@ -46,6 +46,13 @@ describe('an archive in a folder', () => {
     expect(existsSync(missing)).toBe(false)
   })
 
+  test('refuses a file in place of a folder', async () => {
+    using folder = temporaryFolder()
+    const path = join(folder.path, 'file')
+    writeFileSync(path, '', { mode: 0o755 })
+    await expect(createFolderStore(path).check()).rejects.toThrow(`${path} is not a folder`)
+  })
+
   test('leaves no draft when it fails', async () => {
     using folder = temporaryFolder()
     const store = createFolderStore(folder.path)
