@@ -135,6 +135,20 @@ describe('the cache', () => {
     expect(counts).toEqual({ hits: 1, misses: 1, skipped: 1 })
   })
 
+  test('charges little for a pause: a first text compiles the patterns', () => {
+    const budget = { left: 10, leftMs: 1.5 }
+    const cache = createTextCache({
+      compute(text) {
+        const endMs = performance.now() + 5
+        while (performance.now() < endMs);
+        return text
+      },
+      ...{ unknown: '', entriesMax: 8, charsMax: 4, budget },
+      counts: { hits: 0, misses: 0, skipped: 0 },
+    })
+    expect([cache.of('a'), cache.of('b'), cache.of('c')]).toEqual(['a', 'b', ''])
+  })
+
   test('computes no more than the budget, and remembers nothing of what it skips', () => {
     const { cache, counts, budget } = createTestCache({ left: 1 })
     expect(
