@@ -1,6 +1,5 @@
-import { randomBytes } from 'node:crypto'
 import fs from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { S3Client } from 'bun'
 import { withTimeLimit } from '../../core/async.ts'
 import { diskFileSystem, isCode, removeIfPresent } from '../../journal/file-system.ts'
@@ -72,12 +71,15 @@ export function createS3Store(
   }
 }
 
-/** A file is written under another name, synced, and renamed: a file with its name is whole. */
+/**
+ * A file is written under another name, synced, and renamed: a file with its name is whole. A crash leaves the
+ * draft; the restart sends the same object again, which replaces it.
+ */
 export function createFolderStore(folder: string): ArchiveStore {
   async function put(name: string, bytes: Uint8Array): Promise<void> {
     const path = join(folder, name)
     await makeDay(dirname(path))
-    const draft = join(dirname(path), `.draft-${randomBytes(6).toString('hex')}`)
+    const draft = join(dirname(path), `.draft-${basename(path)}`)
     try {
       await fs.writeFile(draft, bytes, { flush: true })
       await fs.rename(draft, path)

@@ -37,6 +37,16 @@ describe('an archive in a folder', () => {
     expect((await store.get('2026-11-29/a')).toString()).toBe('two')
   })
 
+  test('replaces the draft that a crash left of an object', async () => {
+    using folder = temporaryFolder()
+    const store = createFolderStore(folder.path)
+    mkdirSync(join(folder.path, '2026-11-29'))
+    writeFileSync(join(folder.path, '2026-11-29', '.draft-a'), 'half of it, and longer')
+    await store.put('2026-11-29/a', Buffer.from('whole'))
+    expect(readdirSync(join(folder.path, '2026-11-29'))).toEqual(['a'])
+    expect((await store.get('2026-11-29/a')).toString()).toBe('whole')
+  })
+
   test('does not make a missing folder: it may be a disk that is not mounted', async () => {
     using folder = temporaryFolder()
     const missing = join(folder.path, 'missing')
