@@ -112,6 +112,10 @@ function projectRoutes({ config, projects }: SetupParts): ConsoleRoutes {
             ? { per_second: project.rate.perSecond, burst: project.rate.burst }
             : null,
           quotas: project.quotas,
+          enrich: project.enrichment?.parts ?? config.ENRICH ?? [],
+          bots: project.enrichment?.bots ?? config.ENRICH_BOTS,
+          ip: project.privacy?.ip ?? 'keep',
+          drop_properties: project.privacy?.dropProperties ?? [],
           apps: [...apps.keys()],
         })),
         snippets: toSnippets({ url: toUrl(config, request), token }),

@@ -241,6 +241,10 @@ export type ProjectsView = {
     origins: string[] | null
     rate: { per_second: number; burst: number } | null
     quotas: Record<string, unknown>
+    enrich: string[]
+    bots: 'mark' | 'drop'
+    ip: 'keep' | 'truncate' | 'drop'
+    drop_properties: string[]
     apps: string[]
   }[]
   snippets: { contract: string; name: string; language: string; code: string }[]

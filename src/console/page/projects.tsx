@@ -153,7 +153,7 @@ function ProjectTable({ projects }: Pick<ProjectsView, 'projects'>) {
     <Table label="Projects" className="plain">
       <thead>
         <tr>
-          {['Project', 'Tokens', 'API keys', 'Origins', 'Rate', 'Quotas', 'Apps'].map((name) => (
+          {projectColumns.map((name) => (
             <th scope="col" key={name}>
               {name}
             </th>
@@ -161,21 +161,39 @@ function ProjectTable({ projects }: Pick<ProjectsView, 'projects'>) {
         </tr>
       </thead>
       <tbody>
-        {projects.map(({ id, tokens, api_keys, requires_key, origins, rate, quotas, apps }) => (
-          <tr key={id}>
-            <th scope="row">{id}</th>
-            <td class="value">{tokens.join('\n') || '–'}</td>
-            <td>{requires_key ? `${api_keys}, required` : api_keys}</td>
-            <td class="value">{origins === null ? 'any' : origins.join('\n')}</td>
-            <td>{rate === null ? '–' : `${rate.per_second}/s, burst ${rate.burst}`}</td>
-            <td class="value">{toQuotas(quotas)}</td>
-            <td class="value">{apps.join('\n') || '–'}</td>
+        {projects.map((project) => (
+          <tr key={project.id}>
+            <th scope="row">{project.id}</th>
+            <td class="value">{project.tokens.join('\n') || '–'}</td>
+            <td>{project.requires_key ? `${project.api_keys}, required` : project.api_keys}</td>
+            <td class="value">{project.origins?.join('\n') ?? 'any'}</td>
+            <td>{toRate(project.rate)}</td>
+            <td class="value">{toQuotas(project.quotas)}</td>
+            <td class="value">{toEnrichment(project)}</td>
+            <td class="value">{toRemoved(project)}</td>
+            <td class="value">{project.apps.join('\n') || '–'}</td>
           </tr>
         ))}
       </tbody>
     </Table>
   )
 }
+
+const projectColumns = [
+  ...['Project', 'Tokens', 'API keys', 'Origins', 'Rate', 'Quotas'],
+  ...['Filled in', 'Removed', 'Apps'],
+]
+
+type ProjectView = ProjectsView['projects'][number]
+
+const toRate = (rate: ProjectView['rate']) =>
+  rate === null ? '–' : `${rate.per_second}/s, burst ${rate.burst}`
+
+const toEnrichment = ({ enrich, bots }: ProjectView) =>
+  enrich.map((part) => (part === 'bots' ? `bots: ${bots}` : part)).join('\n') || '–'
+
+const toRemoved = ({ ip, drop_properties: dropped }: ProjectView) =>
+  [...(ip === 'keep' ? [] : [`addresses: ${ip}`]), ...dropped].join('\n') || '–'
 
 const toQuotas = (quotas: Record<string, unknown>) =>
   Object.entries(quotas)

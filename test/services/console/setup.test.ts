@@ -64,6 +64,25 @@ test('projects show the file in force, and the lines of faults of a later conten
   await until(async () => (await read(server, 'projects')).faults.length === 0)
 })
 
+test('projects show what is filled in and what is removed', async () => {
+  const usual = await read(server, 'projects')
+  expect(usual.projects[0]).toMatchObject({
+    ...{ enrich: [], bots: 'mark', ip: 'keep', drop_properties: [] },
+  })
+  const rules =
+    'enrich = ["geo", "bots"]\nbots = "drop"\nip = "truncate"\ndrop_properties = ["email"]'
+  writeFileSync(path, `[[projects]]\nid = "shop"\ntokens = ["phc_shop_web"]\n${rules}\n`)
+  const shown = await until(async () => {
+    const [project] = (await read(server, 'projects')).projects
+    return project.ip !== 'keep' && project
+  })
+  expect(shown).toMatchObject({
+    ...{ enrich: ['geo', 'bots'], bots: 'drop', ip: 'truncate', drop_properties: ['email'] },
+  })
+  copyFileSync(example, path)
+  await until(async () => (await read(server, 'projects')).projects.length > 1)
+})
+
 test('queries run on the embedded ClickHouse, in three formats', async () => {
   const { queries } = await read(server, 'queries')
   await post(`${server.url}/e`, { api_key: 'phc_blog', event: tag, distinct_id: 'ada' })
