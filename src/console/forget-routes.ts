@@ -20,7 +20,7 @@ export type ForgetState = {
   deleted: Readonly<Record<string, number>>
   /** Further ids of the person. */
   others: readonly string[]
-  /** What each sink still lacks: ClickHouse must have everything first. */
+  /** The records that each sink still lacks. ClickHouse must have all of them first. */
   sinks: Record<string, { waiting: number; last_error: string | null }>
 }
 

@@ -76,13 +76,13 @@ export type Project = {
    * size of `events`, and counts by itself.
    */
   quotas: Partial<Record<QuotaName, Quota>>
-  /** What is removed from events before they are stored; undefined: nothing. */
+  /** These values are removed from events before they are stored. Undefined removes nothing. */
   privacy?: { ip: 'keep' | 'truncate' | 'drop'; dropProperties: readonly string[] } | undefined
-  /** What is absent has the server's default. */
+  /** An absent value stands for the server's default. */
   enrichment?: EnrichmentChoice | undefined
 }
 
-/** What enrichment may fill in: docs/enrichment.md. */
+/** The parts of enrichment: docs/enrichment.md. */
 export const enrichParts = ['user_agent', 'geo', 'bots', 'utm'] as const
 export type EnrichPart = (typeof enrichParts)[number]
 

@@ -24,7 +24,7 @@ async function readMarkers(store: ArchiveStore): Promise<Marker[]> {
   return markers
 }
 
-/** Who was forgotten at `fromMs` or later. */
+/** The persons that were forgotten at `fromMs` or later. */
 export async function findForgottenSince(store: ArchiveStore, fromMs: number): Promise<Person[]> {
   const markers = await readMarkers(store)
   return markers

@@ -1,4 +1,5 @@
 import type { StoredRecord } from '../../core/record.ts'
+import { splitRecords } from '../split-records.ts'
 import type { ClickHouse } from './client.ts'
 import type { TableName } from './tables.ts'
 
@@ -23,10 +24,11 @@ export type ReadBackOptions = {
   now(): number
 }
 
-/** Keeps the query below 80 KB; ClickHouse accepts 256 KiB. */
-const rowsPerQueryMax = 2000
-/** The lines are parsed for their identities: 2 MiB block the thread for 10 ms. */
-const bytesPerQueryMax = 2 * 1024 * 1024
+/**
+ * 2000 rows keep the query below 80 KB; ClickHouse accepts 256 KiB. The lines are parsed for their
+ * identities: 2 MiB block the thread for 10 ms.
+ */
+const limitsOfQuery = { recordsMax: 2000, bytesMax: 2 * 1024 * 1024 }
 const pollMs = [20, 50, 100, 250, 500, 1000] as const
 
 /**
@@ -66,7 +68,7 @@ export function createReadBack(options: ReadBackOptions): ReadBack {
     if (cluster !== undefined)
       await clickhouse.command(`SYSTEM SYNC REPLICA ${table} LIGHTWEIGHT`, signal)
     const missing: StoredRecord[] = []
-    for (const part of toParts(records)) {
+    for (const part of splitRecords(records, limitsOfQuery)) {
       const sql = toQuery(table, part)
       const stored = sql === undefined ? [] : await clickhouse.query<Stored>(sql, signal)
       const known = new Set(stored.map((row) => toIdentity(table, row)))
@@ -119,21 +121,3 @@ WHERE received_at BETWEEN ${range.join(' AND ')} AND uuid IN ('${uuids.join("','
 }
 
 const uuidShape = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
-
-function* toParts(records: readonly StoredRecord[]): Generator<StoredRecord[]> {
-  let part: StoredRecord[] = []
-  let bytes = 0
-  for (const record of records) {
-    if (
-      part.length === rowsPerQueryMax ||
-      (bytes > 0 && bytes + record.lineBytes > bytesPerQueryMax)
-    ) {
-      yield part
-      part = []
-      bytes = 0
-    }
-    part.push(record)
-    bytes += record.lineBytes
-  }
-  if (part.length > 0) yield part
-}

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import fs from 'node:fs'
 import { dirname } from 'node:path'
 
-/** What an interrupted replay has done, on disk: the same command continues there. */
+/** The file that says which objects a replay has sent. The same command continues there after an interruption. */
 export type ProgressFile = {
   runId: string
   /** The end of the range, fixed by the first run. */

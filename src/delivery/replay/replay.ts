@@ -1,9 +1,9 @@
 import type { StoredRecord } from '../../core/record.ts'
-import type { ReadLimits } from '../../journal/reader.ts'
 import { loadForgotten } from '../archive/forgotten.ts'
 import { type ArchivedRecords, readObject } from '../archive/object.ts'
 import { type ObjectName, parseObjectName, toDay } from '../archive/object-name.ts'
 import type { ArchiveStore } from '../archive/store.ts'
+import { splitRecords } from '../split-records.ts'
 import type { ReplayTarget } from './targets.ts'
 
 /** Records received from `fromMs` to before `toMs`; of one project, if there is one. */
@@ -49,7 +49,7 @@ export async function replay(options: ReplayOptions): Promise<ReplayProgress> {
     const records = inRange.filter((record) => !isForgotten(record))
     progress.records += records.length
     for (const target of targets)
-      for (const part of toParts(records, target.limits)) {
+      for (const part of splitRecords(records, target.limits)) {
         sent[target.name]! += await target.send(journalId, part, signal)
         onProgress(progress)
       }
@@ -108,23 +108,4 @@ function isOfProject({ line }: StoredRecord, project: string): boolean {
   if (!text.includes(JSON.stringify(project))) return false
   const row = JSON.parse(text.toString()) as { project?: unknown; project_id?: unknown }
   return (row.project ?? row.project_id) === project
-}
-
-function* toParts(
-  records: readonly StoredRecord[],
-  { recordsMax, bytesMax }: ReadLimits,
-): Generator<readonly StoredRecord[]> {
-  let part: StoredRecord[] = []
-  let bytes = 0
-  for (const record of records) {
-    const isFull = part.length >= recordsMax || bytes + record.lineBytes > bytesMax
-    if (isFull && part.length > 0) {
-      yield part
-      part = []
-      bytes = 0
-    }
-    part.push(record)
-    bytes += record.lineBytes
-  }
-  if (part.length > 0) yield part
 }

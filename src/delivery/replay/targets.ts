@@ -100,7 +100,7 @@ export async function openClickHouseTarget(options: ReplayTargetOptions): Promis
   }
 }
 
-/** What a sink writes down before an insert. The rows are read back instead after an interruption. */
+/** The sink notes a range here before an insert. A replay that was interrupted reads the rows back, so memory is enough. */
 function createMemory() {
   let pending: PendingRange | undefined
   return {

@@ -9,17 +9,17 @@ import { createTextCache, type MissBudget } from './text-cache.ts'
 
 /** The part `utm`: campaign parameters and click ids of an address. */
 export type Campaigns = {
-  /** Of the first address of an event that has any. */
+  /** The campaign of the first address of an event that has one. */
   ofEvent(sent: SentProperties): Campaign
   ofLink(row: LinkRow): Campaign
 }
 
 type UtmName = (typeof utmNames)[number]
 
-/** As properties and as columns. Empty if unknown. */
+/** A campaign as properties and as columns. Unknown values are empty. */
 export type Campaign = Record<UtmName, string> & {
   facts: Facts
-  /** Of `facts`, those that have no column. Undefined if there are none. */
+  /** The part of `facts` that has no column. Undefined if there is none. */
   clickIds: Facts | undefined
 }
 

@@ -1,4 +1,4 @@
-/** What enrichment did, as plain numbers that the metrics read. */
+/** Plain numbers that count the work of enrichment. The metrics read them. */
 export type EnrichCounts = {
   userAgent: CacheCounts
   geo: GeoCounts

@@ -106,12 +106,12 @@ export function createEnricher({ defaults, counts, misses }: EnricherOptions): E
   }
 }
 
-/** What the body thread needs beside the events. */
+/** The body thread needs this beside the events. */
 export type EnrichmentMessage = { defaults: EnrichmentDefaults; geo: GeoData | undefined }
 
-/** Of a body that the serving thread works on. Usual texts take less time than that. */
+/** The bounds for a body that the serving thread works on. Usual texts take less time than that. */
 export const smallMisses: Readonly<MissBudget> = { left: 600, leftMs: 20 }
-/** Of a body that the body thread works on. */
+/** The bounds for a body that the body thread works on. */
 export const largeMisses: Readonly<MissBudget> = { left: 10_000, leftMs: 1000 }
 
 export type EnricherOptions = {

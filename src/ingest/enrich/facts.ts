@@ -1,7 +1,7 @@
 import type { SentProperties } from '../../core/event.ts'
 
 /**
- * What one part knows of a text, as JSON members that are prepared once for all events of this text.
+ * The facts that one part knows of a text, as JSON members that are made once for all events of this text.
  * A part has the same names for all texts, in the same order.
  */
 export type Facts = {

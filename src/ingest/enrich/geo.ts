@@ -18,7 +18,7 @@ export type Geo = {
   of(address: string): Place
 }
 
-/** As properties and as columns. Empty if unknown. */
+/** A place as properties and as columns. Unknown values are empty. */
 export type Place = { facts: Facts; country: string; city: string }
 
 const nowhere: Place = { facts: noFacts, country: '', city: '' }

@@ -91,6 +91,6 @@ export type MissBudget = { left: number; leftMs: number }
  * yet, or on a busy machine, and the other texts of the request must not pay for it.
  */
 const resultMsMax = 1
-/** Of one text. */
+/** Each text has so many places. */
 const places = 4
 const seed = crypto.getRandomValues(new Uint32Array(1))[0]!

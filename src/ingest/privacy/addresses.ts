@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 
-/** What a project keeps of addresses: all, the network, or nothing. */
+/** A project keeps whole addresses, their networks, or none. */
 export type AddressRule = 'keep' | 'truncate' | 'drop'
 
 /** The address as the rule allows it. Another text is no address that could be truncated: it is empty. */

@@ -98,14 +98,14 @@ const kept: ReadonlySet<string> = new Set([
   ...['session_id', 'ingest_warnings'],
 ])
 
-/** What a column holds that the client did not send. Other columns are the server's, or order rows. */
+/** The value of a column that the client did not send. The server fills the other columns, or they order rows. */
 const emptyOf: Partial<Record<ColumnEncoding, unknown>> = {
   text: '',
   json: '{}',
   texts: [],
   optional_time: null,
 }
-/** Of link events the numbers and flags are the client's, too. */
+/** Clients send the numbers and flags of link events, too. */
 const emptyOfLink = { time_spent_sec: 0, conversion_value: 0, is_bounce: true, is_qr_scan: false }
 
 const toNames = (columns: Columns, more: Record<string, unknown> = {}) => {

@@ -5,7 +5,7 @@ import type { JsonText } from '../../core/event.ts'
 import { endOfString, jsonGuard } from '../../core/json-guard.ts'
 import { type AddressRule, toKeptAddress } from './addresses.ts'
 
-/** What is removed from the events of a project. */
+/** The rules of a project say what is removed from its events. */
 export type PrivacyRules = {
   ip: AddressRule
   /** Properties with these names are removed at every depth, and columns that the client fills. */
@@ -60,7 +60,7 @@ type Cut = { start: number; end: number; instead: string }
 function findCuts(text: string, rules: PrivacyRules): Cut[] {
   const cuts: Cut[] = []
 
-  /** All of these return the index behind what they read. */
+  /** Each of these functions returns the index behind the part that it has read. */
   function readValue(from: number, depth: number): number {
     const at = skipSpace(text, from)
     const code = text.charCodeAt(at)
@@ -140,7 +140,7 @@ function isWarning(value: unknown): value is Warning {
   return [value.kind, value.field, value.value].every((text) => typeof text === 'string')
 }
 
-/** Of an object the names may be cut off, so none is quoted. */
+/** The quote of an object may be cut within a name, so it is emptied. */
 function scrubWarning(warning: Warning, rules: PrivacyRules): Warning {
   const { field, value } = warning
   const isOfAddress = rules.ip !== 'keep' && addressNames.has(field)
@@ -159,7 +159,7 @@ function skipSpace(text: string, from: number): number {
   return at
 }
 
-/** Behind a number, true, false or null. */
+/** The index behind a number, true, false or null. */
 function endOfToken(text: string, from: number): number {
   let at = from
   for (; at < text.length; at += 1) {
